@@ -1,0 +1,45 @@
+# `make` lists the commands.
+
+# The first supported Python found; choose another with `make PYTHON=/path/to/python3.12 ...`.
+CHECK_PYTHON := -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))'
+PYTHON ?= $(or $(firstword $(foreach python,python3.11 python3.12 python3,\
+	$(shell $(python) $(CHECK_PYTHON) 2>/dev/null && echo $(python)))),python3)
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+METHOD := ln+prefix+mha_adapter
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test lint format clean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(INSTALLED) ## Set up if needed, then tune a small BERT; add overrides with ARGS="seed=1 trainer.max_epochs=2"
+	$(BIN)/python -m lnbench method=$(METHOD) $(ARGS)
+
+test: lint ## Set up if needed, then check style and types and run the tests; ARGS go to pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile $(ARGS)
+
+lint: $(INSTALLED) ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## Format the code and fix what can be fixed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove the environment and all caches, but no results
+	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) $(CHECK_PYTHON) 2>/dev/null || { \
+		echo "lnbench needs Python 3.11 or 3.12 with its venv module, and '$(PYTHON)' is" \
+			"$$($(PYTHON) --version 2>&1 || true); name one with: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@echo "Setting up .venv with $(PYTHON), once; this takes a few minutes"
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@touch $@

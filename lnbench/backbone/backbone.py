@@ -1,0 +1,162 @@
+"""A pretrained transformer seen through its role table."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from lnbench.backbone.tables import TABLES, Projection, RoleTable
+from lnbench.schema import ConfigError
+
+Sublayer = Literal["mha", "ffn"]
+NormReading = Literal["position", "sublayer"]
+Map = Literal["query", "key", "value", "mha_output", "ffn_input", "ffn_output"]
+
+
+@dataclass(frozen=True)
+class LinearMap:
+    """One linear map of a block, which may share its layer with others."""
+
+    layer: nn.Module
+    """An `nn.Linear`, or a `Conv1D`, whose weight is transposed."""
+    rows: Tensor | None = None
+    """(out_features,) int64, which of the layer's outputs are the map's; None: all."""
+
+    @property
+    def in_features(self) -> int:
+        """Size of the input."""
+        weight = self.layer.get_parameter("weight")
+        return weight.shape[0 if isinstance(self.layer, Conv1D) else 1]
+
+    @property
+    def out_features(self) -> int:
+        """Size of the map's output."""
+        return _outputs(self.layer) if self.rows is None else len(self.rows)
+
+
+class Backbone:
+    """Finds the parts of a pretrained model by role."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.model = model
+        self.base: nn.Module = model.base_model
+        self.table = role_table(model.config)
+        self.blocks = _elements(self.base, self.table.blocks)
+        self.pretrained = [dict(block.named_parameters()) for block in self.blocks]
+        """Parameters by name of each block, without what methods insert later."""
+
+    @property
+    def config(self) -> PreTrainedConfig:
+        """The transformers configuration of the model."""
+        return self.model.config
+
+    @property
+    def num_layers(self) -> int:
+        """Number of distinct transformer blocks."""
+        return len(self.blocks)
+
+    def attention(self, layer: int) -> nn.Module:
+        """The module of block `layer` (counted from 0) that calls transformers' attention function.
+
+        Raises:
+            ConfigError: the architecture computes attention by itself.
+        """
+        if self.table.attention is None:
+            raise ConfigError(
+                f"method: prefix has no place in the architecture {self.config.model_type!r}, whose attention does not "
+                f"go through transformers' attention interface; all other methods work"
+            )
+        return self.blocks[layer].get_submodule(self.table.attention)
+
+    def linear_maps(self, name: Map, layer: int) -> list[LinearMap]:
+        """The linear maps of block `layer` (counted from 0) by role; a gated network has two `ffn_input`."""
+        block = self.blocks[layer]
+        if name == "ffn_input":
+            return [LinearMap(block.get_submodule(path)) for path in self.table.ffn_inputs]
+        place: str | Projection = getattr(self.table, name)
+        if isinstance(place, str):
+            return [LinearMap(block.get_submodule(place))]
+        module = block.get_submodule(place.path)
+        return [LinearMap(module, _rows(place, module, self.config.num_attention_heads))]
+
+    def norm_after(self, sublayer: Sublayer, layer: int, reading: NormReading) -> nn.Module:
+        """The norm "after" a sublayer of block `layer` (counted from 0).
+
+        In a post-LN model both readings mean the norm that follows the sublayer's residual sum. In
+        a pre-LN model `position` is the next norm on the residual stream (after FFN: the first one
+        of the next block, or the final norm), `sublayer` the norm that feeds the sublayer itself.
+        Where both sublayers read the stream side by side, no norm lies between them, and both
+        readings mean the sublayer's own.
+        """
+        own = {"mha": self.table.mha_norm, "ffn": self.table.ffn_norm}
+        if self.table.placement != "pre" or reading == "sublayer":
+            return self.blocks[layer].get_submodule(own[sublayer])
+        if sublayer == "mha":
+            return self.blocks[layer].get_submodule(self.table.ffn_norm)
+        if layer + 1 < self.num_layers:
+            return self.blocks[layer + 1].get_submodule(self.table.mha_norm)
+        final = self.final_norm()
+        assert final is not None
+        return final
+
+    def norm_before_blocks(self, reading: NormReading) -> nn.Module | None:
+        """The norm that comes after no sublayer: of the embeddings, or by position the first of a pre-LN model."""
+        if self.table.embedding_norm:
+            return self.base.get_submodule(self.table.embedding_norm)
+        if self.table.placement == "pre" and reading == "position":
+            return self.blocks[0].get_submodule(self.table.mha_norm)
+        return None
+
+    def final_norm(self) -> nn.Module | None:
+        """The norm after the last block, if the architecture has one."""
+        return self.base.get_submodule(self.table.final_norm) if self.table.final_norm else None
+
+
+def role_table(config: PreTrainedConfig) -> RoleTable:
+    """The role table of an architecture.
+
+    Raises:
+        ConfigError: the architecture has none.
+    """
+    table = TABLES.get(config.model_type)
+    if table is None:
+        raise ConfigError(
+            f"model: the architecture {config.model_type!r} has no role table; known: {', '.join(sorted(TABLES))}. Add "
+            f"one to TABLES in lnbench/backbone/tables.py, such as {_example(config.model_type)}"
+        )
+    if config.model_type == "opt" and not config.do_layer_norm_before:
+        return replace(table, placement="post", final_norm=None)
+    return table
+
+
+def _example(model_type: str) -> str:
+    return (
+        f'"{model_type}": RoleTable(blocks="layers", attention="self_attn", query=Projection("self_attn.q_proj"), '
+        f'key=..., value=..., mha_output="self_attn.o_proj", ffn_inputs=("mlp.up_proj",), ffn_output="mlp.down_proj", '
+        f'mha_norm="input_layernorm", ffn_norm="post_attention_layernorm", placement="pre", final_norm="norm"), with '
+        f"the paths that print(model) shows"
+    )
+
+
+def _elements(root: nn.Module, path: str) -> list[nn.Module]:
+    """The elements of the list at `path`, in order, every element of a list at each `*`."""
+    outer, star, inner = path.partition(".*.")
+    if not star:
+        return list(root.get_submodule(outer).children())
+    return [element for branch in root.get_submodule(outer).children() for element in _elements(branch, inner)]
+
+
+def _outputs(layer: nn.Module) -> int:
+    return layer.get_parameter("weight").shape[1 if isinstance(layer, Conv1D) else 0]
+
+
+def _rows(place: Projection, layer: nn.Module, heads: int) -> Tensor | None:
+    """Which outputs of a layer belong to a projection."""
+    if place.third is None:
+        return None
+    rows = torch.arange(_outputs(layer), device=layer.get_parameter("weight").device)
+    shape = (1, 3, -1) if place.fusion == "stacked" else (heads, 3, -1)
+    return rows.view(shape)[:, place.third].flatten()

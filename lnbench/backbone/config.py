@@ -1,0 +1,20 @@
+"""Which pretrained model a run tunes."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lnbench.schema import Schema
+
+
+class ModelConfig(Schema):
+    """Which pretrained model to tune, and how a sentence is read off it."""
+
+    name: str
+    source: str = Field(min_length=1)
+    """A hub id, a folder, or `package:NAME/FOLDER` for weights that a Python package carries."""
+    revision: str | None = None
+    pooling: Literal["mean", "first", "last", "pooler"]
+    """Mean over tokens, first token, last token, or the pretrained pooler (kept frozen)."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Dropout before the task head."""

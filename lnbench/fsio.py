@@ -1,0 +1,27 @@
+"""Atomic file writing: a reader sees the old file or the new one, never a part of one."""
+
+import os
+import secrets
+from pathlib import Path
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Writes the whole file `path` (text as UTF-8), on the disk before it appears.
+
+    Missing parent folders are made. Several writers may race for one path: the last one wins,
+    whole. If writing fails, `path` is left as it was.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,48 @@
+"""What a tuning method is: hyper-parameters, and one verb that attaches them to a backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from lnbench.schema import Schema
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lnbench.backbone.backbone import Backbone
+
+SEPARATOR = "+"
+
+
+class Method(Schema):
+    """One building block of tuning.
+
+    A new method is a subclass in a file of this folder and a YAML file of the same name in
+    `conf/method/`. Import torch inside `attach`, not at the top of the file, so that a mistyped
+    override is answered at once.
+    """
+
+    exclusive: ClassVar[bool] = False
+    """True for a method that leaves nothing to add, and so cannot be part of a sum."""
+
+    lr: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    """Learning rate of the parameters that this part claims."""
+
+    def attach(self, backbone: Backbone) -> list[nn.Parameter]:
+        """Makes `backbone`, whose parameters are all frozen, tunable.
+
+        May insert modules at the backbone's roles, and changes no existing value.
+
+        Returns:
+            The parameters that this part claims, existing and inserted; the caller makes them
+            trainable.
+        """
+        raise NotImplementedError
+
+
+def canonical_name(parts: Iterable[str]) -> str:
+    """The name of a sum whatever the order in which its parts were given."""
+    return SEPARATOR.join(sorted(parts))

@@ -1,0 +1,22 @@
+"""Linear probe: nothing but the task head."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from lnbench.methods.base import Method
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lnbench.backbone.backbone import Backbone
+
+
+class Head(Method):
+    """Leaves the backbone as it is; the task head, which always trains, is all that learns."""
+
+    exclusive: ClassVar[bool] = True
+
+    def attach(self, backbone: Backbone) -> list[nn.Parameter]:
+        """Claims nothing."""
+        return []

@@ -1,0 +1,65 @@
+"""`python -m lnbench.predict RUN_DIR [TEXT ...]`: what a tuned model says of a text."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from lnbench.schema import ConfigError
+
+DESCRIPTION = "Prints, for each text, the label and the probability of every label."
+EPILOG = """examples:
+  python -m lnbench.predict RUN_DIR "what a day"
+  python -m lnbench.predict RUN_DIR --file reviews.txt      one text a line
+  cat reviews.txt | python -m lnbench.predict RUN_DIR       likewise
+  python -m lnbench.predict RUN_DIR $'a premise\\ta hypothesis'   a pair, split by a tab
+  python -m lnbench.predict RUN_DIR --json "what a day"     one JSON object a line
+"""
+
+
+def main() -> None:
+    """Entry point of `python -m lnbench.predict`."""
+    options = _options()
+    texts = options.text or _lines(options.file)
+    if not texts:
+        sys.exit("no text given: put it behind the folder, in --file FILE, or on standard input")
+    from lnbench.tuned import load
+
+    try:
+        tuned = load(options.run_dir)
+        answers = tuned.predict(texts)
+    except (ConfigError, ValueError) as error:
+        sys.exit(str(error))
+    for text, answer in zip(texts, answers, strict=True):
+        print(json.dumps({"text": text, **answer}) if options.json else f"{readable(answer)}  {text}")
+
+
+def readable(answer: dict[str, Any]) -> str:
+    """The label, then the probabilities of all labels, the highest first."""
+    ranked = sorted(answer["probabilities"].items(), key=lambda item: -item[1])
+    return f"{answer['label']}  ({', '.join(f'{label} {value:.3f}' for label, value in ranked)})"
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m lnbench.predict",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run_dir", type=Path, help="folder that a run named at its end")
+    parser.add_argument("text", nargs="*", help="texts to classify")
+    parser.add_argument("--file", type=Path, help="file with one text a line; without it and TEXT, standard input")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    return parser.parse_args()
+
+
+def _lines(file: Path | None) -> list[str]:
+    source = file.open(encoding="utf-8") if file else sys.stdin
+    with source:
+        return [line.rstrip("\n") for line in source if line.strip()]
+
+
+if __name__ == "__main__":
+    main()

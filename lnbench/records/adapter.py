@@ -1,0 +1,45 @@
+"""The adapter file: the trained tensors of a run, and nothing else."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from lnbench.fsio import write_atomically
+
+ADAPTER = "adapter.safetensors"
+HEADER = "lnbench"
+
+
+class AdapterError(ValueError):
+    """An adapter file that is missing, damaged, or belongs to another backbone."""
+
+
+def save_adapter(tensors: Mapping[str, Tensor], about: Mapping[str, str], folder: Path) -> None:
+    """Writes `folder/adapter.safetensors` atomically.
+
+    Args:
+        tensors: trained values by parameter name.
+        about: what they belong to, such as the backbone's name; readable in the file's header.
+    """
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomically(folder / ADAPTER, save(contiguous, {HEADER: json.dumps(dict(about))}))
+
+
+def load_adapter(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and the header that `save_adapter` wrote.
+
+    Raises:
+        AdapterError: there is no such file, or it is damaged.
+    """
+    path = folder / ADAPTER
+    if not path.is_file():
+        raise AdapterError(f"{path}: is not there; only a finished run has one")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()[HEADER])
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise AdapterError(f"{path}: is damaged or not an adapter of lnbench ({error})") from error

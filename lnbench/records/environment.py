@@ -1,0 +1,71 @@
+"""On what and with what a run was made."""
+
+import platform
+import resource
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+PACKAGES = (
+    "torch",
+    "transformers",
+    "pytorch-lightning",
+    "hydra-core",
+    "datasets",
+    "torchmetrics",
+    "tokenizers",
+    "numpy",
+)
+
+
+def versions() -> dict[str, str]:
+    """Version of Python, of lnbench and of each package that can change a result."""
+    from lnbench import __version__
+
+    return {"python": platform.python_version(), "lnbench": __version__, **{name: version(name) for name in PACKAGES}}
+
+
+def hardware() -> dict[str, Any]:
+    """The machine, as far as it bears on times and numbers."""
+    described: dict[str, Any] = {
+        "platform": platform.platform(),
+        "cpu": _cpu_name(),
+        "threads": torch.get_num_threads(),
+        "memory_bytes": psutil.virtual_memory().total,
+    }
+    if torch.cuda.is_available():
+        gpu = torch.cuda.get_device_properties(0)
+        described |= {"gpu": gpu.name, "gpu_memory_bytes": gpu.total_memory, "cuda": torch.version.cuda}
+    return described
+
+
+def git_commit() -> str | None:
+    """Commit of the checkout that lnbench runs from, `-dirty` with uncommitted changes; None if installed."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or None
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def peak_memory_bytes() -> int:
+    """Most memory held so far: by tensors on the GPU, or by the process on a CPU."""
+    if torch.cuda.is_available() and (peak := torch.cuda.max_memory_allocated()):
+        return peak
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        names = (
+            line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        )
+        return next(names, platform.machine())
+    return platform.processor() or platform.machine()

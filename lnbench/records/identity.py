@@ -1,0 +1,20 @@
+"""The identity of a run: a hash of what can change its numbers."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from lnbench.config import RunConfig
+
+ID_LENGTH = 12
+
+
+def run_id(config: RunConfig) -> str:
+    """12 hexadecimal digits, equal for two configurations exactly when their runs give equal numbers."""
+    canonical = json.dumps(config.identity(), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:ID_LENGTH]
+
+
+def run_dir(config: RunConfig) -> Path:
+    """The run's folder: readable groups, then its identity."""
+    return config.runs_dir / config.task.name / config.model.name / config.method_name / run_id(config)

@@ -1,0 +1,1 @@
+"""Turns records into something a person reads."""

@@ -1,0 +1,81 @@
+"""What a person reads at the start and at the end of a run."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from lnbench.config import RunConfig
+from lnbench.model import ParameterCount
+from lnbench.records.record import Record
+from lnbench.tasks.data import TaskData
+
+console = Console(highlight=False)
+
+
+def show_start(config: RunConfig, count: ParameterCount, data: TaskData, folder: Path) -> None:
+    """One line each on what is about to be done."""
+    rows = ", ".join(f"{rows:,} {split}" for split, rows in data.sizes.items())
+    console.print(f"[bold]{config.method_name}[/] on [bold]{config.task.name}[/] with [bold]{config.model.name}[/]")
+    console.print(f"  data     {rows}")
+    console.print(
+        f"  trains   {count.trained:,} of {count.backbone:,} parameters ({count.share:.3%}), head {count.head:,}"
+    )
+    console.print(f"  folder   {folder}")
+
+
+def show_finished(record: Record, folder: Path) -> None:
+    """The run's results, cost, and where they are kept."""
+    console.print(Panel(_table(record, folder), title=_title(record), title_align="left", expand=False))
+
+
+def show_skipped(record: Record, folder: Path) -> None:
+    """That the same run was done before, and its results."""
+    console.print("This run is finished already; rerun=true does it again.")
+    show_finished(record, folder)
+
+
+def show_interrupted(folder: Path) -> None:
+    """How to go on."""
+    console.print(f"Interrupted. The state is saved in {folder}; the same command goes on from here.")
+
+
+def _title(record: Record) -> str:
+    return f"{record.method} on {record.task} with {record.model}, seed {record.seed}"
+
+
+def _table(record: Record, folder: Path) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column()
+    for split, metrics in record.metrics.items():
+        table.add_row(split, _scores(metrics, record.baseline.get(split, {})))
+    parameters, cost = record.parameters, record.cost
+    table.add_row(
+        "trained",
+        f"{parameters.trained:,} parameters, {parameters.trained_percent:.3f}% of the backbone; {_parts(record)}",
+    )
+    table.add_row("head", f"{parameters.head:,} parameters")
+    table.add_row(
+        "time",
+        f"{cost.train_seconds:.0f} s for {cost.steps:,} training steps, {cost.total_seconds:.0f} s in all; "
+        f"{cost.train_samples_per_second:.0f} samples/s in training, {cost.test_samples_per_second:.0f} in testing",
+    )
+    table.add_row("peak memory", f"{cost.peak_memory_bytes / 2**30:.2f} GiB")
+    table.add_row("saved in", str(folder))
+    table.add_row("try it", f'python -m lnbench.predict "{folder}" "some text"')
+    return table
+
+
+def _scores(metrics: dict[str, float], baseline: dict[str, float]) -> str:
+    scores = (f"[bold]{name} {value:.4f}[/]" + _against(baseline.get(name)) for name, value in metrics.items())
+    return "  ".join(scores)
+
+
+def _against(baseline: float | None) -> str:
+    return "" if baseline is None else f" (majority class {baseline:.4f})"
+
+
+def _parts(record: Record) -> str:
+    return ", ".join(f"{part} {size:,}" for part, size in record.parameters.by_part.items())

@@ -1,0 +1,123 @@
+"""One run, from its configuration to its record."""
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lnbench.backbone.loading import load_tokenizer
+from lnbench.config import RunConfig
+from lnbench.fsio import write_atomically
+from lnbench.model import ParameterCount, build_model, count_parameters
+from lnbench.records import environment
+from lnbench.records.adapter import save_adapter
+from lnbench.records.identity import run_dir, run_id
+from lnbench.records.record import Cost, DataSeen, Parameters, Record, Selection, read_record, write_record
+from lnbench.report import summary
+from lnbench.schema import ConfigError
+from lnbench.tasks.data import TaskData, load_data
+from lnbench.training.callbacks.resume_point import RunInterrupted
+from lnbench.training.fit import Outcome, fit_and_test, remove_checkpoints
+from lnbench.training.logger import open_logger
+
+CONFIG = "config.json"
+
+
+def run(config: RunConfig) -> Record:
+    """Tunes a model, tests its best checkpoint, and leaves a record; or finds that this was done before.
+
+    Returns:
+        The record, new or old.
+
+    Raises:
+        ConfigError: the folder cannot be written, or the model or data cannot be had.
+        RunInterrupted: a signal came; the same command goes on from where it stopped.
+    """
+    folder = run_dir(config)
+    if not config.rerun and (record := read_record(folder)):
+        summary.show_skipped(record, folder)
+        return record
+    _open_folder(folder, config)
+    try:
+        record = _new_run(config, folder)
+    except RunInterrupted:
+        summary.show_interrupted(folder)
+        raise
+    except OSError as error:
+        raise ConfigError(
+            f"runs_dir = {str(config.runs_dir)!r}: {error.strerror or error}: {error.filename}"
+        ) from error
+    summary.show_finished(record, folder)
+    return record
+
+
+def _new_run(config: RunConfig, folder: Path) -> Record:
+    started, clock = datetime.now(UTC), time.perf_counter()
+    data = load_data(config.task, load_tokenizer(config.model), config.data_root, config.cache_dir)
+    model = build_model(config)
+    count = count_parameters(model)
+    summary.show_start(config, count, data, folder)
+    with open_logger(config, folder) as logger:
+        outcome = fit_and_test(config, model, data, folder, logger)
+    save_adapter(model.trained(), {"backbone": config.model.source, "method": config.method_name}, folder)
+    record = Record(
+        id=run_id(config),
+        method=config.method_name,
+        task=config.task.name,
+        model=config.model.name,
+        seed=config.seed,
+        selection=_selection(config, outcome),
+        metrics=outcome.metrics,
+        baseline=data.baseline,
+        parameters=_parameters(count),
+        cost=_cost(outcome, data, time.perf_counter() - clock),
+        data=DataSeen(fingerprint=data.fingerprint, rows=data.sizes, overlap=data.overlap),
+        hardware=environment.hardware(),
+        versions=environment.versions(),
+        git_commit=environment.git_commit(),
+        started_at=started.isoformat(timespec="seconds"),
+        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        config=config.to_dict(),
+    )
+    write_record(record, folder)
+    remove_checkpoints(folder)
+    return record
+
+
+def _open_folder(folder: Path, config: RunConfig) -> None:
+    """Makes the run's folder and saves its configuration there, before anything slow is done."""
+    try:
+        write_atomically(folder / CONFIG, json.dumps(config.to_dict(), indent=2) + "\n")
+    except OSError as error:
+        raise ConfigError(
+            f"runs_dir = {str(config.runs_dir)!r}: cannot be written ({error.strerror}); choose another runs_dir=FOLDER"
+        ) from error
+
+
+def _selection(config: RunConfig, outcome: Outcome) -> Selection:
+    metric = config.task.metric
+    return Selection(metric=metric, mode=config.task.mode, score=outcome.metrics["validation"][metric])
+
+
+def _parameters(count: ParameterCount) -> Parameters:
+    return Parameters(
+        backbone=count.backbone,
+        trained=count.trained,
+        trained_percent=100 * count.share,
+        inserted=count.inserted,
+        by_part=count.by_part,
+        head=count.head,
+    )
+
+
+def _cost(outcome: Outcome, data: TaskData, total_seconds: float) -> Cost:
+    watch = outcome.stopwatch
+    return Cost(
+        train_seconds=watch.seconds,
+        total_seconds=total_seconds,
+        train_samples_per_second=watch.samples / watch.seconds,
+        train_tokens_per_second=watch.tokens / watch.seconds,
+        test_samples_per_second=len(data.test) / outcome.test_seconds,
+        peak_memory_bytes=environment.peak_memory_bytes(),
+        steps=outcome.steps,
+    )

@@ -1,0 +1,121 @@
+"""A task's data, from the source to tokenised splits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lnbench.schema import target_of
+from lnbench.tasks import cache
+from lnbench.tasks.base import Task
+from lnbench.tasks.examples import Examples
+from lnbench.tasks.read import read_splits
+from lnbench.tasks.source import DataError
+from lnbench.tasks.split import assign, cut, overlap
+from lnbench.tasks.tokens import pad_id, tokenizer_identity
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from transformers import PreTrainedTokenizerBase
+
+ROLES = ("train", "validation", "test")
+CACHE_FORMAT = 1
+"""Raised when tokenisation changes, so that no older cache file is taken for a new one."""
+
+
+@dataclass(frozen=True, eq=False)
+class TaskData:
+    """The three tokenised splits of a task.
+
+    Attributes:
+        fingerprint: SHA-256 of the texts and labels of all splits, in their order.
+        overlap: for each two of the source's own splits in use (`"train/test"` and the like), how
+            many rows of the second have a text of the first; what is cut from train shares none.
+        baseline: by split and metric, what the best answer that ignores the text scores.
+    """
+
+    train: Examples
+    validation: Examples
+    test: Examples
+    fingerprint: str
+    overlap: dict[str, int]
+    baseline: dict[str, dict[str, float]]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Number of rows of each split."""
+        return {"train": len(self.train), "validation": len(self.validation), "test": len(self.test)}
+
+
+def load_data(
+    task: Task, tokenizer: PreTrainedTokenizerBase, data_root: Path | None = None, cache_dir: Path | None = None
+) -> TaskData:
+    """Reads, checks, splits and tokenises a task's data; tokenised data is kept for the next run.
+
+    Args:
+        task: what to read and how.
+        tokenizer: of the model that will be tuned.
+        data_root: folder with one subfolder a data set, read first.
+        cache_dir: where tokenised data is kept; None: `$LNBENCH_CACHE` or the user's cache folder.
+
+    Raises:
+        DataError: the data cannot be found or used.
+    """
+    given = _read(task, data_root)
+    keys = {role: task.group_keys(frame) for role, frame in given.items()}
+    frames = _split(task, given, keys["train"])
+    fingerprint = fingerprint_of(frames)
+    examples = _tokenised(task, frames, fingerprint, tokenizer, cache_dir)
+    return TaskData(
+        **examples,
+        fingerprint=fingerprint,
+        overlap=overlap(keys),
+        baseline={role: task.baseline(examples["train"], rows) for role, rows in examples.items()},
+    )
+
+
+def _read(task: Task, data_root: Path | None) -> dict[str, pd.DataFrame]:
+    """Role to checked rows, for the roles that the source has a split for."""
+    given = task.splits.given()
+    frames = read_splits(task.source, given.values(), data_root)
+    return {role: task.clean(frames[split], f"{task.name}, split {split!r}") for role, split in given.items()}
+
+
+def _split(task: Task, given: Mapping[str, pd.DataFrame], train_keys: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """Cuts the missing roles off the training split."""
+    roles = assign(train_keys, task.splits.cuts(), task.splits.seed)
+    frames = {**given, **cut(given["train"], roles)}
+    for role in ROLES:
+        if role not in frames:
+            raise DataError(f"{task.name}: no row is left for {role}; change splits.{role}_fraction or name a split")
+    return {role: frames[role] for role in ROLES}
+
+
+def fingerprint_of(frames: Mapping[str, pd.DataFrame]) -> str:
+    """SHA-256 of all values of all frames, in their order, by nothing but their JSON text."""
+    digest = hashlib.sha256()
+    for role, frame in frames.items():
+        for column in frame.columns:
+            digest.update(json.dumps([role, column, frame[column].tolist()]).encode())
+    return digest.hexdigest()
+
+
+def _tokenised(
+    task: Task,
+    frames: Mapping[str, pd.DataFrame],
+    fingerprint: str,
+    tokenizer: PreTrainedTokenizerBase,
+    cache_dir: Path | None,
+) -> dict[str, Examples]:
+    parts = [CACHE_FORMAT, fingerprint, tokenizer_identity(tokenizer), target_of(task), task.identity()]
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    file = cache.token_file(cache_dir, key)
+    if (kept := cache.load(file, pad_id(tokenizer))) is not None:
+        return kept
+    examples = {role: task.encode(frame, tokenizer) for role, frame in frames.items()}
+    cache.store(file, examples)
+    return examples

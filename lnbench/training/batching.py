@@ -1,0 +1,122 @@
+"""Batches of rows of similar length, in an order that depends on seed and epoch alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, from_numpy
+
+from lnbench.tasks.examples import Examples
+
+POOL = 64
+"""Batches within which rows are sorted by length: more pad less, fewer mix more."""
+
+
+def shuffled_batches(lengths: NDArray[np.int64], batch_size: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Cuts all rows into batches of similar length, in random order.
+
+    Rows are shuffled, sorted by length within pools of `POOL` batches, cut, and the batches shuffled.
+
+    Args:
+        lengths: (N,) tokens of each row.
+        batch_size: rows of a batch; one batch has fewer if it does not divide N.
+        rng: decides the order.
+
+    Returns:
+        Row numbers of each batch; every row is in exactly one.
+    """
+    order = rng.permutation(len(lengths))
+    pools = [order[start : start + POOL * batch_size] for start in range(0, len(order), POOL * batch_size)]
+    batches = [batch for pool in pools for batch in _sorted_batches(pool, lengths, batch_size)]
+    return [batches[place] for place in rng.permutation(len(batches))]
+
+
+def _sorted_batches(rows: NDArray[np.int64], lengths: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
+    longest_first = rows[np.argsort(-lengths[rows], kind="stable")]
+    return [longest_first[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+
+
+class TrainLoader:
+    """Training batches, shuffled anew each epoch; Lightning resumes it in the middle of an epoch.
+
+    Its state counts the batches given. Lightning asks a loader whose length it knows for one batch
+    at a time, so after a training step these are the batches trained on.
+    """
+
+    def __init__(self, examples: Examples, batch_size: int, seed: int, *, pin_memory: bool = False) -> None:
+        """
+        Args:
+            examples: the training split.
+            batch_size: rows of a batch.
+            seed: of the order; the order of an epoch depends on nothing else.
+            pin_memory: copy batches to page-locked memory, from which a GPU fetches them faster.
+        """
+        self.examples = examples
+        self.batch_size = batch_size
+        self.seed = seed
+        self.pin_memory = pin_memory
+        self._epoch = 0
+        self._start = 0
+        self._given = 0
+
+    def __len__(self) -> int:
+        """Batches of a whole epoch."""
+        return math.ceil(len(self.examples) / self.batch_size)
+
+    @property
+    def sampler(self) -> TrainLoader:
+        """The object whose `set_epoch` Lightning calls before each epoch."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the order of the next iteration; in a new epoch it starts at the first batch."""
+        if epoch != self._epoch:
+            self.load_state_dict({"epoch": epoch, "given": 0})
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch, and how many of its batches were given."""
+        return {"epoch": self._epoch, "given": self._given}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Makes the next iteration go on where `state` was taken."""
+        self._epoch = state["epoch"]
+        self._start = self._given = state["given"]
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        """The epoch's batches: all of them, or the rest of them once after a state was loaded."""
+        start, self._start = self._start, 0
+        batches = shuffled_batches(
+            self.examples.lengths, self.batch_size, np.random.default_rng([self.seed, self._epoch])
+        )
+        for self._given, rows in enumerate(batches[start:], start + 1):
+            yield _pinned(self.examples.batch(rows), self.pin_memory)
+
+
+class EvalLoader:
+    """All rows once, the longest first, so that memory runs out at once or never."""
+
+    def __init__(self, examples: Examples, batch_size: int, *, pin_memory: bool = False) -> None:
+        """
+        Args:
+            examples: the split to evaluate.
+            batch_size: rows of a batch.
+            pin_memory: copy batches to page-locked memory, from which a GPU fetches them faster.
+        """
+        self.examples = examples
+        self.pin_memory = pin_memory
+        self._batches = _sorted_batches(np.arange(len(examples)), examples.lengths, batch_size)
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        """Batches with their row numbers as `rows`, (B,) int64, to put predictions back in order."""
+        for rows in self._batches:
+            yield _pinned({**self.examples.batch(rows), "rows": from_numpy(rows)}, self.pin_memory)
+
+
+def _pinned(batch: dict[str, Tensor], pin_memory: bool) -> dict[str, Tensor]:
+    return {name: tensor.pin_memory() for name, tensor in batch.items()} if pin_memory else batch

@@ -1,0 +1,147 @@
+"""Saves where training stands, so that a run that is stopped can go on."""
+
+import contextlib
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+
+from lnbench.training.checkpoint import CheckpointError, SafetensorsCheckpointIO
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+log = logging.getLogger(__name__)
+
+
+class RunInterrupted(BaseException):
+    """A run was stopped from outside; like KeyboardInterrupt it is no error."""
+
+
+class ResumePoint(pl.Callback):
+    """Checkpoints every few minutes, at the end of training, and on Ctrl-C or SIGTERM.
+
+    The first signal is answered before the next training step, when nothing is half done: the
+    state is saved and `RunInterrupted` raised. After training, where nothing is left to save, it
+    is raised before the next batch. A second signal raises it at once.
+    """
+
+    def __init__(self, path: Path, best: Path, origin: dict[str, Any], minutes: float) -> None:
+        """
+        Args:
+            path: of the checkpoint.
+            best: file with the best values so far, without which the checkpoint is worth nothing.
+            origin: JSON values that identify what is trained on what; other data, for one, makes a
+                checkpoint useless.
+            minutes: longest time between two checkpoints.
+        """
+        self.path = path
+        self.best = best
+        self.origin = origin
+        self.seconds = minutes * 60
+        self._signalled = False
+        self._finished = False
+        self._saved_at = time.monotonic()
+
+    def usable(self) -> Path | None:
+        """The checkpoint to go on from; one that cannot be used is deleted with a warning."""
+        if not self.path.is_file():
+            return None
+        try:
+            self._check()
+        except CheckpointError as error:
+            log.warning("%s; training starts over", error)
+            self.path.unlink()
+            return None
+        return self.path
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Takes over Ctrl-C and SIGTERM; outside the main thread, which alone gets signals, it does nothing."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        previous = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler or signal.SIG_DFL)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The clock starts. Lightning's handler for SIGTERM, which would stop without saving, is put aside."""
+        self._saved_at = time.monotonic()
+        if signal.getsignal(signal.SIGINT) == self._on_signal:
+            signal.signal(signal.SIGTERM, self._on_signal)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Saves if it is time or a signal came, unless gradients of earlier batches are waiting."""
+        if batch_idx % trainer.accumulate_grad_batches:
+            return
+        if self._signalled or time.monotonic() - self._saved_at > self.seconds:
+            self._save(trainer)
+        self._raise_if_signalled()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Saves the end of training, from where an interrupted test goes on."""
+        self._finished = True
+        self._save(trainer)
+
+    def on_test_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Stops if a signal came."""
+        self._raise_if_signalled()
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Adds what tells whether the checkpoint can be used."""
+        checkpoint |= {"origin": self.origin, "finished": self._finished, "has_best": self.best.is_file()}
+        if not self._finished:
+            _forget_fetched_batch(checkpoint["loops"]["fit_loop"])
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Trains no further after the end of training, wherever early stopping put it."""
+        trainer.should_stop = self._finished = checkpoint["finished"]
+
+    def _check(self) -> None:
+        checkpoint = SafetensorsCheckpointIO().load_checkpoint(self.path)
+        if checkpoint.get("origin") != self.origin:
+            raise CheckpointError(f"{self.path}: was saved while training on other data or by another lnbench")
+        if checkpoint["has_best"]:
+            SafetensorsCheckpointIO().load_checkpoint(self.best)
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        trainer.save_checkpoint(self.path)
+        self._saved_at = time.monotonic()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._signalled:
+            raise RunInterrupted
+        self._signalled = True
+        print("\nStopping after this step. Press Ctrl-C again to stop at once.", file=sys.stderr)
+
+    def _raise_if_signalled(self) -> None:
+        if self._signalled:
+            raise RunInterrupted
+
+
+def _forget_fetched_batch(fit_loop: dict[str, Any]) -> None:
+    """Makes the state of a loop that has fetched a batch, and not yet begun it, that of one before fetching."""
+    progress = fit_loop["epoch_loop.batch_progress"]
+    for counter in (progress["total"], progress["current"]):
+        counter["ready"] = counter["completed"]
+    progress["is_last_batch"] = False
+    (loader,) = fit_loop["state_dict"]["combined_loader"]
+    loader["given"] -= 1

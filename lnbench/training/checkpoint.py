@@ -1,0 +1,79 @@
+"""Checkpoints as safetensors: tensors as they are, everything else as JSON in the header. No pickle."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.plugins import CheckpointIO
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from lnbench.fsio import write_atomically
+
+SUFFIX = ".safetensors"
+HEADER = "checkpoint"
+TENSOR = "__tensor__"
+PAIRS = "__pairs__"
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint file that is damaged or was not written by lnbench."""
+
+
+class SafetensorsCheckpointIO(CheckpointIO):
+    """Lets Lightning save and load its checkpoints as one atomic safetensors file each."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Writes nested dicts and lists of tensors and JSON values."""
+        tensors: dict[str, Tensor] = {}
+        tree = _split(checkpoint, tensors)
+        write_atomically(Path(path), save(tensors, {HEADER: json.dumps(tree)}))
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Reads what `save_checkpoint` wrote, onto the CPU.
+
+        Raises:
+            CheckpointError: the file is damaged.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                return _join(json.loads(file.metadata()[HEADER]), file.get_tensor)
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{path}: is damaged or not a checkpoint of lnbench ({error})") from error
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Deletes the file, if it is there."""
+        Path(path).unlink(missing_ok=True)
+
+
+def _split(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """A JSON value for `value`, with its tensors moved into `tensors`."""
+    if isinstance(value, Tensor):
+        key = str(len(tensors))
+        tensors[key] = value.detach().cpu().contiguous().clone()
+        return {TENSOR: key}
+    if isinstance(value, dict):
+        if all(isinstance(key, str) for key in value):
+            return {key: _split(item, tensors) for key, item in value.items()}
+        return {PAIRS: [[key, _split(item, tensors)] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        return [_split(item, tensors) for item in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _join(tree: Any, tensor: Callable[[str], Tensor]) -> Any:
+    """The value of which `_split` made `tree`."""
+    if isinstance(tree, list):
+        return [_join(item, tensor) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    if TENSOR in tree:
+        return tensor(tree[TENSOR])
+    if PAIRS in tree:
+        return {key: _join(item, tensor) for key, item in tree[PAIRS]}
+    return {key: _join(item, tensor) for key, item in tree.items()}

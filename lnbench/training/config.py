@@ -1,0 +1,42 @@
+"""How a model is tuned."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lnbench.schema import Free, Schema
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+
+
+class TrainerConfig(Schema):
+    """How long, how fast and on what a model is tuned."""
+
+    batch_size: Positive
+    accumulate: Positive = 1
+    """Batches whose gradients are summed before one optimiser step."""
+    eval_batch_size: Positive
+    max_epochs: Positive
+    max_steps: Positive | None = None
+    """Optimiser steps after which training ends, if `max_epochs` has not ended it before."""
+    validate_every: Positive | None = None
+    """Training batches between two validations; None validates once an epoch."""
+    patience: Positive | None = None
+    """Validations without improvement after which training stops; None never stops early."""
+    lr: Rate | None = None
+    """One learning rate for all parts and the head; None takes each part's own."""
+    head_lr: Rate = 1e-3
+    weight_decay: Fraction = 0.0
+    warmup: Fraction = 0.06
+    """Share of all optimiser steps over which the learning rate rises linearly from 0."""
+    grad_clip: Annotated[float, Field(gt=0)] | None = 1.0
+    """Largest L2 norm of the gradient over all trainable parameters."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto`: bf16 on a GPU that has it, fp32 elsewhere."""
+    gradient_checkpointing: bool = False
+    device: Free[Literal["auto", "cpu", "gpu"]] = "auto"
+    progress: Free[bool] = True
+    checkpoint_minutes: Free[Annotated[float, Field(gt=0)]] = 10.0
+    """Longest time whose work a killed run can lose."""

@@ -1,0 +1,36 @@
+"""On what, and in which number format, a run computes."""
+
+from typing import Literal
+
+import torch
+
+from lnbench.schema import ConfigError
+from lnbench.training.config import TrainerConfig
+
+Precision = Literal["32-true", "bf16-mixed"]
+
+
+def use_gpu(config: TrainerConfig) -> bool:
+    """Whether the run computes on a CUDA device.
+
+    Raises:
+        ConfigError: the run asks for one, and there is none.
+    """
+    available = torch.cuda.is_available()
+    if config.device == "gpu" and not available:
+        raise ConfigError("trainer.device = 'gpu': this machine has no usable CUDA device; use cpu or auto")
+    return available and config.device != "cpu"
+
+
+def choose_precision(config: TrainerConfig) -> Precision:
+    """The number format, as Lightning names it; `auto` never takes bf16 on a CPU.
+
+    Raises:
+        ConfigError: the run asks for a device that is not there, or for bf16 where it is slow or missing.
+    """
+    gpu = use_gpu(config)
+    capable = torch.cuda.is_bf16_supported() if gpu else torch.backends.cpu.get_cpu_capability() == "AVX512"
+    if config.precision == "bf16" and not capable:
+        raise ConfigError("trainer.precision = 'bf16': this device computes it slowly or not at all; use fp32 or auto")
+    wanted = config.precision == "bf16" or (config.precision == "auto" and gpu)
+    return "bf16-mixed" if wanted and capable else "32-true"

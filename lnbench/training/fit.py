@@ -1,0 +1,143 @@
+"""Trains a model with Lightning, and tests its best checkpoint."""
+
+import logging
+import shutil
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.loggers import Logger
+
+from lnbench.config import RunConfig
+from lnbench.model import TunedModel
+from lnbench.tasks.data import TaskData
+from lnbench.training.batching import EvalLoader, TrainLoader
+from lnbench.training.callbacks.best_checkpoint import BestCheckpoint
+from lnbench.training.callbacks.history import History
+from lnbench.training.callbacks.progress import Progress
+from lnbench.training.callbacks.resume_point import ResumePoint
+from lnbench.training.callbacks.stopwatch import Stopwatch
+from lnbench.training.checkpoint import SUFFIX, SafetensorsCheckpointIO
+from lnbench.training.device import choose_precision, use_gpu
+from lnbench.training.module import TuningModule, count_steps
+
+METRICS = "metrics.csv"
+CHECKPOINTS = "checkpoints"
+RESUME = f"{CHECKPOINTS}/resume{SUFFIX}"
+BEST = f"{CHECKPOINTS}/best{SUFFIX}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What training and testing gave."""
+
+    metrics: dict[str, dict[str, float]]
+    """By split (validation at the best step, and test), then by metric."""
+    stopwatch: Stopwatch
+    test_seconds: float
+    steps: int
+
+
+def fit_and_test(
+    config: RunConfig, model: TunedModel, data: TaskData, folder: Path, logger: Logger | None = None
+) -> Outcome:
+    """Trains `model`, going on from the folder's resume point if there is one, and leaves it at its best.
+
+    Args:
+        config: of the run.
+        model: with its initial values.
+        data: tokenised splits.
+        folder: of the run; gets metrics.csv, and checkpoints while they are needed.
+        logger: gets the metrics too.
+
+    Raises:
+        ConfigError: this machine has not the device or precision asked for.
+        RunInterrupted: a signal came; the resume point is saved.
+    """
+    pin = use_gpu(config.trainer)
+    train = TrainLoader(data.train, config.trainer.batch_size, config.seed, pin_memory=pin)
+    validation, test = (
+        EvalLoader(split, config.trainer.eval_batch_size, pin_memory=pin) for split in (data.validation, data.test)
+    )
+    steps = count_steps(config.trainer, len(train))
+    module = TuningModule(model, config, steps).train()
+    history, stopwatch = History(folder / METRICS, config.task.metric, config.task.mode), Stopwatch()
+    resume_point = ResumePoint(
+        folder / RESUME, folder / BEST, _origin(model, data), minutes=config.trainer.checkpoint_minutes
+    )
+    callbacks = [stopwatch, history, *_callbacks(config, history, folder), resume_point]
+    trainer = new_trainer(config, callbacks, folder, steps, logger)
+    with resume_point.listening():
+        trainer.fit(module, train, validation, ckpt_path=resume_point.usable())
+        history.write()
+        module.load_best(folder / BEST)
+        started = time.perf_counter()
+        trainer.test(module, test, verbose=False)
+    metrics = {name.removeprefix("test/"): value.item() for name, value in trainer.callback_metrics.items()}
+    return Outcome(
+        metrics={"validation": history.best(), "test": metrics},
+        stopwatch=stopwatch,
+        test_seconds=time.perf_counter() - started,
+        steps=trainer.global_step,
+    )
+
+
+def _origin(model: TunedModel, data: TaskData) -> dict[str, Any]:
+    """What a checkpoint must agree on with the run that goes on from it, besides the run's identity."""
+    return {"data": data.fingerprint, "trained": {name: list(value.shape) for name, value in model.trained().items()}}
+
+
+def _callbacks(config: RunConfig, history: History, folder: Path) -> list[Callback]:
+    callbacks: list[Callback] = [BestCheckpoint(folder / BEST, history)]
+    if config.trainer.patience:
+        callbacks.append(
+            EarlyStopping(
+                history.metric, patience=config.trainer.patience, mode=history.mode, check_on_train_epoch_end=False
+            )
+        )
+    if config.trainer.progress:
+        callbacks.append(Progress(history))
+    return callbacks
+
+
+def new_trainer(
+    config: RunConfig, callbacks: list[Callback], folder: Path, steps: int, logger: Logger | None
+) -> pl.Trainer:
+    """Lightning's Trainer for one run on one device."""
+    _hush()
+    settings = config.trainer
+    return pl.Trainer(
+        accelerator="gpu" if use_gpu(settings) else "cpu",
+        devices=1,
+        precision=choose_precision(settings),
+        max_epochs=settings.max_epochs,
+        max_steps=steps,
+        limit_train_batches=steps * settings.accumulate,
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=settings.grad_clip,
+        val_check_interval=settings.validate_every or 1.0,
+        check_val_every_n_epoch=None if settings.validate_every else 1,
+        callbacks=callbacks,
+        plugins=[SafetensorsCheckpointIO()],
+        logger=logger or False,
+        default_root_dir=folder,
+        enable_checkpointing=False,
+        enable_progress_bar=settings.progress,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Deletes what only an unfinished run needs."""
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+
+
+def _hush() -> None:
+    """Silences what Lightning says at every run and no user of lnbench can act on."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")

@@ -1,0 +1,39 @@
+"""AdamW over the trained parameters, each part with its own learning rate."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from torch import nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+from lnbench.model import TunedModel
+from lnbench.training.config import TrainerConfig
+
+
+def new_optimiser(model: TunedModel, config: TrainerConfig, rates: Mapping[str, float]) -> AdamW:
+    """One parameter group for each pair of learning rate and weight decay.
+
+    `config.lr` overrides every part's rate and the head's. A parameter that several parts claim
+    learns at the rate of the first in alphabetical order. Only matrices decay; gains, biases and
+    other vectors never do.
+    """
+    rate_of = {name: rates[part] for part in sorted(model.claims, reverse=True) for name in model.claims[part]}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
+    for name, parameter in model.trained().items():
+        rate = config.lr or rate_of.get(name, config.head_lr)
+        groups[rate, config.weight_decay if parameter.ndim > 1 else 0.0].append(parameter)
+    return AdamW(
+        [{"params": group, "lr": lr, "weight_decay": decay} for (lr, decay), group in groups.items()], fused=True
+    )
+
+
+def linear_schedule(optimiser: AdamW, warmup: int, steps: int) -> LambdaLR:
+    """Rises linearly to the full learning rate over `warmup` steps, then falls linearly to 0 at `steps`."""
+
+    def factor(step: int) -> float:
+        rising = (step + 1) / (warmup + 1)
+        falling = (steps - step) / max(1, steps - warmup)
+        return max(0.0, min(1.0, rising, falling))
+
+    return LambdaLR(optimiser, factor)

@@ -1,0 +1,119 @@
+"""Which norms LN-tuning trains, and that it learns as HF peft's LN tuning does."""
+
+import pytest
+import torch
+from peft import LNTuningConfig, TaskType, get_peft_model
+from torch import nn
+from transformers import BertConfig, BertForSequenceClassification, GPT2Config, GPT2ForSequenceClassification, PreTrainedModel
+
+from lnbench.schema import ConfigError
+from tests.tiny import CONFIGS, LAYERS, batch, part, tiny, trained, tune
+
+POST = ["attention.output.LayerNorm", "output.LayerNorm"]
+
+
+def norms(model: PreTrainedModel) -> set[str]:
+    """Names of the norms that train, without their terms."""
+    return {name.rpartition(".")[0] for name in trained(model)}
+
+
+def tuned(architecture: str, **settings: object) -> PreTrainedModel:
+    model = tiny(architecture)
+    tune(model, {"ln": part("ln", **settings)})
+    return model
+
+
+def test_bert_has_both_norms_of_every_block() -> None:
+    assert norms(tuned("bert")) == {f"encoder.layer.{layer}.{norm}" for layer in range(LAYERS) for norm in POST}
+
+
+@pytest.mark.parametrize(("norm", "path"), [("mha", POST[0]), ("ffn", POST[1])])
+def test_one_norm_of_a_bert_block(norm: str, path: str) -> None:
+    assert norms(tuned("bert", norms=[norm])) == {f"encoder.layer.{layer}.{path}" for layer in range(LAYERS)}
+
+
+@pytest.mark.parametrize(
+    ("reading", "norm", "expected"),
+    [
+        ("position", "mha", {"h.0.ln_2", "h.1.ln_2", "h.2.ln_2"}),
+        ("position", "ffn", {"h.1.ln_1", "h.2.ln_1", "ln_f"}),
+        ("sublayer", "mha", {"h.0.ln_1", "h.1.ln_1", "h.2.ln_1"}),
+        ("sublayer", "ffn", {"h.0.ln_2", "h.1.ln_2", "h.2.ln_2"}),
+    ],
+)
+def test_the_two_readings_of_after_in_a_pre_ln_model(reading: str, norm: str, expected: set[str]) -> None:
+    assert norms(tuned("gpt2", norms=[norm], norm_reading=reading)) == expected
+
+
+@pytest.mark.parametrize(
+    ("architecture", "settings", "extra"),
+    [
+        ("bert", {"embedding_norm": True}, "embeddings.LayerNorm"),
+        ("gpt2", {"embedding_norm": True}, "h.0.ln_1"),
+        ("gpt2", {"final_norm": True, "norm_reading": "sublayer"}, "ln_f"),
+    ],
+)
+def test_the_norms_outside_the_blocks_on_request(architecture: str, settings: dict[str, object], extra: str) -> None:
+    base = {key: value for key, value in settings.items() if key == "norm_reading"}
+    assert norms(tuned(architecture, **settings)) - norms(tuned(architecture, **base)) == {extra}
+
+
+@pytest.mark.parametrize(("terms", "suffixes"), [(["gain"], {"weight"}), (["bias"], {"bias"})])
+def test_gain_or_bias_alone(terms: list[str], suffixes: set[str]) -> None:
+    assert {name.rpartition(".")[2] for name in trained(tuned("bert", terms=terms))} == suffixes
+
+
+@pytest.mark.parametrize(("layers", "expected"), [("2-3", {1, 2}), ([1, 3], {0, 2}), (2, {1}), (["1-2", 3], {0, 1, 2})])
+def test_layer_ranges_count_from_1(layers: object, expected: set[int]) -> None:
+    assert {int(name.split(".")[2]) for name in norms(tuned("bert", layers=layers))} == expected
+
+
+def test_a_layer_that_the_model_has_not_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match=r"method\.ln\.layers = '2-4': the model has layers 1-3"):
+        tuned("bert", layers="2-4")
+
+
+@pytest.mark.parametrize("layers", ["0-2", "3-2", "x", "1-", "", [0]])
+def test_a_range_that_is_none_is_refused_before_a_model_is_there(layers: object) -> None:
+    with pytest.raises(ConfigError, match=r"method\.ln\.layers = .*must be 'all', or layers counted from 1"):
+        part("ln", layers=layers)
+
+
+CLASSIFIERS = {
+    "bert": (BertForSequenceClassification, BertConfig, ["attention.output.LayerNorm", "output.LayerNorm"], "classifier"),
+    "gpt2": (GPT2ForSequenceClassification, GPT2Config, ["ln_1", "ln_2", "ln_f"], "score"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Unsupported layer type:UserWarning")
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+@pytest.mark.parametrize("architecture", CLASSIFIERS)
+def test_twenty_steps_cost_the_same_losses_as_with_hf_peft(architecture: str) -> None:
+    ours, theirs = _classifier(architecture), _classifier(architecture)
+    names, head = CLASSIFIERS[architecture][2:]
+    pattern = rf".*(layer\.\d+|h\.\d+|transformer)\.({'|'.join(names)})"
+    peft = get_peft_model(theirs, LNTuningConfig(target_modules=pattern, task_type=TaskType.SEQ_CLS))
+    tune(ours, {"ln": part("ln", embedding_norm=architecture == "gpt2")})
+    ours.get_submodule(head).requires_grad_(True)
+    assert sum(p.numel() for p in trained(ours).values()) == sum(p.numel() for p in trained(peft).values())
+    torch.testing.assert_close(_losses(ours), _losses(peft), rtol=0, atol=1e-5)
+
+
+def _classifier(architecture: str) -> PreTrainedModel:
+    torch.manual_seed(0)
+    model = CLASSIFIERS[architecture][0](CONFIGS[architecture])
+    model.config.pad_token_id = 0
+    return model.eval()
+
+
+def _losses(model: nn.Module) -> torch.Tensor:
+    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+    losses = []
+    for step in range(20):
+        inputs = batch((9, 5, 7, 3), seed=step)
+        loss = model(**inputs, labels=inputs["input_ids"][:, 0] % 2).loss
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.detach())
+    return torch.stack(losses)

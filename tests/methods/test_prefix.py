@@ -1,0 +1,113 @@
+"""A prefix is attended to, and nothing else changes: masks, causality, positions, caches."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import GPT2LMHeadModel, StaticCache
+
+from lnbench.methods import prefix_attention
+from tests.tiny import ARCHITECTURES, HEADS, HIDDEN, LAYERS, batch, hidden, part, shake, tiny, tiny_generator, tune
+
+LENGTH = 5
+
+
+def with_prefix(model: Any, **settings: Any) -> Any:
+    tune(model, {"prefix": part("prefix", length=LENGTH, **settings)})
+    shake(model, scale=1.0)
+    return model
+
+
+@pytest.fixture
+def blocked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hides all prefixes from all queries."""
+    visible = prefix_attention.prefix_mask
+
+    def mask(mask: Tensor | None, query: Tensor, key: Tensor, length: int, causal: bool) -> Tensor:
+        seen = visible(mask, query, key, length, causal)
+        if seen is None:
+            seen = torch.ones(1, 1, query.shape[2], length + key.shape[2], dtype=torch.bool)
+        return torch.cat([torch.zeros_like(seen[..., :length]), seen[..., length:]], dim=-1)
+
+    monkeypatch.setattr(prefix_attention, "prefix_mask", mask)
+
+
+@pytest.mark.usefixtures("blocked")
+@pytest.mark.parametrize("lengths", [(7, 4), (6, 6)], ids=["padded", "unpadded"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_prefix_that_nobody_sees_is_no_prefix(architecture: str, lengths: tuple[int, ...]) -> None:
+    inputs = batch(lengths)
+    expected = hidden(tiny(architecture), inputs)
+    torch.testing.assert_close(hidden(with_prefix(tiny(architecture)), inputs), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_prefix_is_seen(architecture: str) -> None:
+    inputs = batch()
+    assert (hidden(with_prefix(tiny(architecture)), inputs) - hidden(tiny(architecture), inputs)).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_padding_stays_invisible(architecture: str) -> None:
+    model = with_prefix(tiny(architecture))
+    short = batch((4,))
+    padded = {name: torch.nn.functional.pad(tensor, (0, 3)) for name, tensor in short.items()}
+    torch.testing.assert_close(hidden(model, padded), hidden(model, short), rtol=0, atol=1e-5)
+
+
+def test_later_tokens_stay_invisible_to_a_decoder() -> None:
+    model = with_prefix(tiny("gpt2"))
+    whole = batch((7,))
+    start = {name: tensor[:, :4] for name, tensor in whole.items()}
+    torch.testing.assert_close(hidden(model, whole)[:4], hidden(model, start), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_layers_without_a_prefix_are_as_before(architecture: str) -> None:
+    model = with_prefix(tiny(architecture), layers=str(LAYERS))
+    inputs = batch()
+    before = tiny(architecture)(**inputs, output_hidden_states=True).hidden_states
+    after = model(**inputs, output_hidden_states=True).hidden_states
+    torch.testing.assert_close(after[LAYERS - 1], before[LAYERS - 1], rtol=0, atol=1e-5)
+    assert (after[LAYERS] - before[LAYERS]).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_full_length_inputs_leave_room_for_a_prefix(architecture: str) -> None:
+    model = with_prefix(tiny(architecture))
+    longest = model.config.max_position_embeddings
+    assert hidden(model, batch((longest,))).shape == (longest, HIDDEN)
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("method", ["prefix", "ln+prefix+mha_adapter"])
+def test_generation_with_a_cache_equals_generation_without(method: str, beams: int) -> None:
+    model = tiny_generator()
+    tune(model, method)
+    shake(model, scale=0.5)
+    outputs = [_generate(model, beams, use_cache=use_cache) for use_cache in (True, False)]
+    assert torch.equal(*outputs)
+    assert not torch.equal(outputs[0], _generate(tiny_generator(), beams, use_cache=True))
+
+
+def test_generation_with_a_static_cache_equals_generation_without() -> None:
+    model = with_prefix(tiny_generator())
+    cache = StaticCache(config=model.config, max_cache_len=16)
+    static = _generate(model, beams=1, past_key_values=cache)
+    assert torch.equal(static, _generate(model, beams=1, use_cache=False))
+
+
+def test_the_prefix_never_enters_the_cache() -> None:
+    model = with_prefix(tiny_generator())
+    output = model(**batch((7,)), use_cache=True)
+    assert output.past_key_values.layers[0].keys.shape == (1, HEADS, 7, HIDDEN // HEADS)
+
+
+def _generate(model: GPT2LMHeadModel, beams: int, **options: Any) -> Tensor:
+    left_padded = {name: tensor.flip(-1) for name, tensor in batch().items()}
+    generated = model.generate(
+        **left_padded, max_new_tokens=8, num_beams=beams, do_sample=False, pad_token_id=0, eos_token_id=None, **options
+    )
+    assert isinstance(generated, Tensor)
+    return generated

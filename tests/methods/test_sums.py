@@ -1,0 +1,117 @@
+"""Every method and every pair of methods, on every architecture."""
+
+import itertools
+
+import pytest
+import torch
+from safetensors.torch import load, save
+
+from lnbench.compose import config_dir
+from tests.tiny import ARCHITECTURES, batch, hidden, part, shake, tiny, trained, tune
+
+NAMES = sorted(file.stem for file in (config_dir() / "method").glob("*.yaml"))
+SUMMABLE = [name for name in NAMES if not part(name).exclusive]
+SUMS = [
+    *NAMES,
+    *map("+".join, itertools.combinations(SUMMABLE, 2)),
+    "ln+mha_adapter+prefix",
+    "+".join(SUMMABLE),
+]
+
+on_every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
+for_every_sum = pytest.mark.parametrize("method", SUMS)
+
+
+@on_every_architecture
+@for_every_sum
+def test_every_claimed_parameter_gets_a_gradient_and_no_other(architecture: str, method: str) -> None:
+    model = tiny(architecture)
+    claims = tune(model, method)
+    shake(model)
+    if claimed := set().union(*claims.values()):
+        hidden(model, batch()).pow(2).sum().backward()
+    with_gradient = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    unused = {name for name in claimed if "pooler" in name}
+    assert with_gradient == claimed - unused
+    assert set(trained(model)) == claimed
+
+
+@on_every_architecture
+@for_every_sum
+def test_the_trained_tensors_alone_restore_the_function(architecture: str, method: str) -> None:
+    model = tiny(architecture)
+    tune(model, method)
+    shake(model)
+    file = save({name: tensor.detach() for name, tensor in trained(model).items()})
+    again = tiny(architecture)
+    tune(again, method, seed=5)
+    assert not again.load_state_dict(load(file), strict=False).unexpected_keys
+    torch.testing.assert_close(hidden(again, batch()), hidden(model, batch()), rtol=0, atol=0)
+
+
+@on_every_architecture
+@for_every_sum
+def test_gradient_checkpointing_changes_no_gradient(architecture: str, method: str) -> None:
+    gradients = []
+    for checkpointing in (False, True):
+        model = tiny(architecture)
+        claims = tune(model, method)
+        if not any(claims.values()):
+            return
+        shake(model)
+        model.config.use_cache = False
+        if checkpointing:
+            model.activation_checkpointing_enable({"use_reentrant": False})
+            model.train()
+            for module in model.modules():
+                if isinstance(module, torch.nn.Dropout):
+                    module.p = 0.0
+        hidden(model, batch()).pow(2).sum().backward()
+        gradients.append({name: p.grad for name, p in trained(model).items() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-5)
+
+
+@on_every_architecture
+@pytest.mark.parametrize("method", [name for name in NAMES if name != "prefix"])
+def test_a_method_starts_from_the_pretrained_function(architecture: str, method: str) -> None:
+    expected = hidden(tiny(architecture), batch())
+    model = tiny(architecture)
+    tune(model, method)
+    torch.testing.assert_close(hidden(model, batch()), expected, rtol=0, atol=1e-6)
+
+
+@on_every_architecture
+@pytest.mark.parametrize("method", ["prefix+ln", "mha_adapter+prefix+ln", "bitfit+adapter+ln"])
+def test_sums_commute(architecture: str, method: str) -> None:
+    forward, backward = tiny(architecture), tiny(architecture)
+    claims = tune(forward, method)
+    assert tune(backward, "+".join(reversed(method.split("+")))) == claims
+    for (name, one), (other_name, other) in zip(forward.named_parameters(), backward.named_parameters(), strict=True):
+        assert name == other_name
+        assert torch.equal(one, other)
+
+
+@on_every_architecture
+def test_the_company_of_other_parts_does_not_change_a_parts_start(architecture: str) -> None:
+    alone, accompanied = tiny(architecture), tiny(architecture)
+    names = tune(alone, "prefix")["prefix"]
+    tune(accompanied, "adapter+prefix")
+    for name in names:
+        assert torch.equal(alone.get_parameter(name), accompanied.get_parameter(name))
+
+
+@on_every_architecture
+def test_bitfit_claims_no_bias_of_an_inserted_module(architecture: str) -> None:
+    alone = tune(tiny(architecture), "bitfit")["bitfit"]
+    assert tune(tiny(architecture), "adapter+bitfit+mha_adapter")["bitfit"] == alone
+
+
+@on_every_architecture
+def test_a_sum_counts_the_union(architecture: str) -> None:
+    model = tiny(architecture)
+    claims = tune(model, "bitfit+ln")
+    shared = set(claims["bitfit"]) & set(claims["ln"])
+    assert shared
+    assert len(trained(model)) == len(claims["bitfit"]) + len(claims["ln"]) - len(shared)

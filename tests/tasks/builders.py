@@ -1,0 +1,47 @@
+"""Small tokenizers, tasks and rows for the data tests."""
+
+from typing import Any
+
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+from lnbench.schema import parse
+from lnbench.tasks.classification import SequenceClassification
+
+Rows = list[dict[str, Any]]
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "c", "d", "e", "good", "bad", "film"]
+
+
+def new_tokenizer(*, segments: bool = True, special: bool = True, pad: bool = True) -> PreTrainedTokenizerFast:
+    """A word tokenizer, by default in BERT's format."""
+    backend = Tokenizer(models.WordLevel({word: place for place, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    if special:
+        backend.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]",
+            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+            special_tokens=[("[CLS]", WORDS.index("[CLS]")), ("[SEP]", WORDS.index("[SEP]"))],
+        )
+    names = ["input_ids", "token_type_ids", "attention_mask"] if segments else ["input_ids", "attention_mask"]
+    ends: dict[str, Any] = {"pad_token": "[PAD]"} if pad else {"eos_token": "[SEP]"}
+    return PreTrainedTokenizerFast(tokenizer_object=backend, model_input_names=names, unk_token="[UNK]", **ends)
+
+
+def new_task(**changes: Any) -> SequenceClassification:
+    """A sentiment task whose source is the folder `films` and nothing else."""
+    fields = {
+        "name": "films",
+        "source": {"folder": "films"},
+        "splits": {"validation": "validation", "test": "test"},
+        "text": "text",
+        "label": "label",
+        "labels": ["bad", "good"],
+        "max_length": 16,
+    }
+    return parse(SequenceClassification, {**fields, **changes}, "task")
+
+
+def films(*rows: tuple[str, int | str]) -> Rows:
+    """Rows with a text and a label."""
+    return [{"text": text, "label": label} for text, label in rows]

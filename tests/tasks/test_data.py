@@ -1,0 +1,171 @@
+import logging
+import os
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from lnbench.tasks import data
+from lnbench.tasks.classification import SequenceClassification
+from lnbench.tasks.data import TaskData, load_data
+from lnbench.tasks.source import DataError
+from tests.tasks.builders import Rows, films, new_task, new_tokenizer
+from tests.tasks.conftest import Writer
+
+SPLITS = {
+    "train": films(("a good film", 1), ("a bad film", 0), ("c", 1)),
+    "validation": films(("b", 1), ("A  BAD film", 0)),
+    "test": films(("e", 0), ("c", 1)),
+}
+
+
+@pytest.fixture
+def root(write_root: Writer) -> Path:
+    return write_root(**SPLITS)
+
+
+@pytest.fixture
+def no_tokenising(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("was tokenised again")
+
+    monkeypatch.setattr(SequenceClassification, "encode", refuse)
+
+
+def values(loaded: TaskData) -> dict[str, list[Any]]:
+    splits = {"train": loaded.train, "validation": loaded.validation, "test": loaded.test}
+    return {role: [t.tolist() for t in rows.batch(np.arange(len(rows))).values()] for role, rows in splits.items()}
+
+
+def test_official_splits_are_kept_and_their_overlap_counted(
+    root: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    loaded = load_data(new_task(), tokenizer, root, tmp_path / "cache")
+    assert loaded.sizes == {"train": 3, "validation": 2, "test": 2}
+    assert loaded.overlap == {"train/validation": 1, "train/test": 1, "validation/test": 0}
+    assert loaded.baseline["test"] == {"accuracy": 0.5}
+    assert loaded.train.labels.tolist() == [1, 0, 1]
+
+
+def test_missing_splits_are_cut_from_train_by_text(
+    write_root: Writer, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    rows = [row for number in range(200) for row in films((f"a {number}", 0), (f"A  {number}", 1))]
+    root = write_root(train=rows)
+    task = new_task(splits={"validation_fraction": 0.25, "test_fraction": 0.25})
+    loaded = load_data(task, tokenizer, root, tmp_path)
+    assert sum(loaded.sizes.values()) == 400
+    assert 60 < loaded.sizes["validation"] < 140
+    assert all(size % 2 == 0 for size in loaded.sizes.values()), "equal texts were torn apart"
+    write_root(train=rows[::-1])
+    assert load_data(task, tokenizer, root, tmp_path).sizes == loaded.sizes
+
+
+def test_a_cut_that_leaves_nothing_is_named(
+    write_root: Writer, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    with pytest.raises(DataError, match=r"films: no row is left for .*fraction or name a split"):
+        load_data(new_task(splits={}), tokenizer, write_root(train=SPLITS["train"]), tmp_path)
+
+
+@pytest.mark.usefixtures("no_tokenising")
+def test_errors_name_task_split_and_row(write_root: Writer, tokenizer: PreTrainedTokenizerFast) -> None:
+    root = write_root(**{**SPLITS, "validation": films(("a", 0), ("b", "fine"))})
+    with pytest.raises(DataError, match="films, split 'validation', row 2: label = 'fine'"):
+        load_data(new_task(), tokenizer, root)
+
+
+@pytest.mark.parametrize(
+    "validation",
+    [
+        films(("b", 1), ("a bad film", 0)),
+        films(("b", 0), ("A  BAD film", 1)),
+        SPLITS["validation"][::-1],
+    ],
+)
+def test_fingerprint_sees_texts_labels_and_order(
+    root: Path, write_root: Writer, tmp_path: Path, tokenizer: PreTrainedTokenizerFast, validation: Rows
+) -> None:
+    before = load_data(new_task(), tokenizer, root, tmp_path).fingerprint
+    assert load_data(new_task(), new_tokenizer(special=False), root, tmp_path).fingerprint == before
+    write_root(validation=validation)
+    assert load_data(new_task(), tokenizer, root, tmp_path).fingerprint != before
+
+
+def test_fingerprint_is_the_hash_of_the_values_in_order(
+    root: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    """Records of other versions are compared by it, so its definition must stay."""
+    text = (
+        '["train", "text", ["a good film", "a bad film", "c"]]["train", "label", [1, 0, 1]]'
+        '["validation", "text", ["b", "A  BAD film"]]["validation", "label", [1, 0]]'
+        '["test", "text", ["e", "c"]]["test", "label", [0, 1]]'
+    )
+    assert load_data(new_task(), tokenizer, root, tmp_path).fingerprint == sha256(text.encode()).hexdigest()
+
+
+def test_a_second_run_reads_the_cache(
+    write_root: Writer, tmp_path: Path, tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = new_task(pair="other")
+    root = write_root(**{split: [{**row, "other": "a b"} for row in rows] for split, rows in SPLITS.items()})
+    first = load_data(task, tokenizer, root, tmp_path / "cache")
+    with monkeypatch.context() as patch:
+        patch.setattr(SequenceClassification, "encode", None)
+        assert values(load_data(task, new_tokenizer(), root, tmp_path / "cache")) == values(first)
+    assert len(list((tmp_path / "cache" / "tokens").iterdir())) == 1
+
+
+@pytest.mark.parametrize("change", ["tokenizer", "max_length", "data", "format"])
+def test_nothing_stale_is_read_from_the_cache(
+    root: Path, write_root: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    task, tokenizer = new_task(), new_tokenizer()
+    load_data(task, tokenizer, root, tmp_path / "cache")
+    if change == "tokenizer":
+        tokenizer = new_tokenizer(special=False)
+    elif change == "max_length":
+        task = new_task(max_length=9)
+    elif change == "data":
+        write_root(train=SPLITS["train"][:2])
+    else:
+        monkeypatch.setattr(data, "CACHE_FORMAT", 0)
+    load_data(task, tokenizer, root, tmp_path / "cache")
+    assert len(list((tmp_path / "cache" / "tokens").iterdir())) == 2
+
+
+@pytest.mark.parametrize("damage", [b"", b"rubbish", "cut"])
+def test_a_damaged_cache_is_rebuilt(
+    root: Path,
+    tmp_path: Path,
+    tokenizer: PreTrainedTokenizerFast,
+    caplog: pytest.LogCaptureFixture,
+    damage: bytes | str,
+) -> None:
+    first = load_data(new_task(), tokenizer, root, tmp_path / "cache")
+    (file,) = (tmp_path / "cache" / "tokens").iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] if isinstance(damage, str) else damage)
+    with caplog.at_level(logging.WARNING):
+        assert values(load_data(new_task(), tokenizer, root, tmp_path / "cache")) == values(first)
+    assert "tokenising again" in caplog.text
+    assert file.read_bytes() == whole
+
+
+def test_without_a_usable_cache_folder_a_run_goes_on(
+    root: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert load_data(new_task(), tokenizer, root, tmp_path / "file").sizes["train"] == 3
+    assert "going on without it" in caplog.text
+
+
+def test_the_cache_folder_follows_the_environment(
+    root: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(os.environ, "LNBENCH_CACHE", str(tmp_path / "mine"))
+    load_data(new_task(), tokenizer, root)
+    assert len(list((tmp_path / "mine" / "tokens").iterdir())) == 1

@@ -1,0 +1,55 @@
+"""The task files in conf/, and the data that they read."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from transformers import PreTrainedTokenizerFast
+
+from lnbench.schema import parse_target
+from lnbench.tasks.base import Task
+from lnbench.tasks.data import TaskData, load_data
+
+CONF = Path(__file__).parents[2] / "conf" / "task"
+
+
+def shipped(name: str) -> Task:
+    return parse_target(Task, yaml.safe_load((CONF / f"{name}.yaml").read_text()), "task")
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_task_file_is_valid_and_named_after_its_task(path: Path) -> None:
+    task = shipped(path.stem)
+    assert task.name == task.source.folder == path.stem
+    assert task.source.package or task.source.hub
+
+
+def test_the_default_task_needs_no_network_and_tears_no_equal_texts_apart(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    loaded = load_data(shipped("tweets"), tokenizer, None, tmp_path)
+    assert loaded.sizes == {"train": 30_627, "validation": 3_721, "test": 3_810}
+    assert loaded.baseline["test"]["accuracy"] == pytest.approx(0.4425, abs=1e-4)
+    assert set(np.unique(loaded.test.labels)) == {0, 1, 2}
+
+
+@pytest.mark.shared_data
+@pytest.mark.skipif("LNBENCH_DATA_ROOT" not in os.environ, reason="LNBENCH_DATA_ROOT is not set")
+@pytest.mark.parametrize(
+    ("name", "rows", "test_rows", "majority"),
+    [
+        ("sst2", 67_349, 872, 444 / 872),
+        ("mrpc", 3_668 + 408, 1_725, 1_147 / 1_725),
+        ("rte", 2_490, 277, 146 / 277),
+        ("sick", 4_500 + 500, 4_927, 2_793 / 4_927),
+    ],
+)
+def test_local_copies_of_public_data_load(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, name: str, rows: int, test_rows: int, majority: float
+) -> None:
+    loaded: TaskData = load_data(shipped(name), tokenizer, Path(os.environ["LNBENCH_DATA_ROOT"]), tmp_path)
+    assert loaded.sizes["train"] + loaded.sizes["validation"] == rows
+    assert loaded.sizes["test"] == test_rows
+    assert loaded.baseline["test"]["accuracy"] == pytest.approx(majority)
