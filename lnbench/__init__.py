@@ -4,11 +4,13 @@ from typing import Any
 
 __version__ = "0.1.0"
 
+_LAZY = ("load", "load_several")
+
 
 def __getattr__(name: str) -> Any:
-    """Imports `load` at first use, so that `import lnbench` does not wait for torch."""
-    if name != "load":
+    """Imports the functions of `lnbench.tuned` at first use, so that `import lnbench` does not wait for torch."""
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from lnbench.tuned import load
+    from lnbench import tuned
 
-    return load
+    return getattr(tuned, name)

@@ -1,85 +1,21 @@
-"""The command `lnbench` (`python -m lnbench`): composes and checks a configuration, then runs it."""
+"""The command `lnbench` (`python -m lnbench`): tunes a model as its configuration says."""
 
-import math
-import os
 import sys
-import traceback
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
-from hydra.types import RunMode
-from omegaconf import DictConfig
-
-from lnbench.compose import ROOT, config_dir, explain, register, to_plain
-from lnbench.schema import ConfigError
-from lnbench.tasks.source import DataError
-
-FAILED, REFUSED, INTERRUPTED = 1, 2, 130
-"""Exit codes: a run broke, a configuration cannot be run, the user or the system stopped a run."""
-
-HINT = "See the configuration with --cfg job, the choices with --help."
-
-
-class Command:
-    """What Hydra calls for every configuration of a command line."""
-
-    def __init__(self) -> None:
-        self.exit_code = 0
-
-    def run(self, config: DictConfig) -> float:
-        """Runs one configuration; in a sweep, a failure is shown and the next one follows.
-
-        Returns:
-            The validation score by which a sweeper compares runs; NaN for a failed run.
-
-        Raises:
-            SystemExit: a run outside a sweep failed, or any run was interrupted.
-        """
-        try:
-            return _run(config)
-        except (ConfigError, DataError) as error:
-            show(str(error))
-            self.exit_code = REFUSED
-        except Exception:
-            traceback.print_exc()
-            self.exit_code = FAILED
-        if HydraConfig.get().mode is not RunMode.MULTIRUN:
-            sys.exit(self.exit_code)
-        show(f"Failed: {' '.join(HydraConfig.get().overrides.task)}", hint="")
-        return math.nan
+from lnbench.cli import INTERRUPTED, command_line
+from lnbench.config import RunConfig
 
 
 def main() -> None:
-    """Entry point of `lnbench`; exits with 0, or with one of the codes above."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors, so that they can be explained below
-    register()
-    command = Command()
-    try:
-        hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=ROOT)(command.run)()
-    except (HydraException, ValueError) as error:
-        show(explain(error))
-        sys.exit(REFUSED)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    sys.exit(command.exit_code)
+    """Entry point of `lnbench`."""
+    command_line(_run)
 
 
-def show(message: str, hint: str = HINT) -> None:
-    """Writes an error to stderr, in red on a terminal."""
-    if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
-        message = f"\x1b[31m{message}\x1b[0m"
-    print(message, hint, sep="\n" if hint else "", file=sys.stderr)
-
-
-def _run(config: DictConfig) -> float:
-    from lnbench.config import validate
-
-    checked = validate(to_plain(config))
+def _run(config: RunConfig) -> float:
     from lnbench.run import RunInterrupted, run
 
     try:
-        return run(checked).score
+        return run(config).score
     except RunInterrupted:
         sys.exit(INTERRUPTED)
 

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from lnbench.backbone.backbone import Backbone
-from lnbench.backbone.loading import load_backbone
+from lnbench.backbone.loading import empty_backbone, load_backbone
 from lnbench.config import RunConfig
 from lnbench.methods.attach import attach
 from lnbench.seeding import seeded
@@ -62,7 +63,9 @@ class TunedModel(nn.Module):
         expected = set(self.trained())
         if expected != set(tensors):
             different = sorted(expected ^ set(tensors))
-            raise ValueError(f"the file does not fit this model and method: {len(different)} names, first {different[0]}")
+            raise ValueError(
+                f"the file does not fit this model and method: {len(different)} names, first {different[0]}"
+            )
         self.load_state_dict(dict(tensors), strict=False)
 
 
@@ -92,11 +95,27 @@ class ParameterCount:
 
 
 def build_model(config: RunConfig) -> TunedModel:
-    """Loads the backbone, attaches the method, and adds a new head for the task.
+    """Loads the pretrained backbone, attaches the method, and adds a new head for the task."""
+    return _assemble(load_pretrained(config), config)
 
-    The head starts from the same values whatever the method, so that methods compare seed by seed.
-    """
-    backbone = load_backbone(config.model, pooler=config.model.pooling == "pooler")
+
+def load_pretrained(config: RunConfig) -> PreTrainedModel:
+    """The pretrained model of a run in the form that its task tunes, untouched."""
+    return load_backbone(config.model, config.task.backbone, _needs_pooler(config))
+
+
+def build_skeleton(config: RunConfig) -> TunedModel:
+    """The same model without values: for counting, on the meta device, and without a download where possible."""
+    with torch.device("meta"):
+        return _assemble(empty_backbone(config.model, config.task.backbone, _needs_pooler(config)), config)
+
+
+def _needs_pooler(config: RunConfig) -> bool:
+    return config.model.pooling == "pooler"
+
+
+def _assemble(backbone: PreTrainedModel, config: RunConfig) -> TunedModel:
+    """The head starts from the same values whatever the method, so that methods compare seed by seed."""
     backbone.config.use_cache = False
     pretrained_size = backbone.num_parameters()
     claims = attach(config.method, Backbone(backbone), config.seed)

@@ -4,7 +4,6 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from lnbench.schema import ConfigError
 
@@ -28,17 +27,11 @@ def main() -> None:
 
     try:
         tuned = load(options.run_dir)
-        answers = tuned.predict(texts)
+        predictions = tuned.predict(texts)
     except (ConfigError, ValueError) as error:
         sys.exit(str(error))
-    for text, answer in zip(texts, answers, strict=True):
-        print(json.dumps({"text": text, **answer}) if options.json else f"{readable(answer)}  {text}")
-
-
-def readable(answer: dict[str, Any]) -> str:
-    """The label, then the probabilities of all labels, the highest first."""
-    ranked = sorted(answer["probabilities"].items(), key=lambda item: -item[1])
-    return f"{answer['label']}  ({', '.join(f'{label} {value:.3f}' for label, value in ranked)})"
+    for prediction in predictions:
+        print(json.dumps(prediction, ensure_ascii=False) if options.json else tuned.task.readable(prediction))
 
 
 def _options() -> argparse.Namespace:
@@ -56,9 +49,11 @@ def _options() -> argparse.Namespace:
 
 
 def _lines(file: Path | None) -> list[str]:
-    source = file.open(encoding="utf-8") if file else sys.stdin
-    with source:
-        return [line.rstrip("\n") for line in source if line.strip()]
+    try:
+        text = file.read_text("utf-8") if file else sys.stdin.read()
+    except (OSError, UnicodeDecodeError) as error:
+        sys.exit(f"{file or 'standard input'}: cannot be read ({error})")
+    return [line for line in text.split("\n") if line.strip()]
 
 
 if __name__ == "__main__":

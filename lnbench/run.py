@@ -1,6 +1,8 @@
 """One run, from its configuration to its record."""
 
+import errno
 import json
+import logging
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,17 +12,32 @@ from lnbench.config import RunConfig
 from lnbench.fsio import write_atomically
 from lnbench.model import ParameterCount, build_model, count_parameters
 from lnbench.records import environment
-from lnbench.records.adapter import save_adapter
+from lnbench.records.adapter import header, save_adapter
 from lnbench.records.identity import run_dir, run_id
-from lnbench.records.record import Cost, DataSeen, Parameters, Record, Selection, read_record, write_record
+from lnbench.records.record import (
+    CONFIG,
+    RECORD,
+    Cost,
+    DataSeen,
+    Parameters,
+    Record,
+    RecordError,
+    Selection,
+    read_record,
+    write_record,
+)
 from lnbench.report import summary
 from lnbench.schema import ConfigError
 from lnbench.tasks.data import TaskData, load_data
 from lnbench.training.callbacks.resume_point import RunInterrupted
-from lnbench.training.fit import Outcome, fit_and_test, remove_checkpoints
+from lnbench.training.device import choose_precision, use_gpu
+from lnbench.training.fit import RESUME, Outcome, fit_and_test, remove_checkpoints
 from lnbench.training.logger import open_logger
 
-CONFIG = "config.json"
+PREDICTIONS = "predictions.jsonl"
+DISK_PROBLEMS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+log = logging.getLogger(__name__)
 
 
 def run(config: RunConfig) -> Record:
@@ -30,22 +47,28 @@ def run(config: RunConfig) -> Record:
         The record, new or old.
 
     Raises:
-        ConfigError: the folder cannot be written, or the model or data cannot be had.
+        ConfigError: this machine has not the device or precision asked for, the folder cannot be
+            written, or the model cannot be had.
+        DataError: the data cannot be had.
         RunInterrupted: a signal came; the same command goes on from where it stopped.
     """
     folder = run_dir(config)
-    if not config.rerun and (record := read_record(folder)):
+    if not config.rerun and (record := _finished(config, folder)):
         summary.show_skipped(record, folder)
         return record
+    choose_precision(config.trainer)
     _open_folder(folder, config)
     try:
         record = _new_run(config, folder)
-    except RunInterrupted:
-        summary.show_interrupted(folder)
+    except (RunInterrupted, KeyboardInterrupt):
+        summary.show_interrupted(folder, saved=(folder / RESUME).is_file())
         raise
     except OSError as error:
+        if error.errno not in DISK_PROBLEMS:
+            raise
         raise ConfigError(
-            f"runs_dir = {str(config.runs_dir)!r}: {error.strerror or error}: {error.filename}"
+            f"runs_dir = {str(config.runs_dir)!r}: cannot be written ({error.strerror}); make room there and the same "
+            f"command goes on from the last saved state, or choose another runs_dir=FOLDER"
         ) from error
     summary.show_finished(record, folder)
     return record
@@ -59,7 +82,9 @@ def _new_run(config: RunConfig, folder: Path) -> Record:
     summary.show_start(config, count, data, folder)
     with open_logger(config, folder) as logger:
         outcome = fit_and_test(config, model, data, folder, logger)
-    save_adapter(model.trained(), {"backbone": config.model.source, "method": config.method_name}, folder)
+    save_adapter(model.trained(), header(config), folder)
+    lines = (json.dumps(prediction, ensure_ascii=False) + "\n" for prediction in outcome.predictions)
+    write_atomically(folder / PREDICTIONS, "".join(lines))
     record = Record(
         id=run_id(config),
         method=config.method_name,
@@ -72,7 +97,7 @@ def _new_run(config: RunConfig, folder: Path) -> Record:
         parameters=_parameters(count),
         cost=_cost(outcome, data, time.perf_counter() - clock),
         data=DataSeen(fingerprint=data.fingerprint, rows=data.sizes, overlap=data.overlap),
-        hardware=environment.hardware(),
+        hardware=environment.hardware() | _device(config),
         versions=environment.versions(),
         git_commit=environment.git_commit(),
         started_at=started.isoformat(timespec="seconds"),
@@ -84,14 +109,37 @@ def _new_run(config: RunConfig, folder: Path) -> Record:
     return record
 
 
-def _open_folder(folder: Path, config: RunConfig) -> None:
-    """Makes the run's folder and saves its configuration there, before anything slow is done."""
+def _finished(config: RunConfig, folder: Path) -> Record | None:
+    """The record of an earlier run, if it can be trusted."""
     try:
+        record = read_record(folder)
+        if record and record.id != run_id(config):
+            raise RecordError(f"{folder / RECORD}: belongs to another run, {record.id}")
+    except RecordError as error:
+        log.warning("%s; running again", error)
+        return None
+    return record
+
+
+def _open_folder(folder: Path, config: RunConfig) -> None:
+    """Makes the run's folder and saves its configuration there, before anything slow is done.
+
+    A record that is in the way goes first, with all from which an old run could be continued.
+    """
+    try:
+        if (folder / RECORD).is_file():
+            remove_checkpoints(folder)
+            (folder / RECORD).unlink()
         write_atomically(folder / CONFIG, json.dumps(config.to_dict(), indent=2) + "\n")
     except OSError as error:
         raise ConfigError(
             f"runs_dir = {str(config.runs_dir)!r}: cannot be written ({error.strerror}); choose another runs_dir=FOLDER"
         ) from error
+
+
+def _device(config: RunConfig) -> dict[str, str]:
+    device = "gpu" if use_gpu(config.trainer) else "cpu"
+    return {"device": device, "precision": choose_precision(config.trainer)}
 
 
 def _selection(config: RunConfig, outcome: Outcome) -> Selection:

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
+from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from lnbench.backbone.loading import load_tokenizer
 from lnbench.config import RunConfig, validate
-from lnbench.model import TunedModel, build_model, inputs_of
-from lnbench.records.adapter import AdapterError, load_adapter
-from lnbench.run import CONFIG
+from lnbench.model import TunedModel, build_model
+from lnbench.records.adapter import ADAPTER, AdapterError, header, load_adapter
+from lnbench.records.record import CONFIG
 from lnbench.tasks.base import Task
+from lnbench.training.evaluation import answer
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,9 @@ class Tuned:
         Raises:
             DataError: a text is empty, or is not a pair where the task needs pairs.
         """
-        examples = self.task.encode(self.task.unlabelled(texts), self.tokenizer)
-        answers: list[dict[str, Any]] = []
-        for start in range(0, len(examples), batch_size):
-            batch = examples.batch(np.arange(start, min(start + batch_size, len(examples))))
-            with torch.inference_mode():
-                answers += self.task.answers(self.model(**inputs_of(batch)))
-        return answers
+        frame = self.task.unlabelled(texts)
+        examples = self.task.encode(frame, self.tokenizer)
+        return self.task.predictions(answer(self.model, self.task, examples, batch_size), frame, examples)
 
 
 def load(run_dir: str | Path) -> Tuned:
@@ -53,16 +49,45 @@ def load(run_dir: str | Path) -> Tuned:
         ConfigError: the pretrained model is not there any more.
     """
     folder = Path(run_dir)
-    if not (folder / CONFIG).is_file():
-        raise AdapterError(f"{folder}: is not the folder of a run; it has no {CONFIG}")
-    try:
-        config = validate(json.loads((folder / CONFIG).read_text()))
-    except json.JSONDecodeError as error:
-        raise AdapterError(f"{folder / CONFIG}: is damaged ({error})") from error
-    tensors, _ = load_adapter(folder)
+    config = _read_config(folder)
+    tensors, about = load_adapter(folder)
+    if about != header(config):
+        raise AdapterError(f"{folder / ADAPTER}: belongs to {about}, but {CONFIG} says {header(config)}")
     model = build_model(config)
     try:
         model.load_trained(tensors)
-    except ValueError as error:
-        raise AdapterError(f"{folder}: {error}") from error
+    except (ValueError, RuntimeError) as error:
+        raise AdapterError(f"{folder / ADAPTER}: {error}") from error
     return Tuned(model.eval(), load_tokenizer(config.model), config.task, config)
+
+
+def load_several(run_dirs: Sequence[str | Path]) -> list[Tuned]:
+    """Several finished runs over one copy of each backbone: what no run trained is in memory once.
+
+    Switching between them is choosing another element.
+
+    Raises:
+        AdapterError, ConfigError: as `load`.
+    """
+    several: list[Tuned] = []
+    frozen: dict[tuple[str, str | None, str], nn.Parameter] = {}
+    for run_dir in run_dirs:
+        tuned = load(run_dir)
+        backbone, model = tuned.model.backbone, tuned.config.model
+        for name, parameter in list(backbone.named_parameters()):
+            if not parameter.requires_grad:
+                owner, _, own = name.rpartition(".")
+                shared = frozen.setdefault((model.source, model.revision, name), parameter)
+                setattr(backbone.get_submodule(owner), own, shared)
+        several.append(tuned)
+    return several
+
+
+def _read_config(folder: Path) -> RunConfig:
+    path = folder / CONFIG
+    if not path.is_file():
+        raise AdapterError(f"{folder}: is not the folder of a run; it has no {CONFIG}")
+    try:
+        return validate(json.loads(path.read_bytes()))
+    except (TypeError, ValueError) as error:
+        raise AdapterError(f"{path}: is damaged, or was written by another version of lnbench ({error})") from error

@@ -46,7 +46,11 @@ def main() -> None:
     rows = {name: summarise(times, seconds[REFERENCE]) | {"trained": sizes[name]} for name, times in seconds.items()}
     _print(rows, options)
     if options.save:
-        report = {"options": vars(options) | {"save": str(options.save)}, "rows": rows, "hardware": environment.hardware()}
+        report = {
+            "options": vars(options) | {"save": str(options.save)},
+            "rows": rows,
+            "hardware": environment.hardware(),
+        }
         write_atomically(options.save, json.dumps(report, indent=2) + "\n")
 
 

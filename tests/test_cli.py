@@ -11,7 +11,8 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 import lnbench
-from lnbench.__main__ import FAILED, INTERRUPTED, REFUSED, main
+from lnbench.__main__ import main
+from lnbench.cli import FAILED, INTERRUPTED, REFUSED
 from lnbench.config import RunConfig
 from lnbench.schema import ConfigError
 from lnbench.tasks.source import DataError

@@ -1,5 +1,7 @@
 """Tiny models with random weights, and methods with their shipped settings."""
 
+import copy
+import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -7,13 +9,21 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 from transformers import (
+    AlbertConfig,
+    AutoModel,
+    AutoModelForCausalLM,
     BertConfig,
-    BertModel,
+    DebertaConfig,
+    DebertaV2Config,
+    DistilBertConfig,
+    ElectraConfig,
     GPT2Config,
-    GPT2LMHeadModel,
-    GPT2Model,
+    GPTNeoXConfig,
+    LlamaConfig,
+    OPTConfig,
     PreTrainedConfig,
     PreTrainedModel,
+    RobertaConfig,
 )
 
 from lnbench.backbone.backbone import Backbone
@@ -22,52 +32,89 @@ from lnbench.methods.attach import attach
 from lnbench.methods.base import SEPARATOR, Method
 from lnbench.schema import parse_target
 
-HIDDEN, LAYERS, HEADS, FFN, VOCABULARY = 32, 3, 4, 64, 100
+HIDDEN, EMBEDDING, LAYERS, HEADS, FFN, VOCABULARY, POSITIONS = 32, 16, 3, 4, 64, 100, 64
 
-CONFIGS: dict[str, PreTrainedConfig] = {
-    "bert": BertConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=HIDDEN,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=HEADS,
-        intermediate_size=FFN,
-    ),
-    "gpt2": GPT2Config(vocab_size=VOCABULARY, n_embd=HIDDEN, n_layer=LAYERS, n_head=HEADS, n_inner=FFN),
+COMMON = {"vocab_size": VOCABULARY, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+SIZES = {
+    **COMMON,
+    "hidden_size": HIDDEN,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": HEADS,
+    "intermediate_size": FFN,
+    "max_position_embeddings": POSITIONS,
 }
-MODELS: dict[str, type[PreTrainedModel]] = {"bert": BertModel, "gpt2": GPT2Model}
-ARCHITECTURES = sorted(CONFIGS)
+OPT_SIZES = {**SIZES, "ffn_dim": FFN}
+DEBERTA_SIZES = {**SIZES, "relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_biased_input": False}
+CONFIGS: dict[str, PreTrainedConfig] = {
+    "albert": AlbertConfig(**SIZES, embedding_size=EMBEDDING),
+    "bert": BertConfig(**SIZES),
+    "deberta": DebertaConfig(**DEBERTA_SIZES),
+    "deberta_v2": DebertaV2Config(**DEBERTA_SIZES, share_att_key=True, position_buckets=8, norm_rel_ebd="layer_norm"),
+    "distilbert": DistilBertConfig(
+        **COMMON, dim=HIDDEN, n_layers=LAYERS, n_heads=HEADS, hidden_dim=FFN, max_position_embeddings=POSITIONS
+    ),
+    "electra": ElectraConfig(**SIZES, embedding_size=EMBEDDING),
+    "gpt2": GPT2Config(**COMMON, n_embd=HIDDEN, n_layer=LAYERS, n_head=HEADS, n_inner=FFN, n_positions=POSITIONS),
+    "gpt_neox": GPTNeoXConfig(**SIZES),
+    "llama": LlamaConfig(**SIZES, num_key_value_heads=2),
+    "opt": OPTConfig(**OPT_SIZES, word_embed_proj_dim=HIDDEN),
+    "opt_350m": OPTConfig(**OPT_SIZES, word_embed_proj_dim=EMBEDDING, do_layer_norm_before=False),
+    "roberta": RobertaConfig(**{**SIZES, "max_position_embeddings": POSITIONS + 2}),
+}
+EVERY_ARCHITECTURE = sorted(CONFIGS)
+ARCHITECTURES = ["bert", "gpt2"]
+"""One of each kind: an encoder and a decoder."""
+DECODERS = ["gpt2", "gpt_neox", "llama", "opt", "opt_350m"]
 
 
 def tiny(architecture: str, seed: int = 0) -> PreTrainedModel:
     """A headless model in evaluation mode, with the same weights for the same seed."""
+    return copy.deepcopy(_model(AutoModel, architecture, seed))
+
+
+def tiny_generator(architecture: str = "gpt2", seed: int = 0) -> PreTrainedModel:
+    """A tiny decoder that generates."""
+    return copy.deepcopy(_model(AutoModelForCausalLM, architecture, seed))
+
+
+@functools.cache
+def _model(kind: Any, architecture: str, seed: int) -> PreTrainedModel:
+    """A model whose gains are off 1 and biases off 0, where mistakes would not show."""
     torch.manual_seed(seed)
-    return _roughened(MODELS[architecture](CONFIGS[architecture]))
-
-
-def tiny_generator(seed: int = 0) -> GPT2LMHeadModel:
-    """A tiny GPT-2 that generates."""
-    torch.manual_seed(seed)
-    return _roughened(GPT2LMHeadModel(CONFIGS["gpt2"]))
-
-
-def _roughened(model: Any) -> Any:
-    """Moves gains off 1 and biases off 0, where mistakes would not show."""
+    model = kind.from_config(copy.deepcopy(CONFIGS[architecture]))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     return model.eval()
 
 
+def shipped(name: str) -> dict[str, Any]:
+    """What `conf/method/NAME.yaml` says."""
+    settings = OmegaConf.to_container(OmegaConf.load(config_dir() / "method" / f"{name}.yaml"))
+    assert isinstance(settings, dict)
+    return {str(key): value for key, value in settings.items()}
+
+
+NAMES = sorted(file.stem for file in (config_dir() / "method").glob("*.yaml"))
+"""Every name of a method, and of a sum that has a name of its own (`mam`)."""
+PARTS = [name for name in NAMES if "_target_" in shipped(name)]
+
+
 def part(name: str, **settings: Any) -> Method:
     """A method with its shipped settings, and `settings` in place of some of them."""
-    shipped = OmegaConf.to_container(OmegaConf.load(config_dir() / "method" / f"{name}.yaml"))
-    assert isinstance(shipped, dict)
-    return parse_target(Method, {**shipped, **settings}, f"method.{name}")
+    return parse_target(Method, {**shipped(name), **settings}, f"method.{name}")
 
 
 def parts(method: str) -> dict[str, Method]:
-    """The parts of a sum such as `ln+prefix`."""
-    return {name: part(name) for name in method.split(SEPARATOR)}
+    """The parts of a sum such as `ln+prefix` or `ln+mam`."""
+    named = {name: shipped(name).get("defaults", [name]) for name in method.split(SEPARATOR)}
+    return {name: part(name) for names in named.values() for name in names}
+
+
+def is_possible(architecture: str, method: str) -> bool:
+    """Whether an architecture has what a sum needs: a place for a prefix, biases."""
+    lacks = {"deberta": "prefix", "deberta_v2": "prefix", "llama": "bitfit"}
+    return lacks.get(architecture) not in parts(method)
 
 
 def tune(model: PreTrainedModel, methods: str | dict[str, Method], seed: int = 0) -> dict[str, list[str]]:

@@ -8,10 +8,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from lnbench.backbone.tables import TABLES, Projection, RoleTable
+from lnbench.backbone.tables import TABLES, Projection, RoleTable, Sublayer
 from lnbench.schema import ConfigError
 
-Sublayer = Literal["mha", "ffn"]
 NormReading = Literal["position", "sublayer"]
 Map = Literal["query", "key", "value", "mha_output", "ffn_input", "ffn_output"]
 
@@ -58,6 +57,16 @@ class Backbone:
         """Number of distinct transformer blocks."""
         return len(self.blocks)
 
+    @property
+    def output_size(self) -> int:
+        """Size of the last hidden states; some OPT models project them to another than that of their blocks."""
+        return getattr(self.config, "word_embed_proj_dim", self.config.hidden_size)
+
+    @property
+    def num_positions(self) -> int:
+        """The longest sequence that the model was made for."""
+        return self.config.max_position_embeddings - self.table.reserved_positions
+
     def attention(self, layer: int) -> nn.Module:
         """The module of block `layer` (counted from 0) that calls transformers' attention function.
 
@@ -81,6 +90,19 @@ class Backbone:
             return [LinearMap(block.get_submodule(place))]
         module = block.get_submodule(place.path)
         return [LinearMap(module, _rows(place, module, self.config.num_attention_heads))]
+
+    def reader_of(self, sublayer: Sublayer, layer: int) -> nn.Module:
+        """The layer, one of several, by which a sublayer of block `layer` (counted from 0) reads its input, once.
+
+        For attention that is the value projection: DeBERTa applies the others to its position
+        embeddings too.
+        """
+        return self.linear_maps("value" if sublayer == "mha" else "ffn_input", layer)[0].layer
+
+    def output_of(self, sublayer: Sublayer, layer: int) -> nn.Module:
+        """The last linear layer of a sublayer of block `layer` (counted from 0)."""
+        (output,) = self.linear_maps("mha_output" if sublayer == "mha" else "ffn_output", layer)
+        return output.layer
 
     def norm_after(self, sublayer: Sublayer, layer: int, reading: NormReading) -> nn.Module:
         """The norm "after" a sublayer of block `layer` (counted from 0).
@@ -129,6 +151,8 @@ def role_table(config: PreTrainedConfig) -> RoleTable:
         )
     if config.model_type == "opt" and not config.do_layer_norm_before:
         return replace(table, placement="post", final_norm=None)
+    if config.model_type == "gpt_neox" and not config.use_parallel_residual:
+        return replace(table, placement="pre")
     return table
 
 

@@ -4,7 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lnbench.schema import Schema
+from lnbench.schema import Free, Schema
+
+BackboneKind = Literal["headless", "causal_lm"]
 
 
 class ModelConfig(Schema):
@@ -18,3 +20,6 @@ class ModelConfig(Schema):
     """Mean over tokens, first token, last token, or the pretrained pooler (kept frozen)."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Dropout before the task head."""
+    shape: Free[dict[str, int | str] | None] = None
+    """The architecture's numbers, by the names in transformers' configuration, to count parameters without a
+    download; tuning reads them from `source`."""

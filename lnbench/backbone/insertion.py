@@ -1,6 +1,7 @@
 """Puts new modules into a pretrained model, without touching its own parameters or their names."""
 
 from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -11,5 +12,44 @@ def insert_sequential(host: nn.Module, name: str, module: nn.Module) -> None:
     host.register_forward_hook(partial(_add_sequential, name))
 
 
+def insert_parallel(source: nn.Module, target: nn.Module, name: str, module: nn.Module, scale: float = 1.0) -> None:
+    """Makes `target` return y + scale * module(x) where it returned y, with x the input of `source`.
+
+    `module` becomes `target`'s submodule `name`. In each forward pass of the block that both lie in,
+    `source` must run, once, before `target`; they may be the same layer.
+    """
+    target.add_module(name, module)
+    relay = _Relay()
+    source.register_forward_pre_hook(relay.take)
+    target.register_forward_hook(partial(_add_parallel, relay, name, scale))
+
+
+class _Relay:
+    """Carries a tensor from one layer to another, and keeps it no longer than needed."""
+
+    def __init__(self) -> None:
+        self._carried: Tensor | None = None
+
+    def __deepcopy__(self, _: dict[int, Any]) -> "_Relay":
+        """The copy of a model gets a relay of its own, which carries nothing yet."""
+        return _Relay()
+
+    def take(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        """Takes up the input of a layer."""
+        self._carried = inputs[0]
+
+    def give(self) -> Tensor:
+        """Hands over what was taken."""
+        carried, self._carried = self._carried, None
+        assert carried is not None, "the source layer has not run before the target layer"
+        return carried
+
+
 def _add_sequential(name: str, host: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> Tensor:
     return output + host.get_submodule(name)(output)
+
+
+def _add_parallel(
+    relay: _Relay, name: str, scale: float, target: nn.Module, _: tuple[Tensor, ...], output: Tensor
+) -> Tensor:
+    return output + scale * target.get_submodule(name)(relay.give())

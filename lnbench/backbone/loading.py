@@ -1,5 +1,6 @@
 """Loads pretrained weights and tokenizers: from a Python package, a folder, or the hub."""
 
+import functools
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import constants, get_session
 from transformers import (
     AutoConfig,
     AutoModel,
+    AutoModelForCausalLM,
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
@@ -17,29 +20,41 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from lnbench.backbone.config import ModelConfig
+from lnbench.backbone.config import BackboneKind, ModelConfig
 from lnbench.schema import ConfigError
 
 PACKAGE_SCHEME = "package:"
+WITH_POOLER = ("bert", "roberta", "xlm-roberta")
+"""Architectures whose pooling layer can be left out."""
+LOADERS: dict[BackboneKind, Any] = {"headless": AutoModel, "causal_lm": AutoModelForCausalLM}
 
 
-def load_backbone(model: ModelConfig, pooler: bool = False) -> PreTrainedModel:
-    """The pretrained transformer without a task head, in fp32.
+def load_backbone(model: ModelConfig, kind: BackboneKind = "headless", pooler: bool = False) -> PreTrainedModel:
+    """The pretrained transformer in fp32.
 
     Args:
         model: which weights.
+        kind: without any head, or as a language model.
         pooler: keep the pretrained pooling layer, where the architecture has one.
 
     Raises:
         ConfigError: the weights are not there or cannot be read.
     """
     source, options = _origin(model)
-    if load_config(model).model_type in ("bert", "roberta", "xlm-roberta"):
-        options["add_pooling_layer"] = pooler
+    options |= _model_options(load_config(model), kind, pooler)
     with _quietly():
-        return _from_pretrained(
-            AutoModel, model, source, dtype=torch.float32, attn_implementation="sdpa", use_safetensors=True, **options
-        )
+        return _from_pretrained(LOADERS[kind], model, source, use_safetensors=True, **options)
+
+
+def empty_backbone(model: ModelConfig, kind: BackboneKind = "headless", pooler: bool = False) -> PreTrainedModel:
+    """The same architecture with arbitrary weights; `model.shape`, where given, spares a download.
+
+    Raises:
+        ConfigError: the architecture is neither stated nor to be found.
+    """
+    local = model.source.startswith(PACKAGE_SCHEME) or Path(model.source).is_dir()
+    config = load_config(model) if local or model.shape is None else AutoConfig.for_model(**model.shape)
+    return LOADERS[kind].from_config(config, **_model_options(config, kind, pooler))
 
 
 def load_config(model: ModelConfig) -> PreTrainedConfig:
@@ -88,7 +103,26 @@ def resolve_source(source: str) -> str:
 
 def _origin(model: ModelConfig) -> tuple[str, dict[str, Any]]:
     source = resolve_source(model.source)
-    return source, {"local_files_only": True} if Path(source).is_dir() else {"revision": model.revision}
+    if Path(source).is_dir():
+        return source, {"local_files_only": True}
+    return source, {"revision": model.revision, "local_files_only": not _hub_answers()}
+
+
+@functools.cache
+def _hub_answers() -> bool:
+    """Whether there is a way to the hub; without one, transformers would try again and again for a minute."""
+    try:
+        get_session().head(constants.ENDPOINT, timeout=5)
+    except Exception:  # of whichever HTTP client the hub's library has
+        return False
+    return True
+
+
+def _model_options(config: PreTrainedConfig, kind: BackboneKind, pooler: bool) -> dict[str, Any]:
+    options: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": "sdpa"}
+    if kind == "headless" and config.model_type in WITH_POOLER:
+        options["add_pooling_layer"] = pooler
+    return options
 
 
 def _from_pretrained(loader: Any, model: ModelConfig, source: str, **options: Any) -> Any:

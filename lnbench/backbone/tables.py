@@ -1,9 +1,10 @@
 """Where things are in each architecture: one role table a family, as data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Fusion = Literal["stacked", "interleaved"]
+Sublayer = Literal["mha", "ffn"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class RoleTable:
     """Norm of the embeddings, outside all blocks."""
     final_norm: str | None = None
     """Norm after the last block."""
+    reserved_positions: int = 0
+    """Rows at the start of the position embedding that are no text's."""
 
 
 BERT = RoleTable(
@@ -66,6 +69,8 @@ BERT = RoleTable(
     placement="post",
     embedding_norm="embeddings.LayerNorm",
 )
+
+ROBERTA = replace(BERT, reserved_positions=2)
 
 DISTILBERT = RoleTable(
     blocks="transformer.layer",
@@ -198,7 +203,7 @@ TABLES: dict[str, RoleTable] = {
     "gpt_neox": GPT_NEOX,
     "llama": LLAMA,
     "opt": OPT,
-    "roberta": BERT,
-    "xlm-roberta": BERT,
+    "roberta": ROBERTA,
+    "xlm-roberta": ROBERTA,
 }
 """Role table by the `model_type` of a transformers configuration."""

@@ -12,8 +12,9 @@ from lnbench.seeding import seeded
 def attach(parts: Mapping[str, Method], backbone: Backbone, seed: int) -> dict[str, list[str]]:
     """Freezes the backbone, then makes trainable the union of what the parts claim.
 
-    Parts are attached in alphabetical order, each with random numbers of its own, so that neither
-    the order in which they were named nor the company of other parts changes a part's start.
+    Parts are attached by stage, within a stage in alphabetical order, each with random numbers of
+    its own, so that neither the order in which they were named nor the company of other parts
+    changes a part's start.
 
     Args:
         parts: the methods by name.
@@ -26,7 +27,7 @@ def attach(parts: Mapping[str, Method], backbone: Backbone, seed: int) -> dict[s
     """
     backbone.model.requires_grad_(False)
     claims: dict[str, list[nn.Parameter]] = {}
-    for name in sorted(parts):
+    for name in sorted(parts, key=lambda name: (parts[name].stage, name)):
         with seeded(seed, name):
             claims[name] = parts[name].attach(backbone)
     names = {id(parameter): name for name, parameter in backbone.model.named_parameters()}

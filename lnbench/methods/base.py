@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import IntEnum
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
@@ -17,6 +18,17 @@ if TYPE_CHECKING:
 SEPARATOR = "+"
 
 
+class Stage(IntEnum):
+    """In which order parts act where several of them change the output of the same layer."""
+
+    WEIGHT = 0
+    """Changes the layer's weights."""
+    RESCALE = 1
+    """Multiplies what the changed weights yield."""
+    MODULE = 2
+    """Puts a network of its own after or beside the layer."""
+
+
 class Method(Schema):
     """One building block of tuning.
 
@@ -27,6 +39,8 @@ class Method(Schema):
 
     exclusive: ClassVar[bool] = False
     """True for a method that leaves nothing to add, and so cannot be part of a sum."""
+    stage: ClassVar[Stage] = Stage.MODULE
+    """What comes first at a layer that several parts change: an adapter acts on what LoRA yields."""
 
     lr: Annotated[float, Field(gt=0, le=1)] = 1e-3
     """Learning rate of the parameters that this part claims."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
+from pydantic import AfterValidator, Field
+
+from lnbench.backbone.tables import Sublayer
 from lnbench.methods.base import Method
-from lnbench.methods.layers import Layers, select_layers
+from lnbench.methods.layers import ALL, Layers, select_layers
 from lnbench.schema import ConfigError
 
 if TYPE_CHECKING:
@@ -13,20 +16,43 @@ if TYPE_CHECKING:
 
     from lnbench.backbone.backbone import Backbone
 
+Component = Literal["query", "key", "value", "mha_output", "ffn_input", "ffn_output", "norms"]
+FUSIBLE: set[Component] = {"query", "key", "value"}
+"""What is one layer, with one bias, in some architectures."""
+
+
+def _in_order(components: tuple[Component, ...]) -> tuple[Component, ...]:
+    return tuple(component for component in get_args(Component) if component in components)
+
 
 class BitFit(Method):
-    """Trains every bias of the chosen blocks: of their linear layers and of their norms."""
+    """Trains the biases of the chosen blocks: all of them, or those of chosen components."""
 
+    components: Literal["all"] | Annotated[tuple[Component, ...], Field(min_length=1), AfterValidator(_in_order)]
+    """`all`, every bias of a block; or some of the linear maps, and the norms."""
     layers: Layers
 
     def attach(self, backbone: Backbone) -> list[nn.Parameter]:
         """Claims the biases; inserts nothing."""
-        claimed = [
-            parameter
-            for layer in select_layers(self.layers, backbone.num_layers, "method.bitfit.layers")
-            for name, parameter in backbone.pretrained[layer].items()
-            if name.endswith("bias")
-        ]
+        layers = select_layers(self.layers, backbone.num_layers, "method.bitfit.layers")
+        claimed = [bias for layer in layers for bias in self._biases(backbone, layer)]
         if not claimed:
-            raise ConfigError("method.bitfit: the blocks of this model have no biases")
+            raise ConfigError(f"{self._setting()}: the blocks of this model have no such biases")
         return claimed
+
+    def _biases(self, backbone: Backbone, layer: int) -> list[nn.Parameter]:
+        if self.components == ALL:
+            return [bias for name, bias in backbone.pretrained[layer].items() if name.endswith("bias")]
+        owners = (owner for component in self.components for owner in self._owners(backbone, layer, component))
+        return [owner.bias for owner in owners if getattr(owner, "bias", None) is not None]
+
+    def _owners(self, backbone: Backbone, layer: int, component: Component) -> list[nn.Module]:
+        if component == "norms":
+            return [backbone.norm_after(sublayer, layer, "sublayer") for sublayer in get_args(Sublayer)]
+        maps = backbone.linear_maps(component, layer)
+        if maps[0].rows is not None and not FUSIBLE.issubset(self.components):
+            raise ConfigError(f"{self._setting()}: query, key and value share one bias in this model; choose all three")
+        return [linear_map.layer for linear_map in maps]
+
+    def _setting(self) -> str:
+        return f"method.bitfit.components = {self.components if self.components == ALL else list(self.components)!r}"

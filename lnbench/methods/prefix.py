@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -25,16 +26,35 @@ class Prefix(Method):
     length: Annotated[int, Field(ge=1)]
     """Number of prefix vectors in each layer."""
     init_std: Annotated[float, Field(gt=0)]
+    """Of P_K and P_V; unused where an MLP yields them."""
+    mlp_size: Annotated[int, Field(ge=1)] | None
+    """Hidden size of an MLP that yields all layers' keys and values and is trained in their place."""
     layers: Layers
 
     def attach(self, backbone: Backbone) -> list[nn.Parameter]:
         """Inserts the keys and values of each block, and claims them."""
-        from lnbench.methods.prefix_attention import PrefixKeyValues, use_prefix_attention
+        from lnbench.methods.prefix_attention import use_prefix_attention
+        from lnbench.methods.prefix_vectors import NAME
 
+        layers = select_layers(self.layers, backbone.num_layers, "method.prefix.layers")
+        places = [backbone.attention(layer) for layer in layers]
         use_prefix_attention(backbone.model)
-        claimed: list[nn.Parameter] = []
-        for layer in select_layers(self.layers, backbone.num_layers, "method.prefix.layers"):
-            prefix = PrefixKeyValues(backbone.config, self.length, self.init_std).to(backbone.model.device)
-            backbone.attention(layer).add_module("prefix", prefix)
+        new_prefix, claimed = self._maker(backbone)
+        for place in places:
+            prefix = new_prefix().to(backbone.model.device)
+            place.add_module(NAME, prefix)
             claimed.extend(prefix.parameters())
         return claimed
+
+    def _maker(self, backbone: Backbone) -> tuple[Callable[[], nn.Module], list[nn.Parameter]]:
+        """What makes a layer's prefix, and the parameters that all layers' prefixes share."""
+        import torch
+
+        from lnbench.methods.prefix_vectors import SHARED, GeneratedKeyValues, PrefixKeyValues, PrefixMlp, prefix_shape
+
+        shape = prefix_shape(backbone.config, self.length)
+        if self.mlp_size is None:
+            return lambda: PrefixKeyValues(*(self.init_std * torch.randn(2, *shape))), []
+        mlp = PrefixMlp(self.length, backbone.config.hidden_size, self.mlp_size).to(backbone.model.device)
+        backbone.base.add_module(SHARED, mlp)
+        return lambda: GeneratedKeyValues(mlp, shape), list(mlp.parameters())

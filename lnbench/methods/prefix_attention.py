@@ -10,26 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedConfig, PreTrainedModel
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from lnbench.methods import prefix_vectors
+
 NAME = "lnbench_prefix"
-
-
-class PrefixKeyValues(nn.Module):
-    """The trained keys and values of one layer, each (key-value heads, length, head size)."""
-
-    def __init__(self, config: PreTrainedConfig, length: int, init_std: float) -> None:
-        super().__init__()
-        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        self.key = nn.Parameter(torch.empty(heads, length, size).normal_(std=init_std))
-        self.value = nn.Parameter(torch.empty(heads, length, size).normal_(std=init_std))
-
-    def prepend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Puts the prefix before `key` and `value`, each (B, key-value heads, L, head size)."""
-        return _prepend(self.key, key), _prepend(self.value, value)
 
 
 def _prepend(prefix: Tensor, sequence: Tensor) -> Tensor:
@@ -70,11 +57,12 @@ def prefix_attention(
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """An attention function for transformers: as "sdpa", and with a prefix where `module` has one."""
-    prefix = getattr(module, "prefix", None)
+    prefix = getattr(module, prefix_vectors.NAME, None)
     if prefix is not None:
         causal = getattr(module, "is_causal", False) if is_causal is None else is_causal
-        attention_mask = prefix_mask(attention_mask, query, key, prefix.key.shape[1], causal)
-        key, value = prefix.prepend(key, value)
+        prefix_key, prefix_value = prefix()
+        attention_mask = prefix_mask(attention_mask, query, key, prefix_key.shape[1], causal)
+        key, value = _prepend(prefix_key, key), _prepend(prefix_value, value)
         is_causal = False
     return sdpa_attention_forward(module, query, key, value, attention_mask, is_causal=is_causal, **kwargs)
 

@@ -8,6 +8,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from lnbench.config import RunConfig
 from lnbench.fsio import write_atomically
 
 ADAPTER = "adapter.safetensors"
@@ -16,6 +17,11 @@ HEADER = "lnbench"
 
 class AdapterError(ValueError):
     """An adapter file that is missing, damaged, or belongs to another backbone."""
+
+
+def header(config: RunConfig) -> dict[str, str]:
+    """What the tensors of a run belong to."""
+    return {"backbone": config.model.source, "method": config.method_name}
 
 
 def save_adapter(tensors: Mapping[str, Tensor], about: Mapping[str, str], folder: Path) -> None:
@@ -40,6 +46,7 @@ def load_adapter(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise AdapterError(f"{path}: is not there; only a finished run has one")
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()[HEADER])
+            names: list[str] = file.keys()
+            return {name: file.get_tensor(name) for name in names}, json.loads(file.metadata()[HEADER])
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise AdapterError(f"{path}: is damaged or not an adapter of lnbench ({error})") from error

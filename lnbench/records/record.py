@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from lnbench.fsio import write_atomically
 from lnbench.schema import Schema
 
+CONFIG = "config.json"
 RECORD = "record.json"
 
 
@@ -40,6 +41,7 @@ class Cost(Schema):
     train_seconds: float
     """Training alone: without evaluation, checkpoints and set-up."""
     total_seconds: float
+    """Of the process that finished the run; what interrupted ones before it took is in `train_seconds` alone."""
     train_samples_per_second: float
     train_tokens_per_second: float
     """Real tokens; padding does not count."""
@@ -59,6 +61,8 @@ class Selection(Schema):
 
 class Record(Schema):
     """One finished run."""
+
+    model_config = ConfigDict(ser_json_inf_nan="constants")
 
     format: Literal[1] = 1
     id: str
@@ -109,4 +113,8 @@ def read_record(folder: Path) -> Record | None:
     try:
         return Record.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise RecordError(f"{path}: is damaged or of an unknown format; delete it to run again ({error})") from error
+        problem = error.errors()[0]
+        place = ".".join(map(str, problem["loc"]))
+        raise RecordError(
+            f"{path}: is damaged or of an unknown format ({place or 'JSON'}: {problem['msg']})"
+        ) from error

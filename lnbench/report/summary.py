@@ -36,9 +36,12 @@ def show_skipped(record: Record, folder: Path) -> None:
     show_finished(record, folder)
 
 
-def show_interrupted(folder: Path) -> None:
+def show_interrupted(folder: Path, saved: bool) -> None:
     """How to go on."""
-    console.print(f"Interrupted. The state is saved in {folder}; the same command goes on from here.")
+    if saved:
+        console.print(f"Interrupted. The same command goes on from the state that is saved in {folder}")
+    else:
+        console.print(f"Interrupted before any state was saved in {folder}; the same command starts again.")
 
 
 def _title(record: Record) -> str:
@@ -50,7 +53,9 @@ def _table(record: Record, folder: Path) -> Table:
     table.add_column(style="dim")
     table.add_column()
     for split, metrics in record.metrics.items():
-        table.add_row(split, _scores(metrics, record.baseline.get(split, {})))
+        table.add_row(split, _scores(metrics))
+    if baseline := record.baseline.get("test"):
+        table.add_row("without reading", _scores(baseline))
     parameters, cost = record.parameters, record.cost
     table.add_row(
         "trained",
@@ -68,13 +73,8 @@ def _table(record: Record, folder: Path) -> Table:
     return table
 
 
-def _scores(metrics: dict[str, float], baseline: dict[str, float]) -> str:
-    scores = (f"[bold]{name} {value:.4f}[/]" + _against(baseline.get(name)) for name, value in metrics.items())
-    return "  ".join(scores)
-
-
-def _against(baseline: float | None) -> str:
-    return "" if baseline is None else f" (majority class {baseline:.4f})"
+def _scores(metrics: dict[str, float]) -> str:
+    return "  ".join(f"{name} [bold]{value:.4f}[/]" for name, value in metrics.items())
 
 
 def _parts(record: Record) -> str:

@@ -1,19 +1,21 @@
-"""What a task family is: columns to examples, a head, a loss, and metrics."""
+"""What a task family is: columns to examples, a head, a loss, predictions, and their score."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from lnbench.backbone.config import BackboneKind
 from lnbench.schema import Schema
 from lnbench.tasks.source import Source, Splits
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
     from torch import Tensor, nn
-    from torchmetrics import MetricCollection
     from transformers import PreTrainedTokenizerBase
 
+    from lnbench.model import TunedModel
     from lnbench.tasks.examples import Examples
 
 
@@ -23,6 +25,9 @@ class Task(Schema):
     A new task is a YAML file in `conf/task/`; a new kind of problem is a subclass in a file of
     this folder. Import torch inside the methods, not at the top of the file.
     """
+
+    backbone: ClassVar[BackboneKind] = "headless"
+    """Which form of the pretrained model the task tunes: hidden states, or a language model's logits."""
 
     name: str
     source: Source
@@ -57,7 +62,7 @@ class Task(Schema):
         raise NotImplementedError
 
     def unlabelled(self, texts: Sequence[str | Sequence[str]]) -> pd.DataFrame:
-        """A frame for `encode` from texts without labels; a tab splits a pair that comes as one text.
+        """A frame without references, for `encode` and `predictions`; a tab splits a pair that comes as one text.
 
         Raises:
             DataError: a text is empty, or is not a pair where the task needs pairs.
@@ -72,18 +77,41 @@ class Task(Schema):
         """Mean loss of a batch, a scalar."""
         raise NotImplementedError
 
-    def metrics(self) -> MetricCollection:
-        """Fresh metrics, updated with what `metric_inputs` returns."""
+    def outputs(self, model: TunedModel, batch: Mapping[str, Tensor], test: bool) -> dict[str, Tensor]:
+        """What scoring needs of the model's answer to a batch.
+
+        Args:
+            model: in evaluation mode.
+            batch: B rows.
+            test: whether this is the final test; a costly answer may be left to it.
+
+        Returns:
+            Tensors of B entries each.
+        """
+        from lnbench.model import inputs_of
+
+        return {"logits": model(**inputs_of(batch))}
+
+    def predictions(
+        self, outputs: Sequence[Mapping[str, NDArray[Any]]], frame: pd.DataFrame, examples: Examples
+    ) -> list[dict[str, Any]]:
+        """One JSON-able prediction for each row of `frame`, beside its input and, if it has one, its reference.
+
+        Args:
+            outputs: of each row of `examples`, the entries of what `outputs` returned.
+            frame: the cleaned split.
+            examples: what `encode` made of it.
+        """
         raise NotImplementedError
 
-    def metric_inputs(self, logits: Tensor, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Predictions and targets, as `metrics` takes them."""
+    def score(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """The metrics by name, from predictions with references, as `predictions` returns them."""
         raise NotImplementedError
 
-    def baseline(self, train: Examples, split: Examples) -> dict[str, float]:
-        """What the best answer that ignores the text, learned from `train`, scores on `split`, by metric."""
-        raise NotImplementedError
+    def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> list[dict[str, Any]]:
+        """Predictions of the best answer that ignores the input, learned from `train`; none if there is no such."""
+        return []
 
-    def answers(self, logits: Tensor) -> list[dict[str, Any]]:
-        """One JSON-able prediction a row of `logits`, for people and files."""
+    def readable(self, prediction: Mapping[str, Any]) -> str:
+        """One line for a person, from one prediction."""
         raise NotImplementedError

@@ -33,7 +33,7 @@ def load(path: Path, pad_id: int) -> dict[str, Examples] | None:
         return {split: Examples.from_arrays(arrays, pad_id) for split, arrays in splits.items()}
     except FileNotFoundError:
         return None
-    except (OSError, SafetensorError, TypeError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         log.warning("token cache %s cannot be used (%s): tokenising again", path, error)
         return None
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
     from torch import Tensor, nn
-    from torchmetrics import MetricCollection
     from transformers import PreTrainedTokenizerBase
 
     from lnbench.tasks.examples import Examples
@@ -98,14 +97,15 @@ class SequenceClassification(Task):
         return ["\n".join(texts) for texts in zip(*columns, strict=True)]
 
     def encode(self, frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> Examples:
-        """Tokenises one cleaned split."""
+        """Tokenises one cleaned split; a frame without labels gets the first one everywhere."""
         from lnbench.tasks.tokens import tokenise
 
         texts = [frame[column].tolist() for column in self.texts]
-        return tokenise(tokenizer, *texts, labels=frame[self.label].to_numpy("int64"), max_length=self.max_length)
+        labels = frame[self.label].to_numpy("int64") if self.label in frame else np.zeros(len(frame), np.int64)
+        return tokenise(tokenizer, *texts, labels=labels, max_length=self.max_length)
 
     def unlabelled(self, texts: Sequence[str | Sequence[str]]) -> pd.DataFrame:
-        """One row a text or pair, each with the first label."""
+        """One row a text or pair."""
         import pandas as pd
 
         rows = [self._fields(text) for text in texts]
@@ -113,7 +113,7 @@ class SequenceClassification(Task):
             if len(row) != len(self.texts) or not all(text.strip() for text in row):
                 needed = "a text" if self.pair is None else "two texts, split by a tab,"
                 raise DataError(f"text {number} = {texts[number - 1]!r}: must be {needed} that is not empty")
-        return pd.DataFrame(rows, columns=self.texts).assign(**{self.label: 0})
+        return pd.DataFrame(rows, columns=self.texts)
 
     def _fields(self, text: str | Sequence[str]) -> list[str]:
         if isinstance(text, str):
@@ -137,36 +137,57 @@ class SequenceClassification(Task):
 
         return functional.cross_entropy(logits.float(), batch["labels"])
 
-    def metrics(self) -> MetricCollection:
-        """Accuracy, macro F1 and Matthews' correlation coefficient."""
-        from torchmetrics import MetricCollection
-        from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassMatthewsCorrCoef
-
-        count = len(self.labels)
-        return MetricCollection(
-            {
-                "accuracy": MulticlassAccuracy(count, average="micro", validate_args=False),
-                "macro_f1": MulticlassF1Score(count, average="macro", validate_args=False),
-                "mcc": MulticlassMatthewsCorrCoef(count, validate_args=False),
-            }
-        )
-
-    def metric_inputs(self, logits: Tensor, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Predicted and true places in `labels`, (B,) each."""
-        return logits.argmax(dim=-1), batch["labels"]
-
-    def baseline(self, train: Examples, split: Examples) -> dict[str, float]:
-        """Accuracy of always answering the most frequent label of `train`."""
-        labels, counts = np.unique(train.labels, return_counts=True)
-        return {"accuracy": float((split.labels == labels[counts.argmax()]).mean())}
-
-    def answers(self, logits: Tensor) -> list[dict[str, Any]]:
-        """For each row the label and the probability of every label."""
-        probabilities = logits.float().softmax(dim=-1).tolist()
-        return [
-            {"label": self.labels[place], "probabilities": dict(zip(self.labels, row, strict=True))}
-            for place, row in zip(logits.argmax(dim=-1).tolist(), probabilities, strict=True)
+    def predictions(
+        self, outputs: Sequence[Mapping[str, NDArray[Any]]], frame: pd.DataFrame, examples: Examples
+    ) -> list[dict[str, Any]]:
+        """The texts, the label, and the probability of every label."""
+        logits = np.stack([row["logits"] for row in outputs]).astype(np.float64)
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities = (odds / odds.sum(axis=1, keepdims=True)).tolist()
+        rows = [
+            {**texts, "label": self.labels[place], "probabilities": dict(zip(self.labels, row, strict=True))}
+            for texts, place, row in zip(
+                frame[self.texts].to_dict("records"), logits.argmax(axis=1), probabilities, strict=True
+            )
         ]
+        return self._with_references(rows, frame)
+
+    def score(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """Accuracy, macro F1 and Matthews' correlation coefficient."""
+        import torch
+        from torchmetrics.functional import classification as metrics
+
+        place = {name: number for number, name in enumerate(self.labels)}
+        said, true = (torch.tensor([place[row[key]] for row in predictions]) for key in ("label", "reference"))
+        count = len(self.labels)
+        return {
+            "accuracy": metrics.multiclass_accuracy(said, true, count, average="micro").item(),
+            "macro_f1": metrics.multiclass_f1_score(said, true, count, average="macro").item(),
+            "mcc": 0.0
+            if _constant(said) or _constant(true)
+            else metrics.multiclass_matthews_corrcoef(said, true, count).item(),
+        }
+
+    def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> list[dict[str, Any]]:
+        """Always the most frequent label of `train`."""
+        label = self.labels[train[self.label].mode()[0]]
+        return self._with_references([{"label": label} for _ in range(len(split))], split)
+
+    def readable(self, prediction: Mapping[str, Any]) -> str:
+        """The label, the probabilities from the highest down, and the text."""
+        ranked = sorted(prediction["probabilities"].items(), key=lambda item: -item[1])
+        shares = ", ".join(f"{label} {value:.3f}" for label, value in ranked)
+        return f"{prediction['label']}  ({shares})  {' | '.join(prediction[column] for column in self.texts)}"
+
+    def _with_references(self, rows: list[dict[str, Any]], frame: pd.DataFrame) -> list[dict[str, Any]]:
+        if self.label not in frame:
+            return rows
+        return [{**row, "reference": self.labels[place]} for row, place in zip(rows, frame[self.label], strict=True)]
+
+
+def _constant(labels: Tensor) -> bool:
+    """Whether all labels are equal: correlation is then 0 by convention, of which torchmetrics strays."""
+    return bool((labels == labels[0]).all())
 
 
 def _written(values: pd.Series) -> pd.Series:

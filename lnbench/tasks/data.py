@@ -32,6 +32,7 @@ class TaskData:
     """The three tokenised splits of a task.
 
     Attributes:
+        frames: the cleaned rows of each split, from which its examples were made.
         fingerprint: SHA-256 of the texts and labels of all splits, in their order.
         overlap: for each two of the source's own splits in use (`"train/test"` and the like), how
             many rows of the second have a text of the first; what is cut from train shares none.
@@ -41,6 +42,7 @@ class TaskData:
     train: Examples
     validation: Examples
     test: Examples
+    frames: dict[str, pd.DataFrame]
     fingerprint: str
     overlap: dict[str, int]
     baseline: dict[str, dict[str, float]]
@@ -72,10 +74,16 @@ def load_data(
     examples = _tokenised(task, frames, fingerprint, tokenizer, cache_dir)
     return TaskData(
         **examples,
+        frames=frames,
         fingerprint=fingerprint,
         overlap=overlap(keys),
-        baseline={role: task.baseline(examples["train"], rows) for role, rows in examples.items()},
+        baseline={role: _baseline(task, frames["train"], frame) for role, frame in frames.items()},
     )
+
+
+def _baseline(task: Task, train: pd.DataFrame, split: pd.DataFrame) -> dict[str, float]:
+    trivial = task.trivial(train, split)
+    return task.score(trivial) if trivial else {}
 
 
 def _read(task: Task, data_root: Path | None) -> dict[str, pd.DataFrame]:

@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
+IGNORED = -100
+"""Label of a token that counts neither in the loss nor in the score."""
+
+
 @dataclass(frozen=True, eq=False)
 class Examples:
     """N tokenised rows, their T tokens laid end to end.
@@ -19,9 +23,10 @@ class Examples:
     Attributes:
         tokens: (T,) int32, token ids.
         offsets: (N + 1,) int64; row `i` is `tokens[offsets[i]:offsets[i + 1]]`.
-        labels: (N,), whatever the task's loss takes.
+        labels: whatever the task's loss takes: (N, ...), by row, or (T,) int64, by token.
         pad_id: token id that fills a batch up on the right; the attention mask hides it.
         token_types: (T,) uint8, the segment of each token, for models that have segments.
+        by_token: whether `labels` has an entry a token, not a row; padding is labelled `IGNORED`.
     """
 
     tokens: NDArray[np.int32]
@@ -30,15 +35,17 @@ class Examples:
     pad_id: int
     token_types: NDArray[np.uint8] | None = None
 
+    by_token: bool = False
+
     def __post_init__(self) -> None:
-        if len(self.offsets) != len(self.labels) + 1 or self.offsets[-1] != len(self.tokens):
+        if len(self.labels) != (len(self.tokens) if self.by_token else len(self)) or self.offsets[-1] != len(self.tokens):
             raise ValueError(
                 f"{len(self.labels)} labels, {len(self.offsets)} offsets up to {self.offsets[-1:]} "
                 f"and {len(self.tokens)} tokens do not fit together"
             )
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.offsets) - 1
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
@@ -53,19 +60,19 @@ class Examples:
 
         Returns:
             `input_ids`, `attention_mask` and, where the model has segments, `token_type_ids`, all
-            (B, L) int64, and `labels` (B,).
+            (B, L) int64, and `labels` (B, ...) or, by token, (B, L).
         """
         lengths = self.lengths[rows]
         columns = np.arange(lengths.max())
         mask = columns < lengths[:, None]
         places = self.offsets[rows][:, None] + columns
         batch = {
-            "input_ids": np.where(mask, self.tokens.take(places, mode="clip"), self.pad_id).astype(np.int64),
+            "input_ids": _laid_out(self.tokens, places, mask, self.pad_id),
             "attention_mask": mask.astype(np.int64),
-            "labels": self.labels[rows],
+            "labels": _laid_out(self.labels, places, mask, IGNORED) if self.by_token else self.labels[rows],
         }
         if self.token_types is not None:
-            batch["token_type_ids"] = np.where(mask, self.token_types.take(places, mode="clip"), 0).astype(np.int64)
+            batch["token_type_ids"] = _laid_out(self.token_types, places, mask, 0)
         return {name: torch.from_numpy(values) for name, values in batch.items()}
 
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
@@ -73,7 +80,7 @@ class Examples:
         arrays: dict[str, NDArray[np.generic]] = {
             "tokens": self.tokens,
             "offsets": self.offsets,
-            "labels": self.labels,
+            "token_labels" if self.by_token else "labels": self.labels,
         }
         return arrays if self.token_types is None else {**arrays, "token_types": self.token_types}
 
@@ -82,6 +89,16 @@ class Examples:
         """Rebuilds what `to_arrays` gave.
 
         Raises:
-            TypeError, ValueError: arrays are missing, unknown, or do not fit together.
+            KeyError, TypeError, ValueError: arrays are missing, unknown, or do not fit together.
         """
-        return cls(**arrays, pad_id=pad_id)  # type: ignore[arg-type]
+        fields = dict(arrays)
+        by_token = "token_labels" in fields
+        labels = fields.pop("token_labels" if by_token else "labels")
+        return cls(**fields, labels=labels, pad_id=pad_id, by_token=by_token)  # type: ignore[arg-type]
+
+
+def _laid_out(
+    values: NDArray[np.generic], places: NDArray[np.int64], mask: NDArray[np.bool_], fill: int
+) -> NDArray[np.int64]:
+    """(B, L) values at `places`, and `fill` where `mask` is false."""
+    return np.where(mask, values.take(places, mode="clip"), fill).astype(np.int64)

@@ -32,9 +32,7 @@ class SentenceHead(nn.Module):
             raise ValueError(f"pooling = {pooling!r}: must be one of {', '.join(get_args(Pooling))}")
         self.pooling = pooling
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(hidden_size, num_labels)
-        nn.init.normal_(self.classifier.weight, std=0.02)
-        nn.init.zeros_(self.classifier.bias)
+        self.classifier = _new_linear(hidden_size, num_labels)
 
     def forward(self, output: BackboneOutput, attention_mask: Tensor) -> Tensor:
         """Classifies a batch that is padded on the right.
@@ -66,3 +64,39 @@ class SentenceHead(nn.Module):
         if pooled is None:
             raise ValueError("pooling = 'pooler': this backbone has no pooler; choose mean, first or last")
         return pooled
+
+
+class TokenHead(nn.Module):
+    """Dropout and one linear layer on the vector of every token.
+
+    Args:
+        hidden_size: D, the size of a token's vector.
+        num_labels: C, the number of logits of a token.
+        dropout: probability of dropping an entry of a vector.
+    """
+
+    def __init__(self, hidden_size: int, num_labels: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = _new_linear(hidden_size, num_labels)
+
+    def forward(self, output: BackboneOutput, attention_mask: Tensor) -> Tensor:
+        """Classifies the tokens of a batch.
+
+        Args:
+            output: the backbone's output.
+            attention_mask: (B, L); unused, as padding is classified too, for the loss to leave out.
+
+        Returns:
+            (B, L, C) logits.
+        """
+        logits: Tensor = self.classifier(self.dropout(output.last_hidden_state))
+        return logits
+
+
+def _new_linear(inputs: int, outputs: int) -> nn.Linear:
+    """With BERT's initial values."""
+    linear = nn.Linear(inputs, outputs)
+    nn.init.normal_(linear.weight, std=0.02)
+    nn.init.zeros_(linear.bias)
+    return linear

@@ -38,13 +38,13 @@ class SafetensorsCheckpointIO(CheckpointIO):
         """Reads what `save_checkpoint` wrote, onto the CPU.
 
         Raises:
-            CheckpointError: the file is damaged.
+            CheckpointError: the file is missing or damaged.
         """
         try:
             with safe_open(path, framework="pt") as file:
                 return _join(json.loads(file.metadata()[HEADER]), file.get_tensor)
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{path}: is damaged or not a checkpoint of lnbench ({error})") from error
+        except (FileNotFoundError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{path}: is missing, damaged or not a checkpoint of lnbench ({error})") from error
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Deletes the file, if it is there."""

@@ -37,6 +37,8 @@ class Outcome:
 
     metrics: dict[str, dict[str, float]]
     """By split (validation at the best step, and test), then by metric."""
+    predictions: list[dict[str, Any]]
+    """For the test split, row by row."""
     stopwatch: Stopwatch
     test_seconds: float
     steps: int
@@ -64,7 +66,7 @@ def fit_and_test(
         EvalLoader(split, config.trainer.eval_batch_size, pin_memory=pin) for split in (data.validation, data.test)
     )
     steps = count_steps(config.trainer, len(train))
-    module = TuningModule(model, config, steps).train()
+    module = TuningModule(model, config, data, steps).train()
     history, stopwatch = History(folder / METRICS, config.task.metric, config.task.mode), Stopwatch()
     resume_point = ResumePoint(
         folder / RESUME, folder / BEST, _origin(model, data), minutes=config.trainer.checkpoint_minutes
@@ -77,11 +79,16 @@ def fit_and_test(
         module.load_best(folder / BEST)
         started = time.perf_counter()
         trainer.test(module, test, verbose=False)
-    metrics = {name.removeprefix("test/"): value.item() for name, value in trainer.callback_metrics.items()}
+    seconds = time.perf_counter() - started
+    if logger:
+        logger.log_metrics(
+            {f"test/{name}": value for name, value in module.metrics["test"].items()}, trainer.global_step
+        )
     return Outcome(
-        metrics={"validation": history.best(), "test": metrics},
+        metrics={"validation": history.best(), "test": module.metrics["test"]},
+        predictions=module.predictions["test"],
         stopwatch=stopwatch,
-        test_seconds=time.perf_counter() - started,
+        test_seconds=seconds,
         steps=trainer.global_step,
     )
 

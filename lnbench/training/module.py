@@ -8,17 +8,19 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor, nn
-from torchmetrics import MetricCollection
+from torch import Tensor
 
 from lnbench.config import RunConfig
 from lnbench.model import TunedModel, inputs_of
 from lnbench.seeding import derive_seed
+from lnbench.tasks.data import TaskData
 from lnbench.training.checkpoint import SafetensorsCheckpointIO
 from lnbench.training.config import TrainerConfig
+from lnbench.training.evaluation import Collector
 from lnbench.training.optimiser import linear_schedule, new_optimiser
 
 PREFIX = "model."
+VALIDATION, TEST = "validation", "test"
 
 
 def count_steps(config: TrainerConfig, batches: int) -> int:
@@ -32,18 +34,24 @@ class TuningModule(pl.LightningModule):
 
     strict_loading = False
 
-    def __init__(self, model: TunedModel, config: RunConfig, steps: int) -> None:
+    def __init__(self, model: TunedModel, config: RunConfig, data: TaskData, steps: int) -> None:
         """
         Args:
             model: what is trained.
             config: of the run.
+            data: the splits to evaluate.
             steps: optimiser steps of the whole run, over which the learning rate decays to 0.
         """
         super().__init__()
         self.model = model
         self.config = config
         self.steps = steps
-        self.scores = nn.ModuleDict({split: config.task.metrics() for split in ("validation", "test")})
+        self.data = data
+        self.collectors = {VALIDATION: Collector(data.validation), TEST: Collector(data.test)}
+        self.predictions: dict[str, list[dict[str, Any]]] = {}
+        """Of the last evaluation of each split."""
+        self.metrics: dict[str, dict[str, float]] = {}
+        """Of the last evaluation of each split, by name."""
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Logits of one batch."""
@@ -63,20 +71,20 @@ class TuningModule(pl.LightningModule):
             self.trainer.should_stop = True
 
     def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
-        """Adds one batch to the validation metrics."""
-        self._evaluate("validation", batch)
+        """Answers one batch of the validation split."""
+        self._evaluate(VALIDATION, batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Publishes the validation metrics."""
-        self._publish("validation")
+        """Scores the validation split."""
+        self._publish(VALIDATION)
 
     def test_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
-        """Adds one batch to the test metrics."""
-        self._evaluate("test", batch)
+        """Answers one batch of the test split."""
+        self._evaluate(TEST, batch)
 
     def on_test_epoch_end(self) -> None:
-        """Publishes the test metrics."""
-        self._publish("test")
+        """Scores the test split."""
+        self._publish(TEST)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with linear warm-up and decay."""
@@ -94,16 +102,12 @@ class TuningModule(pl.LightningModule):
         state = SafetensorsCheckpointIO().load_checkpoint(path)["state_dict"]
         self.model.load_trained({name.removeprefix(PREFIX): value for name, value in state.items()})
 
-    def _scores_of(self, split: str) -> MetricCollection:
-        scores = self.scores[split]
-        assert isinstance(scores, MetricCollection)
-        return scores
-
     def _evaluate(self, split: str, batch: Mapping[str, Tensor]) -> None:
-        self._scores_of(split).update(*self.config.task.metric_inputs(self(batch), batch))
+        outputs = self.config.task.outputs(self.model, batch, test=split == TEST)
+        self.collectors[split].add(outputs, batch["rows"])
 
     def _publish(self, split: str) -> None:
-        scores = self._scores_of(split)
-        values = {f"{split}/{name}": value for name, value in scores.compute().items()}
-        scores.reset()
-        self.log_dict(values, logger=split == "test")
+        task, collector = self.config.task, self.collectors[split]
+        self.predictions[split] = task.predictions(collector.take(), self.data.frames[split], collector.examples)
+        self.metrics[split] = task.score(self.predictions[split])
+        self.log_dict({f"{split}/{name}": value for name, value in self.metrics[split].items()}, logger=False)

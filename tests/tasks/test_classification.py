@@ -88,18 +88,17 @@ def test_keys_of_pairs_need_both_texts_to_be_the_same() -> None:
     assert len(set(keys)) == 3
 
 
-def test_loss_and_metrics_agree_with_their_definitions() -> None:
-    task = new_task(labels=["x", "y", "z"])
+def test_the_loss_agrees_with_its_definition() -> None:
     logits = torch.tensor([[2.0, 0.0, 1.0], [0.0, 3.0, 1.0], [1.0, 0.0, 0.5], [0.0, 0.0, 4.0]])
     batch = {"labels": torch.tensor([0, 1, 1, 2])}
     expected = -logits.softmax(1)[range(4), batch["labels"]].log().mean()
-    torch.testing.assert_close(task.loss(logits, batch), expected)
+    torch.testing.assert_close(new_task(labels=["x", "y", "z"]).loss(logits, batch), expected)
 
-    metrics = task.metrics()
-    for rows in (slice(0, 1), slice(1, 4)):
-        metrics.update(*task.metric_inputs(logits[rows], {"labels": batch["labels"][rows]}))
-    values = {name: value.item() for name, value in metrics.compute().items()}
-    assert values == {
+
+def test_scores_agree_with_their_definitions() -> None:
+    pairs = [("x", "x"), ("y", "y"), ("x", "y"), ("z", "z")]
+    predictions = [{"label": said, "reference": true} for said, true in pairs]
+    assert new_task(labels=["x", "y", "z"]).score(predictions) == {
         "accuracy": pytest.approx(3 / 4),
         "macro_f1": pytest.approx((2 / 3 + 2 / 3 + 1) / 3),
         # Gorodkin's R_K: correct 3 of 4; true counts 1, 2, 1 and predicted counts 2, 1, 1.
@@ -107,18 +106,33 @@ def test_loss_and_metrics_agree_with_their_definitions() -> None:
     }
 
 
-def test_baseline_answers_the_training_splits_most_frequent_label() -> None:
-    task, tokenizer = new_task(), new_tokenizer()
-    train = task.encode(clean(films(("a", 1), ("b", 1), ("c", 0))), tokenizer)
-    test = task.encode(clean(films(("a", 0), ("b", 0), ("c", 0), ("d", 1))), tokenizer)
-    assert task.baseline(train, train) == {"accuracy": pytest.approx(2 / 3)}
-    assert task.baseline(train, test) == {"accuracy": 0.25}
+def test_the_trivial_answer_is_the_training_splits_most_frequent_label() -> None:
+    task = new_task()
+    train, test = clean(films(("a", 1), ("b", 1), ("c", 0))), clean(films(("a", 0), ("b", 0), ("c", 0), ("d", 1)))
+    assert task.score(task.trivial(train, train))["accuracy"] == pytest.approx(2 / 3)
+    assert task.score(task.trivial(train, test))["accuracy"] == 0.25
 
 
-def test_answers_name_labels() -> None:
-    assert new_task().answers(torch.tensor([[0.0, math.log(3)]])) == [
-        {"label": "good", "probabilities": {"bad": pytest.approx(0.25), "good": pytest.approx(0.75)}}
+def test_predictions_name_labels_and_carry_texts_and_references() -> None:
+    task, frame = new_task(), clean(films(("a", 1), ("b", 0)))
+    logits = [{"logits": np.array([0.0, math.log(3)])}, {"logits": np.array([1e4, -1e4])}]
+    assert task.predictions(logits, frame, task.encode(frame, new_tokenizer())) == [
+        {
+            "text": "a",
+            "label": "good",
+            "probabilities": {"bad": pytest.approx(0.25), "good": pytest.approx(0.75)},
+            "reference": "good",
+        },
+        {"text": "b", "label": "bad", "probabilities": {"bad": 1.0, "good": 0.0}, "reference": "bad"},
     ]
+
+
+def test_predictions_for_new_texts_have_no_reference() -> None:
+    task = new_task()
+    frame = task.unlabelled(["a"])
+    (prediction,) = task.predictions([{"logits": np.zeros(2)}], frame, task.encode(frame, new_tokenizer()))
+    assert "reference" not in prediction
+    assert task.readable(prediction) == "bad  (bad 0.500, good 0.500)  a"
 
 
 def test_new_texts_are_encoded_without_labels() -> None:

@@ -46,7 +46,7 @@ def test_official_splits_are_kept_and_their_overlap_counted(
     loaded = load_data(new_task(), tokenizer, root, tmp_path / "cache")
     assert loaded.sizes == {"train": 3, "validation": 2, "test": 2}
     assert loaded.overlap == {"train/validation": 1, "train/test": 1, "validation/test": 0}
-    assert loaded.baseline["test"] == {"accuracy": 0.5}
+    assert loaded.baseline["test"]["accuracy"] == 0.5
     assert loaded.train.labels.tolist() == [1, 0, 1]
 
 

@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 from torch import Tensor
 
 from lnbench.fsio import write_atomically
+from lnbench.training.module import TuningModule
 
 LOSS = "train/loss"
 LOSS_EVERY = 10
@@ -51,8 +52,8 @@ class History(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Notes the validation metrics."""
-        metrics = {name: value.item() for name, value in trainer.callback_metrics.items() if "/" in name}
-        self._add(trainer, metrics)
+        assert isinstance(pl_module, TuningModule)
+        self._add(trainer, {VALIDATION + name: value for name, value in pl_module.metrics["validation"].items()})
         self.write()
 
     def best_row(self) -> dict[str, float]:

@@ -70,6 +70,7 @@ class ResumePoint(pl.Callback):
         previous = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
         try:
             yield
+            self._raise_if_signalled()
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler or signal.SIG_DFL)

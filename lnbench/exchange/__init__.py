@@ -1,0 +1,1 @@
+"""In and out: plain transformers models, and adapters in the format of HF peft."""

@@ -1,0 +1,64 @@
+"""Folds what was trained into the pretrained weights: a plain transformers model, as fast as before tuning."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from safetensors.torch import save
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from lnbench.fsio import write_atomically
+from lnbench.methods.linear_change import LowRankUpdate
+from lnbench.model import BACKBONE, TunedModel, load_pretrained
+from lnbench.schema import ConfigError
+from lnbench.tuned import Tuned
+
+HEAD_FILE = "head.safetensors"
+
+
+def merge(tuned: Tuned) -> Tuned:
+    """The same function without inserted modules.
+
+    Raises:
+        ConfigError: a part of the method is a network of its own and has no place in the weights.
+    """
+    plain = load_pretrained(tuned.config)
+    plain.load_state_dict(_folded(tuned.model, set(plain.state_dict())))
+    model = TunedModel(plain, tuned.model.head, claims={}, pretrained_size=tuned.model.pretrained_size)
+    return replace(tuned, model=model.eval())
+
+
+def save_merged(tuned: Tuned, folder: Path) -> None:
+    """Writes a merged model with its tokenizer as transformers reads them, and the task head beside.
+
+    Raises:
+        ConfigError: as `merge`.
+    """
+    merged = merge(tuned)
+    merged.model.backbone.save_pretrained(folder)
+    merged.tokenizer.save_pretrained(folder)
+    head = {name: tensor.contiguous() for name, tensor in merged.model.head.state_dict().items()}
+    if head:
+        write_atomically(folder / HEAD_FILE, save(head))
+
+
+def _folded(model: TunedModel, plain: set[str]) -> dict[str, Tensor]:
+    """The backbone's values by the names of a plain model, with all weight updates added."""
+    values = model.backbone.state_dict()
+    left = set(values) - plain
+    for name, module in model.backbone.named_modules():
+        if isinstance(module, LowRankUpdate):
+            weight = f"{name.rpartition('.')[0]}.weight"
+            values[weight] = values[weight] + module.delta().detach()
+            left -= {f"{name}.{own}" for own in module.state_dict()}
+    if left:
+        inserting = sorted(part for part, names in model.claims.items() if left & {_local(name) for name in names})
+        raise ConfigError(
+            f"method: {', '.join(inserting)} cannot be folded into the weights, which have no place for it; "
+            f"full, head, ln, bitfit, lora and their sums can"
+        )
+    return {name: values[name] for name in plain}
+
+
+def _local(name: str) -> str:
+    return name.removeprefix(f"{BACKBONE}.")

@@ -1,0 +1,13 @@
+"""Adapters on both sublayers (Houlsby et al. 2019, arXiv 1902.00751)."""
+
+from typing import ClassVar
+
+from lnbench.backbone.tables import Sublayer
+from lnbench.methods.bottleneck import SequentialAdapter
+
+
+class HoulsbyAdapter(SequentialAdapter):
+    """A sequential bottleneck adapter after multi-head attention, and one after the feed-forward network."""
+
+    part: ClassVar[str] = "houlsby"
+    sublayers: ClassVar[tuple[Sublayer, ...]] = ("mha", "ffn")

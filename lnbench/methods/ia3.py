@@ -1,0 +1,41 @@
+"""(IA)^3 (Liu et al. 2022, arXiv 2205.05638): learned vectors that rescale activations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from lnbench.methods.base import Method, Stage
+from lnbench.methods.layers import Layers, select_layers
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lnbench.backbone.backbone import Backbone
+
+
+class Ia3(Method):
+    """l * y for the keys, the values, and the inner activation of the feed-forward network."""
+
+    stage: ClassVar[Stage] = Stage.RESCALE
+
+    layers: Layers
+
+    def attach(self, backbone: Backbone) -> list[nn.Parameter]:
+        """Inserts three vectors a block, and claims them."""
+        layers = select_layers(self.layers, backbone.num_layers, "method.ia3.layers")
+        return [factors for layer in layers for factors in _rescale(backbone, layer)]
+
+
+def _rescale(backbone: Backbone, layer: int) -> list[nn.Parameter]:
+    from lnbench.methods.linear_change import Rescale, Rows, insert_on_input, insert_on_output
+
+    device = backbone.model.device
+    (key,), (value,) = backbone.linear_maps("key", layer), backbone.linear_maps("value", layer)
+    (ffn_output,) = backbone.linear_maps("ffn_output", layer)
+    keys = Rescale(key.out_features, Rows(key)).to(device)
+    values = Rescale(value.out_features, Rows(value)).to(device)
+    inner = Rescale(ffn_output.in_features).to(device)
+    insert_on_output(key.layer, "ia3_key", keys)
+    insert_on_output(value.layer, "ia3_value", values)
+    insert_on_input(ffn_output.layer, "ia3_ffn", inner)
+    return [keys.factors, values.factors, inner.factors]

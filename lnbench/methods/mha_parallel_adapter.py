@@ -1,0 +1,13 @@
+"""Scaled parallel adapter on multi-head attention (He et al. 2022, arXiv 2110.04366)."""
+
+from typing import ClassVar
+
+from lnbench.backbone.tables import Sublayer
+from lnbench.methods.bottleneck import ParallelAdapter
+
+
+class MhaParallelAdapter(ParallelAdapter):
+    """A bottleneck adapter beside multi-head attention, from its input to its output."""
+
+    part: ClassVar[str] = "mha_parallel_adapter"
+    sublayers: ClassVar[tuple[Sublayer, ...]] = ("mha",)

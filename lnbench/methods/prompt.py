@@ -1,0 +1,39 @@
+"""Prompt tuning (Lester et al. 2021, arXiv 2104.08691): trained vectors before the embedded text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from lnbench.methods.base import Method
+from lnbench.schema import ConfigError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lnbench.backbone.backbone import Backbone
+
+
+class Prompt(Method):
+    """f([p_1 .. p_P; E(x)]): `length` trained vectors at the input, in front of the text's embeddings.
+
+    They start as the embeddings of random words (Lester et al.'s "sampled vocabulary"). The text's
+    positions shift by `length`, as in HF peft.
+    """
+
+    length: Annotated[int, Field(ge=1)]
+
+    def attach(self, backbone: Backbone) -> list[nn.Parameter]:
+        """Inserts the vectors, and claims them."""
+        import torch
+
+        from lnbench.methods.prompt_embedding import PromptEmbedding
+
+        if self.length >= backbone.num_positions:
+            raise ConfigError(f"method.prompt.length = {self.length}: the model has {backbone.num_positions} positions")
+        words = backbone.model.get_input_embeddings().get_parameter("weight").detach()
+        vectors = words[torch.randint(len(words), (self.length,)).to(words.device)]
+        prompt = PromptEmbedding(vectors, backbone.num_positions)
+        prompt.insert_into(backbone.base)
+        return [prompt.vectors]

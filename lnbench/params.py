@@ -1,0 +1,96 @@
+"""`python -m lnbench.params model=... method=...`: how many parameters a method trains in a model.
+
+Models are built without weights, and the usual ones without a download; everything that
+`python -m lnbench` accepts is accepted here, `-m` too.
+"""
+
+from itertools import groupby
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from lnbench.cli import command_line
+from lnbench.config import RunConfig
+from lnbench.fsio import write_atomically
+
+FILE = "parameters.csv"
+COLUMNS = ("trained", "%", "paper %", "added", "head")
+"""Shown for each method; `added` is what inference computes besides the backbone, `head` is not in `trained`."""
+
+PAPER: dict[tuple[str, str], str] = {
+    ("bert_large", "adapter"): "0.33",
+    ("bert_large", "bitfit"): "0.07-0.08",
+    ("bert_large", "full"): "100",
+    ("bert_large", "ln"): "0.03",
+    ("bert_large", "parallel_adapter+prefix"): "0.66",
+    ("bert_large", "prefix"): "0.33",
+}
+"""Percentages that Qi et al. 2022 (arXiv 2211.08682) state, by model and canonical method."""
+
+
+class ParameterTable:
+    """Collects one row a configuration."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, str | int | float]] = []
+        self.folder = Path()
+
+    def add(self, config: RunConfig) -> float:
+        """Builds the model of a configuration without weights, and counts.
+
+        Returns:
+            The trained percentage of the backbone.
+        """
+        from lnbench.model import build_skeleton, count_parameters
+
+        count = count_parameters(build_skeleton(config))
+        self.folder = config.runs_dir
+        row = {
+            "model": config.model.name,
+            "method": config.method_name,
+            "trained": count.trained,
+            "%": 100 * count.share,
+            "paper %": PAPER.get((config.model.name, config.method_name), ""),
+            "added": count.inserted,
+            "head": count.head,
+            "backbone": count.backbone,
+        }
+        self.rows.append(row)
+        return 100 * count.share
+
+    def show_and_save(self) -> None:
+        """Prints the table and writes it as CSV below the folder of runs."""
+        table = Table("method")
+        for heading in COLUMNS:
+            table.add_column(heading, justify="right")
+        for model, rows in groupby(self.rows, key=lambda row: row["model"]):
+            first, *others = rows
+            table.add_section()
+            table.add_row(f"[bold]{model}[/], {first['backbone']:,}")
+            for row in (first, *others):
+                table.add_row(*(_cell(row[column]) for column in ("method", *COLUMNS)))
+        path = self.folder / FILE
+        write_atomically(path, pd.DataFrame(self.rows).to_csv(index=False))
+        Console().print(table, f"saved in {path}", sep="\n")
+
+
+def _cell(value: str | int | float) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return f"{value:,}" if isinstance(value, int) else value
+
+
+def main() -> None:
+    """Entry point of `python -m lnbench.params`."""
+    table = ParameterTable()
+    try:
+        command_line(table.add)
+    finally:
+        if table.rows:
+            table.show_and_save()
+
+
+if __name__ == "__main__":
+    main()

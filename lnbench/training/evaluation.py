@@ -1,0 +1,53 @@
+"""A model's answers to all rows of a split."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lnbench.model import TunedModel
+from lnbench.tasks.base import Task
+from lnbench.tasks.examples import Examples
+from lnbench.training.batching import EvalLoader
+
+Outputs = list[dict[str, NDArray[Any]]]
+
+
+class Collector:
+    """Gathers outputs batch by batch, and gives them back row by row."""
+
+    def __init__(self, examples: Examples) -> None:
+        """
+        Args:
+            examples: the split whose rows are answered.
+        """
+        self.examples = examples
+        self._outputs: dict[int, dict[str, NDArray[Any]]] = {}
+
+    def add(self, outputs: Mapping[str, Tensor], rows: Tensor) -> None:
+        """Takes the outputs of one batch.
+
+        Args:
+            outputs: tensors of B entries each.
+            rows: (B,) row numbers.
+        """
+        arrays = {name: tensor.float().cpu().numpy() for name, tensor in outputs.items()}
+        for place, row in enumerate(rows.tolist()):
+            self._outputs[row] = {name: array[place] for name, array in arrays.items()}
+
+    def take(self) -> Outputs:
+        """The outputs of all rows in order; the next collection starts empty."""
+        outputs, self._outputs = self._outputs, {}
+        return [outputs[row] for row in range(len(self.examples))]
+
+
+def answer(model: TunedModel, task: Task, examples: Examples, batch_size: int) -> Outputs:
+    """The outputs of the final test for all rows, in order, where the model is."""
+    collector, device = Collector(examples), next(model.parameters()).device
+    with torch.inference_mode():
+        for batch in EvalLoader(examples, batch_size):
+            moved = {name: tensor.to(device) for name, tensor in batch.items()}
+            collector.add(task.outputs(model, moved, test=True), batch["rows"])
+    return collector.take()

@@ -1,0 +1,52 @@
+"""Fixtures of all tests, and when marked tests are skipped."""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from lnbench.config import RunConfig
+from tests import runs
+from tests.tiny import ARCHITECTURES
+
+Configure = Callable[..., RunConfig]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips what this machine cannot run."""
+    skips = {
+        "gpu": (not torch.cuda.is_available(), "needs a CUDA device"),
+        "shared_data": (not os.environ.get("LNBENCH_DATA_ROOT"), "needs LNBENCH_DATA_ROOT"),
+    }
+    for item in items:
+        for marker, (skip, reason) in skips.items():
+            if skip and item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of tiny pretrained models by architecture."""
+    root = tmp_path_factory.mktemp("models")
+    return {name: runs.save_model(name, root / name) for name in ARCHITECTURES}
+
+
+@pytest.fixture(scope="session")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of small data sets."""
+    return runs.write_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def runs_dir(tmp_path: Path) -> Path:
+    """Where `configure`'s runs go."""
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def configure(sources: dict[str, Path], data_root: Path, runs_dir: Path) -> Configure:
+    """Makes configurations of runs on the tiny BERT that take a second; takes overrides."""
+    return partial(runs.configure, sources["bert"], data_root, runs_dir)

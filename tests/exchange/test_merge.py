@@ -1,0 +1,49 @@
+"""A merged model is a plain transformers model with the same function."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModel, AutoTokenizer
+
+from lnbench.exchange.merge import HEAD_FILE, merge, save_merged
+from lnbench.schema import ConfigError
+from tests.exchange.conftest import Tune
+from tests.tiny import batch
+
+ARCHITECTURES = ("bert", "gpt2")
+EVERY_TARGET = "method.lora.targets=[q,k,v,o,ffn]"
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("method", ["full", "head", "ln", "bitfit", "lora", "lora+ln", "bitfit+ln+lora"])
+def test_logits_are_the_same_and_nothing_is_left_inside(tune: Tune, architecture: str, method: str) -> None:
+    tuned = tune(architecture, method, *([EVERY_TARGET] if "lora" in method else []))
+    merged = merge(tuned)
+    inputs = batch()
+    torch.testing.assert_close(merged.model(**inputs), tuned.model(**inputs), rtol=0, atol=1e-5)
+    assert merged.model.backbone.num_parameters() == tuned.model.pretrained_size
+    assert not any(module._forward_hooks for module in merged.model.backbone.modules())
+
+
+@pytest.mark.parametrize("method", ["prefix", "ln+mha_adapter"])
+def test_a_network_of_its_own_cannot_be_folded(tune: Tune, method: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{method.split('+')[-1]} cannot be folded.*full, head, ln, bitfit, lora"):
+        merge(tune("bert", method))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_transformers_alone_reads_what_is_saved(tune: Tune, architecture: str, tmp_path: Path) -> None:
+    tuned = tune(architecture, "ln+lora")
+    save_merged(tuned, tmp_path)
+    inputs = tuned.tokenizer("a good film", return_tensors="pt", return_token_type_ids=False)
+    plain = AutoModel.from_pretrained(tmp_path).eval()
+    output = plain(**inputs)
+    torch.testing.assert_close(
+        output.last_hidden_state, tuned.model.backbone(**inputs).last_hidden_state, rtol=0, atol=1e-5
+    )
+    head = load_file(tmp_path / HEAD_FILE)
+    logits = output.last_hidden_state[:, -1] @ head["classifier.weight"].T + head["classifier.bias"]
+    torch.testing.assert_close(logits, tuned.model(**inputs), rtol=0, atol=1e-5)
+    assert AutoTokenizer.from_pretrained(tmp_path)("a good film")["input_ids"] == inputs["input_ids"][0].tolist()

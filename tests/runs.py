@@ -1,0 +1,92 @@
+"""Whole runs within a second: tiny pretrained models in folders, and two small data sets that can be learned."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file
+from transformers import PreTrainedTokenizerFast
+from transformers.utils import logging
+
+from lnbench.compose import compose_config, to_plain
+from lnbench.config import RunConfig, validate
+from lnbench.records.adapter import ADAPTER
+from lnbench.records.identity import run_dir
+from lnbench.run import PREDICTIONS, run
+from lnbench.training.fit import METRICS
+from tests.tasks.builders import new_tokenizer
+from tests.tiny import tiny
+
+FILLERS = ["a", "b", "c", "d", "e", "film"]
+SHORT = [
+    "trainer.batch_size=8",
+    "trainer.eval_batch_size=16",
+    "trainer.max_epochs=2",
+    "trainer.max_steps=null",
+    "trainer.lr=0.03",
+    "trainer.validate_every=4",
+    "trainer.progress=false",
+    "trainer.device=cpu",
+]
+"""Two epochs of nine batches."""
+
+
+def save_model(architecture: str, folder: Path) -> Path:
+    """Saves a tiny model with random weights and a word tokenizer, as `save_pretrained` does."""
+    logging.disable_progress_bar()
+    bert = architecture == "bert"
+    tokenizer: PreTrainedTokenizerFast = new_tokenizer(segments=bert, special=bert, pad=bert)
+    tiny(architecture).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def write_data(root: Path) -> Path:
+    """Writes `sst2` (sentences with a good or a bad word) and `mrpc` (pairs with an equal or another such word)."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 96), ("validation", 32), ("test", 32)):
+        labels = rng.integers(2, size=count).tolist()
+        sentences = [{"sentence": _sentence(rng, label), "label": label} for label in labels]
+        firsts = rng.integers(2, size=count).tolist()
+        pairs = [
+            {"sentence1": _sentence(rng, first), "sentence2": _sentence(rng, first ^ label), "label": 1 - label}
+            for first, label in zip(firsts, labels, strict=True)
+        ]
+        for name, rows in (("sst2", sentences), ("mrpc", pairs)):
+            (root / name).mkdir(parents=True, exist_ok=True)
+            (root / name / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return root
+
+
+def overrides(source: Path, data_root: Path, runs_dir: Path, *more: str) -> list[str]:
+    """What the command line takes for a short run of LN-tuning on a tiny model."""
+    paths = {"model.source": source, "data_root": data_root, "cache_dir": data_root / "cache", "runs_dir": runs_dir}
+    places = [f"{key}={path}" for key, path in paths.items()]
+    return [*places, "model.name=tiny", "task=sst2", "task.splits.validation_fraction=0.25", "method=ln", *SHORT, *more]
+
+
+def configure(source: Path, data_root: Path, runs_dir: Path, *more: str) -> RunConfig:
+    """The same as a checked configuration."""
+    return validate(to_plain(compose_config(*overrides(source, data_root, runs_dir, *more))))
+
+
+def results(config: RunConfig) -> dict[str, Any]:
+    """Does a run, and returns what must come out equal, to the last bit, whenever it is done."""
+    record, folder = run(config), run_dir(config)
+    with (folder / METRICS).open() as file:
+        rows = list(csv.DictReader(file))
+    return {
+        "metrics": record.metrics,
+        "steps": record.cost.steps,
+        "history": rows,
+        "predictions": (folder / PREDICTIONS).read_text(),
+        "adapter": {name: (array.shape, array.tobytes()) for name, array in load_file(folder / ADAPTER).items()},
+    }
+
+
+def _sentence(rng: np.random.Generator, label: int) -> str:
+    words = rng.choice(FILLERS, size=rng.integers(3, 10)).tolist()
+    words.insert(int(rng.integers(len(words) + 1)), ("bad", "good")[label])
+    return " ".join(words)
