@@ -11,7 +11,7 @@ METHOD := ln+prefix+mha_adapter
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint format clean
+.PHONY: help run test lint format parity clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ lint: $(INSTALLED) ## Check style and types
 format: $(INSTALLED) ## Format the code and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+parity: $(INSTALLED) ## Compare the methods with HF peft, AdapterHub's adapters and closed forms
+	$(BIN)/python -m scripts.parity
 
 clean: ## Remove the environment and all caches, but no results
 	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

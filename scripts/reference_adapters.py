@@ -27,7 +27,7 @@ from adapters import (
     PrefixTuningConfig,
 )
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import BertConfig, BertModel, GPT2Config, GPT2Model, PreTrainedModel
 
 from lnbench.fsio import write_atomically
@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("tests/parity/data"))
     folder = parser.parse_args().folder
     for architecture, sizes in SIZES.items():
-        about = {"config": json.dumps(sizes), "adapters": adapters.__version__}
+        about = {"about": json.dumps({"adapters": adapters.__version__, "config": sizes})}
         write_atomically(folder / f"adapters_{architecture}.safetensors", save(reference(architecture), about))
 
 
@@ -119,7 +119,7 @@ def new_inputs() -> dict[str, Tensor]:
     return {"input_ids": ids * mask, "attention_mask": mask}
 
 
-def tuned(model: PreTrainedModel, config: AdapterConfig) -> PreTrainedModel:
+def tuned(model: Any, config: AdapterConfig) -> nn.Module:
     """Adds an adapter with random weights, and makes only it trainable."""
     adapters.init(model)
     model.add_adapter("tuning", config=config)
@@ -130,7 +130,7 @@ def tuned(model: PreTrainedModel, config: AdapterConfig) -> PreTrainedModel:
     return model
 
 
-def share_norms(model: PreTrainedModel) -> None:
+def share_norms(model: nn.Module) -> None:
     """Gives parallel adapters the input of their sublayer, in a pre-LN model the normed one.
 
     There `adapters` lets them read the residual stream before the norm. With a norm of their own,

@@ -43,7 +43,7 @@ SIZES = {
     "intermediate_size": FFN,
     "max_position_embeddings": POSITIONS,
 }
-OPT_SIZES = {**SIZES, "ffn_dim": FFN}
+OPT_SIZES = {**SIZES, "ffn_dim": FFN, "dropout": 0.0}
 DEBERTA_SIZES = {**SIZES, "relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_biased_input": False}
 CONFIGS: dict[str, PreTrainedConfig] = {
     "albert": AlbertConfig(**SIZES, embedding_size=EMBEDDING),
@@ -88,6 +88,7 @@ def _model(kind: Any, architecture: str, seed: int) -> PreTrainedModel:
     return model.eval()
 
 
+@functools.cache
 def shipped(name: str) -> dict[str, Any]:
     """What `conf/method/NAME.yaml` says."""
     settings = OmegaConf.to_container(OmegaConf.load(config_dir() / "method" / f"{name}.yaml"))

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field
 
-from lnbench.methods.base import Method
 from lnbench.backbone.tables import Sublayer
+from lnbench.methods.base import Method
 from lnbench.methods.layers import Layers, select_layers
 from lnbench.schema import ConfigError
 

@@ -22,12 +22,14 @@ def show_start(config: RunConfig, count: ParameterCount, data: TaskData, folder:
     console.print(
         f"  trains   {count.trained:,} of {count.backbone:,} parameters ({count.share:.3%}), head {count.head:,}"
     )
-    console.print(f"  folder   {folder}")
+    _print_path(f"  folder   {folder}")
 
 
 def show_finished(record: Record, folder: Path) -> None:
     """The run's results, cost, and where they are kept."""
-    console.print(Panel(_table(record, folder), title=_title(record), title_align="left", expand=False))
+    console.print(Panel(_table(record), title=_title(record), title_align="left", expand=False))
+    _print_path(f"saved in  {folder}")
+    _print_path(f'try it    python -m lnbench.predict "{folder}" "some text"')
 
 
 def show_skipped(record: Record, folder: Path) -> None:
@@ -39,16 +41,21 @@ def show_skipped(record: Record, folder: Path) -> None:
 def show_interrupted(folder: Path, saved: bool) -> None:
     """How to go on."""
     if saved:
-        console.print(f"Interrupted. The same command goes on from the state that is saved in {folder}")
+        _print_path(f"Interrupted. The same command goes on from the state that is saved in {folder}")
     else:
-        console.print(f"Interrupted before any state was saved in {folder}; the same command starts again.")
+        _print_path(f"Interrupted before any state was saved in {folder}; the same command starts again.")
+
+
+def _print_path(line: str) -> None:
+    """Prints a line as it is: a path that is broken or cut, or whose brackets are taken for a style, cannot be used."""
+    console.print(line, soft_wrap=True, markup=False)
 
 
 def _title(record: Record) -> str:
     return f"{record.method} on {record.task} with {record.model}, seed {record.seed}"
 
 
-def _table(record: Record, folder: Path) -> Table:
+def _table(record: Record) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim")
     table.add_column()
@@ -68,8 +75,6 @@ def _table(record: Record, folder: Path) -> Table:
         f"{cost.train_samples_per_second:.0f} samples/s in training, {cost.test_samples_per_second:.0f} in testing",
     )
     table.add_row("peak memory", f"{cost.peak_memory_bytes / 2**30:.2f} GiB")
-    table.add_row("saved in", str(folder))
-    table.add_row("try it", f'python -m lnbench.predict "{folder}" "some text"')
     return table
 
 

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator
 
-from lnbench.tasks.base import Task
+from lnbench.tasks.checks import is_text, require, written
+from lnbench.tasks.sentences import SentenceTask
 from lnbench.tasks.source import DataError
-from lnbench.tasks.split import normalise
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
     from torch import Tensor, nn
-    from transformers import PreTrainedTokenizerBase
 
     from lnbench.tasks.examples import Examples
 
 
-class SequenceClassification(Task):
+class SequenceClassification(SentenceTask):
     """One label a row, by cross entropy without class weights.
 
     Metrics: `accuracy`; `macro_f1`, the F1 of each label, averaged; `mcc`, Matthews' correlation
@@ -30,95 +31,59 @@ class SequenceClassification(Task):
 
     metric: Literal["accuracy", "macro_f1", "mcc"] = "accuracy"
     mode: Literal["max"] = "max"
-    text: str
-    """Column of the text."""
-    pair: str | None = None
-    """Column of the second text, for pairs."""
-    label: str
-    """Column of the label: a name of `labels`, or its place there counted from 0."""
-    labels: Annotated[list[str], Field(min_length=2)]
-    max_length: Annotated[int, Field(ge=8)] = 128
-    """Most tokens of a row, special tokens included; the rest is cut off."""
-    skip: tuple[str, ...] = ()
-    """Values in the label column that mark rows to leave out, such as -1 for rows without a label."""
-    skip_empty: bool = False
-    """Leave out rows with an empty text instead of refusing the data."""
+    labels: list[str]
+    """What the label column may hold: these names, or their places in this list, counted from 0. An empty list is
+    filled from the training split, in alphabetical or numerical order."""
 
     @field_validator("labels")
     @classmethod
     def _distinct(cls, labels: list[str]) -> list[str]:
+        if len(labels) == 1:
+            raise ValueError("must name two labels or more; [] takes them from the data")
         if len(set(labels)) < len(labels):
             raise ValueError("must not name a label twice")
         return labels
 
-    @model_validator(mode="after")
-    def _distinct_columns(self) -> SequenceClassification:
-        if len(set(self.columns())) < len(self.columns()):
-            raise ValueError(f"text, pair and label must be different columns, not {', '.join(self.columns())}")
-        return self
+    def resolved(self, data_root: Path | None) -> Self:
+        """With the labels of the training split, if none are given."""
+        task = super().resolved(data_root)
+        if task.labels:
+            return task
+        from lnbench.tasks.read import read_roles
 
-    @property
-    def texts(self) -> list[str]:
-        """The text columns: one, or two for pairs."""
-        return [self.text] if self.pair is None else [self.text, self.pair]
+        train = read_roles(task, data_root, ["train"])["train"]
+        return task.model_copy(update={"labels": task._labels_in(train.frame, train.where)})
 
-    def columns(self) -> list[str]:
-        """The text columns and the label column."""
-        return [*self.texts, self.label]
+    def _labels_in(self, frame: pd.DataFrame, where: str) -> list[str]:
+        values = self._rows(frame, where)[self.label]
+        names = written(values)
+        require(values, values.notna() & names.map(is_text), where, "a label")
+        labels = sorted(set(names), key=int if all(map(_is_integer, names)) else None)
+        if len(labels) < 2:
+            raise DataError(f"{where}: column {self.label!r} holds nothing but {labels[0]!r}; there must be two labels")
+        if len(labels) > max(2, len(names) // 2):
+            raise DataError(
+                f"{where}: column {self.label!r} has {len(labels)} different values in {len(names)} rows, too many for "
+                f"labels; name another column in task.label, or for numbers choose task=csv_regression"
+            )
+        return labels
 
-    def clean(self, frame: pd.DataFrame, where: str) -> pd.DataFrame:
-        """The text columns, and the label column as int64 places in `labels`."""
-        for column in self.columns():
-            if column not in frame:
-                raise DataError(f"{where}: has no column {column!r}; it has: {', '.join(map(str, frame.columns))}")
-        kept = frame[self.columns()]
-        kept = kept[~_written(kept[self.label]).isin(self.skip)]
-        if self.skip_empty:
-            kept = kept[np.logical_and.reduce([_are_texts(kept[column]) for column in self.texts])]
-        for column in self.texts:
-            _require(kept[column], _are_texts(kept[column]), where, "a text that is not empty")
-        return kept.assign(**{self.label: self._places(kept[self.label], where)})
-
-    def _places(self, values: pd.Series, where: str) -> pd.Series:
+    def _answers(self, values: pd.Series, where: str) -> pd.Series:
+        """Places in `labels`, int64."""
         places = {name: place for place, name in enumerate(self.labels)}
-        if not any(name.isdecimal() for name in self.labels):
+        if not any(map(_is_integer, self.labels)):
             places |= {str(place): place for place in range(len(self.labels))}
-        found = _written(values).map(places)
-        _require(
-            values, found.notna().to_numpy(), where, f"one of {', '.join(self.labels)}, or a place in that list from 0"
-        )
+        found = written(values).map(places)
+        require(values, found.notna(), where, f"one of {', '.join(self.labels)}, or a place in that list from 0")
         if found.nunique() < 2:
             raise DataError(f"{where}: column {self.label!r} has fewer than two of the labels {', '.join(self.labels)}")
         return found.astype("int64")
 
-    def group_keys(self, frame: pd.DataFrame) -> list[str]:
-        """The text, or both texts of the pair, in normalised form."""
-        columns = [[normalise(text) for text in frame[column].tolist()] for column in self.texts]
-        return ["\n".join(texts) for texts in zip(*columns, strict=True)]
+    def _targets(self, answers: pd.Series) -> NDArray[Any]:
+        return answers.to_numpy("int64")
 
-    def encode(self, frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> Examples:
-        """Tokenises one cleaned split; a frame without labels gets the first one everywhere."""
-        from lnbench.tasks.tokens import tokenise
-
-        texts = [frame[column].tolist() for column in self.texts]
-        labels = frame[self.label].to_numpy("int64") if self.label in frame else np.zeros(len(frame), np.int64)
-        return tokenise(tokenizer, *texts, labels=labels, max_length=self.max_length)
-
-    def unlabelled(self, texts: Sequence[str | Sequence[str]]) -> pd.DataFrame:
-        """One row a text or pair."""
-        import pandas as pd
-
-        rows = [self._fields(text) for text in texts]
-        for number, row in enumerate(rows, 1):
-            if len(row) != len(self.texts) or not all(text.strip() for text in row):
-                needed = "a text" if self.pair is None else "two texts, split by a tab,"
-                raise DataError(f"text {number} = {texts[number - 1]!r}: must be {needed} that is not empty")
-        return pd.DataFrame(rows, columns=self.texts)
-
-    def _fields(self, text: str | Sequence[str]) -> list[str]:
-        if isinstance(text, str):
-            return [text] if self.pair is None else text.split("\t")
-        return list(text)
+    def _reference(self, answer: int) -> str:
+        return self.labels[answer]
 
     def head(self, hidden_size: int, pooling: str, dropout: float) -> nn.Module:
         """A new linear layer on the sentence vector."""
@@ -179,10 +144,10 @@ class SequenceClassification(Task):
         shares = ", ".join(f"{label} {value:.3f}" for label, value in ranked)
         return f"{prediction['label']}  ({shares})  {' | '.join(prediction[column] for column in self.texts)}"
 
-    def _with_references(self, rows: list[dict[str, Any]], frame: pd.DataFrame) -> list[dict[str, Any]]:
-        if self.label not in frame:
-            return rows
-        return [{**row, "reference": self.labels[place]} for row, place in zip(rows, frame[self.label], strict=True)]
+    def balance(self, frame: pd.DataFrame, examples: Examples) -> dict[str, int]:
+        """Rows of each label."""
+        counts = frame[self.label].value_counts()
+        return {name: int(counts.get(place, 0)) for place, name in enumerate(self.labels)}
 
 
 def _constant(labels: Tensor) -> bool:
@@ -190,22 +155,5 @@ def _constant(labels: Tensor) -> bool:
     return bool((labels == labels[0]).all())
 
 
-def _written(values: pd.Series) -> pd.Series:
-    """Labels as text; 1.0 is what pandas makes of 1 beside a missing value."""
-    return values.map(lambda value: str(int(value)) if isinstance(value, float) and value.is_integer() else str(value))
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _are_texts(values: pd.Series) -> NDArray[np.bool_]:
-    return np.array([_is_text(value) for value in values.tolist()], dtype=bool)
-
-
-def _require(values: pd.Series, fine: NDArray[np.bool_], where: str, allowed: str) -> None:
-    """Raises an error that names the first row of `values`, counted from 1, that is not `fine`."""
-    if not fine.all():
-        place = int(fine.argmin())
-        row, value = values.index[place] + 1, values.tolist()[place]
-        raise DataError(f"{where}, row {row}: {values.name} = {value!r}; must be {allowed}")
+def _is_integer(name: str) -> bool:
+    return re.fullmatch(r"-?\d+", name) is not None

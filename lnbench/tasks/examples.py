@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+EXTRA = "extra."
+"""How the names of extra arrays start in a file."""
 
 IGNORED = -100
 """Label of a token that counts neither in the loss nor in the score."""
@@ -27,6 +30,7 @@ class Examples:
         pad_id: token id that fills a batch up on the right; the attention mask hides it.
         token_types: (T,) uint8, the segment of each token, for models that have segments.
         by_token: whether `labels` has an entry a token, not a row; padding is labelled `IGNORED`.
+        extras: what the task's predictions need and no batch does, such as the place of each token in its text.
     """
 
     tokens: NDArray[np.int32]
@@ -34,11 +38,13 @@ class Examples:
     labels: NDArray[np.generic]
     pad_id: int
     token_types: NDArray[np.uint8] | None = None
-
     by_token: bool = False
+    extras: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if len(self.labels) != (len(self.tokens) if self.by_token else len(self)) or self.offsets[-1] != len(self.tokens):
+        if len(self.labels) != (len(self.tokens) if self.by_token else len(self)) or self.offsets[-1] != len(
+            self.tokens
+        ):
             raise ValueError(
                 f"{len(self.labels)} labels, {len(self.offsets)} offsets up to {self.offsets[-1:]} "
                 f"and {len(self.tokens)} tokens do not fit together"
@@ -81,6 +87,7 @@ class Examples:
             "tokens": self.tokens,
             "offsets": self.offsets,
             "token_labels" if self.by_token else "labels": self.labels,
+            **{EXTRA + name: values for name, values in self.extras.items()},
         }
         return arrays if self.token_types is None else {**arrays, "token_types": self.token_types}
 
@@ -91,10 +98,11 @@ class Examples:
         Raises:
             KeyError, TypeError, ValueError: arrays are missing, unknown, or do not fit together.
         """
-        fields = dict(arrays)
+        extras = {name.removeprefix(EXTRA): values for name, values in arrays.items() if name.startswith(EXTRA)}
+        fields = {name: values for name, values in arrays.items() if not name.startswith(EXTRA)}
         by_token = "token_labels" in fields
         labels = fields.pop("token_labels" if by_token else "labels")
-        return cls(**fields, labels=labels, pad_id=pad_id, by_token=by_token)  # type: ignore[arg-type]
+        return cls(**fields, labels=labels, pad_id=pad_id, by_token=by_token, extras=extras)  # type: ignore[arg-type]
 
 
 def _laid_out(

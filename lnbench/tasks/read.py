@@ -1,19 +1,56 @@
-"""Reads a source's splits into data frames, without the network unless nothing local serves them."""
+"""Finds a task's splits and reads them, without the network unless nothing local serves them."""
 
-import csv
-import gzip
+from __future__ import annotations
+
 import importlib.util
-import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from lnbench.tasks.source import DataError, HubDataset, PackageFile, Source
+from lnbench.tasks.files import SUFFIXES, read_file
+from lnbench.tasks.own_files import hashes
+from lnbench.tasks.source import ROLES, DataError, HubDataset, PackageFile, Source
 
-SUFFIXES = (".jsonl.gz", ".jsonl", ".json.gz", ".json", ".csv", ".tsv", ".parquet")
-"""File types read from a local folder; the first that exists is taken."""
+if TYPE_CHECKING:
+    from lnbench.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class Part:
+    """A split as it was read.
+
+    Attributes:
+        frame: row `i` is the split's data row `i + 1`.
+        where: what messages call it.
+    """
+
+    frame: pd.DataFrame
+    where: str
+
+
+def read_roles(task: Task, data_root: Path | None, roles: Collection[str] = ROLES) -> dict[str, Part]:
+    """Reads the splits that a task's data has for `roles`: the task's own files, or splits of its source.
+
+    Raises:
+        DataError: the data set, or a split of it, cannot be found or read.
+    """
+    if task.path is not None:
+        return _read_own(task, roles)
+    assert task.source is not None
+    given = {role: split for role, split in task.splits.given().items() if role in roles}
+    frames = read_splits(task.source, given.values(), data_root)
+    return {role: Part(frames[split], f"{task.name}, split {split!r}") for role, split in given.items()}
+
+
+def _read_own(task: Task, roles: Collection[str]) -> dict[str, Part]:
+    files = {role: path for role, path in task.files.items() if role in roles}
+    for role, content in hashes(files).items():
+        if task.content.get(role) != content:
+            raise DataError(f"{files[role]}: is not the file any more with which this run was configured")
+    return {role: Part(read_file(path, task.encoding), str(path)) for role, path in files.items()}
 
 
 def read_splits(source: Source, names: Iterable[str], data_root: Path | None) -> dict[str, pd.DataFrame]:
@@ -47,34 +84,6 @@ def _read_local(folder: Path, split: str) -> pd.DataFrame:
     if path is None:
         raise DataError(f"{folder}: has no split {split!r}; looked for {', '.join(path.name for path in paths)}")
     return read_file(path)
-
-
-def read_file(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
-    """Reads one file of a type in `SUFFIXES`, turning no text into numbers, dates or missing values.
-
-    JSON is one object a line, or one list of objects. CSV follows its quotes; TSV has none.
-
-    Raises:
-        DataError: the file cannot be read as its type.
-    """
-    try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        if path.suffix in (".csv", ".tsv"):
-            tabs = path.suffix == ".tsv"
-            dialect: dict[str, Any] = {"sep": "\t", "quoting": csv.QUOTE_NONE} if tabs else {}
-            return pd.read_csv(path, dtype=str, keep_default_na=False, encoding=encoding, **dialect)
-        return _read_json(path)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
-
-
-def _read_json(path: Path) -> pd.DataFrame:
-    content = path.read_bytes()
-    text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
-    if text.lstrip().startswith("["):
-        return pd.DataFrame(json.loads(text))
-    return pd.DataFrame([json.loads(line) for line in text.split("\n") if line.strip()])
 
 
 def _read_package(package: PackageFile, split: str) -> pd.DataFrame:

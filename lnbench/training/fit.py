@@ -131,6 +131,7 @@ def new_trainer(
         callbacks=callbacks,
         plugins=[SafetensorsCheckpointIO()],
         logger=logger or False,
+        log_every_n_steps=1,
         default_root_dir=folder,
         enable_checkpointing=False,
         enable_progress_bar=settings.progress,

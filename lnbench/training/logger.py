@@ -1,6 +1,7 @@
 """Weights & Biases, when a run asks for it."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ def open_logger(config: RunConfig, folder: Path) -> Iterator[WandbLogger | None]
     if settings is None:
         yield None
         return
+    mode = _mode(settings.mode)
     logger = WandbLogger(
         name=f"{config.method_name}-{config.task.name}-{config.seed}",
         id=run_id(config),
@@ -29,9 +31,9 @@ def open_logger(config: RunConfig, folder: Path) -> Iterator[WandbLogger | None]
         project=settings.project,
         entity=settings.entity,
         save_dir=folder,
-        offline=not _online(settings.mode),
+        mode=mode,
         config=config.to_dict(),
-        resume="allow",
+        resume="allow" if mode == "online" else None,
     )
     failed = True
     try:
@@ -41,7 +43,8 @@ def open_logger(config: RunConfig, folder: Path) -> Iterator[WandbLogger | None]
         wandb.finish(exit_code=int(failed))
 
 
-def _online(mode: str) -> bool:
-    if mode == "auto":
-        return wandb.login(prompt=False)
-    return mode == "online"
+def _mode(mode: str) -> str:
+    """W&B's own name of the mode; `auto` follows $WANDB_MODE, then whether there is an API key."""
+    if mode != "auto":
+        return mode
+    return os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False, verify=False) else "offline")

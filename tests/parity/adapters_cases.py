@@ -1,5 +1,6 @@
 """Comparisons with AdapterHub's `adapters`, whose values scripts/reference_adapters.py has written down."""
 
+import itertools
 import json
 from collections.abc import Callable
 from functools import cache, partial
@@ -38,14 +39,13 @@ def cases() -> list[Case]:
     """All comparisons, on every architecture."""
     return [
         Case(method, architecture, f"adapters {_stored(architecture)[1]['adapters']}", partial(_run, method, architecture))
-        for method in SUMS
-        for architecture in ARCHITECTURES
+        for method, architecture in itertools.product(SUMS, ARCHITECTURES)
     ]
 
 
 def _run(method: str, architecture: str) -> Difference:
     tensors, about = _stored(architecture)
-    ours = MODELS[architecture](json.loads(about["config"])).double().eval()
+    ours = MODELS[architecture](about["config"]).double().eval()
     ours.load_state_dict(_under("backbone", tensors))
     tune(ours, {name: part(name, **settings) for name, settings in SUMS[method].items()})
     reference = Observation(
@@ -53,14 +53,18 @@ def _run(method: str, architecture: str) -> Difference:
         outputs=tensors[f"{method}.outputs"],
         gradients=_under(f"{method}.gradients", tensors),
     )
-    return compare(ours.double(), _under("inputs", tensors), reference, partial(adapters_weights.to_ours, method, ours.config))
+    to_ours = partial(adapters_weights.to_ours, method, ours.config)
+    return compare(ours.double(), _under("inputs", tensors), reference, to_ours)
 
 
 @cache
-def _stored(architecture: str) -> tuple[Tensors, dict[str, str]]:
+def _stored(architecture: str) -> tuple[Tensors, dict[str, Any]]:
+    """The tensors by name; the version of `adapters`, and the `config` of the backbone."""
     with safe_open(DATA / f"adapters_{architecture}.safetensors", framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()
+        return {name: file.get_tensor(name) for name in file.offset_keys()}, json.loads(file.metadata()["about"])
 
 
 def _under(prefix: str, tensors: Tensors) -> Tensors:
-    return {name.removeprefix(f"{prefix}."): tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}.")}
+    return {
+        name.removeprefix(f"{prefix}."): tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}.")
+    }

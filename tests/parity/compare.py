@@ -43,7 +43,9 @@ def observe(model: nn.Module, inputs: Tensors) -> Observation:
     return _observation(weights, model(**inputs), inputs)
 
 
-def compare(ours: nn.Module, inputs: Tensors, reference: Observation, to_ours: Callable[[Tensors], Tensors]) -> Difference:
+def compare(
+    ours: nn.Module, inputs: Tensors, reference: Observation, to_ours: Callable[[Tensors], Tensors]
+) -> Difference:
     """Runs `ours` with the reference's weights; gradients are taken with respect to the reference's tensors.
 
     Args:

@@ -15,6 +15,7 @@ from tests.parity.compare import Difference, Tensors, compare, observe, roughen
 from tests.tiny import ARCHITECTURES, HIDDEN, batch, part, tiny, trained, tune
 
 RANK, ALPHA = 2, 6
+ROLES = ("query", "key", "value", "mha_output", "ffn_input", "ffn_output")
 FUSED = {"query": slice(0, HIDDEN), "key": slice(HIDDEN, 2 * HIDDEN), "value": slice(2 * HIDDEN, None)}
 """Outputs of GPT-2's `c_attn`."""
 SUMS: dict[str, dict[str, Method]] = {
@@ -69,6 +70,15 @@ def _fold(layers: dict[str, nn.Module], weights: Tensors) -> Tensors:
 
 def _changed(weight: Tensor, bias: Tensor, changes: Tensors) -> tuple[Tensor, Tensor]:
     """l * (W + B A) and l * b, with W of shape (outputs, inputs)."""
-    rows = FUSED if len(weight) == 3 * HIDDEN else {}
-    for name in sorted(changes, reverse=True):  # LoRA before (IA)^3
-        method, role, tensor = re.split(r"_|\.", name.replace("_output", "-output").replace("_input", "-input"))
+    rows = {role: FUSED[role] if len(weight) == 3 * HIDDEN else slice(None) for role in FUSED}
+    for role in ROLES:
+        if f"lora_{role}.b" in changes:
+            update = torch.zeros_like(weight)
+            update[rows.get(role, slice(None))] = ALPHA / RANK * changes[f"lora_{role}.b"] @ changes[f"lora_{role}.a"]
+            weight = weight + update
+    for role in FUSED:
+        if f"ia3_{role}.factors" in changes:
+            factors = torch.ones_like(bias)
+            factors[rows[role]] = changes[f"ia3_{role}.factors"]
+            weight, bias = factors[:, None] * weight, factors * bias
+    return (weight * changes["ia3_ffn.factors"] if "ia3_ffn.factors" in changes else weight), bias

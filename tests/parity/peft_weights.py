@@ -4,7 +4,7 @@ Each takes an architecture and peft's weights by their names without wrappers, s
 `encoder.layer.0.attention.self.query.lora_A.weight`, and returns weights by our names.
 """
 
-from torch import nn
+from torch import Tensor, nn
 
 from tests.parity.compare import Tensors
 from tests.tiny import HEADS, HIDDEN, LAYERS, trained
@@ -32,7 +32,7 @@ def ln(_: str, weights: Tensors) -> Tensors:
 
 def lora(_: str, weights: Tensors) -> Tensors:
     """A and B; where peft shares one A between query, key and value, each of them has it."""
-    ours = {}
+    ours: dict[str, Tensor] = {}
     for name, weight in weights.items():
         layer, _, matrix = name.removesuffix(".weight").rpartition(".lora_")
         if layer.endswith("c_attn"):

@@ -1,0 +1,57 @@
+"""Checks of a data set's rows, whose errors name the column and the first row that cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from lnbench.schema import did_you_mean
+from lnbench.tasks.source import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def require_columns(frame: pd.DataFrame, columns: Iterable[str], where: str) -> None:
+    """Refuses a frame that lacks a column.
+
+    Raises:
+        DataError: naming it, and the columns that there are.
+    """
+    there = [*map(str, frame.columns)]
+    for column in columns:
+        if column not in there:
+            raise DataError(f"{where}: has no column {column!r}; {did_you_mean(column, there)}it has: {', '.join(there)}")
+
+
+def require(values: pd.Series, fine: Iterable[bool], where: str, allowed: str) -> None:
+    """Refuses values of which one is not fine.
+
+    Args:
+        values: of a column; the index counts the data's rows from 0.
+        fine: for each value, whether it is.
+        where: the split's name, for the message.
+        allowed: what the value must be, for the message.
+
+    Raises:
+        DataError: naming the first such value and its row, counted from 1.
+    """
+    for place, is_fine in enumerate(fine):
+        if not is_fine:
+            row, value = values.index[place] + 1, values.tolist()[place]
+            raise DataError(f"{where}, row {row}: {values.name} = {value!r}; must be {allowed}")
+
+
+def each(values: pd.Series, test: Callable[[object], bool]) -> pd.Series:
+    """Whether each value passes a test, as truth values."""
+    return values.map(test).astype(bool)
+
+
+def is_text(value: object) -> bool:
+    """Whether a value is a text that is not empty."""
+    return isinstance(value, str) and bool(value.strip())
+
+
+def written(values: pd.Series) -> pd.Series:
+    """Values as text; 1.0 is what pandas makes of 1 beside a missing value."""
+    return values.map(lambda value: str(int(value)) if isinstance(value, float) and value.is_integer() else str(value))

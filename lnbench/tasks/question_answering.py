@@ -1,0 +1,180 @@
+"""Extractive question answering: the run of a context's words that answers a question about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from lnbench.tasks.answer_score import exact_match, f1, words_of
+from lnbench.tasks.answer_spans import best_answers, find_answers, first_answer
+from lnbench.tasks.base import Task
+from lnbench.tasks.checks import each, is_text, require, require_columns
+from lnbench.tasks.source import DataError
+from lnbench.tasks.split import normalise
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+    from transformers import PreTrainedTokenizerBase
+
+    from lnbench.tasks.examples import Examples
+
+ID, QUESTION, CONTEXT, ANSWERS = "id", "question", "context", "answers"
+SHOWN = 3
+"""How many of the best answers a prediction shows."""
+
+
+class ExtractiveQA(Task):
+    """The start and the end of the answer, each by cross entropy over the tokens.
+
+    The data has the columns of SQuAD's hub copy: `id`, `question`, `context`, and `answers` as
+    `{text: [...], answer_start: [...]}`, where the model learns the first answer. A context too
+    long goes in as several windows, of which those without the answer are learned to have none.
+
+    Metrics, as SQuAD's official scorer has them, but in [0, 1]: `f1` of the answer's words against
+    the nearest reference's, and `exact_match`.
+    """
+
+    metric: Literal["f1", "exact_match"] = "f1"
+    mode: Literal["max"] = "max"
+    max_length: Annotated[int, Field(ge=8)] = 384
+    """Most tokens of a question with a window of its context, special tokens included."""
+    stride: Annotated[int, Field(ge=0)] = 128
+    """Tokens that two neighbouring windows share."""
+    n_best: Annotated[int, Field(ge=1)] = 20
+    """How many candidates of each window, and then of each question, share the probability."""
+    max_answer_length: Annotated[int, Field(ge=1)] = 30
+    """Most tokens of an answer."""
+    null_threshold: float | None = None
+    """None: every question has an answer. A number: there may be none, and that is said where its
+    score exceeds the best answer's by more than this number."""
+
+    @model_validator(mode="after")
+    def _windows_move_on(self) -> ExtractiveQA:
+        if self.stride >= self.max_length:
+            raise ValueError(f"stride = {self.stride}: must be less than max_length = {self.max_length}")
+        return self
+
+    def columns(self) -> list[str]:
+        """`id`, `question`, `context` and `answers`."""
+        return [ID, QUESTION, CONTEXT, ANSWERS]
+
+    def clean(self, frame: pd.DataFrame, where: str) -> pd.DataFrame:
+        """The four columns; answers as plain lists, each at the place nearest to the given one where it really is."""
+        require_columns(frame, self.columns(), where)
+        kept = frame[self.columns()]
+        for column in (QUESTION, CONTEXT):
+            require(kept[column], each(kept[column], is_text), where, "a text that is not empty")
+        answers = [find_answers(*row) for row in zip(kept[ANSWERS], kept[CONTEXT], strict=True)]
+        allowed = "{text: [...], answer_start: [...]} with texts that occur in the context"
+        if self.null_threshold is None:
+            allowed += ", at least one"
+        fine = [bool(some and (some["text"] or self.null_threshold is not None)) for some in answers]
+        require(kept[ANSWERS], fine, where, allowed)
+        return kept.assign(id=kept[ID].map(str), answers=answers)
+
+    def group_keys(self, frame: pd.DataFrame) -> list[str]:
+        """The context in normalised form: no two splits share one."""
+        normalised = {context: normalise(context) for context in frame[CONTEXT].unique()}
+        return [normalised[context] for context in frame[CONTEXT]]
+
+    def encode(self, frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> Examples:
+        """Tokenises one cleaned split, one example a window."""
+        from lnbench.tasks.windows import tokenise_windows
+
+        answers = frame[ANSWERS] if ANSWERS in frame else [None] * len(frame)
+        return tokenise_windows(
+            tokenizer,
+            frame[QUESTION].tolist(),
+            frame[CONTEXT].tolist(),
+            [first_answer(some) for some in answers],
+            max_length=self.max_length,
+            stride=self.stride,
+        )
+
+    def unlabelled(self, texts: Sequence[str | Sequence[str]]) -> pd.DataFrame:
+        """One row a question with its context; its number is its id."""
+        import pandas as pd
+
+        rows = [text.split("\t", 1) if isinstance(text, str) else list(text) for text in texts]
+        for number, row in enumerate(rows, 1):
+            if len(row) != 2 or not all(map(is_text, row)):
+                raise DataError(f"text {number} = {texts[number - 1]!r}: must be a question, a tab and its context")
+        ids = [str(number) for number in range(1, len(rows) + 1)]
+        return pd.DataFrame(rows, columns=[QUESTION, CONTEXT]).assign(id=ids)
+
+    def head(self, hidden_size: int, pooling: str, dropout: float) -> nn.Module:
+        """A new linear layer on every token, with one logit for the start and one for the end."""
+        from lnbench.tasks.heads import TokenHead
+
+        return TokenHead(hidden_size, 2, dropout)
+
+    def loss(self, logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        """Mean of the cross entropies of start and end, among the tokens that are not padding.
+
+        Args:
+            logits: (B, L, 2).
+            batch: with `attention_mask`, (B, L), and `labels`, (B, 2) int64.
+        """
+        from torch.nn import functional
+
+        padding = batch["attention_mask"].unsqueeze(-1) == 0
+        return functional.cross_entropy(logits.float().masked_fill(padding, float("-inf")), batch["labels"])
+
+    def predictions(
+        self, outputs: Sequence[Mapping[str, NDArray[Any]]], frame: pd.DataFrame, examples: Examples
+    ) -> list[dict[str, Any]]:
+        """The best answer in any window, and the three best with their probabilities among the `n_best`."""
+        from lnbench.tasks.windows import NO_ANSWER, PLACES, ROW
+
+        rows: list[dict[str, Any]] = frame.to_dict("records")  # type: ignore[assignment]
+        scores: list[dict[str, float]] = [{} for _ in rows]
+        no_answer = np.full(len(rows), np.inf)
+        for window, row in enumerate(examples.extras[ROW].tolist()):
+            part = slice(*examples.offsets[window : window + 2])
+            logits = outputs[window]["logits"][: part.stop - part.start].astype(np.float64)
+            no_answer[row] = min(no_answer[row], logits[examples.extras[NO_ANSWER][window]].sum())
+            places, context = examples.extras[PLACES][part], rows[row][CONTEXT]
+            for text, score in best_answers(logits, places, context, self.max_answer_length, self.n_best):
+                scores[row][text] = max(score, scores[row].get(text, score))
+        return [self._prediction(*facts) for facts in zip(rows, scores, no_answer.tolist(), strict=True)]
+
+    def _prediction(self, row: Mapping[str, Any], scores: dict[str, float], no_answer: float) -> dict[str, Any]:
+        if self.null_threshold is not None:
+            scores = {**scores, "": no_answer - self.null_threshold}
+        ranked = sorted(scores.items(), key=lambda item: -item[1])[: self.n_best]
+        odds = np.exp([score - ranked[0][1] for _, score in ranked])
+        best = [
+            {"answer": text, "probability": share}
+            for (text, _), share in zip(ranked, (odds / odds.sum()).tolist(), strict=True)
+        ]
+        asked = {column: row[column] for column in (ID, QUESTION, CONTEXT)}
+        references = {"references": row[ANSWERS]["text"]} if ANSWERS in row else {}
+        return {**asked, "answer": ranked[0][0] if ranked else "", "n_best": best[:SHOWN], **references}
+
+    def score(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """Exact match and F1 against the nearest reference, averaged over the questions."""
+        pairs = [(row["answer"], self._counted(row["references"])) for row in predictions]
+        return {
+            "exact_match": float(np.mean([exact_match(*pair) for pair in pairs])),
+            "f1": float(np.mean([f1(*pair) for pair in pairs])),
+        }
+
+    def _counted(self, references: Sequence[str]) -> Sequence[str]:
+        """SQuAD 2.0's scorer, unlike 1.1's, leaves out references without any word."""
+        return references if self.null_threshold is None else [text for text in references if words_of(text)]
+
+    def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> list[dict[str, Any]]:
+        """That there is no answer, for every question; none where every question has one."""
+        if self.null_threshold is None:
+            return []
+        return [{"answer": "", "references": some["text"]} for some in split[ANSWERS]]
+
+    def readable(self, prediction: Mapping[str, Any]) -> str:
+        """The answer, its probability, and the question."""
+        share = prediction["n_best"][0]["probability"] if prediction["n_best"] else 1.0
+        return f"{prediction['answer'] or '(no answer)'}  ({share:.3f})  {prediction[QUESTION]}"

@@ -1,0 +1,120 @@
+"""Regression: a number for a text or a pair of texts, such as how similar they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import model_validator
+
+from lnbench.tasks.checks import each, require
+from lnbench.tasks.sentences import SentenceTask
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from lnbench.tasks.examples import Examples
+
+BINS = 5
+"""Into how many equal parts the range is cut to show how the numbers are spread."""
+
+
+class Regression(SentenceTask):
+    """One number a row, by mean squared error.
+
+    The model's one logit stands for (label - low) / (high - low), so that learning rates do not
+    depend on the unit of the label. Predictions are in the label's unit, and may leave its range.
+
+    Metrics: `pearson` and `spearman`, the correlation with the true numbers and of their ranks, 0
+    where all predictions are equal; `rmse`, the root of the mean squared error.
+    """
+
+    metric: Literal["pearson", "spearman"] = "pearson"
+    mode: Literal["max"] = "max"
+    low: float
+    """The least number that the label column may hold."""
+    high: float
+    """The greatest number that the label column may hold."""
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Regression:
+        if not -math.inf < self.low < self.high < math.inf:
+            raise ValueError(f"low must be less than high, not {self.low:g} and {self.high:g}")
+        return self
+
+    def _answers(self, values: pd.Series, where: str) -> pd.Series:
+        """Numbers, float64."""
+        require(values, each(values, self._fits), where, f"a number from {self.low:g} to {self.high:g}")
+        return values.map(float).astype("float64")
+
+    def _fits(self, value: object) -> bool:
+        try:
+            return self.low <= float(str(value)) <= self.high
+        except ValueError:
+            return False
+
+    def _targets(self, answers: pd.Series) -> NDArray[Any]:
+        return ((answers.to_numpy("float64") - self.low) / (self.high - self.low)).astype("float32")
+
+    def _reference(self, answer: float) -> float:
+        return answer
+
+    def head(self, hidden_size: int, pooling: str, dropout: float) -> nn.Module:
+        """A new linear layer on the sentence vector, to one logit."""
+        from lnbench.tasks.heads import SentenceHead
+
+        return SentenceHead(hidden_size, 1, pooling, dropout)
+
+    def loss(self, logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        """Squared error on the scale where the label's range is 0 to 1, averaged over the batch.
+
+        Args:
+            logits: (B, 1).
+            batch: with `labels`, (B,) float32.
+        """
+        from torch.nn import functional
+
+        return functional.mse_loss(logits.float().squeeze(1), batch["labels"])
+
+    def predictions(
+        self, outputs: Sequence[Mapping[str, NDArray[Any]]], frame: pd.DataFrame, examples: Examples
+    ) -> list[dict[str, Any]]:
+        """The texts and the number."""
+        logits = np.stack([row["logits"][0] for row in outputs]).astype(np.float64)
+        numbers = (self.low + logits * (self.high - self.low)).tolist()
+        rows = zip(frame[self.texts].to_dict("records"), numbers, strict=True)
+        return self._with_references([{**texts, "label": number} for texts, number in rows], frame)
+
+    def score(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """Pearson's and Spearman's correlation, and the root of the mean squared error."""
+        import torch
+        from torchmetrics.functional import mean_squared_error, regression
+
+        said, true = (
+            torch.tensor([row[key] for row in predictions], dtype=torch.float64) for key in ("label", "reference")
+        )
+        constant = any(bool((numbers == numbers[0]).all()) for numbers in (said, true))
+        return {
+            "pearson": 0.0 if constant else regression.pearson_corrcoef(said, true).item(),
+            "spearman": 0.0 if constant else regression.spearman_corrcoef(said, true).item(),
+            "rmse": mean_squared_error(said, true, squared=False).item(),
+        }
+
+    def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> list[dict[str, Any]]:
+        """Always the mean of `train`."""
+        mean = float(train[self.label].mean())
+        return self._with_references([{"label": mean} for _ in range(len(split))], split)
+
+    def readable(self, prediction: Mapping[str, Any]) -> str:
+        """The number and the text."""
+        return f"{prediction['label']:.3f}  {' | '.join(prediction[column] for column in self.texts)}"
+
+    def balance(self, frame: pd.DataFrame, examples: Examples) -> dict[str, int]:
+        """Rows of each part of the range."""
+        counts, edges = np.histogram(frame[self.label], bins=BINS, range=(self.low, self.high))
+        names = (f"{low:g} to {high:g}" for low, high in zip(edges[:-1], edges[1:], strict=True))
+        return dict(zip(names, counts.tolist(), strict=True))

@@ -1,0 +1,90 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lnbench.records.identity import run_dir
+from lnbench.training.checkpoint import CheckpointError, SafetensorsCheckpointIO
+from lnbench.training.fit import BEST, RESUME
+from tests.conftest import Configure
+from tests.training.interruption import interrupt
+
+IO = SafetensorsCheckpointIO()
+
+leaves = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text()
+trees = st.recursive(
+    leaves,
+    lambda children: (
+        st.lists(children, max_size=3)
+        | st.dictionaries(st.text(), children, max_size=3)
+        | st.dictionaries(st.integers(), children, max_size=3)
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("checkpoints") / "some.safetensors"
+
+
+@given(trees)
+def test_json_values_come_back(path: Path, tree: Any) -> None:
+    IO.save_checkpoint({"tree": tree}, path)
+    assert IO.load_checkpoint(path) == {"tree": tree}
+
+
+def test_tensors_come_back_wherever_they_are(path: Path) -> None:
+    shared = torch.arange(6.0).reshape(2, 3)
+    checkpoint = {
+        "state": {0: {"step": torch.tensor(3), "moments": [shared, shared.T]}, 1: {}},
+        "half": torch.tensor([1.5], dtype=torch.bfloat16),
+        "betas": (0.9, 0.999),
+        "path": path,
+        "empty": torch.zeros(0),
+    }
+    IO.save_checkpoint(checkpoint, path)
+    loaded = IO.load_checkpoint(path)
+    assert list(loaded["state"]) == [0, 1]
+    assert torch.equal(loaded["state"][0]["step"], torch.tensor(3))
+    assert torch.equal(loaded["state"][0]["moments"][0], shared)
+    assert torch.equal(loaded["state"][0]["moments"][1], shared.T)
+    assert torch.equal(loaded["half"], checkpoint["half"])
+    assert loaded["betas"] == [0.9, 0.999]
+    assert loaded["path"] == str(path)
+    assert loaded["empty"].shape == (0,)
+
+
+def test_what_is_neither_tensor_nor_json_is_refused(path: Path) -> None:
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        IO.save_checkpoint({"hook": print}, path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\x80\x04K\x01.", b"\xff" * 100])
+def test_another_file_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "other.ckpt"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"^{path}: is missing, damaged or not a checkpoint of lnbench"):
+        IO.load_checkpoint(path)
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="is missing"):
+        IO.load_checkpoint(tmp_path / "none")
+
+
+def test_checkpoints_of_a_run_hold_what_is_trained_and_nothing_else(configure: Configure) -> None:
+    config = configure()
+    interrupt(config, "on_train_batch_end", 6)
+    best, resume = (run_dir(config) / name for name in (BEST, RESUME))
+    names = set(IO.load_checkpoint(best)["state_dict"])
+    assert len(names) == 2 * 2 * 3 + 2
+    assert all("LayerNorm" in name or name.startswith("model.head.") for name in names)
+    assert set(IO.load_checkpoint(resume)["state_dict"]) == names
+    assert best.stat().st_size < 20_000
+    assert resume.stat().st_size < 40_000
+    size = int.from_bytes(resume.read_bytes()[:8], "little")
+    assert "__metadata__" in json.loads(resume.read_bytes()[8 : 8 + size])

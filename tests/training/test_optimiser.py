@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from lnbench.model import TunedModel, build_model
+from lnbench.training.optimiser import linear_schedule, new_optimiser
+from tests.conftest import Configure
+
+
+def settings(configure: Configure, *overrides: str) -> tuple[TunedModel, dict[str, tuple[float, float]]]:
+    """A model, and learning rate and weight decay of each trained parameter."""
+    config = configure(*overrides)
+    model = build_model(config)
+    optimiser = new_optimiser(model, config.trainer, {name: part.lr for name, part in config.method.items()})
+    groups = {id(parameter): group for group in optimiser.param_groups for parameter in group["params"]}
+    assert len(groups) == sum(len(group["params"]) for group in optimiser.param_groups) == len(model.trained())
+    found = {name: groups[id(parameter)] for name, parameter in model.trained().items()}
+    return model, {name: (group["lr"], group["weight_decay"]) for name, group in found.items()}
+
+
+def test_every_part_and_the_head_have_rates_of_their_own(configure: Configure) -> None:
+    rates = ["method.ln.lr=0.2", "method.mha_adapter.lr=0.3", "trainer.head_lr=0.4", "trainer.lr=null"]
+    model, found = settings(configure, "method=ln+mha_adapter", *rates)
+    for part, rate in (("ln", 0.2), ("mha_adapter", 0.3)):
+        assert {found[name][0] for name in model.claims[part]} == {rate}
+    assert {lr for name, (lr, _) in found.items() if name.startswith("head.")} == {0.4}
+
+
+def test_one_rate_overrides_all(configure: Configure) -> None:
+    _, found = settings(configure, "method=ln+mha_adapter", "trainer.lr=0.05", "trainer.head_lr=0.4")
+    assert {lr for lr, _ in found.values()} == {0.05}
+
+
+def test_a_parameter_of_two_parts_learns_at_the_rate_of_the_first(configure: Configure) -> None:
+    rates = ["method.bitfit.lr=0.2", "method.ln.lr=0.3", "trainer.lr=null"]
+    for method in ("bitfit+ln", "ln+bitfit"):
+        model, found = settings(configure, f"method={method}", *rates)
+        both = set(model.claims["bitfit"]) & set(model.claims["ln"])
+        assert len(both) == 6
+        assert {found[name][0] for name in both} == {0.2}
+        assert {found[name][0] for name in set(model.claims["ln"]) - both} == {0.3}
+
+
+@pytest.mark.parametrize("method", ["full", "ln+prefix+mha_adapter"])
+def test_only_matrices_decay(configure: Configure, method: str) -> None:
+    model, found = settings(configure, f"method={method}", "trainer.weight_decay=0.1")
+    decays = {name for name, (_, decay) in found.items() if decay}
+    assert decays == {name for name, parameter in model.trained().items() if parameter.ndim > 1}
+    assert "head.classifier.weight" in decays
+    assert {decay for _, decay in found.values()} == {0.0, 0.1}
+
+
+@pytest.mark.parametrize(("warmup", "steps"), [(0, 1), (0, 10), (3, 10), (1, 2), (10, 10), (30, 500)])
+def test_the_rate_rises_and_falls_linearly(warmup: int, steps: int) -> None:
+    optimiser = torch.optim.AdamW([nn.Parameter(torch.zeros(1))], lr=2.0)
+    schedule = linear_schedule(optimiser, warmup, steps)
+    factors = []
+    for _ in range(steps):
+        factors.append(schedule.get_last_lr()[0] / 2)
+        optimiser.step()
+        schedule.step()
+    assert schedule.get_last_lr() == [0.0]
+    assert all(0 < factor <= 1 for factor in factors)
+    rising, falling = factors[: warmup + 1], [*factors[warmup:], 0.0]
+    for part in (rising, falling):
+        slopes = {round(after - before, 9) for before, after in zip(part, part[1:], strict=False)}
+        assert len(slopes) <= 1
+    if warmup < steps:
+        assert factors[warmup] == 1
+
+
+def test_the_schedule_of_a_run_ends_with_the_run(configure: Configure, tmp_path: Path) -> None:
+    from lnbench.run import run
+    from tests.training.interruption import AtCall, inject
+
+    seen: list[float] = []
+    with pytest.MonkeyPatch.context() as patch:
+        watch = AtCall("on_train_batch_end", -1, lambda: None)
+        watch.on_train_batch_start = lambda trainer, *_: seen.append(trainer.optimizers[0].param_groups[0]["lr"])  # type: ignore[method-assign]
+        inject(patch, watch)
+        run(configure("trainer.warmup=0.25", "trainer.lr=0.01"))
+    assert len(seen) == 18
+    assert seen.index(max(seen)) == round(0.25 * 18)
+    assert max(seen) == 0.01
+    assert seen[-1] == pytest.approx(0.01 / 14)
