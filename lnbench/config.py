@@ -72,13 +72,14 @@ class RunConfig(Settings):
 
 
 def validate(raw: Mapping[str, Any]) -> RunConfig:
-    """Types and checks a composed configuration, before torch or any model is loaded.
+    """Types and checks a composed configuration, before torch or any model is loaded, and completes its task.
 
     Args:
         raw: plain values, as `OmegaConf.to_container` or a saved `config.json` gives them.
 
     Raises:
         ConfigError: with one line a problem, each naming the field, its value and what is allowed.
+        DataError: the task leaves settings to its data, and the data cannot be read.
     """
     settings = dict(raw)
     nodes = _group(settings, "method")
@@ -86,7 +87,7 @@ def validate(raw: Mapping[str, Any]) -> RunConfig:
     task = parse_target(Task, _group(settings, "task"), "task")
     _check_sum(parts)
     checked = parse(Settings, settings)
-    return RunConfig(**dict(checked), method=parts, task=task)
+    return RunConfig(**dict(checked), method=parts, task=task.resolved(checked.data_root))
 
 
 def _group(settings: dict[str, Any], name: str) -> Mapping[str, Any]:

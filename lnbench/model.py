@@ -7,10 +7,12 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from lnbench.backbone.backbone import Backbone
-from lnbench.backbone.loading import empty_backbone, load_backbone
+from lnbench.backbone.backbone import Backbone, longest_text
+from lnbench.backbone.loading import empty_backbone, load_backbone, load_config, require_kind
 from lnbench.config import RunConfig
 from lnbench.methods.attach import attach
+from lnbench.methods.base import MASK
+from lnbench.schema import ConfigError
 from lnbench.seeding import seeded
 
 BACKBONE = "backbone"
@@ -54,13 +56,21 @@ class TunedModel(nn.Module):
         """The trainable parameters by name: the method's and the head's."""
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
 
+    def masks(self) -> dict[str, Tensor]:
+        """Which elements are trained of the parameters that are not trained whole: bool, by parameter name."""
+        return {name.removesuffix(MASK): mask for name, mask in self.named_buffers() if name.endswith(MASK)}
+
+    def state(self) -> dict[str, Tensor]:
+        """What a file must hold to restore the model: trained parameters, and masks."""
+        return {**self.trained(), **{name + MASK: mask for name, mask in self.masks().items()}}
+
     def load_trained(self, tensors: Mapping[str, Tensor]) -> None:
         """Puts trained values in place.
 
         Raises:
-            ValueError: `tensors` has other names than `trained()`.
+            ValueError: `tensors` has other names than `state()`.
         """
-        expected = set(self.trained())
+        expected = set(self.state())
         if expected != set(tensors):
             different = sorted(expected ^ set(tensors))
             raise ValueError(
@@ -94,6 +104,21 @@ class ParameterCount:
         return self.trained / self.backbone
 
 
+def check_length(config: RunConfig) -> None:
+    """Makes sure, before anything slow, that the pretrained model can do the task, and take its longest rows.
+
+    Raises:
+        ConfigError: the model is no language model where one is needed, or has too few positions.
+    """
+    pretrained = load_config(config.model)
+    require_kind(pretrained, config.task.backbone)
+    longest, limit = config.task.longest_row, longest_text(pretrained)
+    if longest is not None and limit is not None and longest > limit:
+        raise ConfigError(
+            f"task.max_length = {longest}: {config.model.name} has {limit} positions; choose {limit} or less"
+        )
+
+
 def build_model(config: RunConfig) -> TunedModel:
     """Loads the pretrained backbone, attaches the method, and adds a new head for the task."""
     return _assemble(load_pretrained(config), config)
@@ -118,22 +143,24 @@ def _assemble(backbone: PreTrainedModel, config: RunConfig) -> TunedModel:
     """The head starts from the same values whatever the method, so that methods compare seed by seed."""
     backbone.config.use_cache = False
     pretrained_size = backbone.num_parameters()
-    claims = attach(config.method, Backbone(backbone), config.seed)
+    view = Backbone(backbone)
+    claims = attach(config.method, view, config.seed)
     if config.trainer.gradient_checkpointing:
         backbone.activation_checkpointing_enable({"use_reentrant": False})
     with seeded(config.seed, HEAD):
-        head = config.task.head(backbone.config.hidden_size, config.model.pooling, config.model.dropout)
+        head = config.task.head(view.output_size, config.model.pooling, config.model.dropout)
     return TunedModel(backbone, head, claims, pretrained_size)
 
 
 def count_parameters(model: TunedModel) -> ParameterCount:
     """Counts what is trained and what is there."""
     sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    trained = {**sizes, **{name: int(mask.sum()) for name, mask in model.masks().items()}}
     head = sum(parameter.numel() for parameter in model.head.parameters())
     return ParameterCount(
         backbone=model.pretrained_size,
-        trained=sum(sizes[name] for name in set().union(*model.claims.values())),
+        trained=sum(trained[name] for name in set().union(*model.claims.values())),
         inserted=sum(sizes.values()) - head - model.pretrained_size,
-        by_part={part: sum(sizes[name] for name in names) for part, names in model.claims.items()},
+        by_part={part: sum(trained[name] for name in names) for part, names in model.claims.items()},
         head=head,
     )

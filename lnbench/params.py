@@ -17,7 +17,8 @@ from lnbench.fsio import write_atomically
 
 FILE = "parameters.csv"
 COLUMNS = ("trained", "%", "paper %", "added", "head")
-"""Shown for each method; `added` is what inference computes besides the backbone, `head` is not in `trained`."""
+"""Shown for each method. `added`: what inference computes besides the backbone, once everything that can be is folded
+into its weights; `head` is not in `trained`."""
 
 PAPER: dict[tuple[str, str], str] = {
     ("bert_large", "adapter"): "0.33",
@@ -53,7 +54,7 @@ class ParameterTable:
             "trained": count.trained,
             "%": 100 * count.share,
             "paper %": PAPER.get((config.model.name, config.method_name), ""),
-            "added": count.inserted,
+            "added": count.inserted - sum(count.by_part[name] for name, part in config.method.items() if part.folds),
             "head": count.head,
             "backbone": count.backbone,
         }
@@ -62,18 +63,20 @@ class ParameterTable:
 
     def show_and_save(self) -> None:
         """Prints the table and writes it as CSV below the folder of runs."""
-        table = Table("method")
-        for heading in COLUMNS:
-            table.add_column(heading, justify="right")
+        console, path = Console(), self.folder / FILE
         for model, rows in groupby(self.rows, key=lambda row: row["model"]):
-            first, *others = rows
-            table.add_section()
-            table.add_row(f"[bold]{model}[/], {first['backbone']:,}")
-            for row in (first, *others):
-                table.add_row(*(_cell(row[column]) for column in ("method", *COLUMNS)))
-        path = self.folder / FILE
+            console.print(_table(str(model), list(rows)))
         write_atomically(path, pd.DataFrame(self.rows).to_csv(index=False))
-        Console().print(table, f"saved in {path}", sep="\n")
+        console.print(f"saved in {path}")
+
+
+def _table(model: str, rows: list[dict[str, str | int | float]]) -> Table:
+    table = Table("method", title=f"{model}: {rows[0]['backbone']:,} parameters", title_justify="left")
+    for heading in COLUMNS:
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(*(_cell(row[column]) for column in ("method", *COLUMNS)))
+    return table
 
 
 def _cell(value: str | int | float) -> str:

@@ -45,7 +45,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("text", nargs="*", help="texts to classify")
     parser.add_argument("--file", type=Path, help="file with one text a line; without it and TEXT, standard input")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    return parser.parse_args()
+    return parser.parse_intermixed_args()
 
 
 def _lines(file: Path | None) -> list[str]:

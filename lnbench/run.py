@@ -10,7 +10,7 @@ from pathlib import Path
 from lnbench.backbone.loading import load_tokenizer
 from lnbench.config import RunConfig
 from lnbench.fsio import write_atomically
-from lnbench.model import ParameterCount, build_model, count_parameters
+from lnbench.model import ParameterCount, build_model, check_length, count_parameters
 from lnbench.records import environment
 from lnbench.records.adapter import header, save_adapter
 from lnbench.records.identity import run_dir, run_id
@@ -33,6 +33,7 @@ from lnbench.training.callbacks.resume_point import RunInterrupted
 from lnbench.training.device import choose_precision, use_gpu
 from lnbench.training.fit import RESUME, Outcome, fit_and_test, remove_checkpoints
 from lnbench.training.logger import open_logger
+from lnbench.training.prepare import prepare
 
 PREDICTIONS = "predictions.jsonl"
 DISK_PROBLEMS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -76,13 +77,15 @@ def run(config: RunConfig) -> Record:
 
 def _new_run(config: RunConfig, folder: Path) -> Record:
     started, clock = datetime.now(UTC), time.perf_counter()
+    check_length(config)
     data = load_data(config.task, load_tokenizer(config.model), config.data_root, config.cache_dir)
     model = build_model(config)
+    prepare(config, model, data)
     count = count_parameters(model)
     summary.show_start(config, count, data, folder)
     with open_logger(config, folder) as logger:
         outcome = fit_and_test(config, model, data, folder, logger)
-    save_adapter(model.trained(), header(config), folder)
+    save_adapter(model.state(), header(config), folder)
     lines = (json.dumps(prediction, ensure_ascii=False) + "\n" for prediction in outcome.predictions)
     write_atomically(folder / PREDICTIONS, "".join(lines))
     record = Record(
@@ -93,6 +96,7 @@ def _new_run(config: RunConfig, folder: Path) -> Record:
         seed=config.seed,
         selection=_selection(config, outcome),
         metrics=outcome.metrics,
+        missing=config.task.missing(),
         baseline=data.baseline,
         parameters=_parameters(count),
         cost=_cost(outcome, data, time.perf_counter() - clock),
@@ -163,8 +167,8 @@ def _cost(outcome: Outcome, data: TaskData, total_seconds: float) -> Cost:
     return Cost(
         train_seconds=watch.seconds,
         total_seconds=total_seconds,
-        train_samples_per_second=watch.samples / watch.seconds,
-        train_tokens_per_second=watch.tokens / watch.seconds,
+        train_samples_per_second=watch.samples / watch.seconds if watch.seconds else 0.0,
+        train_tokens_per_second=watch.tokens / watch.seconds if watch.seconds else 0.0,
         test_samples_per_second=len(data.test) / outcome.test_seconds,
         peak_memory_bytes=environment.peak_memory_bytes(),
         steps=outcome.steps,

@@ -33,6 +33,8 @@ class Tuned:
         Raises:
             DataError: a text is empty, or is not a pair where the task needs pairs.
         """
+        if not texts:
+            return []
         frame = self.task.unlabelled(texts)
         examples = self.task.encode(frame, self.tokenizer)
         return self.task.predictions(answer(self.model, self.task, examples, batch_size), frame, examples)
@@ -57,7 +59,7 @@ def load(run_dir: str | Path) -> Tuned:
     try:
         model.load_trained(tensors)
     except (ValueError, RuntimeError) as error:
-        raise AdapterError(f"{folder / ADAPTER}: {error}") from error
+        raise AdapterError(f"{folder / ADAPTER}: {str(error).splitlines()[-1].strip()}") from error
     return Tuned(model.eval(), load_tokenizer(config.model), config.task, config)
 
 

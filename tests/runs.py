@@ -64,7 +64,8 @@ def overrides(source: Path, data_root: Path, runs_dir: Path, *more: str) -> list
     """What the command line takes for a short run of LN-tuning on a tiny model."""
     paths = {"model.source": source, "data_root": data_root, "cache_dir": data_root / "cache", "runs_dir": runs_dir}
     places = [f"{key}={path}" for key, path in paths.items()]
-    return [*places, "model.name=tiny", "task=sst2", "task.splits.validation_fraction=0.25", "method=ln", *SHORT, *more]
+    task = ["task=sst2", "task.max_length=32", "++task.splits.validation_fraction=0.25"]
+    return [*places, *task, "model.name=tiny", "method=ln", *SHORT, *more]
 
 
 def configure(source: Path, data_root: Path, runs_dir: Path, *more: str) -> RunConfig:

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from lnbench import compose as subject
 from lnbench.compose import SumSource, compose_config, config_dir, to_plain
+from lnbench.config import validate
 from lnbench.schema import ConfigError
 
 # The configurations that Hydra's test suite for sources expects: path -> text.
@@ -165,3 +166,19 @@ def test_to_plain_resolves_and_leaves_hydra_out() -> None:
 def test_to_plain_names_what_cannot_be_resolved(value: str) -> None:
     with pytest.raises(ConfigError, match=r"^model\.name: "):
         to_plain(OmegaConf.create({"model": {"name": value}}))
+
+
+@pytest.mark.parametrize(
+    ("name", "sum_"),
+    [
+        ("mam", "parallel_adapter+prefix"),
+        ("ln+mam", "ln+parallel_adapter+prefix"),
+        ("mam+ln", "ln+parallel_adapter+prefix"),
+        ("mam+prefix", "parallel_adapter+prefix"),
+    ],
+)
+def test_a_sum_with_a_name_of_its_own_is_the_sum(name: str, sum_: str) -> None:
+    named, spelt = (to_plain(compose_config(f"method={method}", "method.prefix.length=7")) for method in (name, sum_))
+    assert named == spelt
+    assert validate(named).method_name == sum_
+    assert validate(named).identity() == validate(spelt).identity()

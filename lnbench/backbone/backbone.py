@@ -58,6 +58,11 @@ class Backbone:
         return len(self.blocks)
 
     @property
+    def body(self) -> nn.Module:
+        """What embeds text and applies the blocks to it."""
+        return self.base.get_submodule(self.table.body)
+
+    @property
     def output_size(self) -> int:
         """Size of the last hidden states; some OPT models project them to another than that of their blocks."""
         return getattr(self.config, "word_embed_proj_dim", self.config.hidden_size)
@@ -135,6 +140,12 @@ class Backbone:
     def final_norm(self) -> nn.Module | None:
         """The norm after the last block, if the architecture has one."""
         return self.base.get_submodule(self.table.final_norm) if self.table.final_norm else None
+
+
+def longest_text(config: PreTrainedConfig) -> int | None:
+    """The most tokens that a model with an embedding for each position can take; None: the model has no such limit."""
+    table = role_table(config)
+    return None if table.positions == "relative" else config.max_position_embeddings - table.reserved_positions
 
 
 def role_table(config: PreTrainedConfig) -> RoleTable:

@@ -16,10 +16,14 @@ class ModelConfig(Schema):
     source: str = Field(min_length=1)
     """A hub id, a folder, or `package:NAME/FOLDER` for weights that a Python package carries."""
     revision: str | None = None
+    gguf_file: str | None = None
+    """Name of a GGUF file in `source` to load model and tokenizer from; its weights become fp32."""
+    install: Free[str | None] = None
+    """The command that installs the package of `source`, for the message when it is missing."""
     pooling: Literal["mean", "first", "last", "pooler"]
     """Mean over tokens, first token, last token, or the pretrained pooler (kept frozen)."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Dropout before the task head."""
-    shape: Free[dict[str, int | str] | None] = None
+    shape: Free[dict[str, bool | int | str] | None] = None
     """The architecture's numbers, by the names in transformers' configuration, to count parameters without a
     download; tuning reads them from `source`."""

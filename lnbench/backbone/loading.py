@@ -14,6 +14,7 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoTokenizer,
+    GenerationConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -26,6 +27,8 @@ from lnbench.schema import ConfigError
 PACKAGE_SCHEME = "package:"
 WITH_POOLER = ("bert", "roberta", "xlm-roberta")
 """Architectures whose pooling layer can be left out."""
+LANGUAGE_MODELS = ("gpt2", "gpt_neox", "llama", "opt")
+"""Architectures that generate text: decoders with a role table."""
 LOADERS: dict[BackboneKind, Any] = {"headless": AutoModel, "causal_lm": AutoModelForCausalLM}
 
 
@@ -34,27 +37,46 @@ def load_backbone(model: ModelConfig, kind: BackboneKind = "headless", pooler: b
 
     Args:
         model: which weights.
-        kind: without any head, or as a language model.
+        kind: without any head, or as a language model, whose texts then end with the tokenizer's end token.
         pooler: keep the pretrained pooling layer, where the architecture has one.
 
     Raises:
-        ConfigError: the weights are not there or cannot be read.
+        ConfigError: the weights are not there or cannot be read, or are no language model's where one is needed.
     """
     source, options = _origin(model)
     options |= _model_options(load_config(model), kind, pooler)
     with _quietly():
-        return _from_pretrained(LOADERS[kind], model, source, use_safetensors=True, **options)
+        backbone = _from_pretrained(LOADERS[kind], model, source, use_safetensors=True, **options)
+    if kind == "causal_lm":
+        tokenizer = load_tokenizer(model)
+        backbone.generation_config = GenerationConfig(
+            eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+        )
+    return backbone
 
 
 def empty_backbone(model: ModelConfig, kind: BackboneKind = "headless", pooler: bool = False) -> PreTrainedModel:
     """The same architecture with arbitrary weights; `model.shape`, where given, spares a download.
 
     Raises:
-        ConfigError: the architecture is neither stated nor to be found.
+        ConfigError: the architecture is neither stated nor to be found, or no language model where one is needed.
     """
     local = model.source.startswith(PACKAGE_SCHEME) or Path(model.source).is_dir()
     config = load_config(model) if local or model.shape is None else AutoConfig.for_model(**model.shape)
     return LOADERS[kind].from_config(config, **_model_options(config, kind, pooler))
+
+
+def require_kind(config: PreTrainedConfig, kind: BackboneKind) -> None:
+    """Checks that an architecture can take a form.
+
+    Raises:
+        ConfigError: it is no language model, and has to be one.
+    """
+    if kind == "causal_lm" and config.model_type not in LANGUAGE_MODELS:
+        raise ConfigError(
+            f"model: the task generates text, and the architecture {config.model_type!r} does not; choose a model of "
+            f"one of these: {', '.join(LANGUAGE_MODELS)}, such as model=gpt2"
+        )
 
 
 def load_config(model: ModelConfig) -> PreTrainedConfig:
@@ -83,18 +105,23 @@ def load_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def resolve_source(source: str) -> str:
+def resolve_source(source: str, install: str | None = None) -> str:
     """A hub id or folder that transformers can load; `package:NAME/FOLDER` becomes the package's folder.
+
+    Args:
+        source: as in the configuration.
+        install: the command that installs the package, for the message when it is missing.
 
     Raises:
         ConfigError: the package is not installed or has no such folder.
     """
     if not source.startswith(PACKAGE_SCHEME):
         return source
+    hint = f"; try: {install}" if install else ""
     package, _, folder = source.removeprefix(PACKAGE_SCHEME).partition("/")
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise ConfigError(f"model.source = {source!r}: the Python package {package!r} is not installed")
+        raise ConfigError(f"model.source = {source!r}: the Python package {package!r} is not installed{hint}")
     path = Path(spec.submodule_search_locations[0]) / folder
     if not path.is_dir():
         raise ConfigError(f"model.source = {source!r}: the Python package {package!r} has no folder {folder!r}")
@@ -102,10 +129,19 @@ def resolve_source(source: str) -> str:
 
 
 def _origin(model: ModelConfig) -> tuple[str, dict[str, Any]]:
-    source = resolve_source(model.source)
+    source = resolve_source(model.source, model.install)
+    file = {} if model.gguf_file is None else {"gguf_file": _readable_gguf(model.gguf_file)}
     if Path(source).is_dir():
-        return source, {"local_files_only": True}
-    return source, {"revision": model.revision, "local_files_only": not _hub_answers()}
+        return source, {"local_files_only": True, **file}
+    return source, {"revision": model.revision, "local_files_only": not _hub_answers(), **file}
+
+
+def _readable_gguf(file: str) -> str:
+    if importlib.util.find_spec("gguf") is None:
+        raise ConfigError(
+            f"model.gguf_file = {file!r}: needs the Python package gguf; try: pip install 'lnbench[generation]'"
+        )
+    return file
 
 
 @functools.cache
@@ -120,6 +156,7 @@ def _hub_answers() -> bool:
 
 def _model_options(config: PreTrainedConfig, kind: BackboneKind, pooler: bool) -> dict[str, Any]:
     options: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": "sdpa"}
+    require_kind(config, kind)
     if kind == "headless" and config.model_type in WITH_POOLER:
         options["add_pooling_layer"] = pooler
     return options

@@ -51,6 +51,12 @@ class RoleTable:
     """Norm of the embeddings, outside all blocks."""
     final_norm: str | None = None
     """Norm after the last block."""
+    body: str = ""
+    """Part of the base model that embeds text and holds the blocks, called also where the base model is
+    passed over; empty: the base model itself."""
+    positions: Literal["embedded", "relative"] = "embedded"
+    """`embedded`: a vector for each position, so that no text can be longer than there are vectors.
+    `relative`: attention sees distances, and no length is impossible."""
     reserved_positions: int = 0
     """Rows at the start of the position embedding that are no text's."""
 
@@ -116,6 +122,7 @@ DEBERTA = RoleTable(
     ffn_norm="output.LayerNorm",
     placement="post",
     embedding_norm="embeddings.LayerNorm",
+    positions="relative",
 )
 
 DEBERTA_V2 = RoleTable(
@@ -130,6 +137,7 @@ DEBERTA_V2 = RoleTable(
     ffn_norm="output.LayerNorm",
     placement="post",
     embedding_norm="embeddings.LayerNorm",
+    positions="relative",
 )
 
 GPT2 = RoleTable(
@@ -148,6 +156,7 @@ GPT2 = RoleTable(
 )
 
 OPT = RoleTable(
+    body="decoder",
     blocks="decoder.layers",
     attention="self_attn",
     query=Projection("self_attn.q_proj"),
@@ -175,6 +184,7 @@ GPT_NEOX = RoleTable(
     ffn_norm="post_attention_layernorm",
     placement="parallel",
     final_norm="final_layer_norm",
+    positions="relative",
 )
 
 LLAMA = RoleTable(
@@ -190,6 +200,7 @@ LLAMA = RoleTable(
     ffn_norm="post_attention_layernorm",
     placement="pre",
     final_norm="norm",
+    positions="relative",
 )
 
 TABLES: dict[str, RoleTable] = {

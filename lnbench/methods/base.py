@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -11,11 +11,14 @@ from pydantic import Field
 from lnbench.schema import Schema
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from lnbench.backbone.backbone import Backbone
+    from lnbench.model import TunedModel
 
 SEPARATOR = "+"
+MASK = "_trained"
+"""With it ends the name of a buffer that says, beside a parameter, which of its elements are trained."""
 
 
 class Stage(IntEnum):
@@ -39,6 +42,8 @@ class Method(Schema):
 
     exclusive: ClassVar[bool] = False
     """True for a method that leaves nothing to add, and so cannot be part of a sum."""
+    folds: ClassVar[bool] = False
+    """True if what the method inserts can be folded into the pretrained weights after training."""
     stage: ClassVar[Stage] = Stage.MODULE
     """What comes first at a layer that several parts change: an adapter acts on what LoRA yields."""
 
@@ -55,6 +60,14 @@ class Method(Schema):
             trainable.
         """
         raise NotImplementedError
+
+    def prepare(self, model: TunedModel, losses: Iterator[Tensor]) -> None:
+        """Lets a part look at training data before training, to choose what it trains; most parts need none.
+
+        Args:
+            model: the whole model, at its start and in evaluation mode.
+            losses: of training batches, each a scalar, computed when it is asked for.
+        """
 
 
 def canonical_name(parts: Iterable[str]) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from lnbench.backbone.tables import Sublayer
 from lnbench.methods.base import Method
-from lnbench.methods.layers import ALL, Layers, select_layers
+from lnbench.methods.layers import Layers, select_layers
 from lnbench.schema import ConfigError
 
 if TYPE_CHECKING:
@@ -16,19 +16,27 @@ if TYPE_CHECKING:
 
     from lnbench.backbone.backbone import Backbone
 
-Component = Literal["query", "key", "value", "mha_output", "ffn_input", "ffn_output", "norms"]
+Component = Literal["all", "query", "key", "value", "mha_output", "ffn_input", "ffn_output", "norms"]
 FUSIBLE: set[Component] = {"query", "key", "value"}
 """What is one layer, with one bias, in some architectures."""
 
 
+def _listed(components: object) -> object:
+    if isinstance(components, str):
+        return (components,)
+    return tuple(components) if isinstance(components, list) else components
+
+
 def _in_order(components: tuple[Component, ...]) -> tuple[Component, ...]:
-    return tuple(component for component in get_args(Component) if component in components)
+    return ("all",) if "all" in components else tuple(name for name in get_args(Component) if name in components)
 
 
 class BitFit(Method):
     """Trains the biases of the chosen blocks: all of them, or those of chosen components."""
 
-    components: Literal["all"] | Annotated[tuple[Component, ...], Field(min_length=1), AfterValidator(_in_order)]
+    components: Annotated[
+        tuple[Component, ...], BeforeValidator(_listed), Field(min_length=1), AfterValidator(_in_order)
+    ]
     """`all`, every bias of a block; or some of the linear maps, and the norms."""
     layers: Layers
 
@@ -41,7 +49,7 @@ class BitFit(Method):
         return claimed
 
     def _biases(self, backbone: Backbone, layer: int) -> list[nn.Parameter]:
-        if self.components == ALL:
+        if "all" in self.components:
             return [bias for name, bias in backbone.pretrained[layer].items() if name.endswith("bias")]
         owners = (owner for component in self.components for owner in self._owners(backbone, layer, component))
         return [owner.bias for owner in owners if getattr(owner, "bias", None) is not None]
@@ -55,4 +63,4 @@ class BitFit(Method):
         return [linear_map.layer for linear_map in maps]
 
     def _setting(self) -> str:
-        return f"method.bitfit.components = {self.components if self.components == ALL else list(self.components)!r}"
+        return f"method.bitfit.components = {list(self.components)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -24,6 +24,9 @@ class LayerNormTuning(Method):
     A norm without a bias (RMSNorm) has only its gain trained.
     """
 
+    part: ClassVar[str] = "ln"
+    """Name of the method."""
+
     terms: Annotated[tuple[Literal["gain", "bias"], ...], Field(min_length=1)]
     norms: Annotated[tuple[Literal["mha", "ffn"], ...], Field(min_length=1)]
     """The norm after multi-head attention, the norm after the feed-forward network, or both."""
@@ -37,14 +40,20 @@ class LayerNormTuning(Method):
 
     def attach(self, backbone: Backbone) -> list[nn.Parameter]:
         """Claims the chosen terms of the chosen norms; inserts nothing."""
-        chosen = (getattr(norm, PARAMETER_OF[term], None) for norm in self._norms(backbone) for term in self.terms)
-        claimed = [parameter for parameter in chosen if parameter is not None]
-        if not claimed:
-            raise ConfigError(f"method.ln.terms = {list(self.terms)}: the norms of this model have none of these")
-        return claimed
+        return [norm.get_parameter(name) for norm, name in self._places(backbone)]
+
+    def _places(self, backbone: Backbone) -> list[tuple[nn.Module, str]]:
+        """The norms, and the names of their terms."""
+        names = [PARAMETER_OF[term] for term in self.terms]
+        places = [(norm, name) for norm in self._norms(backbone) for name in names if getattr(norm, name, None) is not None]
+        if not places:
+            raise ConfigError(
+                f"method.{self.part}.terms = {list(self.terms)}: the norms of this model have none of these"
+            )
+        return places
 
     def _norms(self, backbone: Backbone) -> list[nn.Module]:
-        layers = select_layers(self.layers, backbone.num_layers, "method.ln.layers")
+        layers = select_layers(self.layers, backbone.num_layers, f"method.{self.part}.layers")
         norms = [backbone.norm_after(norm, layer, self.norm_reading) for layer in layers for norm in self.norms]
         if self.embedding_norm and (norm := backbone.norm_before_blocks(self.norm_reading)):
             norms.append(norm)

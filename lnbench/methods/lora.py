@@ -33,6 +33,7 @@ def _in_order(targets: tuple[Target, ...]) -> tuple[Target, ...]:
 class Lora(Method):
     """W -> W + scale * B A, with A of shape (rank, inputs) and B (outputs, rank)."""
 
+    folds: ClassVar[bool] = True
     stage: ClassVar[Stage] = Stage.WEIGHT
 
     targets: Annotated[tuple[Target, ...], Field(min_length=1), AfterValidator(_in_order)]

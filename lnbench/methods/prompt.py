@@ -35,5 +35,5 @@ class Prompt(Method):
         words = backbone.model.get_input_embeddings().get_parameter("weight").detach()
         vectors = words[torch.randint(len(words), (self.length,)).to(words.device)]
         prompt = PromptEmbedding(vectors, backbone.num_positions)
-        prompt.insert_into(backbone.base)
+        prompt.insert_into(backbone.body)
         return [prompt.vectors]

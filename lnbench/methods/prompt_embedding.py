@@ -30,18 +30,18 @@ class PromptEmbedding(nn.Module):
         self.num_positions = num_positions
         self._prepended = False
 
-    def insert_into(self, base: nn.Module) -> None:
+    def insert_into(self, body: nn.Module) -> None:
         """Becomes the submodule `prompt` of a transformer without a head, and part of its every call."""
-        base.add_module("prompt", self)
-        base.register_forward_pre_hook(self._before, with_kwargs=True)
-        base.register_forward_hook(self._after)
+        body.add_module("prompt", self)
+        body.register_forward_pre_hook(self._before, with_kwargs=True)
+        body.register_forward_hook(self._after)
 
-    def _before(self, base: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[()], dict[str, Any]]:
-        inputs = {**dict(zip(inspect.signature(base.forward).parameters, args, strict=False)), **kwargs}
+    def _before(self, body: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[()], dict[str, Any]]:
+        inputs = {**dict(zip(inspect.signature(body.forward).parameters, args, strict=False)), **kwargs}
         cache = inputs.get("past_key_values")
         self._prepended = cache is None or int(cache.get_seq_length()) == 0
         if self._prepended and inputs.get("inputs_embeds") is None:
-            inputs["inputs_embeds"] = base.get_input_embeddings()(inputs.pop("input_ids"))
+            inputs["inputs_embeds"] = body.get_input_embeddings()(inputs.pop("input_ids"))
         longer = {name: self._lengthen(name, value) for name, value in inputs.items() if value is not None}
         return (), {**inputs, **longer}
 
@@ -69,7 +69,7 @@ class PromptEmbedding(nn.Module):
             )
         return torch.cat([self.vectors.to(text.dtype).expand(len(text), -1, -1), text], dim=1)
 
-    def _after(self, base: Any, _: tuple[()], output: BaseModelOutput) -> None:
+    def _after(self, body: Any, _: tuple[()], output: BaseModelOutput) -> None:
         if not self._prepended:
             return
         text = output.last_hidden_state[:, len(self.vectors) :]
@@ -77,8 +77,8 @@ class PromptEmbedding(nn.Module):
         if output.hidden_states is not None:
             output.hidden_states = tuple(states[:, len(self.vectors) :] for states in output.hidden_states)
         if getattr(output, "pooler_output", None) is not None:
-            whole_pooler = not isinstance(base.pooler, nn.Linear)  # ALBERT's is in pieces
-            output.pooler_output = base.pooler(text) if whole_pooler else None
+            whole_pooler = not isinstance(body.pooler, nn.Linear)  # ALBERT's is in pieces
+            output.pooler_output = body.pooler(text) if whole_pooler else None
 
 
 def _pad(tensor: Tensor, length: int, value: int) -> Tensor:

@@ -46,9 +46,9 @@ def hardware() -> dict[str, Any]:
 
 def git_commit() -> str | None:
     """Commit of the checkout that lnbench runs from, `-dirty` with uncommitted changes; None if installed."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or None
+        _git("ls-files", "--error-unmatch", __file__)
+        return _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     except (OSError, subprocess.SubprocessError):
         return None
 
@@ -69,3 +69,8 @@ def _cpu_name() -> str:
         )
         return next(names, platform.machine())
     return platform.processor() or platform.machine()
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

@@ -74,6 +74,8 @@ class Record(Schema):
     selection: Selection
     metrics: dict[str, dict[str, float]]
     """By split, then by metric."""
+    missing: dict[str, str] = {}
+    """Metrics of the task that the machine could not compute, and what each of them needs."""
     baseline: dict[str, dict[str, float]]
     """What answering without reading would score, by split and metric."""
     parameters: Parameters

@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from lnbench.config import RunConfig
 from lnbench.model import ParameterCount
@@ -19,6 +20,9 @@ def show_start(config: RunConfig, count: ParameterCount, data: TaskData, folder:
     rows = ", ".join(f"{rows:,} {split}" for split, rows in data.sizes.items())
     console.print(f"[bold]{config.method_name}[/] on [bold]{config.task.name}[/] with [bold]{config.model.name}[/]")
     console.print(f"  data     {rows}")
+    for split, warnings in data.warnings.items():
+        for warning in warnings:
+            console.print(Text(f"  note     {split}: {warning}", "yellow"))
     console.print(
         f"  trains   {count.trained:,} of {count.backbone:,} parameters ({count.share:.3%}), head {count.head:,}"
     )
@@ -61,6 +65,8 @@ def _table(record: Record) -> Table:
     table.add_column()
     for split, metrics in record.metrics.items():
         table.add_row(split, _scores(metrics))
+    for metric, why in record.missing.items():
+        table.add_row("missing", f"{metric}: {why}")
     if baseline := record.baseline.get("test"):
         table.add_row("without reading", _scores(baseline))
     parameters, cost = record.parameters, record.cost

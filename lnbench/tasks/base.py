@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
 
 from lnbench.backbone.config import BackboneKind
-from lnbench.schema import Schema
+from lnbench.schema import Free, Schema
+from lnbench.tasks.own_files import hashes, name_of
 from lnbench.tasks.source import Source, Splits
 
 if TYPE_CHECKING:
@@ -29,13 +34,53 @@ class Task(Schema):
     backbone: ClassVar[BackboneKind] = "headless"
     """Which form of the pretrained model the task tunes: hidden states, or a language model's logits."""
 
-    name: str
-    source: Source
+    name: str = ""
+    """Of the data set; empty: the name of the file at `path`."""
+    source: Source | None = None
     splits: Splits
+    path: Free[Path | None] = None
+    """A file of one's own to read in place of `source`; what it holds counts for the run's identity, not where."""
+    validation_path: Free[Path | None] = None
+    """Its validation split; None: cut off `path`."""
+    test_path: Free[Path | None] = None
+    """Its test split; None: cut off `path`."""
+    encoding: str = "utf-8"
+    """Of these files."""
+    content: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of these files by role, which `resolved` finds out."""
     metric: str
     """Name of the validation metric by which the best checkpoint is selected."""
     mode: Literal["max", "min"]
     """Whether a larger or a smaller `metric` is better."""
+
+    @model_validator(mode="after")
+    def _has_data(self) -> Self:
+        if self.path is None and (self.source is None or not self.name):
+            raise ValueError("needs the path of a file, or a name and a source")
+        return self
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files of one's own, by role."""
+        paths = {"train": self.path, "validation": self.validation_path, "test": self.test_path}
+        return {role: path for role, path in paths.items() if path is not None}
+
+    @property
+    def longest_row(self) -> int | None:
+        """The most tokens that a row may have; None: as many as the backbone takes."""
+        return None
+
+    def resolved(self, data_root: Path | None) -> Self:
+        """This task with all that its settings leave to the data: the content of its files, and perhaps labels.
+
+        A resolved task, such as a finished run's, is returned as it is, and reads nothing.
+
+        Raises:
+            DataError: the data cannot be read.
+        """
+        if self.path is None or self.content:
+            return self
+        return self.model_copy(update={"content": hashes(self.files), "name": self.name or name_of(self.path)})
 
     def columns(self) -> list[str]:
         """The columns that the data must have."""
@@ -52,6 +97,15 @@ class Task(Schema):
             DataError: naming the column and the first row that cannot be used.
         """
         raise NotImplementedError
+
+    def arrange(self, frame: pd.DataFrame, role: str) -> pd.DataFrame:
+        """The rows of a cleaned split as they are encoded in one role: as they are, or several of them as one.
+
+        Args:
+            frame: the cleaned split.
+            role: `train`, `validation` or `test`.
+        """
+        return frame
 
     def group_keys(self, frame: pd.DataFrame) -> list[str]:
         """For each row the text by which repeated rows are recognised, so that none straddles two splits."""
@@ -108,6 +162,10 @@ class Task(Schema):
         """The metrics by name, from predictions with references, as `predictions` returns them."""
         raise NotImplementedError
 
+    def missing(self) -> dict[str, str]:
+        """Metrics that `score` leaves out on this machine, and what each of them needs."""
+        return {}
+
     def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> list[dict[str, Any]]:
         """Predictions of the best answer that ignores the input, learned from `train`; none if there is no such."""
         return []
@@ -115,3 +173,22 @@ class Task(Schema):
     def readable(self, prediction: Mapping[str, Any]) -> str:
         """One line for a person, from one prediction."""
         raise NotImplementedError
+
+    def warnings(self, frame: pd.DataFrame, examples: Examples) -> list[str]:
+        """What a person should know of a split before the run: by default, how much `encode` cut off."""
+        cut = examples.extras.get("cut", np.zeros(0))
+        if not cut.any():
+            return []
+        rows, tokens = np.count_nonzero(cut), cut[cut > 0]
+        return [
+            f"{rows:,} of {len(examples):,} rows are cut off after task.max_length = {self.longest_row} tokens; they "
+            f"lose {tokens.mean():.0f} tokens on average, {tokens.max():,} at most"
+        ]
+
+    def balance(self, frame: pd.DataFrame, examples: Examples) -> dict[str, int]:
+        """How often each kind of answer occurs in a split, by its name; empty where there are no kinds."""
+        return {}
+
+    def label_texts(self, labels: NDArray[Any]) -> list[str]:
+        """The labels of one row of examples, as its batch has them, in words: one, or one a token."""
+        return [str(labels.tolist())]

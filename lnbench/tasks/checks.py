@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lnbench.schema import did_you_mean
 from lnbench.tasks.source import DataError
@@ -21,7 +21,9 @@ def require_columns(frame: pd.DataFrame, columns: Iterable[str], where: str) -> 
     there = [*map(str, frame.columns)]
     for column in columns:
         if column not in there:
-            raise DataError(f"{where}: has no column {column!r}; {did_you_mean(column, there)}it has: {', '.join(there)}")
+            raise DataError(
+                f"{where}: has no column {column!r}; {did_you_mean(column, there)}it has: {', '.join(there)}"
+            )
 
 
 def require(values: pd.Series, fine: Iterable[bool], where: str, allowed: str) -> None:
@@ -42,7 +44,7 @@ def require(values: pd.Series, fine: Iterable[bool], where: str, allowed: str) -
             raise DataError(f"{where}, row {row}: {values.name} = {value!r}; must be {allowed}")
 
 
-def each(values: pd.Series, test: Callable[[object], bool]) -> pd.Series:
+def each(values: pd.Series, test: Callable[[Any], bool]) -> pd.Series:
     """Whether each value passes a test, as truth values."""
     return values.map(test).astype(bool)
 

@@ -111,9 +111,7 @@ class SequenceClassification(SentenceTask):
         probabilities = (odds / odds.sum(axis=1, keepdims=True)).tolist()
         rows = [
             {**texts, "label": self.labels[place], "probabilities": dict(zip(self.labels, row, strict=True))}
-            for texts, place, row in zip(
-                frame[self.texts].to_dict("records"), logits.argmax(axis=1), probabilities, strict=True
-            )
+            for texts, place, row in zip(self._inputs(frame), logits.argmax(axis=1), probabilities, strict=True)
         ]
         return self._with_references(rows, frame)
 
@@ -143,6 +141,10 @@ class SequenceClassification(SentenceTask):
         ranked = sorted(prediction["probabilities"].items(), key=lambda item: -item[1])
         shares = ", ".join(f"{label} {value:.3f}" for label, value in ranked)
         return f"{prediction['label']}  ({shares})  {' | '.join(prediction[column] for column in self.texts)}"
+
+    def label_texts(self, labels: NDArray[Any]) -> list[str]:
+        """The label's name."""
+        return [self.labels[int(labels)]]
 
     def balance(self, frame: pd.DataFrame, examples: Examples) -> dict[str, int]:
         """Rows of each label."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,18 +13,19 @@ from lnbench.schema import target_of
 from lnbench.tasks import cache
 from lnbench.tasks.base import Task
 from lnbench.tasks.examples import Examples
-from lnbench.tasks.read import read_splits
-from lnbench.tasks.source import DataError
-from lnbench.tasks.split import assign, cut, overlap
+from lnbench.tasks.read import read_roles
+from lnbench.tasks.source import ROLES, DataError
+from lnbench.tasks.split import assign, cut, overlap, sample
 from lnbench.tasks.tokens import pad_id, tokenizer_identity
 
 if TYPE_CHECKING:
     import pandas as pd
     from transformers import PreTrainedTokenizerBase
 
-ROLES = ("train", "validation", "test")
 CACHE_FORMAT = 1
 """Raised when tokenisation changes, so that no older cache file is taken for a new one."""
+DROPPED = "dropped"
+"""In place of a role: the row plays none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +35,11 @@ class TaskData:
     Attributes:
         frames: the cleaned rows of each split, from which its examples were made.
         fingerprint: SHA-256 of the texts and labels of all splits, in their order.
-        overlap: for each two of the source's own splits in use (`"train/test"` and the like), how
-            many rows of the second have a text of the first; what is cut from train shares none.
+        overlap: for each two of the source's own splits in use (`"train/test"` and the like), as
+            they are before cuts and limits, how many rows of the second have a text of the first;
+            what is cut from train shares none.
         baseline: by split and metric, what the best answer that ignores the text scores.
+        warnings: what a person should know of each split before the run.
     """
 
     train: Examples
@@ -46,11 +49,17 @@ class TaskData:
     fingerprint: str
     overlap: dict[str, int]
     baseline: dict[str, dict[str, float]]
+    warnings: dict[str, list[str]]
+
+    @property
+    def splits(self) -> dict[str, Examples]:
+        """The tokenised splits by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
 
     @property
     def sizes(self) -> dict[str, int]:
         """Number of rows of each split."""
-        return {"train": len(self.train), "validation": len(self.validation), "test": len(self.test)}
+        return {role: len(frame) for role, frame in self.frames.items()}
 
 
 def load_data(
@@ -69,7 +78,8 @@ def load_data(
     """
     given = _read(task, data_root)
     keys = {role: task.group_keys(frame) for role, frame in given.items()}
-    frames = _split(task, given, keys["train"])
+    parts = _split(task, given, keys)
+    frames = _sampled(task, {role: task.arrange(frame, role) for role, frame in parts.items()})
     fingerprint = fingerprint_of(frames)
     examples = _tokenised(task, frames, fingerprint, tokenizer, cache_dir)
     return TaskData(
@@ -78,7 +88,18 @@ def load_data(
         fingerprint=fingerprint,
         overlap=overlap(keys),
         baseline={role: _baseline(task, frames["train"], frame) for role, frame in frames.items()},
+        warnings=_warnings(task, frames, examples, sum(_leaks(task, keys))),
     )
+
+
+def _warnings(
+    task: Task, frames: Mapping[str, pd.DataFrame], examples: Mapping[str, Examples], dropped: int
+) -> dict[str, list[str]]:
+    warnings = {role: task.warnings(frame, examples[role]) for role, frame in frames.items()}
+    if dropped:
+        warnings["train"].append(f"{dropped:,} rows are left out, because the test split has their text too")
+    warnings["test"] += [f"{metric} cannot be computed here: {why}" for metric, why in task.missing().items()]
+    return warnings
 
 
 def _baseline(task: Task, train: pd.DataFrame, split: pd.DataFrame) -> dict[str, float]:
@@ -87,20 +108,36 @@ def _baseline(task: Task, train: pd.DataFrame, split: pd.DataFrame) -> dict[str,
 
 
 def _read(task: Task, data_root: Path | None) -> dict[str, pd.DataFrame]:
-    """Role to checked rows, for the roles that the source has a split for."""
-    given = task.splits.given()
-    frames = read_splits(task.source, given.values(), data_root)
-    return {role: task.clean(frames[split], f"{task.name}, split {split!r}") for role, split in given.items()}
+    """Role to checked rows, for the roles that the data has a split for."""
+    return {role: task.clean(part.frame, part.where) for role, part in read_roles(task, data_root).items()}
 
 
-def _split(task: Task, given: Mapping[str, pd.DataFrame], train_keys: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """Cuts the missing roles off the training split."""
-    roles = assign(train_keys, task.splits.cuts(), task.splits.seed)
+def _split(
+    task: Task, given: Mapping[str, pd.DataFrame], keys: Mapping[str, Sequence[str]]
+) -> dict[str, pd.DataFrame]:
+    """Cuts the missing roles off the training split, and out of it, if asked to, the texts of the test."""
+    roles = assign(keys["train"], task.splits.cuts(given), task.splits.seed)
+    roles = [DROPPED if leak else role for leak, role in zip(_leaks(task, keys), roles, strict=True)]
     frames = {**given, **cut(given["train"], roles)}
     for role in ROLES:
         if role not in frames:
             raise DataError(f"{task.name}: no row is left for {role}; change splits.{role}_fraction or name a split")
     return {role: frames[role] for role in ROLES}
+
+
+def _leaks(task: Task, keys: Mapping[str, Sequence[str]]) -> list[bool]:
+    """For each training row, whether it is left out because the test has its text."""
+    tested = set(keys.get("test", [])) if task.splits.drop_overlap else set()
+    return [key in tested for key in keys["train"]]
+
+
+def _sampled(task: Task, frames: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The same roles, with no more rows than asked for."""
+    limits = task.splits.limits()
+    return {
+        role: frame.iloc[sample(task.group_keys(frame), limits[role], task.splits.seed)] if role in limits else frame
+        for role, frame in frames.items()
+    }
 
 
 def fingerprint_of(frames: Mapping[str, pd.DataFrame]) -> str:
@@ -123,7 +160,7 @@ def _tokenised(
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     file = cache.token_file(cache_dir, key)
     if (kept := cache.load(file, pad_id(tokenizer))) is not None:
-        return kept
+        return {role: replace(rows, tokenizer=tokenizer) for role, rows in kept.items()}
     examples = {role: task.encode(frame, tokenizer) for role, frame in frames.items()}
     cache.store(file, examples)
     return examples

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 EXTRA = "extra."
 """How the names of extra arrays start in a file."""
@@ -31,6 +34,7 @@ class Examples:
         token_types: (T,) uint8, the segment of each token, for models that have segments.
         by_token: whether `labels` has an entry a token, not a row; padding is labelled `IGNORED`.
         extras: what the task's predictions need and no batch does, such as the place of each token in its text.
+        tokenizer: what made the tokens, where predictions turn tokens into text; it goes into no file.
     """
 
     tokens: NDArray[np.int32]
@@ -40,6 +44,7 @@ class Examples:
     token_types: NDArray[np.uint8] | None = None
     by_token: bool = False
     extras: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    tokenizer: PreTrainedTokenizerBase | None = None
 
     def __post_init__(self) -> None:
         if len(self.labels) != (len(self.tokens) if self.by_token else len(self)) or self.offsets[-1] != len(
@@ -80,6 +85,13 @@ class Examples:
         if self.token_types is not None:
             batch["token_type_ids"] = _laid_out(self.token_types, places, mask, 0)
         return {name: torch.from_numpy(values) for name, values in batch.items()}
+
+    def text(self, ids: NDArray[np.int64]) -> str:
+        """What generated token ids say, up to the first end token, without white space around it."""
+        assert self.tokenizer is not None
+        ends = np.flatnonzero(ids == self.tokenizer.eos_token_id)
+        kept = ids[: ends[0]] if len(ends) else ids
+        return str(self.tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False)).strip()
 
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
         """The arrays by name, for a file; `from_arrays` is the inverse."""

@@ -69,7 +69,7 @@ class ExtractiveQA(Task):
         kept = frame[self.columns()]
         for column in (QUESTION, CONTEXT):
             require(kept[column], each(kept[column], is_text), where, "a text that is not empty")
-        answers = [find_answers(*row) for row in zip(kept[ANSWERS], kept[CONTEXT], strict=True)]
+        answers: list[Any] = [find_answers(*row) for row in zip(kept[ANSWERS], kept[CONTEXT], strict=True)]
         allowed = "{text: [...], answer_start: [...]} with texts that occur in the context"
         if self.null_threshold is None:
             allowed += ", at least one"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -60,6 +61,10 @@ class Regression(SentenceTask):
     def _targets(self, answers: pd.Series) -> NDArray[Any]:
         return ((answers.to_numpy("float64") - self.low) / (self.high - self.low)).astype("float32")
 
+    def _numbers(self, targets: NDArray[Any]) -> NDArray[np.float64]:
+        """The inverse of `_targets`."""
+        return self.low + targets.astype(np.float64) * (self.high - self.low)
+
     def _reference(self, answer: float) -> float:
         return answer
 
@@ -84,9 +89,8 @@ class Regression(SentenceTask):
         self, outputs: Sequence[Mapping[str, NDArray[Any]]], frame: pd.DataFrame, examples: Examples
     ) -> list[dict[str, Any]]:
         """The texts and the number."""
-        logits = np.stack([row["logits"][0] for row in outputs]).astype(np.float64)
-        numbers = (self.low + logits * (self.high - self.low)).tolist()
-        rows = zip(frame[self.texts].to_dict("records"), numbers, strict=True)
+        numbers = self._numbers(np.stack([row["logits"][0] for row in outputs])).tolist()
+        rows = zip(self._inputs(frame), numbers, strict=True)
         return self._with_references([{**texts, "label": number} for texts, number in rows], frame)
 
     def score(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -113,8 +117,12 @@ class Regression(SentenceTask):
         """The number and the text."""
         return f"{prediction['label']:.3f}  {' | '.join(prediction[column] for column in self.texts)}"
 
+    def label_texts(self, labels: NDArray[Any]) -> list[str]:
+        """The number."""
+        return [f"{self._numbers(labels):g}"]
+
     def balance(self, frame: pd.DataFrame, examples: Examples) -> dict[str, int]:
         """Rows of each part of the range."""
         counts, edges = np.histogram(frame[self.label], bins=BINS, range=(self.low, self.high))
-        names = (f"{low:g} to {high:g}" for low, high in zip(edges[:-1], edges[1:], strict=True))
+        names = (f"{low:g} to {high:g}" for low, high in pairwise(edges))
         return dict(zip(names, counts.tolist(), strict=True))

@@ -122,6 +122,11 @@ class SentenceTask(Task):
             return [text] if self.pair is None else text.split("\t")
         return list(text)
 
+    def _inputs(self, frame: pd.DataFrame) -> list[dict[str, Any]]:
+        """The texts of each row, by column."""
+        columns = (frame[column].tolist() for column in self.texts)
+        return [dict(zip(self.texts, texts, strict=True)) for texts in zip(*columns, strict=True)]
+
     def _with_references(self, rows: list[dict[str, Any]], frame: pd.DataFrame) -> list[dict[str, Any]]:
         if self.label not in frame:
             return rows

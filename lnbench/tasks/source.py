@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from lnbench.schema import Schema
 
+ROLES = ("train", "validation", "test")
+
 Share = Annotated[float, Field(gt=0, lt=1)]
+Limit = Annotated[int, Field(ge=1)] | None
 
 
 class DataError(ValueError):
@@ -60,12 +64,20 @@ class Splits(Schema):
     """Share of the training split that is cut off if `validation` is None."""
     test_fraction: Share = 0.1
     """Share of the training split that is cut off if `test` is None."""
+    drop_overlap: bool = False
+    """Leave out the training rows whose text the given test split has too; the record's overlap is counted before."""
+    train_limit: Limit = None
+    """Most rows to train on, after the cuts; None: all. A sample by the text, like the cuts."""
+    validation_limit: Limit = None
+    """Most rows to validate on."""
+    test_limit: Limit = None
+    """Most rows to test on: an estimate in a fraction of the time, on the same rows for all runs."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the cut, apart from the run's seed: all seeds of a run see the same splits."""
+    """Seed of cuts and samples, apart from the run's seed: all seeds of a run see the same splits."""
 
     @model_validator(mode="after")
     def _leaves_training_rows(self) -> Splits:
-        if sum(self.cuts().values()) >= 1:
+        if sum(self.cuts(self.given()).values()) >= 1:
             raise ValueError("validation_fraction and test_fraction leave nothing to train on: their sum must be < 1")
         return self
 
@@ -74,7 +86,12 @@ class Splits(Schema):
         roles = {"train": self.train, "validation": self.validation, "test": self.test}
         return {role: split for role, split in roles.items() if split is not None}
 
-    def cuts(self) -> dict[str, float]:
-        """Role to the share of the training split that is cut off for it."""
+    def cuts(self, given: Collection[str]) -> dict[str, float]:
+        """Role to the share of the training split that is cut off for it, for the roles that are not given."""
         shares = {"validation": self.validation_fraction, "test": self.test_fraction}
-        return {role: share for role, share in shares.items() if role not in self.given()}
+        return {role: share for role, share in shares.items() if role not in given}
+
+    def limits(self) -> dict[str, int]:
+        """Role to the most rows of it, for the roles that are sampled."""
+        limits = {"train": self.train_limit, "validation": self.validation_limit, "test": self.test_limit}
+        return {role: limit for role, limit in limits.items() if limit is not None}

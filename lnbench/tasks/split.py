@@ -1,8 +1,9 @@
-"""Cuts splits by the text of their rows, and counts texts that occur in two splits."""
+"""Cuts and samples splits by the text of their rows, and counts texts that occur in two splits."""
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -31,9 +32,36 @@ def assign(keys: Sequence[str], shares: Mapping[str, float], seed: int) -> list[
     return [roles[key] for key in keys]
 
 
+def sample(keys: Sequence[str], size: int, seed: int) -> list[int]:
+    """Draws rows by the hashes of their keys.
+
+    A row's chance depends on its key, the seed, and how many rows before it have the same key; so
+    samples do not depend on the order of rows with different keys, and a smaller one is part of a
+    larger one.
+
+    Args:
+        keys: one key a row.
+        size: number of rows to draw; all if there are fewer.
+        seed: another seed draws other rows.
+
+    Returns:
+        The places of the drawn rows, in ascending order.
+    """
+    seen: Counter[str] = Counter()
+    points: list[float] = []
+    for key in keys:
+        points.append(_point(f"sample {seed}\n{seen[key]}\n{key}"))
+        seen[key] += 1
+    return sorted(sorted(range(len(keys)), key=points.__getitem__)[:size])
+
+
+def _point(text: str) -> float:
+    """A number in [0, 1), drawn by the text's hash."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
+
+
 def _draw(key: str, shares: Mapping[str, float], seed: int) -> str:
-    digest = hashlib.sha256(f"{seed}\n{key}".encode()).digest()
-    point = int.from_bytes(digest[:6], "big") / 2**48
+    point = _point(f"{seed}\n{key}")
     for role, share in shares.items():
         if point < share:
             return role

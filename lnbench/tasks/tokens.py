@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lnbench.tasks.examples import Examples
+from lnbench.tasks.examples import IGNORED, Examples
 from lnbench.tasks.source import DataError
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ def tokenise(
     """Tokenises single texts or pairs of texts.
 
     A pair too long loses tokens from its longer text first. A tokenizer that puts nothing between
-    the texts of a pair (GPT-2's) gets a line break there.
+    the texts of a pair (GPT-2's) gets a line break there. In `extras`, `cut` (N,) has how many
+    tokens each row lost.
 
     Args:
         texts: N texts.
@@ -42,25 +43,98 @@ def tokenise(
     with_types = pairs is not None and "token_type_ids" in tokenizer.model_input_names
     if pairs is not None and tokenizer.num_special_tokens_to_add(pair=True) == 0:
         pairs = [f"\n{text}" for text in pairs]
-    encoded = tokenizer(
-        texts,
-        pairs,
-        truncation=True,
-        max_length=max_length,
-        return_attention_mask=False,
-        return_token_type_ids=with_types,
-    )
+    columns = [texts] if pairs is None else [texts, pairs]
+    encoded = _encode(tokenizer, columns, max_length, return_token_type_ids=with_types)
     rows = encoded["input_ids"]
-    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-    if not lengths.all():
-        raise DataError(f"{texts[int(lengths.argmin())]!r} has no token that the model knows")
     return Examples(
         tokens=np.fromiter(chain.from_iterable(rows), np.int32),
-        offsets=np.concatenate([[0], lengths.cumsum()]),
+        offsets=_offsets(rows, texts),
         labels=labels,
         pad_id=pad_id(tokenizer),
         token_types=np.fromiter(chain.from_iterable(encoded["token_type_ids"]), np.uint8) if with_types else None,
+        extras={"cut": _cut_off(tokenizer, columns, rows, max_length)},
     )
+
+
+def tokenise_words(
+    tokenizer: PreTrainedTokenizerBase, sentences: list[list[str]], labels: list[list[int]], *, max_length: int
+) -> Examples:
+    """Tokenises sentences that come word by word, with a label for each word.
+
+    Words are joined by spaces, as a tokenizer knows them from running text. The first token of a
+    word has its label, all others `IGNORED`.
+
+    Args:
+        tokenizer: a fast one.
+        sentences: N sentences.
+        labels: of each word of each sentence.
+        max_length: most tokens of a row, special tokens included.
+
+    Returns:
+        Labels by token. In `extras`, `words` (T,) has at the first token of a word its place in the
+        sentence, and -1 elsewhere; a word that is cut off, or made of characters that the tokenizer
+        drops, is at no token. `cut` (N,) has how many tokens were cut off.
+
+    Raises:
+        DataError: a sentence has no token at all.
+    """
+    texts = [" ".join(words) for words in sentences]
+    encoded = _encode(tokenizer, [texts], max_length, return_token_type_ids=False, return_offsets_mapping=True)
+    rows = encoded["input_ids"]
+    spans = encoded["offset_mapping"]
+    words = [_first_tokens(sentence, span) for sentence, span in zip(sentences, spans, strict=True)]
+    by_token = [np.append(own, IGNORED)[places] for own, places in zip(labels, words, strict=True)]
+    return Examples(
+        tokens=np.fromiter(chain.from_iterable(rows), np.int32),
+        offsets=_offsets(rows, texts),
+        labels=np.concatenate(by_token),
+        pad_id=pad_id(tokenizer),
+        by_token=True,
+        extras={"cut": _cut_off(tokenizer, [texts], rows, max_length), "words": np.concatenate(words)},
+    )
+
+
+def _first_tokens(words: list[str], spans: list[tuple[int, int]]) -> NDArray[np.int64]:
+    """For each token the place of the word that it is the first of, or -1.
+
+    A token is of the word that holds its last character; the first may be the space before it.
+
+    Args:
+        words: W words, joined by single spaces.
+        spans: where each token starts and ends in that text; both are 0 for special tokens.
+    """
+    stops = np.cumsum([len(word) + 1 for word in words]) - 1
+    starts = stops - [len(word) for word in words]
+    begins, ends = np.array(spans, np.int64).reshape(-1, 2).T
+    word = np.searchsorted(starts, ends - 1, side="right") - 1
+    word[(begins == ends) | (ends > stops[word])] = -1
+    firsts = np.full(len(spans), -1)
+    places, tokens = np.unique(word, return_index=True)
+    firsts[tokens] = places
+    return firsts
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, columns: list[list[str]], max_length: int, **options: bool) -> Any:
+    return tokenizer(*columns, truncation=True, max_length=max_length, return_attention_mask=False, **options)
+
+
+def _offsets(rows: list[list[int]], texts: list[str]) -> NDArray[np.int64]:
+    """(N + 1,) where each row starts and ends when all are laid end to end; every row must have a token."""
+    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+    if not lengths.all():
+        raise DataError(f"{texts[int(lengths.argmin())]!r} has no token that the model knows")
+    return np.concatenate([[0], lengths.cumsum()])
+
+
+def _cut_off(
+    tokenizer: PreTrainedTokenizerBase, columns: list[list[str]], rows: list[list[int]], max_length: int
+) -> NDArray[np.int64]:
+    """(N,) how many tokens each row lost to `max_length`."""
+    cut = np.zeros(len(rows), np.int64)
+    if full := [place for place, row in enumerate(rows) if len(row) == max_length]:
+        whole = tokenizer(*([texts[place] for place in full] for texts in columns), verbose=False)["input_ids"]
+        cut[full] = [len(row) - max_length for row in whole]
+    return cut
 
 
 def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:

@@ -21,6 +21,10 @@ ROW, NO_ANSWER, PLACES = "row", "no_answer", "places"
 each token the characters of the context from, and up to, which it stands for, both 0 for other tokens."""
 
 
+CHUNK = 1000
+"""Texts tokenised at a time: the tokenizer's own results take far more memory than the arrays made of them."""
+
+
 class Layout(NamedTuple):
     """Token ids before, between and after a question and a context."""
 
@@ -113,11 +117,12 @@ def tokenise_windows(
 
 def _tokens(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[tuple[NDArray[np.int32], NDArray[np.int32]]]:
     """For each text its T token ids, and (T, 2) the characters from, and up to, which they go."""
-    encodings = tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False).encodings
-    return [
-        (np.array(encoding.ids, np.int32), np.array(encoding.offsets, np.int32).reshape(-1, 2))
-        for encoding in encodings
-    ]
+    pairs: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = []
+    for start in range(0, len(texts), CHUNK):
+        some = texts[start : start + CHUNK]
+        for encoding in tokenizer(some, add_special_tokens=False, return_attention_mask=False, verbose=False).encodings:
+            pairs.append((np.array(encoding.ids, np.int32), np.array(encoding.offsets, np.int32).reshape(-1, 2)))
+    return pairs
 
 
 def _windows(
@@ -136,16 +141,19 @@ def _windows(
     for start in range(0, max(len(context) - stride, 1), room - stride):
         part = slice(start, start + room)
         tokens = np.concatenate([opening, context[part], layout.after]).astype(np.int32)
-        around = len(opening), len(layout.after)
         no_answer = 0 if layout.classifies else len(tokens) - 1
         yield _Window(
             tokens=tokens,
-            places=np.pad(places[part], (around, (0, 0))),
+            places=np.concatenate([_nowhere(len(opening)), places[part], _nowhere(len(layout.after))]),
             segments=(np.arange(len(tokens)) >= len(opening)).astype(np.uint8),
             answer=_within(span, start, room, len(opening)) or (no_answer, no_answer),
             no_answer=no_answer,
             row=row,
         )
+
+
+def _nowhere(count: int) -> NDArray[np.int32]:
+    return np.zeros((count, 2), np.int32)
 
 
 def _within(span: Span | None, start: int, room: int, opening: int) -> tuple[int, int] | None:

@@ -49,6 +49,8 @@ def fit_and_test(
 ) -> Outcome:
     """Trains `model`, going on from the folder's resume point if there is one, and leaves it at its best.
 
+    A model with nothing to train (a language model with the method `head`) is evaluated as it is.
+
     Args:
         config: of the run.
         model: with its initial values.
@@ -74,9 +76,12 @@ def fit_and_test(
     callbacks = [stopwatch, history, *_callbacks(config, history, folder), resume_point]
     trainer = new_trainer(config, callbacks, folder, steps, logger)
     with resume_point.listening():
-        trainer.fit(module, train, validation, ckpt_path=resume_point.usable())
-        history.write()
-        module.load_best(folder / BEST)
+        if model.trained():
+            trainer.fit(module, train, validation, ckpt_path=resume_point.usable())
+            history.write()
+            module.load_best(folder / BEST)
+        else:
+            trainer.validate(module, validation, verbose=False)
         started = time.perf_counter()
         trainer.test(module, test, verbose=False)
     seconds = time.perf_counter() - started

@@ -8,7 +8,8 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from lnbench.config import RunConfig
 from lnbench.model import TunedModel, inputs_of
@@ -93,9 +94,19 @@ class TuningModule(pl.LightningModule):
         schedule = linear_schedule(optimiser, round(self.config.trainer.warmup * self.steps), self.steps)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips by the common norm; Lightning itself refuses a fused optimiser beside bf16, which scales no loss."""
+        if gradient_clip_val is not None:
+            nn.utils.clip_grad_norm_(self.model.trained().values(), gradient_clip_val)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps only what is trained."""
-        checkpoint["state_dict"] = {PREFIX + name: value.detach() for name, value in self.model.trained().items()}
+        checkpoint["state_dict"] = {PREFIX + name: value.detach() for name, value in self.model.state().items()}
 
     def load_best(self, path: str | Path) -> None:
         """Puts the trained values of a checkpoint in place."""

@@ -5,12 +5,31 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import GPT2LMHeadModel, StaticCache
+from transformers import StaticCache
 
+from lnbench.backbone.backbone import Backbone
 from lnbench.methods import prefix_attention
-from tests.tiny import ARCHITECTURES, HEADS, HIDDEN, LAYERS, batch, hidden, part, shake, tiny, tiny_generator, tune
+from lnbench.methods.prefix_vectors import GeneratedKeyValues, fold_prefixes
+from lnbench.schema import ConfigError
+from tests.tiny import (
+    DECODERS,
+    EVERY_ARCHITECTURE,
+    HEADS,
+    HIDDEN,
+    LAYERS,
+    batch,
+    hidden,
+    is_possible,
+    part,
+    shake,
+    tiny,
+    tiny_generator,
+    trained,
+    tune,
+)
 
-LENGTH = 5
+LENGTH, MLP = 5, 6
+ARCHITECTURES = [name for name in EVERY_ARCHITECTURE if is_possible(name, "prefix")]
 
 
 def with_prefix(model: Any, **settings: Any) -> Any:
@@ -56,14 +75,15 @@ def test_padding_stays_invisible(architecture: str) -> None:
     torch.testing.assert_close(hidden(model, padded), hidden(model, short), rtol=0, atol=1e-5)
 
 
-def test_later_tokens_stay_invisible_to_a_decoder() -> None:
-    model = with_prefix(tiny("gpt2"))
+@pytest.mark.parametrize("architecture", DECODERS)
+def test_later_tokens_stay_invisible_to_a_decoder(architecture: str) -> None:
+    model = with_prefix(tiny(architecture))
     whole = batch((7,))
     start = {name: tensor[:, :4] for name, tensor in whole.items()}
     torch.testing.assert_close(hidden(model, whole)[:4], hidden(model, start), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name != "albert"])
 def test_layers_without_a_prefix_are_as_before(architecture: str) -> None:
     model = with_prefix(tiny(architecture), layers=str(LAYERS))
     inputs = batch()
@@ -76,19 +96,20 @@ def test_layers_without_a_prefix_are_as_before(architecture: str) -> None:
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_full_length_inputs_leave_room_for_a_prefix(architecture: str) -> None:
     model = with_prefix(tiny(architecture))
-    longest = model.config.max_position_embeddings
-    assert hidden(model, batch((longest,))).shape == (longest, HIDDEN)
+    longest = Backbone(model).num_positions
+    assert hidden(model, batch((longest,))).shape == (longest, Backbone(model).output_size)
 
 
 @pytest.mark.parametrize("beams", [1, 3])
 @pytest.mark.parametrize("method", ["prefix", "ln+prefix+mha_adapter"])
-def test_generation_with_a_cache_equals_generation_without(method: str, beams: int) -> None:
-    model = tiny_generator()
+@pytest.mark.parametrize("architecture", DECODERS)
+def test_generation_with_a_cache_equals_generation_without(architecture: str, method: str, beams: int) -> None:
+    model = tiny_generator(architecture)
     tune(model, method)
     shake(model, scale=0.5)
     outputs = [_generate(model, beams, use_cache=use_cache) for use_cache in (True, False)]
     assert torch.equal(*outputs)
-    assert not torch.equal(outputs[0], _generate(tiny_generator(), beams, use_cache=True))
+    assert not torch.equal(outputs[0], _generate(tiny_generator(architecture), beams, use_cache=True))
 
 
 def test_generation_with_a_static_cache_equals_generation_without() -> None:
@@ -104,7 +125,54 @@ def test_the_prefix_never_enters_the_cache() -> None:
     assert output.past_key_values.layers[0].keys.shape == (1, HEADS, 7, HIDDEN // HEADS)
 
 
-def _generate(model: GPT2LMHeadModel, beams: int, **options: Any) -> Tensor:
+def test_deberta_is_refused() -> None:
+    with pytest.raises(ConfigError, match="prefix has no place in the architecture 'deberta-v2'"):
+        with_prefix(tiny("deberta_v2"))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_an_mlp_gives_every_layer_keys_and_values_of_its_own(architecture: str) -> None:
+    model = with_prefix(tiny(architecture), mlp_size=MLP)
+    prefixes = [module() for module in model.modules() if isinstance(module, GeneratedKeyValues)]
+    config = model.config
+    heads = getattr(config, "num_key_value_heads", config.num_attention_heads)
+    assert len(prefixes) == Backbone(model).num_layers
+    assert {tensor.shape for pair in prefixes for tensor in pair} == {(heads, LENGTH, HIDDEN // HEADS)}
+    assert len({tensor.sum().item() for pair in prefixes for tensor in pair}) == 2 * len(prefixes)
+
+
+def test_the_size_of_an_mlp() -> None:
+    model = with_prefix(tiny("bert"), mlp_size=MLP)
+    size = LENGTH * HIDDEN + (HIDDEN + 1) * MLP + LAYERS * (MLP + 1) * 2 * HIDDEN
+    assert sum(parameter.numel() for parameter in trained(model).values()) == size
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_all_of_an_mlp_learns(checkpointing: bool) -> None:
+    model = with_prefix(tiny("bert"), mlp_size=MLP).train()
+    if checkpointing:
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    hidden(model, batch()).pow(2).sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in trained(model).values())
+
+
+def test_folding_keeps_the_function_and_drops_the_mlp() -> None:
+    model, plain, inputs = with_prefix(tiny("bert"), mlp_size=MLP), with_prefix(tiny("bert")), batch()
+    expected = hidden(model, inputs)
+    fold_prefixes(model)
+    torch.testing.assert_close(hidden(model, inputs), expected)
+    assert set(model.state_dict()) == set(plain.state_dict())
+
+
+def test_folding_leaves_a_plain_prefix_alone() -> None:
+    model, inputs = with_prefix(tiny("bert")), batch()
+    before, expected = dict(model.named_parameters()), hidden(model, inputs)
+    fold_prefixes(model)
+    assert dict(model.named_parameters()) == before
+    torch.testing.assert_close(hidden(model, inputs), expected, rtol=0, atol=0)
+
+
+def _generate(model: Any, beams: int, **options: Any) -> Tensor:
     left_padded = {name: tensor.flip(-1) for name, tensor in batch().items()}
     generated = model.generate(
         **left_padded, max_new_tokens=8, num_beams=beams, do_sample=False, pad_token_id=0, eos_token_id=None, **options

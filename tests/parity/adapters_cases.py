@@ -38,7 +38,12 @@ SUMS: dict[str, dict[str, dict[str, Any]]] = {
 def cases() -> list[Case]:
     """All comparisons, on every architecture."""
     return [
-        Case(method, architecture, f"adapters {_stored(architecture)[1]['adapters']}", partial(_run, method, architecture))
+        Case(
+            method,
+            architecture,
+            f"adapters {_stored(architecture)[1]['adapters']}",
+            partial(_run, method, architecture),
+        )
         for method, architecture in itertools.product(SUMS, ARCHITECTURES)
     ]
 

@@ -25,7 +25,7 @@ from tests.parity.case import Case
 from tests.parity.compare import Difference, Observation, Tensors, compare, observe, roughen
 from tests.tiny import ARCHITECTURES, batch, part, tiny, trained, tune
 
-LENGTH, RANK, ALPHA = 5, 3, 7
+LENGTH, MLP_SIZE, RANK, ALPHA = 5, 12, 3, 7
 TASK = TaskType.FEATURE_EXTRACTION
 
 NORMS = {"bert": r".*layer\.\d\.(attention\.)?output\.LayerNorm", "gpt2": r".*(h\.[12]\.ln_1|ln_2|ln_f)"}
@@ -115,6 +115,12 @@ def _prefix(_: str) -> PeftConfig:
     return PrefixTuningConfig(task_type=TASK, num_virtual_tokens=LENGTH)
 
 
+def _prefix_mlp(_: str) -> PeftConfig:
+    return PrefixTuningConfig(
+        task_type=TASK, num_virtual_tokens=LENGTH, prefix_projection=True, encoder_hidden_size=MLP_SIZE
+    )
+
+
 def _prompt(_: str) -> PeftConfig:
     return PromptTuningConfig(task_type=TASK, num_virtual_tokens=LENGTH)
 
@@ -132,6 +138,9 @@ COMPARISONS = {
         common=peft_weights.without_ia3_of_queries,
     ),
     "prefix": Comparison("prefix", _prefix, peft_weights.prefix, {"length": LENGTH}, first_position=LENGTH),
+    "prefix, MLP": Comparison(
+        "prefix", _prefix_mlp, peft_weights.prefix_mlp, {"length": LENGTH, "mlp_size": MLP_SIZE}, first_position=LENGTH
+    ),
     "prompt": Comparison("prompt", _prompt, peft_weights.prompt, {"length": LENGTH}),
 }
 """By label."""

@@ -79,6 +79,21 @@ def prefix(architecture: str, weights: Tensors) -> Tensors:
     }
 
 
+def prefix_mlp(architecture: str, weights: Tensors) -> Tensors:
+    """The MLP that yields a prefix, whose last layer peft keeps in one piece for all layers of the model."""
+    theirs = {name.removeprefix("prompt_encoder."): tensor for name, tensor in weights.items()}
+    ours = {
+        "prefix_mlp.vectors": theirs["embedding.weight"],
+        "prefix_mlp.linear.weight": theirs["transform.0.weight"],
+        "prefix_mlp.linear.bias": theirs["transform.0.bias"],
+    }
+    for layer in range(LAYERS):
+        for leaf in ("weight", "bias"):
+            pieces = theirs[f"transform.2.{leaf}"].chunk(LAYERS)
+            ours[f"{ATTENTION[architecture].format(layer)}.prefix.linear.{leaf}"] = pieces[layer]
+    return ours
+
+
 def prompt(_: str, weights: Tensors) -> Tensors:
     """The vectors of the prompt."""
     (embedding,) = weights.values()

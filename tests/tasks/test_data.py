@@ -64,6 +64,21 @@ def test_missing_splits_are_cut_from_train_by_text(
     assert load_data(task, tokenizer, root, tmp_path).sizes == loaded.sizes
 
 
+def test_limits_sample_rows_after_the_cuts(
+    write_root: Writer, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    root = write_root(train=films(*((f"a {number}", number % 2) for number in range(200))))
+    loaded, whole = (
+        load_data(new_task(splits={**limits, "seed": 3}), tokenizer, root, tmp_path)
+        for limits in ({"train_limit": 50, "test_limit": 9}, {})
+    )
+    assert loaded.sizes == {**whole.sizes, "train": 50, "test": 9}
+    assert len(loaded.test) == 9
+    assert loaded.fingerprint != whole.fingerprint
+    kept, there = (set(frames["test"]["text"]) for frames in (loaded.frames, whole.frames))
+    assert kept < there
+
+
 def test_a_cut_that_leaves_nothing_is_named(
     write_root: Writer, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
 ) -> None:

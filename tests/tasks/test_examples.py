@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -51,6 +53,13 @@ def test_arrays_rebuild_the_examples(types: bool) -> None:
     assert {n: t.tolist() for n, t in again.batch(rows).items()} == {
         n: t.tolist() for n, t in examples.batch(rows).items()
     }
+
+
+def test_extras_go_into_the_file_and_into_no_batch() -> None:
+    examples = replace(new_examples([[1, 2], [3]]), extras={"row": np.array([4, 4])})
+    again = Examples.from_arrays(examples.to_arrays(), PAD)
+    assert {name: values.tolist() for name, values in again.extras.items()} == {"row": [4, 4]}
+    assert set(again.batch(np.array([0]))) == {"input_ids", "attention_mask", "labels"}
 
 
 def test_arrays_that_do_not_fit_together_are_refused() -> None:

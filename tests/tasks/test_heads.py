@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from lnbench.tasks.heads import SentenceHead
+from lnbench.tasks.heads import SentenceHead, TokenHead
 
 MASK = torch.tensor([[1, 1, 1], [1, 1, 0]])
 
@@ -46,3 +46,10 @@ def test_dropout_acts_in_training_only() -> None:
     head = SentenceHead(2, 2, "first", dropout=0.999999)
     assert head(output(), MASK).abs().max() == 0
     assert head.eval()(output(), MASK).abs().max() > 0
+
+
+def test_a_token_head_classifies_every_token() -> None:
+    head = TokenHead(2, 3, dropout=0.0)
+    logits = head(output(), MASK)
+    assert logits.shape == (2, 3, 3)
+    torch.testing.assert_close(logits[1, 1], head.classifier(output().last_hidden_state[1, 1]))

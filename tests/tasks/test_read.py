@@ -8,7 +8,8 @@ import datasets
 import pandas as pd
 import pytest
 
-from lnbench.tasks.read import SUFFIXES, read_splits
+from lnbench.tasks.files import SUFFIXES
+from lnbench.tasks.read import read_splits
 from lnbench.tasks.source import DataError, HubDataset, PackageFile, Source
 
 ROWS = [{"text": "12", "label": "NA"}, {"text": "2020-01-01", "label": "x\u2028y"}]

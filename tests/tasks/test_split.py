@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lnbench.tasks.split import assign, cut, normalise, overlap
+from lnbench.tasks.split import assign, cut, normalise, overlap, sample
 
 SHARES = {"validation": 0.2, "test": 0.3}
 KEYS = st.lists(st.text(max_size=4), max_size=40)
@@ -56,3 +56,25 @@ def test_overlap_counts_rows_of_the_later_split() -> None:
     keys = {"train": ["a", "b", "b"], "validation": ["b", "c"], "test": ["b", "a", "b", "d"]}
     assert overlap(keys) == {"train/validation": 1, "train/test": 3, "validation/test": 2}
     assert overlap({"train": ["a", "a"]}) == {}
+
+
+@given(KEYS, st.integers(0, 5), st.integers(1, 9))
+def test_a_sample_is_in_order_and_part_of_any_larger_one(keys: list[str], seed: int, size: int) -> None:
+    drawn = sample(keys, size, seed)
+    assert drawn == sorted(set(drawn))
+    assert len(drawn) == min(size, len(keys))
+    assert set(drawn) <= set(sample(keys, size + 3, seed))
+
+
+@given(st.lists(st.text(max_size=4), max_size=40, unique=True), st.integers(0, 5))
+def test_a_sample_of_distinct_keys_does_not_depend_on_their_order(keys: list[str], seed: int) -> None:
+    shuffled = random.Random(seed).sample(keys, len(keys))
+    assert {keys[place] for place in sample(keys, 7, seed)} == {shuffled[place] for place in sample(shuffled, 7, seed)}
+
+
+def test_samples_differ_by_seed_and_spread_over_repeated_keys() -> None:
+    keys = [f"text {number // 5}" for number in range(1_000)]
+    drawn = sample(keys, 100, 0)
+    assert drawn != sample(keys, 100, 1)
+    assert sum(drawn) / 100 == pytest.approx(500, abs=90)
+    assert len({keys[place] for place in drawn}) > 60

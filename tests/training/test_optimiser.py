@@ -1,12 +1,16 @@
-from pathlib import Path
+from itertools import pairwise
+from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch import nn
 
 from lnbench.model import TunedModel, build_model
+from lnbench.run import run
 from lnbench.training.optimiser import linear_schedule, new_optimiser
 from tests.conftest import Configure
+from tests.training.interruption import inject
 
 
 def settings(configure: Configure, *overrides: str) -> tuple[TunedModel, dict[str, tuple[float, float]]]:
@@ -56,32 +60,36 @@ def test_only_matrices_decay(configure: Configure, method: str) -> None:
 def test_the_rate_rises_and_falls_linearly(warmup: int, steps: int) -> None:
     optimiser = torch.optim.AdamW([nn.Parameter(torch.zeros(1))], lr=2.0)
     schedule = linear_schedule(optimiser, warmup, steps)
-    factors = []
+    factors: list[float] = []
     for _ in range(steps):
-        factors.append(schedule.get_last_lr()[0] / 2)
+        factors.append(float(schedule.get_last_lr()[0]) / 2)
         optimiser.step()
         schedule.step()
     assert schedule.get_last_lr() == [0.0]
     assert all(0 < factor <= 1 for factor in factors)
     rising, falling = factors[: warmup + 1], [*factors[warmup:], 0.0]
     for part in (rising, falling):
-        slopes = {round(after - before, 9) for before, after in zip(part, part[1:], strict=False)}
+        slopes = {round(after - before, 9) for before, after in pairwise(part)}
         assert len(slopes) <= 1
     if warmup < steps:
         assert factors[warmup] == 1
 
 
-def test_the_schedule_of_a_run_ends_with_the_run(configure: Configure, tmp_path: Path) -> None:
-    from lnbench.run import run
-    from tests.training.interruption import AtCall, inject
+class Rates(pl.Callback):
+    """Notes the learning rate of each step."""
 
-    seen: list[float] = []
-    with pytest.MonkeyPatch.context() as patch:
-        watch = AtCall("on_train_batch_end", -1, lambda: None)
-        watch.on_train_batch_start = lambda trainer, *_: seen.append(trainer.optimizers[0].param_groups[0]["lr"])  # type: ignore[method-assign]
-        inject(patch, watch)
-        run(configure("trainer.warmup=0.25", "trainer.lr=0.01"))
-    assert len(seen) == 18
-    assert seen.index(max(seen)) == round(0.25 * 18)
-    assert max(seen) == 0.01
-    assert seen[-1] == pytest.approx(0.01 / 14)
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        self.seen.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+
+def test_the_schedule_of_a_run_ends_with_the_run(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = Rates()
+    inject(monkeypatch, rates)
+    run(configure("trainer.warmup=0.25", "trainer.lr=0.01"))
+    assert len(rates.seen) == 18
+    assert rates.seen.index(max(rates.seen)) == round(0.25 * 18)
+    assert max(rates.seen) == 0.01
+    assert rates.seen[-1] == pytest.approx(0.01 / 14)

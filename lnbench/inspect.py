@@ -1,0 +1,136 @@
+"""`python -m lnbench.inspect task=...`: what a task's data holds, and how the model sees it.
+
+Nothing is trained, and no weights are loaded; everything that `python -m lnbench` accepts is
+accepted here.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.bar import Bar
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lnbench.cli import command_line
+from lnbench.config import RunConfig
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from transformers import PreTrainedTokenizerBase
+
+    from lnbench.tasks.base import Task
+    from lnbench.tasks.data import TaskData
+    from lnbench.tasks.examples import Examples
+
+BINS = 8
+BAR_WIDTH = 40
+
+
+def inspect(config: RunConfig) -> float:
+    """Reads and tokenises the data of a configuration, and prints what it holds.
+
+    Returns:
+        Number of training rows.
+    """
+    from lnbench.backbone.loading import load_tokenizer
+    from lnbench.tasks.data import load_data
+
+    tokenizer = load_tokenizer(config.model)
+    data = load_data(config.task, tokenizer, config.data_root, config.cache_dir)
+    console = Console(highlight=False)
+    console.print(Text.assemble((config.task.name, "bold"), f" as {config.model.name} sees it"))
+    for section in (_sizes(data), _balance(config.task, data), _lengths(data.train)):
+        if section.row_count:
+            console.print(section)
+    for line in _notes(data):
+        console.print(line)
+    for title, row in _typical_rows(data.train).items():
+        console.print(Text.assemble((f"{title} training row  ", "bold"), _row(config.task, data.train, row, tokenizer)))
+    return float(len(data.train))
+
+
+def _table(*headings: str) -> Table:
+    first, *numbers = headings
+    table = Table(first)
+    for heading in numbers:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _sizes(data: TaskData) -> Table:
+    """Rows and tokens a row of each split."""
+    table = _table("split", "rows", "tokens a row: median", "95%", "most", "rows cut off")
+    for role, examples in data.splits.items():
+        median, most_rows = np.percentile(examples.lengths, [50, 95]).astype(int)
+        cut = np.count_nonzero(_cut(examples))
+        numbers = (len(data.frames[role]), median, most_rows, examples.lengths.max(), cut)
+        table.add_row(role, *(f"{number:,}" for number in numbers))
+    return table
+
+
+def _balance(task: Task, data: TaskData) -> Table:
+    """How often each kind of answer occurs in each split."""
+    counts = {role: task.balance(data.frames[role], examples) for role, examples in data.splits.items()}
+    table = _table("label", *counts)
+    for name in dict.fromkeys(name for kinds in counts.values() for name in kinds):
+        cells = ((kinds.get(name, 0), sum(kinds.values())) for kinds in counts.values())
+        table.add_row(Text(name), *(f"{count:,} ({count / max(total, 1):.1%})" for count, total in cells))
+    return table
+
+
+def _lengths(examples: Examples) -> Table:
+    """A histogram of the training rows' lengths."""
+    least, most = int(examples.lengths.min()), int(examples.lengths.max())
+    edges = np.unique(np.linspace(least, most + 1, BINS + 1).astype(int))
+    counts, _ = np.histogram(examples.lengths, edges)
+    table = Table("tokens", "", "training rows")
+    for (low, high), count in zip(pairwise(edges), counts.tolist(), strict=True):
+        bar = Bar(max(counts.tolist()), 0, count, width=BAR_WIDTH)
+        table.add_row(f"{low}" if low == high - 1 else f"{low}-{high - 1}", bar, f"{count:,}")
+    return table
+
+
+def _notes(data: TaskData) -> list[Text]:
+    """Overlap, trivial scores and warnings, a line each."""
+    shared = ", ".join(f"{pair} {rows:,}" for pair, rows in data.overlap.items())
+    scores = "  ".join(f"{name} {value:.4f}" for name, value in data.baseline["test"].items())
+    lines = [Text(f"rows of the second split whose input is in the first: {shared}")] * bool(shared)
+    lines += [Text(f"test scores without reading: {scores}")] * bool(scores)
+    return lines + [Text(f"{role}: {note}", "yellow") for role, notes in data.warnings.items() for note in notes]
+
+
+def _typical_rows(examples: Examples) -> dict[str, int]:
+    order = np.argsort(examples.lengths + _cut(examples), kind="stable")
+    return {"shortest": int(order[0]), "median": int(order[len(order) // 2]), "longest": int(order[-1])}
+
+
+def _cut(examples: Examples) -> NDArray[Any]:
+    """(N,) how many tokens each row lost."""
+    return examples.extras.get("cut", np.zeros(len(examples), np.int64))
+
+
+def _row(task: Task, examples: Examples, row: int, tokenizer: PreTrainedTokenizerBase) -> Text:
+    """The tokens of a row, its labels behind them or behind the whole, and how much was cut off."""
+    batch = examples.batch(np.array([row]))
+    tokens = tokenizer.convert_ids_to_tokens(batch["input_ids"][0].tolist())
+    labels = task.label_texts(batch["labels"][0].numpy())
+    aligned = labels if examples.by_token and len(labels) == len(tokens) else [""] * len(tokens)
+    text = Text()
+    for token, label in zip(tokens, aligned, strict=True):
+        text.append(token).append(f"/{label} " if label else " ", "cyan")
+    if (cut := _cut(examples)[row]) > 0:
+        text.append(f"... {cut} tokens cut off ", "yellow")
+    return text if aligned is labels else text.append(f"=> {' '.join(labels)}", "cyan")
+
+
+def main() -> None:
+    """Entry point of `python -m lnbench.inspect`."""
+    command_line(inspect)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""Generation of a text from a source: table to text, summaries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, field_validator, model_validator
+
+from lnbench.backbone.config import BackboneKind
+from lnbench.schema import ConfigError
+from lnbench.tasks.base import Task
+from lnbench.tasks.checks import each, is_text, require, require_columns
+from lnbench.tasks.references import linear, reference_lists
+from lnbench.tasks.search import BeamSearch
+from lnbench.tasks.source import DataError
+from lnbench.tasks.split import normalise
+from lnbench.tasks.text_metrics.score import Metric, missing, score
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+    from transformers import PreTrainedTokenizerBase
+
+    from lnbench.model import TunedModel
+    from lnbench.tasks.examples import Examples
+
+SOURCE, TARGET, REFERENCES, GENERATED = "source", "target", "references", "generated"
+PLACE = "{source}"
+Length = Annotated[int, Field(ge=1)]
+
+
+class ConditionalGeneration(Task):
+    """p(target | prompt) by a language model; only the target's tokens, the end token included, count in the loss.
+
+    A source may have several references: all are trained on and validated with, and in the test
+    the source is generated for once and scored against all of them.
+
+    Metrics: `loss`, the mean negative log-likelihood of a target token in nats (in the test, of the
+    first reference's), and those of `metrics`, which only the test computes, unless one of them is `metric`.
+    """
+
+    backbone: ClassVar[BackboneKind] = "causal_lm"
+
+    metric: Literal["loss"] | Metric = "loss"
+    mode: Literal["max", "min"] = "min"
+    metrics: tuple[Metric, ...]
+    """What a generated text is scored by; scales and scorers are those of `lnbench.tasks.text_metrics.score`."""
+    lowercase: bool = False
+    """Score without regard to case."""
+    input: str
+    """Column of the source: a text, a list of facts, or a list of triples of texts."""
+    target: str
+    """Column of the text to generate."""
+    references: str | None = None
+    """Column with a list of texts, which stands for `target` in the rows where it is not empty."""
+    skip_empty: bool = False
+    """Leave out rows with an empty source instead of refusing the data."""
+    template: str
+    """What the prompt looks like; `{source}` stands for the source, and the target follows after a space."""
+    max_source_length: Length
+    """Most tokens of a prompt, template included; a source too long loses its end."""
+    max_target_length: Length
+    """Most tokens of a target, end token included; the rest is cut off."""
+    search: BeamSearch
+    """How texts are generated."""
+
+    @field_validator("template")
+    @classmethod
+    def _has_place(cls, template: str) -> str:
+        if template.count(PLACE) != 1:
+            raise ValueError(f"must contain {PLACE} once")
+        return template
+
+    @model_validator(mode="after")
+    def _metric_fits(self) -> ConditionalGeneration:
+        if self.metric != "loss" and self.metric not in self.metrics:
+            raise ValueError(f"metric = {self.metric!r} must be 'loss' or one of metrics = {', '.join(self.metrics)}")
+        mode = "min" if self.metric in ("loss", "ter") else "max"
+        if self.mode != mode:
+            raise ValueError(f"mode = {self.mode!r} must be {mode!r} with metric = {self.metric!r}")
+        return self
+
+    @property
+    def longest_row(self) -> int:
+        """A prompt and a target, or what is generated."""
+        return self.max_source_length + max(self.max_target_length, self.search.max_new_tokens)
+
+    def columns(self) -> list[str]:
+        """The columns of source and target, and of the references if there is one."""
+        return [self.input, self.target] if self.references is None else [self.input, self.target, self.references]
+
+    def clean(self, frame: pd.DataFrame, where: str) -> pd.DataFrame:
+        """Columns `source` and `target`, one row a reference."""
+        if why := missing([self.metric] if self.metric != "loss" else []):
+            raise ConfigError(f"task.metric = {self.metric!r}: {why[self.metric]}")
+        require_columns(frame, self.columns(), where)
+        if self.skip_empty:
+            frame = frame[each(frame[self.input].map(linear), is_text)]
+        sources = frame[self.input].map(linear)
+        require(frame[self.input], each(sources, is_text), where, "a text that is not empty, or a list of facts")
+        targets = reference_lists(frame[self.target], None if self.references is None else frame[self.references])
+        require(targets, each(targets, lambda texts: all(map(is_text, texts))), where, "a text that is not empty")
+        return frame.assign(**{SOURCE: sources, TARGET: targets})[[SOURCE, TARGET]].explode(TARGET)
+
+    def arrange(self, frame: pd.DataFrame, role: str) -> pd.DataFrame:
+        """One row a source where texts are generated, its references in a list and the first of them as its target."""
+        if role == "train" or (role == "validation" and self.metric == "loss"):
+            return frame
+        groups = frame.groupby(SOURCE, sort=False)[TARGET].agg(list).reset_index(name=REFERENCES)
+        return groups.assign(**{TARGET: groups[REFERENCES].str[0]})
+
+    def group_keys(self, frame: pd.DataFrame) -> list[str]:
+        """The source in normalised form."""
+        normalised = {source: normalise(source) for source in frame[SOURCE].unique()}
+        return [normalised[source] for source in frame[SOURCE]]
+
+    def encode(self, frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> Examples:
+        """Tokenises prompts and, where there are any, targets; see `tokenise_prompts`."""
+        from lnbench.tasks.prompts import tokenise_prompts
+
+        before, after = self.template.split(PLACE)
+        return tokenise_prompts(
+            tokenizer,
+            (before, after),
+            frame[SOURCE].tolist(),
+            frame[TARGET].tolist() if TARGET in frame else None,
+            max_source_length=self.max_source_length,
+            max_target_length=self.max_target_length,
+        )
+
+    def unlabelled(self, texts: Sequence[str | Sequence[str]]) -> pd.DataFrame:
+        """One row a source."""
+        import pandas as pd
+
+        for number, text in enumerate(texts, 1):
+            if not is_text(text):
+                raise DataError(f"text {number} = {text!r}: must be a text that is not empty")
+        return pd.DataFrame({SOURCE: list(texts)})
+
+    def head(self, hidden_size: int, pooling: str, dropout: float) -> nn.Module:
+        """The language model's own: nothing new."""
+        from lnbench.tasks.decoding import NextTokenLogits
+
+        return NextTokenLogits()
+
+    def loss(self, logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        """Cross entropy, averaged over the target tokens of the batch.
+
+        Args:
+            logits: (B, L, V), at each token those of the next one.
+            batch: with `labels`, (B, L) int64.
+        """
+        from lnbench.tasks.decoding import token_losses
+
+        losses, _ = token_losses(logits, batch["labels"])
+        return losses.mean()
+
+    def outputs(self, model: TunedModel, batch: Mapping[str, Tensor], test: bool) -> dict[str, Tensor]:
+        """The summed loss and the number of target tokens, (B,), and where needed the generated ids, (B, T)."""
+        from lnbench.model import inputs_of
+        from lnbench.tasks.decoding import generate, row_losses
+
+        losses = row_losses(model(**inputs_of(batch)), batch["labels"])
+        if not test and self.metric == "loss":
+            return losses
+        return {**losses, GENERATED: generate(model.backbone, batch, self.search)}
+
+    def predictions(
+        self, outputs: Sequence[Mapping[str, NDArray[Any]]], frame: pd.DataFrame, examples: Examples
+    ) -> list[dict[str, Any]]:
+        """The source, the generated text, its references, and the loss of the target with its number of tokens."""
+        rows: list[dict[str, Any]] = [{SOURCE: source} for source in frame[SOURCE]]
+        for row, output in zip(rows, outputs, strict=True):
+            if GENERATED in output:
+                row[GENERATED] = examples.text(output[GENERATED].astype(np.int64))
+        if TARGET not in frame:
+            return rows
+        references = frame[REFERENCES] if REFERENCES in frame else ([target] for target in frame[TARGET])
+        return [
+            {**row, REFERENCES: texts, "nll": float(output["nll"]), "tokens": int(output["tokens"])}
+            for row, texts, output in zip(rows, references, outputs, strict=True)
+        ]
+
+    def score(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """The loss, and the metrics of generated texts that this machine can compute."""
+        loss = {"loss": sum(row["nll"] for row in predictions) / sum(row["tokens"] for row in predictions)}
+        if GENERATED not in predictions[0]:
+            return loss
+        texts, references = ([row[key] for row in predictions] for key in (GENERATED, REFERENCES))
+        return {**loss, **score(self.metrics, texts, references, self.lowercase)}
+
+    def missing(self) -> dict[str, str]:
+        """Metrics that this machine cannot compute."""
+        return missing(self.metrics)
+
+    def warnings(self, frame: pd.DataFrame, examples: Examples) -> list[str]:
+        """How many sources and targets are cut off."""
+        from lnbench.tasks.prompts import CUT_SOURCE, CUT_TARGET
+
+        settings = {CUT_SOURCE: "max_source_length", CUT_TARGET: "max_target_length"}
+        counts = {setting: np.count_nonzero(examples.extras[name]) for name, setting in settings.items()}
+        return [
+            f"{count:,} of {len(examples):,} rows are cut off by task.{setting} = {getattr(self, setting)} tokens"
+            for setting, count in counts.items()
+            if count
+        ]
+
+    def label_texts(self, labels: NDArray[Any]) -> list[str]:
+        """Which tokens the model learns to generate."""
+        from lnbench.tasks.examples import IGNORED
+
+        return ["" if label == IGNORED else TARGET for label in labels]
+
+    def readable(self, prediction: Mapping[str, Any]) -> str:
+        """The generated text in one line."""
+        return " ".join(prediction[GENERATED].split())

@@ -1,0 +1,206 @@
+"""Named entities: a tag for each word of a sentence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from lnbench.tasks import iob2
+from lnbench.tasks.base import Task
+from lnbench.tasks.checks import each, require
+from lnbench.tasks.source import DataError
+from lnbench.tasks.split import normalise
+from lnbench.tasks.tagged_rows import named_tags, tagged_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+    from transformers import PreTrainedTokenizerBase
+
+    from lnbench.model import TunedModel
+    from lnbench.tasks.examples import Examples
+
+
+class TokenClassification(Task):
+    """One tag a word, by cross entropy at the first token of each word; scored by whole entities.
+
+    Tags are read in IOB1, IOB2, BILOU or BIOES, and become IOB2. A word that has no token of its
+    own, because it is cut off or made of characters that the tokenizer drops, is predicted to be O.
+
+    Metrics, as conlleval and seqeval's default mode count: `f1`, `precision` and `recall` of
+    entities, right if place, extent and type are; `accuracy`, the share of words with the right tag.
+    """
+
+    metric: Literal["f1", "precision", "recall", "accuracy"] = "f1"
+    mode: Literal["max"] = "max"
+    tokens: str
+    """Column of the words, a list a row."""
+    tags: str
+    """Column of the tags, a list a row: names, or places in `labels` counted from 0."""
+    labels: list[str]
+    """All tags in IOB2. An empty list is filled from the training split: O, then B- and I- of each type by alphabet."""
+    max_length: Annotated[int, Field(ge=8)] = 128
+    """Most tokens of a row, special tokens included; the rest is cut off."""
+
+    @field_validator("labels")
+    @classmethod
+    def _are_iob2(cls, labels: list[str]) -> list[str]:
+        if labels and (iob2.OUTSIDE not in labels or len(labels) < 2 or len(set(labels)) < len(labels)):
+            raise ValueError("must be O and other tags, each once; [] takes them from the data")
+        for label in labels:
+            if not iob2.is_tag(label) or label[0] not in "OBI":
+                raise ValueError(f"must be tags in IOB2 (O, B-TYPE, I-TYPE), not {label!r}")
+        return labels
+
+    @property
+    def longest_row(self) -> int:
+        """`max_length`."""
+        return self.max_length
+
+    def resolved(self, data_root: Path | None) -> Self:
+        """With the tags of the training split, if none are given."""
+        task = super().resolved(data_root)
+        if task.labels:
+            return task
+        from lnbench.tasks.read import read_roles
+
+        train = read_roles(task, data_root, ["train"])["train"]
+        rows = tagged_rows(train.frame, self.tokens, self.tags, train.where)
+        tags = named_tags(rows[self.tags], [], train.where)
+        labels = iob2.tag_set(tag for row in tags for tag in row)
+        if len(labels) < 2:
+            raise DataError(f"{train.where}: column {self.tags!r} has no tag but O")
+        return task.model_copy(update={"labels": labels})
+
+    def columns(self) -> list[str]:
+        """The columns of the words and of the tags."""
+        return [self.tokens, self.tags]
+
+    def clean(self, frame: pd.DataFrame, where: str) -> pd.DataFrame:
+        """Words, and tags as places in `labels`, a list of each a row; without the rows that have no word."""
+        rows = tagged_rows(frame, self.tokens, self.tags, where)
+        place = {label: number for number, label in enumerate(self.labels)}
+        tags = named_tags(rows[self.tags], self.labels, where)
+        require(tags, each(tags, lambda row: set(row) <= place.keys()), where, f"made of {', '.join(self.labels)}")
+        return rows.assign(**{self.tags: tags.map(lambda row: [place[tag] for tag in row])})
+
+    def group_keys(self, frame: pd.DataFrame) -> list[str]:
+        """The sentence in normalised form."""
+        return [normalise(" ".join(words)) for words in frame[self.tokens]]
+
+    def encode(self, frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> Examples:
+        """Tokenises one cleaned split; a frame without tags gets the first one everywhere."""
+        from lnbench.tasks.tokens import tokenise_words
+
+        words = frame[self.tokens].tolist()
+        tags = frame[self.tags].tolist() if self.tags in frame else [[0] * len(row) for row in words]
+        return tokenise_words(tokenizer, words, tags, max_length=self.max_length)
+
+    def unlabelled(self, texts: Sequence[str | Sequence[str]]) -> pd.DataFrame:
+        """One row a sentence: a list of words, or a text to be split at white space."""
+        import pandas as pd
+
+        rows = [text.split() if isinstance(text, str) else list(text) for text in texts]
+        for number, row in enumerate(rows, 1):
+            if not row:
+                raise DataError(f"text {number} = {texts[number - 1]!r}: must have at least one word")
+        return pd.DataFrame({self.tokens: rows})
+
+    def head(self, hidden_size: int, pooling: str, dropout: float) -> nn.Module:
+        """A new linear layer on the vector of every token."""
+        from lnbench.tasks.heads import TokenHead
+
+        return TokenHead(hidden_size, len(self.labels), dropout)
+
+    def loss(self, logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        """Cross entropy, averaged over the words of the batch; 0 if it has none.
+
+        Args:
+            logits: (B, L, C).
+            batch: with `labels`, (B, L) int64.
+        """
+        from torch.nn import functional
+
+        from lnbench.tasks.examples import IGNORED
+
+        labels = batch["labels"]
+        total = functional.cross_entropy(logits.float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="sum")
+        return total / (labels != IGNORED).sum().clamp(min=1)
+
+    def outputs(self, model: TunedModel, batch: Mapping[str, Tensor], test: bool) -> dict[str, Tensor]:
+        """The likeliest tag at every token, `tags` (B, L)."""
+        return {"tags": super().outputs(model, batch, test)["logits"].argmax(dim=-1)}
+
+    def predictions(
+        self, outputs: Sequence[Mapping[str, NDArray[Any]]], frame: pd.DataFrame, examples: Examples
+    ) -> list[dict[str, Any]]:
+        """The words and their tags."""
+        places = np.split(examples.extras["words"], examples.offsets[1:-1])
+        sentences = frame[self.tokens].tolist()
+        rows = [
+            {"tokens": words, "tags": self._of_words(output["tags"], place, len(words))}
+            for words, output, place in zip(sentences, outputs, places, strict=True)
+        ]
+        return self._with_references(rows, frame)
+
+    def _of_words(self, tags: NDArray[Any], places: NDArray[Any], count: int) -> list[str]:
+        """From the tag of each token, and the place of the word that it is the first of, the tag of each word."""
+        found = [iob2.OUTSIDE] * count
+        for token in np.flatnonzero(places >= 0):
+            found[places[token]] = self.labels[int(tags[token])]
+        return found
+
+    def score(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """F1, precision and recall of entities over all rows together, and the accuracy of tags."""
+        from seqeval.metrics.sequence_labeling import accuracy_score, precision_recall_fscore_support
+
+        said, true = ([row[key] for row in predictions] for key in ("tags", "reference"))
+        precision, recall, f1, _ = precision_recall_fscore_support(true, said, average="micro", zero_division=0)
+        return {
+            "f1": float(f1),
+            "precision": float(precision),
+            "recall": float(recall),
+            "accuracy": float(accuracy_score(true, said)),
+        }
+
+    def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> list[dict[str, Any]]:
+        """No entity anywhere."""
+        return self._with_references([{"tags": [iob2.OUTSIDE] * len(words)} for words in split[self.tokens]], split)
+
+    def readable(self, prediction: Mapping[str, Any]) -> str:
+        """The sentence, with its entities as [TYPE word word]."""
+        return " ".join(_marked(prediction["tokens"], prediction["tags"]))
+
+    def warnings(self, frame: pd.DataFrame, examples: Examples) -> list[str]:
+        """How much was cut off, and how many words count as O because they have no token."""
+        lost = sum(map(len, frame[self.tokens])) - np.count_nonzero(examples.extras["words"] >= 0)
+        note = f"{lost:,} words have no token, cut off or unknown, and are predicted to be O"
+        return super().warnings(frame, examples) + [note] * bool(lost)
+
+    def balance(self, frame: pd.DataFrame, examples: Examples) -> dict[str, int]:
+        """Entities of each type."""
+        starts = Counter(self.labels[place] for row in frame[self.tags] for place in row)
+        return {label[2:]: starts[label] for label in self.labels if label.startswith("B-")}
+
+    def label_texts(self, labels: NDArray[Any]) -> list[str]:
+        """The tag at the first token of each word, nothing elsewhere."""
+        return [self.labels[place] if place >= 0 else "" for place in labels.tolist()]
+
+    def _with_references(self, rows: list[dict[str, Any]], frame: pd.DataFrame) -> list[dict[str, Any]]:
+        if self.tags not in frame:
+            return rows
+        references = ([self.labels[place] for place in places] for places in frame[self.tags])
+        return [{**row, "reference": reference} for row, reference in zip(rows, references, strict=True)]
+
+
+def _marked(words: Sequence[str], tags: Sequence[str]) -> Iterator[str]:
+    for place, (word, tag) in enumerate(zip(words, iob2.from_any(tags), strict=True)):
+        follows = place + 1 < len(tags) and tags[place + 1] == f"I-{tag[2:]}"
+        opened = f"[{tag[2:]} {word}" if tag.startswith("B-") else word
+        yield opened if tag == iob2.OUTSIDE or follows else f"{opened}]"

@@ -1,0 +1,31 @@
+"""Shows training data to methods that choose by it what they train."""
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from lnbench.config import RunConfig
+from lnbench.model import TunedModel, inputs_of
+from lnbench.tasks.data import TaskData
+from lnbench.training.batching import TrainLoader
+from lnbench.training.device import use_gpu
+
+
+def prepare(config: RunConfig, model: TunedModel, data: TaskData) -> None:
+    """Calls `prepare` of every part of the method; the same run prepares in the same way every time.
+
+    Args:
+        config: of the run.
+        model: with its initial values; is left in evaluation mode and on the device of the run.
+        data: of which the training split is used.
+    """
+    device = "cuda" if use_gpu(config.trainer) else "cpu"
+    model.to(device).eval()
+    for part in config.method.values():
+        part.prepare(model, _losses(config, model, data, device))
+
+
+def _losses(config: RunConfig, model: TunedModel, data: TaskData, device: str) -> Iterator[Tensor]:
+    for batch in TrainLoader(data.train, config.trainer.batch_size, config.seed):
+        moved = {name: tensor.to(device) for name, tensor in batch.items()}
+        yield config.task.loss(model(**inputs_of(moved)), moved)

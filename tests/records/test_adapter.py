@@ -1,0 +1,48 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from lnbench.records.adapter import ADAPTER, AdapterError, load_adapter, save_adapter
+
+ABOUT = {"backbone": "some/model", "method": "ln"}
+
+
+def test_tensors_and_header_come_back(tmp_path: Path) -> None:
+    tensors = {
+        "a.weight": torch.randn(3, 2).T,
+        "b": torch.tensor([1.5], dtype=torch.bfloat16),
+        "c": torch.nn.Parameter(torch.zeros(2)),
+    }
+    save_adapter(tensors, ABOUT, tmp_path / "new")
+    loaded, about = load_adapter(tmp_path / "new")
+    assert about == ABOUT
+    assert list(loaded) == list(tensors)
+    assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
+    assert all(loaded[name].dtype == tensors[name].dtype for name in tensors)
+
+
+def test_the_header_can_be_read_without_lnbench(tmp_path: Path) -> None:
+    save_adapter({"a": torch.zeros(1)}, ABOUT, tmp_path)
+    content = (tmp_path / ADAPTER).read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    assert json.loads(header["__metadata__"]["lnbench"]) == ABOUT
+    assert header["a"]["dtype"] == "F32"
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(AdapterError, match=f"^{tmp_path / ADAPTER}: is not there"):
+        load_adapter(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "garbage", "another file"])
+def test_a_damaged_file_is_told_by_name(tmp_path: Path, damage: str) -> None:
+    save_adapter({"a": torch.zeros(100)}, ABOUT, tmp_path)
+    content = (tmp_path / ADAPTER).read_bytes()
+    plain = b"\x02\0\0\0\0\0\0\0{}"
+    broken = {"empty": b"", "truncated": content[:-1], "garbage": os.urandom(200), "another file": plain}
+    (tmp_path / ADAPTER).write_bytes(broken[damage])
+    with pytest.raises(AdapterError, match=f"^{tmp_path / ADAPTER}: is damaged or not an adapter of lnbench"):
+        load_adapter(tmp_path)

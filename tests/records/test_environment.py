@@ -1,0 +1,74 @@
+import json
+import platform
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+from lnbench.records import environment
+
+
+def test_versions_name_what_can_change_a_result() -> None:
+    versions = environment.versions()
+    assert versions["python"] == platform.python_version()
+    assert versions["torch"] == torch.__version__
+    assert {"lnbench", "transformers", "pytorch-lightning"} <= set(versions)
+
+
+def test_hardware_is_plain_json() -> None:
+    hardware = environment.hardware()
+    assert json.loads(json.dumps(hardware)) == hardware
+    assert hardware["threads"] == torch.get_num_threads()
+    assert hardware["memory_bytes"] > 2**28
+    assert hardware["cpu"]
+
+
+def test_peak_memory_grows_with_what_is_held() -> None:
+    before = environment.peak_memory_bytes()
+    held = bytearray(before)
+    assert environment.peak_memory_bytes() >= 1.5 * before
+    assert len(held) == before
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with a commit, in which lnbench seems to lie."""
+    file = tmp_path / "lnbench" / "records" / "environment.py"
+    file.parent.mkdir(parents=True)
+    file.write_text("")
+    for command in (
+        ["init", "--quiet"],
+        ["add", "."],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message=first"],
+        ["tag", "v1"],
+    ):
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+    monkeypatch.setattr(environment, "__file__", str(file))
+    return tmp_path
+
+
+def test_the_commit_of_a_checkout_is_known(checkout: Path) -> None:
+    clean = environment.git_commit()
+    assert clean
+    assert re.fullmatch("[0-9a-f]{40}", clean)
+    (checkout / "lnbench" / "records" / "environment.py").write_text("# changed")
+    assert environment.git_commit() == f"{clean}-dirty"
+
+
+def test_an_installed_package_has_no_commit(
+    checkout: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = checkout / ".venv" / "site-packages" / "environment.py"
+    outside = tmp_path_factory.mktemp("outside") / "environment.py"
+    for file in (inside, outside):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("")
+        monkeypatch.setattr(environment, "__file__", str(file))
+        assert environment.git_commit() is None
+
+
+def test_without_git_there_is_no_commit(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert environment.git_commit() is None

@@ -1,0 +1,78 @@
+import json
+import math
+import os
+from pathlib import Path
+
+import pytest
+
+from lnbench.records.record import RECORD, RecordError, read_record, write_record
+from tests.records.builders import new_record
+
+
+def test_a_record_comes_back_equal(tmp_path: Path) -> None:
+    write_record(new_record(), tmp_path / "new" / "run")
+    assert read_record(tmp_path / "new" / "run") == new_record()
+    assert json.loads((tmp_path / "new" / "run" / RECORD).read_text())["status"] == "finished"
+
+
+def test_a_metric_that_is_not_a_number_comes_back_too(tmp_path: Path) -> None:
+    write_record(new_record(metrics={"test": {"accuracy": math.nan, "loss": math.inf}}), tmp_path)
+    record = read_record(tmp_path)
+    assert record
+    assert math.isnan(record.metrics["test"]["accuracy"])
+    assert record.metrics["test"]["loss"] == math.inf
+
+
+def test_no_record_is_none(tmp_path: Path) -> None:
+    assert read_record(tmp_path) is None
+    assert read_record(tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize("old", [None, new_record(seed=1)])
+def test_a_crash_while_writing_leaves_no_half_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: object
+) -> None:
+    if old:
+        write_record(new_record(seed=1), tmp_path)
+
+    def crash(*_: object) -> None:
+        raise OSError("power is gone")
+
+    monkeypatch.setattr(os, "replace", crash)
+    with pytest.raises(OSError, match="power is gone"):
+        write_record(new_record(), tmp_path)
+    assert read_record(tmp_path) == old
+    assert [file.name for file in tmp_path.iterdir()] == ([RECORD] if old else [])
+
+
+CONTENT = new_record().model_dump_json(indent=2)
+DAMAGED = {
+    "empty": "",
+    "truncated": CONTENT[: len(CONTENT) // 2],
+    "zeros": "\0" * 100,
+    "a list": "[]",
+    "a field is missing": CONTENT.replace('"seed": 3,', "", 1),
+    "a field is of another type": CONTENT.replace('"steps": 1234', '"steps": "many"'),
+    "a field is unknown": CONTENT.replace('"seed"', '"sead"', 1),
+    "a later format": CONTENT.replace('"format": 1', '"format": 2'),
+    "unfinished": CONTENT.replace('"finished"', '"running"'),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_damaged_record_is_told_by_name(tmp_path: Path, damage: str) -> None:
+    assert DAMAGED[damage] != CONTENT
+    (tmp_path / RECORD).write_text(DAMAGED[damage])
+    with pytest.raises(RecordError, match=f"^{tmp_path / RECORD}: is damaged or of an unknown format") as caught:
+        read_record(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_bytes_that_are_no_text_are_told_too(tmp_path: Path) -> None:
+    (tmp_path / RECORD).write_bytes(CONTENT.encode().replace(b"films", b"f\xff\xfems"))
+    with pytest.raises(RecordError):
+        read_record(tmp_path)
+
+
+def test_the_score_is_that_of_the_selection() -> None:
+    assert new_record().score == 0.75

@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from lnbench.report import summary
+from tests.records.builders import new_record
+
+LONG = Path("/a very long path") / ("folder" * 20) / "[red]brackets[/red]" / "0123456789ab"
+
+
+@pytest.fixture(autouse=True, params=[80, 200])
+def console(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Console:
+    console = Console(highlight=False, width=request.param)
+    monkeypatch.setattr(summary, "console", console)
+    return console
+
+
+def test_the_end_shows_scores_beside_what_not_reading_would_score(capsys: pytest.CaptureFixture[str]) -> None:
+    summary.show_finished(new_record(), LONG)
+    said = " ".join(capsys.readouterr().out.replace("│", "").split())
+    for text in (
+        "ln+prefix on films with tiny, seed 3",
+        "accuracy 0.7500",
+        "accuracy 0.6667",
+        "accuracy 0.5000",
+        "4,608 parameters, 10.162%",
+        "prefix 4,224",
+        "1,234",
+        "62 s",
+        "902 samples/s",
+        "1.50 GiB",
+    ):
+        assert text in said
+
+
+def test_a_path_is_never_cut_or_broken(capsys: pytest.CaptureFixture[str]) -> None:
+    record = new_record()
+    summary.show_finished(record, LONG)
+    summary.show_skipped(record, LONG)
+    summary.show_interrupted(LONG, saved=True)
+    summary.show_interrupted(LONG, saved=False)
+    said = capsys.readouterr().out.splitlines()
+    assert sum(str(LONG) in line for line in said) == 6
+
+
+def test_a_skipped_run_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    summary.show_skipped(new_record(), LONG)
+    said = capsys.readouterr().out
+    assert said.startswith("This run is finished already; rerun=true does it again.")
+    assert "accuracy 0.6667" in said

@@ -1,0 +1,257 @@
+"""Data files of a person's own: every type, what is taken from them, and what is wrong with them."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from lnbench.compose import compose_config, to_plain
+from lnbench.config import RunConfig, validate
+from lnbench.records.identity import run_id
+from lnbench.schema import ConfigError
+from lnbench.tasks.classification import SequenceClassification
+from lnbench.tasks.data import load_data
+from lnbench.tasks.files import read_file
+from lnbench.tasks.regression import Regression
+from lnbench.tasks.source import DataError
+from lnbench.tasks.token_classification import TokenClassification
+
+Write = Callable[..., Path]
+ROWS = [{"text": f"a film {number}", "label": number % 2} for number in range(60)]
+SENTENCES = "-DOCSTART- -X- -X- O\n\nAnn NNP B-NP I-PER\nsaw VBD B-VP O\r\nParis NNP B-NP I-LOC\n\n\nrain\tNN\tO\tO\n"
+
+
+def configure(name: str, path: Path, *overrides: str) -> RunConfig:
+    return validate(to_plain(compose_config(f"task={name}", f"task.path={path}", *overrides)))
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes rows, text or bytes into a file, and returns its path."""
+
+    def write(content: Any, name: str = "mine.csv") -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, list):
+            frame = pd.DataFrame(content)
+            if path.suffix == ".parquet":
+                frame.to_parquet(path)
+                return path
+            suffix = Path(name.removesuffix(".gz")).suffix
+            writers: dict[str, Callable[[], str | None]] = {
+                ".csv": lambda: frame.to_csv(index=False),
+                ".tsv": lambda: frame.to_csv(index=False, sep="\t"),
+                ".json": lambda: json.dumps(content),
+                ".jsonl": lambda: "\n".join(map(json.dumps, content)),
+            }
+            content = writers[suffix]() or ""
+        data = content if isinstance(content, bytes) else content.encode()
+        path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz", "tsv", "jsonl", "jsonl.gz", "json", "parquet"])
+def test_a_classifier_of_a_file_needs_no_yaml(
+    write: Write, tmp_path: Path, tokenizer: PreTrainedTokenizerFast, suffix: str
+) -> None:
+    rows = [{"review": row["text"], "stars": row["label"] * 9 + 1} for row in ROWS]
+    config = configure("csv", write(rows, f"films.{suffix}"), "task.text=review", "task.label=stars")
+    task = config.task
+    assert isinstance(task, SequenceClassification)
+    assert (task.name, task.labels) == ("films", ["1", "10"])
+    data = load_data(task, tokenizer, None, tmp_path / "cache")
+    assert sum(data.sizes.values()) == 60
+    assert min(data.sizes.values()) > 0
+    assert set(data.train.labels.tolist()) == {0, 1}
+
+
+def test_files_for_validation_and_test_are_kept_whole(
+    write: Write, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    paths = [f"task.validation_path={write(ROWS[:7], 'dev.jsonl')}", f"task.test_path={write(ROWS[:9], 'test.tsv')}"]
+    data = load_data(configure("csv", write(ROWS), *paths).task, tokenizer, None, tmp_path / "cache")
+    assert data.sizes == {"train": 60, "validation": 7, "test": 9}
+    assert data.overlap == {"train/validation": 7, "train/test": 9, "validation/test": 7}
+
+
+def test_pairs_have_a_second_column(write: Write) -> None:
+    rows = [{**row, "other": "b"} for row in ROWS]
+    task = configure("csv", write(rows), "task.pair=other").task
+    assert task.columns() == ["text", "other", "label"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ([10, 9, 10, 9, -1, -1], ["-1", "9", "10"]),
+        (["b", "a", "10", "9", "b", "a", "10", "9"], ["10", "9", "a", "b"]),
+        ([True, False, True, False], ["False", "True"]),
+        ([1.0, 2.0, 1.0, 2.0], ["1", "2"]),
+    ],
+)
+def test_labels_are_taken_from_the_file_in_order(write: Write, labels: list[Any], expected: list[str]) -> None:
+    path = write([{"text": "a", "label": label} for label in labels], "mine.jsonl")
+    task = configure("csv", path).task
+    assert isinstance(task, SequenceClassification)
+    assert task.labels == expected
+
+
+def test_labels_may_be_given_and_rows_skipped(write: Write) -> None:
+    path = write([*ROWS, {"text": "a", "label": -1}])
+    task = configure("csv", path, "task.skip=['-1']").task
+    assert isinstance(task, SequenceClassification)
+    assert task.labels == ["0", "1"]
+    named = configure("csv", path, "task.labels=[bad,good]", "task.name=films").task
+    assert isinstance(named, SequenceClassification)
+    assert (named.labels, named.name) == (["bad", "good"], "films")
+
+
+def test_the_same_content_elsewhere_is_the_same_run(write: Write) -> None:
+    first = configure("csv", write(ROWS, "here/mine.csv"))
+    second = configure("csv", write(ROWS, "there/mine.csv"))
+    other = configure("csv", write(ROWS[::-1], "other/mine.csv"))
+    assert run_id(first) == run_id(second) != run_id(other)
+    assert run_id(configure("csv", write(ROWS), f"task.test_path={write(ROWS, 'more.csv')}")) != run_id(first)
+
+
+def test_a_finished_runs_configuration_needs_no_file(write: Write) -> None:
+    path = write(ROWS)
+    config = configure("csv", path)
+    path.unlink()
+    again = validate(config.to_dict())
+    assert again == config
+    assert run_id(again) == run_id(config)
+
+
+def test_a_file_that_changes_under_a_run_is_refused(write: Write, tokenizer: PreTrainedTokenizerFast) -> None:
+    task = configure("csv", write(ROWS)).task
+    write(ROWS[1:])
+    with pytest.raises(DataError, match=r"mine\.csv: is not the file any more with which this run was configured"):
+        load_data(task, tokenizer)
+
+
+def test_numbers_are_learned_from_a_file_with_their_range(
+    write: Write, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    rows = [{**row, "label": row["label"] + 0.5} for row in ROWS]
+    task = configure("csv_regression", write(rows), "task.low=0", "task.high=2").task
+    assert isinstance(task, Regression)
+    assert set(load_data(task, tokenizer, None, tmp_path).train.labels.tolist()) == {0.25, 0.75}
+    with pytest.raises(ConfigError, match=r"task\.low: "):
+        configure("csv_regression", write(rows))
+
+
+def test_columns_in_conlls_format_become_sentences(write: Write) -> None:
+    frame = read_file(write(SENTENCES, "train.conll"))
+    assert frame.to_dict("list") == {
+        "tokens": [["Ann", "saw", "Paris"], ["rain"]],
+        "tags": [["I-PER", "O", "I-LOC"], ["O"]],
+    }
+
+
+def test_tags_are_taken_from_the_file_in_iob2(write: Write, tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    text = "".join(f"Ann I-PER\nsaw O\nParis I-LOC\nagain O\n{number} O\n\n" for number in range(40))
+    task = configure("conll", write(text, "train.conll")).task
+    assert isinstance(task, TokenClassification)
+    assert (task.name, task.labels) == ("train", ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"])
+    data = load_data(task, tokenizer, None, tmp_path / "cache")
+    assert sum(data.sizes.values()) == 40
+    assert data.frames["test"]["tags"].tolist()[0] == [3, 0, 1, 0, 0]
+    assert data.baseline["test"] == {"f1": 0.0, "precision": 0.0, "recall": 0.0, "accuracy": pytest.approx(3 / 5)}
+
+
+def test_lists_of_words_and_tags_serve_as_well(write: Write) -> None:
+    rows = [{"words": ["Ann", "saw"], "ner": ["B-PER", "O"]}]
+    for name in ("mine.jsonl", "mine.parquet"):
+        task = configure("conll", write(rows, name), "task.tokens=words", "task.tags=ner").task
+        assert isinstance(task, TokenClassification)
+        assert task.labels == ["O", "B-PER", "I-PER"]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column(write: Write) -> None:
+    assert read_file(write("\ufefftext,label\na,1\n")).columns.tolist() == ["text", "label"]
+
+
+def test_another_encoding_can_be_stated(write: Write) -> None:
+    path = write("text,label\n" + "café,0\nthé,1\n" * 4)
+    path.write_bytes(path.read_text("utf-8").encode("latin-1"))
+    assert configure("csv", path, "task.encoding=latin-1").task.encoding == "latin-1"
+    with pytest.raises(DataError, match=r"mine\.csv: byte 15 \(0xe9\) is not utf-8; state .* in task\.encoding"):
+        configure("csv", path)
+    with pytest.raises(DataError, match="unknown encoding: nonsense"):
+        configure("csv", path, "task.encoding=nonsense")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("mine.csv", "review,label\na,1\nb,0\n", r"mine\.csv: has no column 'text'; it has: review, label"),
+        ("mine.csv", "txt,label\na,1\nb,0\n", r"has no column 'text'; did you mean 'txt'\? it has: txt, label"),
+        ("mine.csv", "text,label\na,1\nb,\n", r"mine\.csv, row 2: label = ''; must be a label"),
+        ("mine.csv", "text,label\na,1\nb\n", r"mine\.csv, row 2: label = nan; must be a label"),
+        ("mine.csv", "text,label\na,1\nb,1\n", "column 'label' holds nothing but '1'; there must be two labels"),
+        ("mine.csv", "text,label\na,0.1\nb,0.2\nc,0.3\n", "has 3 different values in 3 rows.*task=csv_regression"),
+        ("mine.csv", "text,label\n", r"mine\.csv: has no rows"),
+        ("mine.csv", "", r"mine\.csv: cannot be read \(No columns to parse from file\)"),
+        ("mine.csv", "text,label\na,1\nb,0,c\n", r"mine\.csv: cannot be read \(.*line 3"),
+        ("mine.jsonl", '{"text": "a", "label": null}\n{"text": "b", "label": 1}', "row 1: label = nan; must be a label"),
+        ("mine.jsonl", '{"text": "a", "label": 1}\n{"text": ', r"mine\.jsonl: cannot be read \(line 2: "),
+        ("mine.json", "[1, 2]", r"mine\.json: cannot be read \(row 1 is not an object\)"),
+        ("mine.parquet", "text", r"mine\.parquet: cannot be read"),
+        ("mine.csv.gz", b"text", None),
+        ("mine.xlsx", "text", r"mine\.xlsx: must end in one of \.jsonl\.gz, "),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named(write: Write, name: str, content: Any, message: str | None) -> None:
+    path = write(content, name)
+    if message is None:
+        path.write_bytes(content)
+        message = r"mine\.csv\.gz: cannot be read \(Not a gzipped file"
+    with pytest.raises(DataError, match=message):
+        configure("csv", path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Ann B-PER\nsaw\n", "line 2: 'saw' has one column; there must be a word and its tag"),
+        ("Ann NNP\n", r"row 1: tags = \['NNP'\]; must be tags in IOB2"),
+        ("Ann O\n", "column 'tags' has no tag but O"),
+    ],
+)
+def test_a_file_of_tags_that_cannot_be_used_is_named(write: Write, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        configure("conll", write(text, "train.conll"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([*ROWS, {"text": " ", "label": 1}], "row 61: text = ' '; must be a text that is not empty"),
+        ([*ROWS, {"text": "a", "label": 7}], r"test\.jsonl, row 61: label = 7; must be one of 0, 1"),
+    ],
+)
+def test_a_row_that_cannot_be_used_is_named(
+    write: Write, tokenizer: PreTrainedTokenizerFast, rows: list[dict[str, Any]], message: str
+) -> None:
+    task = configure("csv", write(ROWS), f"task.test_path={write(rows, 'test.jsonl')}").task
+    with pytest.raises(DataError, match=message):
+        load_data(task, tokenizer)
+
+
+@pytest.mark.parametrize("field", ["path", "validation_path", "test_path"])
+def test_a_file_that_is_not_there_is_named_at_once(write: Write, tmp_path: Path, field: str) -> None:
+    with pytest.raises(DataError, match=rf"^task\.{field} = .*nowhere\.csv'.*No such file.*seen from"):
+        configure("csv", write(ROWS), f"task.{field}={tmp_path / 'nowhere.csv'}")
+
+
+def test_a_path_must_be_given() -> None:
+    with pytest.raises(ConfigError, match=r"task\.path: "):
+        to_plain(compose_config("task=csv"))

@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from lnbench.model import build_model, build_skeleton, check_length, count_parameters, inputs_of
+from lnbench.schema import ConfigError
+from tests import tiny
+from tests.conftest import Configure
+
+METHODS = ["ln", "ln+prefix+mha_adapter", "bitfit+ln", "full", "head"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_counts_are_unions_and_leave_the_head_apart(configure: Configure, method: str) -> None:
+    model = build_model(configure(f"method={method}"))
+    count = count_parameters(model)
+    pretrained = tiny.tiny("bert")
+    pooler = sum(parameter.numel() for name, parameter in pretrained.named_parameters() if name.startswith("pooler"))
+    trained = {name: parameter.numel() for name, parameter in model.trained().items()}
+    assert count.backbone == pretrained.num_parameters() - pooler
+    assert count.head == tiny.HIDDEN * 2 + 2 == sum(size for name, size in trained.items() if name.startswith("head."))
+    assert count.trained == sum(trained.values()) - count.head
+    assert count.inserted == sum(parameter.numel() for parameter in model.parameters()) - count.head - count.backbone
+    assert list(count.by_part) == sorted(method.split("+"))
+    assert count.share == count.trained / count.backbone
+    if method == "bitfit+ln":
+        assert count.trained == sum(count.by_part.values()) - tiny.LAYERS * 2 * tiny.HIDDEN
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_skeleton_counts_as_the_model_does(configure: Configure, method: str) -> None:
+    config = configure(f"method={method}")
+    skeleton = build_skeleton(config)
+    assert count_parameters(skeleton) == count_parameters(build_model(config))
+    assert all(parameter.is_meta for parameter in skeleton.parameters())
+
+
+def test_the_head_starts_equal_whatever_the_method(configure: Configure) -> None:
+    torch.manual_seed(0)
+    first = build_model(configure("method=ln"))
+    torch.rand(9)
+    second = build_model(configure("method=prefix+mha_adapter"))
+    for name, value in first.head.state_dict().items():
+        assert torch.equal(value, second.head.state_dict()[name])
+    other = build_model(configure("method=ln", "seed=1"))
+    assert not torch.equal(first.head.classifier.weight, other.head.classifier.weight)  # type: ignore[union-attr,arg-type]
+
+
+def test_padding_changes_no_logits(configure: Configure, sources: dict[str, Path]) -> None:
+    for architecture, pooling in (("bert", "mean"), ("bert", "pooler"), ("gpt2", "last")):
+        source = f"model.source={sources[architecture]}"
+        model = build_model(configure("method=ln+prefix", source, f"model.pooling={pooling}")).eval()
+        together = tiny.batch((9, 4))
+        alone = {name: values[1:, :4] for name, values in together.items()}
+        with torch.no_grad():
+            assert torch.allclose(model(**together)[1:], model(**alone), atol=1e-5)
+
+
+def test_trained_values_can_be_put_in_place(configure: Configure) -> None:
+    config = configure("method=ln+prefix")
+    first, second = build_model(config).eval(), build_model(config).eval()
+    tiny.shake(first)
+    with torch.no_grad():
+        assert not torch.equal(first(**tiny.batch()), second(**tiny.batch()))
+        second.load_trained(first.state())
+        assert torch.equal(first(**tiny.batch()), second(**tiny.batch()))
+
+
+@pytest.mark.parametrize("change", ["missing", "unknown"])
+def test_values_of_another_model_are_refused(configure: Configure, change: str) -> None:
+    model = build_model(configure())
+    tensors = dict(model.state())
+    if change == "missing":
+        tensors.pop("head.classifier.bias")
+    else:
+        tensors["head.more"] = torch.zeros(1)
+    with pytest.raises(ValueError, match=r"does not fit this model and method: 1 names, first head\."):
+        model.load_trained(tensors)
+
+
+def test_gradients_are_equal_with_checkpointing(configure: Configure) -> None:
+    gradients = []
+    for checkpointing in ("false", "true"):
+        config = configure("method=ln+prefix", f"trainer.gradient_checkpointing={checkpointing}")
+        model = build_model(config).eval()
+        model.train() if checkpointing == "true" else None
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        model.train()
+        config.task.loss(model(**tiny.batch()), {"labels": torch.tensor([0, 1])}).backward()
+        gradients.append({name: parameter.grad for name, parameter in model.trained().items()})
+    for name, gradient in gradients[0].items():
+        other = gradients[1][name]
+        assert gradient is not None
+        assert other is not None
+        assert torch.allclose(gradient, other, atol=1e-6)
+
+
+def test_labels_and_row_numbers_are_no_inputs() -> None:
+    batch = {**tiny.batch(), "labels": torch.zeros(2), "rows": torch.zeros(2)}
+    assert inputs_of(batch).keys() == tiny.batch().keys()
+
+
+def test_rows_longer_than_the_model_are_refused(configure: Configure) -> None:
+    check_length(configure(f"task.max_length={tiny.POSITIONS}"))
+    with pytest.raises(ConfigError, match=r"^task.max_length = 65: tiny has 64 positions; choose 64 or less$"):
+        check_length(configure("task.max_length=65"))

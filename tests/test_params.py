@@ -1,0 +1,45 @@
+"""The parameter table, against the percentages that the paper states."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from lnbench.compose import compose_config, to_plain
+from lnbench.config import validate
+from lnbench.params import FILE, PAPER, ParameterTable
+
+
+def add(table: ParameterTable, *overrides: str) -> float:
+    return table.add(validate(to_plain(compose_config(*overrides))))
+
+
+@pytest.mark.parametrize(("model", "method"), PAPER)
+def test_shares_are_the_papers(model: str, method: str) -> None:
+    low, _, high = PAPER[model, method].partition("-")
+    percent = add(ParameterTable(), f"model={model}", f"method={method}")
+    assert float(low) - 0.01 <= percent <= float(high or low) + 0.01
+
+
+def test_what_can_be_folded_adds_nothing_at_inference() -> None:
+    table = ParameterTable()
+    add(table, "model=bert_base", "method=lora+ln+adapter")
+    (row,) = table.rows
+    assert row["trained"] == sum(12 * size for size in (2 * 2 * 768 * 8, 4 * 768, 2 * 768 * 22 + 22 + 768))
+    assert row["added"] == 12 * (2 * 768 * 22 + 22 + 768)
+
+
+def test_a_sweep_makes_one_table(tmp_path: Path) -> None:
+    overrides = ["model=bert_base,gpt2", "method=ln,bitfit", f"runs_dir={tmp_path}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "lnbench.params", "-m", *overrides], capture_output=True, text=True, check=True
+    )
+    rows = pd.read_csv(tmp_path / FILE)
+    assert rows[["model", "method"]].to_numpy().tolist() == [
+        [model, method] for model in ("bert_base", "gpt2") for method in ("ln", "bitfit")
+    ]
+    assert rows["trained"].tolist() == [36_864, 101_376, 36_864, 101_376]
+    assert "bert_base: 108,310,272 parameters" in done.stdout
+    assert "36,864" in done.stdout

@@ -1,0 +1,118 @@
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import lnbench
+from lnbench.predict import main
+from lnbench.records.identity import run_dir
+from lnbench.run import run
+from tests import runs
+
+SHORT = ("trainer.max_steps=4", "trainer.validate_every=null")
+Predict = Callable[..., tuple[object, str]]
+
+
+def finished(source: Path, data_root: Path, runs_dir: Path, *overrides: str) -> Path:
+    config = runs.configure(source, data_root, runs_dir, *SHORT, *overrides)
+    run(config)
+    return run_dir(config)
+
+
+@pytest.fixture(scope="module")
+def single(sources: dict[str, Path], data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on single texts."""
+    return finished(sources["bert"], data_root, tmp_path_factory.mktemp("single"))
+
+
+@pytest.fixture(scope="module")
+def pair(sources: dict[str, Path], data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on pairs."""
+    return finished(sources["bert"], data_root, tmp_path_factory.mktemp("pair"), "task=mrpc")
+
+
+@pytest.fixture
+def predict(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Predict:
+    """Runs the command in this process; returns its exit message (None: success) and what it printed."""
+
+    def call(*arguments: object, stdin: str = "") -> tuple[object, str]:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["predict", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        try:
+            main()
+        except SystemExit as end:
+            return end.code, capsys.readouterr().out
+        return None, capsys.readouterr().out
+
+    return call
+
+
+def test_texts_come_as_arguments_in_a_file_or_on_standard_input(predict: Predict, single: Path, tmp_path: Path) -> None:
+    texts = ["good film", "a bad film", "so grün"]
+    (tmp_path / "texts").write_text("\n\n".join(texts) + "\n", "utf-8")
+    code, said = predict(single, *texts)
+    assert code is None
+    assert predict(single, "--file", tmp_path / "texts") == (None, said)
+    assert predict(single, stdin="\n".join(texts)) == (None, said)
+    lines = said.splitlines()
+    assert len(lines) == 3
+    for line, text in zip(lines, texts, strict=True):
+        assert line.split()[0] in ("negative", "positive")
+        assert line.endswith(text)
+
+
+def test_json_is_one_object_a_line(predict: Predict, single: Path) -> None:
+    code, said = predict(single, "--json", "good film", "so grün")
+    first, second = map(json.loads, said.splitlines())
+    assert code is None
+    assert (first["sentence"], second["sentence"]) == ("good film", "so grün")
+    assert first["label"] == max(first["probabilities"], key=first["probabilities"].get)
+    assert sum(first["probabilities"].values()) == pytest.approx(1)
+
+
+def test_a_tab_splits_a_pair(predict: Predict, pair: Path) -> None:
+    code, said = predict(pair, "--json", "good film\ta bad film")
+    answer = json.loads(said)
+    assert code is None
+    assert (answer["sentence1"], answer["sentence2"]) == ("good film", "a bad film")
+    assert answer["label"] in ("equivalent", "not_equivalent")
+
+
+@pytest.mark.parametrize("stdin", ["", "\n \n"])
+def test_without_a_text_it_says_where_to_put_one(predict: Predict, single: Path, stdin: str) -> None:
+    code, said = predict(single, stdin=stdin)
+    assert str(code).startswith("no text given: ")
+    assert said == ""
+
+
+def test_an_unusable_text_is_told_by_number(predict: Predict, single: Path, pair: Path) -> None:
+    assert str(predict(single, "good", " ")[0]).startswith("text 2 = ' ': must be a text that is not empty")
+    assert str(predict(pair, "good")[0]).startswith("text 1 = 'good': must be two texts, split by a tab,")
+
+
+def test_a_missing_folder_or_file_is_told(predict: Predict, single: Path, tmp_path: Path) -> None:
+    assert "is not the folder of a run" in str(predict(tmp_path, "good")[0])
+    assert str(predict(single, "--file", tmp_path / "none")[0]).startswith(f"{tmp_path}/none: cannot be read")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    assert str(predict(single, "--file", tmp_path / "binary")[0]).startswith(f"{tmp_path}/binary: cannot be read")
+
+
+@pytest.mark.parametrize("arguments", [["/nowhere", "good film"], ["/nowhere"]])
+def test_as_a_command_it_fails_without_a_traceback(arguments: list[str]) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "lnbench.predict", *arguments],
+        input="",
+        capture_output=True,
+        text=True,
+        cwd=Path(lnbench.__file__).parents[1],
+        timeout=100,
+    )
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not result.stdout

@@ -1,0 +1,282 @@
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+import lnbench
+from lnbench import fsio
+from lnbench.records.adapter import ADAPTER
+from lnbench.records.identity import run_dir, run_id
+from lnbench.records.record import CONFIG, RECORD, read_record
+from lnbench.run import PREDICTIONS, run
+from lnbench.schema import ConfigError
+from lnbench.tasks.source import DataError
+from lnbench.training.fit import CHECKPOINTS, METRICS, RESUME
+from tests import runs
+from tests.conftest import Configure
+from tests.training.interruption import interrupt
+
+
+def test_a_run_leaves_a_record_with_all_that_is_needed_to_judge_it(configure: Configure) -> None:
+    config = configure("method=ln+prefix")
+    record = run(config)
+    assert read_record(run_dir(config)) == record
+    assert record.id == run_id(config) == run_dir(config).name
+    assert (record.method, record.task, record.model, record.seed) == ("ln+prefix", "sst2", "tiny", 0)
+    assert record.score == record.metrics["validation"]["accuracy"] == record.selection.score
+    assert set(record.metrics["test"]) == {"accuracy", "macro_f1", "mcc"}
+    assert record.data.rows == {"train": 72, "validation": 24, "test": 32}
+    assert record.parameters.by_part.keys() == {"ln", "prefix"}
+    assert record.parameters.trained == sum(record.parameters.by_part.values())
+    assert record.parameters.inserted == record.parameters.by_part["prefix"]
+    assert record.parameters.head == 2 * 32 + 2
+    assert record.cost.steps == 18
+    assert 0 < record.cost.train_seconds < record.cost.total_seconds
+    assert record.hardware["device"] == "cpu"
+    assert record.hardware["precision"] == "32-true"
+    assert record.started_at <= record.finished_at
+    assert record.config == json.loads((run_dir(config) / CONFIG).read_text())
+
+
+def test_a_run_leaves_what_it_should_and_nothing_else(configure: Configure) -> None:
+    config = configure()
+    record = run(config)
+    files = {file.name for file in run_dir(config).iterdir()}
+    assert files == {ADAPTER, CONFIG, METRICS, PREDICTIONS, RECORD}
+    size = sum(array.size for array in load_file(run_dir(config) / ADAPTER).values())
+    assert size == record.parameters.trained + record.parameters.head
+    assert (run_dir(config) / ADAPTER).stat().st_size < 10_000
+    lines = [json.loads(line) for line in (run_dir(config) / PREDICTIONS).read_text().splitlines()]
+    right = sum(line["label"] == line["reference"] for line in lines)
+    assert right / len(lines) == pytest.approx(record.metrics["test"]["accuracy"])
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.fixture
+def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading a model or data fails."""
+
+    def fail(*_: Any) -> None:
+        raise AssertionError("must not be loaded")
+
+    for name in ("build_model", "load_data", "load_tokenizer"):
+        monkeypatch.setattr(f"lnbench.run.{name}", fail)
+
+
+def test_a_finished_run_is_not_done_again(
+    configure: Configure,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
+) -> None:
+    config = configure()
+    record = run(config)
+    before = contents(config.runs_dir)
+    request.getfixturevalue("no_training")
+    assert run(configure("trainer.device=auto", "logger=wandb")) == record
+    assert contents(config.runs_dir) == before
+    assert "finished already" in capsys.readouterr().out
+
+
+def test_rerun_does_it_again(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = runs.results(configure())
+    path = run_dir(configure()) / RECORD
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 77'))
+    config = configure("rerun=true")
+    assert runs.results(config) == first
+    assert '"seed": 77' not in path.read_text()
+
+
+def test_an_interrupted_rerun_goes_on(configure: Configure) -> None:
+    first = runs.results(configure())
+    config = configure("rerun=true")
+    interrupt(config, "on_train_batch_end", 6)
+    assert not (run_dir(config) / RECORD).exists()
+    assert (run_dir(config) / RESUME).is_file()
+    assert runs.results(config) == first
+
+
+def test_a_rerun_does_not_go_on_from_an_older_end(configure: Configure) -> None:
+    config = configure()
+    interrupt(config, "on_test_batch_end", 1)
+    kept = contents(run_dir(config) / CHECKPOINTS)
+    run(config)
+    for file, content in kept.items():
+        fsio.write_atomically(file, content)
+    interrupt(configure("rerun=true"), "on_train_batch_end", 1)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "of another run"])
+def test_a_damaged_record_is_not_trusted(configure: Configure, caplog: pytest.LogCaptureFixture, damage: str) -> None:
+    config = configure()
+    first = runs.results(config)
+    path = run_dir(config) / RECORD
+    content = path.read_bytes()
+    other = content.replace(run_id(config).encode(), b"0123456789ab")
+    path.write_bytes({"truncated": content[:100], "garbage": os.urandom(99), "of another run": other}[damage])
+    assert runs.results(config) == first
+    (warning,) = caplog.records
+    assert warning.getMessage().startswith(f"{path}: ")
+    assert warning.getMessage().endswith("; running again")
+    caplog.clear()
+    assert read_record(run_dir(config)) == run(config)
+    assert not caplog.records
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_loaded(
+    configure: Configure, tmp_path: Path, no_training: None
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=rf"^runs_dir = '{tmp_path}/file/x': cannot be written .*choose another"):
+        run(configure(f"runs_dir={tmp_path}/file/x"))
+
+
+def test_a_device_that_is_not_there_is_told_before_anything_is_loaded(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, no_training: None, runs_dir: Path
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=r"^trainer.device = 'gpu'"):
+        run(configure("trainer.device=gpu"))
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    with pytest.raises(ConfigError, match=r"^trainer.precision = 'bf16'"):
+        run(configure("trainer.precision=bf16"))
+    assert not runs_dir.exists()
+
+
+def test_bf16_on_a_cpu_that_has_it_is_taken(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    record = run(configure("trainer.precision=bf16", "trainer.max_steps=1"))
+    assert record.hardware["precision"] == "bf16-mixed"
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "best.safetensors", "resume.safetensors", ADAPTER, RECORD])
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    config = configure()
+    first = runs.results(configure(f"runs_dir={config.runs_dir}/whole"))
+    fsync = os.fsync
+
+    def full(descriptor: int) -> None:
+        if f".{name}." in os.readlink(f"/proc/self/fd/{descriptor}"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(ConfigError, match=r"^runs_dir = .*No space left on device.*the same command goes on"):
+            run(config)
+    files = {file.name for file in run_dir(config).rglob("*") if file.is_file()}
+    assert not {file for file in files if file.endswith(".tmp")}
+    assert name not in files
+    assert RECORD not in files
+    assert runs.results(config) == first
+
+
+def test_an_error_that_is_not_the_disks_is_not_blamed_on_it(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ConnectionError("the hub is away")
+
+    monkeypatch.setattr("lnbench.run.load_data", fail)
+    with pytest.raises(ConnectionError, match="the hub is away"):
+        run(configure())
+
+
+def test_missing_data_is_a_data_error(configure: Configure, tmp_path: Path) -> None:
+    (tmp_path / "sst2").mkdir()
+    with pytest.raises(DataError, match="has no split"):
+        run(configure(f"data_root={tmp_path}"))
+
+
+class Cli:
+    """`python -m lnbench` in a process of its own, where every warning is an error."""
+
+    def __init__(self, overrides: list[str], cwd: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "lnbench", *overrides],
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": str(Path(lnbench.__file__).parents[1]), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> "Cli":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def end(self) -> tuple[int, str, str]:
+        """Exit code and output, once it has ended."""
+        out, err = self.process.communicate(timeout=120)
+        return self.process.returncode, out, err
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 100
+    while not path.exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def command(sources: dict[str, Path], data_root: Path, runs_dir: Path) -> list[str]:
+    """Overrides of a run of a few seconds."""
+    longer = ["trainer.max_epochs=60", "trainer.validate_every=50"]
+    return runs.overrides(sources["bert"], data_root, runs_dir, *longer)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_with_its_exit_code_and_the_same_command_goes_on(
+    command: list[str], configure: Configure, tmp_path: Path
+) -> None:
+    config = configure("trainer.max_epochs=60", "trainer.validate_every=50")
+    folder = run_dir(config)
+    with Cli(command, tmp_path) as cli:
+        wait_for(folder / METRICS, cli.process)
+        cli.process.send_signal(signal.SIGINT)
+        code, out, err = cli.end()
+    assert code == 130
+    assert f"The same command goes on from the state that is saved in {folder}" in out
+    assert "Traceback" not in err
+    assert "Press Ctrl-C again" in err
+    with Cli(command, tmp_path) as cli:
+        code, out, err = cli.end()
+    assert (code, err) == (0, "")
+    assert str(folder) in out
+    record = read_record(folder)
+    assert record
+    assert record.cost.steps == 540
+    started = time.monotonic()
+    assert run(config) == record
+    assert time.monotonic() - started < 1
+    whole = runs.results(
+        configure(*(text for text in command if text.startswith("trainer.m")), f"runs_dir={tmp_path}/whole")
+    )
+    assert record.metrics == whole["metrics"]
+
+
+@pytest.mark.slow
+def test_a_mistake_found_late_is_a_message_without_a_traceback(command: list[str], tmp_path: Path) -> None:
+    with Cli([*command, f"model.source={tmp_path}/nowhere"], tmp_path) as cli:
+        code, _, err = cli.end()
+    assert code == 2
+    assert err.startswith(f"model.source = '{tmp_path}/nowhere': cannot be loaded")
+    assert "Traceback" not in err
