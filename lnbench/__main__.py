@@ -12,7 +12,8 @@ def main() -> None:
 
 
 def _run(config: RunConfig) -> float:
-    from lnbench.run import RunInterrupted, run
+    from lnbench.interruption import RunInterrupted
+    from lnbench.run import run
 
     try:
         return run(config).score

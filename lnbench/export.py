@@ -8,7 +8,7 @@ from lnbench.schema import ConfigError
 
 DESCRIPTION = "Writes the tuned model of a finished run for use without lnbench."
 EPILOG = """examples:
-  python -m lnbench.export RUN_DIR --merged plain     a plain transformers model: full, head, ln, bitfit, lora, sums of them
+  python -m lnbench.export RUN_DIR --merged plain     a plain transformers model (full, head, ln, bitfit, lora)
   python -m lnbench.export RUN_DIR --peft adapter     an adapter for PeftModel.from_pretrained: ln, lora or ia3
 """
 

@@ -113,9 +113,12 @@ def check_length(config: RunConfig) -> None:
     pretrained = load_config(config.model)
     require_kind(pretrained, config.task.backbone)
     longest, limit = config.task.longest_row, longest_text(pretrained)
-    if longest is not None and limit is not None and longest > limit:
+    taken = sum(part.positions for part in config.method.values())
+    if longest is not None and limit is not None and longest + taken > limit:
+        less = f", of which {config.method_name} takes {taken}" if taken else ""
         raise ConfigError(
-            f"task.max_length = {longest}: {config.model.name} has {limit} positions; choose {limit} or less"
+            f"task.max_length = {longest}: {config.model.name} has {limit} positions{less}; "
+            f"choose {limit - taken} or less"
         )
 
 
@@ -146,6 +149,8 @@ def _assemble(backbone: PreTrainedModel, config: RunConfig) -> TunedModel:
     view = Backbone(backbone)
     claims = attach(config.method, view, config.seed)
     if config.trainer.gradient_checkpointing:
+        if not backbone.supports_gradient_checkpointing:
+            raise ConfigError(f"trainer.gradient_checkpointing = true: {type(backbone).__name__} does not support it")
         backbone.activation_checkpointing_enable({"use_reentrant": False})
     with seeded(config.seed, HEAD):
         head = config.task.head(view.output_size, config.model.pooling, config.model.dropout)

@@ -12,8 +12,8 @@ from transformers import PreTrainedTokenizerBase
 from lnbench.backbone.loading import load_tokenizer
 from lnbench.config import RunConfig, validate
 from lnbench.model import TunedModel, build_model
-from lnbench.records.adapter import ADAPTER, AdapterError, header, load_adapter
-from lnbench.records.record import CONFIG
+from lnbench.records.adapter import AdapterError, header, load_adapter
+from lnbench.records.files import ADAPTER, CONFIG
 from lnbench.tasks.base import Task
 from lnbench.training.evaluation import answer
 

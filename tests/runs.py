@@ -12,10 +12,9 @@ from transformers.utils import logging
 
 from lnbench.compose import compose_config, to_plain
 from lnbench.config import RunConfig, validate
-from lnbench.records.adapter import ADAPTER
+from lnbench.records.files import ADAPTER, METRICS, PREDICTIONS
 from lnbench.records.identity import run_dir
-from lnbench.run import PREDICTIONS, run
-from lnbench.training.fit import METRICS
+from lnbench.run import run
 from tests.tasks.builders import new_tokenizer
 from tests.tiny import tiny
 

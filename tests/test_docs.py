@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from lnbench.compose import config_dir
-from lnbench.records.record import RECORD
+from lnbench.records.files import RECORD
 from tests import runs
 from tests.tiny import HIDDEN, LAYERS
 

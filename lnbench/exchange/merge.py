@@ -5,9 +5,9 @@ from pathlib import Path
 
 from safetensors.torch import save
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from lnbench.fsio import write_atomically
+from lnbench.methods.base import MASK
 from lnbench.methods.linear_change import LowRankUpdate
 from lnbench.model import BACKBONE, TunedModel, load_pretrained
 from lnbench.schema import ConfigError
@@ -45,7 +45,7 @@ def save_merged(tuned: Tuned, folder: Path) -> None:
 def _folded(model: TunedModel, plain: set[str]) -> dict[str, Tensor]:
     """The backbone's values by the names of a plain model, with all weight updates added."""
     values = model.backbone.state_dict()
-    left = set(values) - plain
+    left = {name for name in set(values) - plain if not name.endswith(MASK)}
     for name, module in model.backbone.named_modules():
         if isinstance(module, LowRankUpdate):
             weight = f"{name.rpartition('.')[0]}.weight"
@@ -55,7 +55,7 @@ def _folded(model: TunedModel, plain: set[str]) -> dict[str, Tensor]:
         inserting = sorted(part for part, names in model.claims.items() if left & {_local(name) for name in names})
         raise ConfigError(
             f"method: {', '.join(inserting)} cannot be folded into the weights, which have no place for it; "
-            f"full, head, ln, bitfit, lora and their sums can"
+            f"full, head, ln, fisher_ln, bitfit, lora and their sums can"
         )
     return {name: values[name] for name in plain}
 

@@ -50,6 +50,11 @@ class Method(Schema):
     lr: Annotated[float, Field(gt=0, le=1)] = 1e-3
     """Learning rate of the parameters that this part claims."""
 
+    @property
+    def positions(self) -> int:
+        """How many of the model's positions the part takes away from the text."""
+        return 0
+
     def attach(self, backbone: Backbone) -> list[nn.Parameter]:
         """Makes `backbone`, whose parameters are all frozen, tunable.
 

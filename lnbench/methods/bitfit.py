@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from lnbench.backbone.tables import Sublayer
+from lnbench.backbone.tables import Map, Sublayer
 from lnbench.methods.base import Method
 from lnbench.methods.layers import Layers, select_layers
 from lnbench.schema import ConfigError
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from lnbench.backbone.backbone import Backbone
 
-Component = Literal["all", "query", "key", "value", "mha_output", "ffn_input", "ffn_output", "norms"]
+Component = Literal["all", Map, "norms"]
 FUSIBLE: set[Component] = {"query", "key", "value"}
 """What is one layer, with one bias, in some architectures."""
 
@@ -51,10 +51,15 @@ class BitFit(Method):
     def _biases(self, backbone: Backbone, layer: int) -> list[nn.Parameter]:
         if "all" in self.components:
             return [bias for name, bias in backbone.pretrained[layer].items() if name.endswith("bias")]
-        owners = (owner for component in self.components for owner in self._owners(backbone, layer, component))
-        return [owner.bias for owner in owners if getattr(owner, "bias", None) is not None]
+        owners = [
+            owner
+            for component in self.components
+            if component != "all"
+            for owner in self._owners(backbone, layer, component)
+        ]
+        return [bias for owner in owners if (bias := dict(owner.named_parameters()).get("bias")) is not None]
 
-    def _owners(self, backbone: Backbone, layer: int, component: Component) -> list[nn.Module]:
+    def _owners(self, backbone: Backbone, layer: int, component: Map | Literal["norms"]) -> list[nn.Module]:
         if component == "norms":
             return [backbone.norm_after(sublayer, layer, "sublayer") for sublayer in get_args(Sublayer)]
         maps = backbone.linear_maps(component, layer)

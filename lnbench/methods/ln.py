@@ -45,7 +45,8 @@ class LayerNormTuning(Method):
     def _places(self, backbone: Backbone) -> list[tuple[nn.Module, str]]:
         """The norms, and the names of their terms."""
         names = [PARAMETER_OF[term] for term in self.terms]
-        places = [(norm, name) for norm in self._norms(backbone) for name in names if getattr(norm, name, None) is not None]
+        pairs = [(norm, name) for norm in self._norms(backbone) for name in names]
+        places = [(norm, name) for norm, name in pairs if getattr(norm, name, None) is not None]
         if not places:
             raise ConfigError(
                 f"method.{self.part}.terms = {list(self.terms)}: the norms of this model have none of these"

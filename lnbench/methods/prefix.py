@@ -54,7 +54,7 @@ class Prefix(Method):
 
         shape = prefix_shape(backbone.config, self.length)
         if self.mlp_size is None:
-            return lambda: PrefixKeyValues(*(self.init_std * torch.randn(2, *shape))), []
+            return lambda: PrefixKeyValues(*(self.init_std * torch.randn(shape) for _ in range(2))), []
         mlp = PrefixMlp(self.length, backbone.config.hidden_size, self.mlp_size).to(backbone.model.device)
         backbone.base.add_module(SHARED, mlp)
         return lambda: GeneratedKeyValues(mlp, shape), list(mlp.parameters())

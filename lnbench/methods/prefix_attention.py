@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.functional import pad
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
@@ -44,7 +44,7 @@ def prefix_mask(mask: Tensor | None, query: Tensor, key: Tensor, length: int, ca
             return None
         mask = torch.ones(queries, keys, dtype=torch.bool, device=query.device).tril()[None, None]
     visible = 1.0 if mask.dtype == torch.bool else 0.0
-    return F.pad(mask, (length, 0), value=visible)
+    return pad(mask, (length, 0), value=visible)
 
 
 def prefix_attention(

@@ -24,16 +24,23 @@ class Prompt(Method):
 
     length: Annotated[int, Field(ge=1)]
 
+    @property
+    def positions(self) -> int:
+        """`length`."""
+        return self.length
+
     def attach(self, backbone: Backbone) -> list[nn.Parameter]:
         """Inserts the vectors, and claims them."""
         import torch
 
+        from lnbench.backbone.backbone import longest_text
         from lnbench.methods.prompt_embedding import PromptEmbedding
 
-        if self.length >= backbone.num_positions:
-            raise ConfigError(f"method.prompt.length = {self.length}: the model has {backbone.num_positions} positions")
+        longest = longest_text(backbone.config)
+        if longest is not None and self.length >= longest:
+            raise ConfigError(f"method.prompt.length = {self.length}: the model has {longest} positions")
         words = backbone.model.get_input_embeddings().get_parameter("weight").detach()
         vectors = words[torch.randint(len(words), (self.length,)).to(words.device)]
-        prompt = PromptEmbedding(vectors, backbone.num_positions)
+        prompt = PromptEmbedding(vectors, longest)
         prompt.insert_into(backbone.body)
         return [prompt.vectors]

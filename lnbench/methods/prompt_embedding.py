@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.functional import pad
 from transformers.modeling_outputs import BaseModelOutput
 
 from lnbench.schema import ConfigError
@@ -19,15 +19,15 @@ class PromptEmbedding(nn.Module):
     a filled one finds it there.
     """
 
-    def __init__(self, vectors: Tensor, num_positions: int) -> None:
+    def __init__(self, vectors: Tensor, longest: int | None) -> None:
         """
         Args:
             vectors: (P, embedding size), the initial values.
-            num_positions: the longest sequence that the model takes.
+            longest: the most tokens that the model takes, if it has such a limit.
         """
         super().__init__()
         self.vectors = nn.Parameter(vectors)
-        self.num_positions = num_positions
+        self.longest = longest
         self._prepended = False
 
     def insert_into(self, body: nn.Module) -> None:
@@ -62,16 +62,17 @@ class PromptEmbedding(nn.Module):
 
     def _prepend(self, text: Tensor) -> Tensor:
         length, whole = len(self.vectors), len(self.vectors) + text.shape[1]
-        if whole > self.num_positions:
+        if self.longest is not None and whole > self.longest:
             raise ConfigError(
                 f"method.prompt.length = {length}: with a text of {text.shape[1]} tokens that makes {whole}, and the "
-                f"model has {self.num_positions} positions; texts may have {self.num_positions - length} tokens"
+                f"model has {self.longest} positions; texts may have {self.longest - length} tokens"
             )
         return torch.cat([self.vectors.to(text.dtype).expand(len(text), -1, -1), text], dim=1)
 
     def _after(self, body: Any, _: tuple[()], output: BaseModelOutput) -> None:
         if not self._prepended:
             return
+        assert output.last_hidden_state is not None
         text = output.last_hidden_state[:, len(self.vectors) :]
         output.last_hidden_state = text
         if output.hidden_states is not None:
@@ -87,4 +88,4 @@ def _pad(tensor: Tensor, length: int, value: int) -> Tensor:
         raise ValueError(
             f"a prompt takes masks of shape (batch, length), not {tuple(tensor.shape)}: use a dynamic cache"
         )
-    return F.pad(tensor, (length, 0), value=value)
+    return pad(tensor, (length, 0), value=value)

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from lnbench.config import RunConfig
 from lnbench.fsio import write_atomically
+from lnbench.records.files import ADAPTER
 
-ADAPTER = "adapter.safetensors"
 HEADER = "lnbench"
 
 

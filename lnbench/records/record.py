@@ -3,13 +3,11 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from lnbench.fsio import write_atomically
+from lnbench.records.files import RECORD
 from lnbench.schema import Schema
-
-CONFIG = "config.json"
-RECORD = "record.json"
 
 
 class Parameters(Schema):
@@ -74,7 +72,7 @@ class Record(Schema):
     selection: Selection
     metrics: dict[str, dict[str, float]]
     """By split, then by metric."""
-    missing: dict[str, str] = {}
+    missing: dict[str, str] = Field(default_factory=dict)
     """Metrics of the task that the machine could not compute, and what each of them needs."""
     baseline: dict[str, dict[str, float]]
     """What answering without reading would score, by split and metric."""

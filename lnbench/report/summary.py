@@ -1,6 +1,9 @@
 """What a person reads at the start and at the end of a run."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.panel import Panel
@@ -8,9 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from lnbench.config import RunConfig
-from lnbench.model import ParameterCount
 from lnbench.records.record import Record
-from lnbench.tasks.data import TaskData
+
+if TYPE_CHECKING:
+    from lnbench.model import ParameterCount
+    from lnbench.tasks.data import TaskData
 
 console = Console(highlight=False)
 

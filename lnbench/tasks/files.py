@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def read_file(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
             f"{path}: byte {error.start + 1} (0x{error.object[error.start]:02x}) is not {encoding}; state the file's "
             f"encoding in task.encoding, such as latin-1, cp1252 or utf-16"
         ) from error
-    except (OSError, ValueError, EOFError, LookupError) as error:
+    except (OSError, ValueError, EOFError, LookupError, pd.errors.ParserWarning) as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
     raise DataError(f"{path}: must end in one of {', '.join((*SUFFIXES, *COLUMN_SUFFIXES))}")
 
@@ -58,7 +59,9 @@ def _text(path: Path, encoding: str) -> str:
 
 def _read_csv(text: str, *, tabs: bool) -> pd.DataFrame:
     dialect: dict[str, Any] = {"sep": "\t", "quoting": csv.QUOTE_NONE} if tabs else {}
-    return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, index_col=False, **dialect)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # of rows with more fields than the header
+        return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, index_col=False, **dialect)
 
 
 def _read_json(text: str) -> pd.DataFrame:

@@ -59,6 +59,11 @@ class ExtractiveQA(Task):
             raise ValueError(f"stride = {self.stride}: must be less than max_length = {self.max_length}")
         return self
 
+    @property
+    def longest_row(self) -> int:
+        """`max_length`."""
+        return self.max_length
+
     def columns(self) -> list[str]:
         """`id`, `question`, `context` and `answers`."""
         return [ID, QUESTION, CONTEXT, ANSWERS]
@@ -178,3 +183,14 @@ class ExtractiveQA(Task):
         """The answer, its probability, and the question."""
         share = prediction["n_best"][0]["probability"] if prediction["n_best"] else 1.0
         return f"{prediction['answer'] or '(no answer)'}  ({share:.3f})  {prediction[QUESTION]}"
+
+    def balance(self, frame: pd.DataFrame, examples: Examples) -> dict[str, int]:
+        """How many windows have the whole answer in them."""
+        from lnbench.tasks.windows import NO_ANSWER
+
+        without = int(np.count_nonzero(examples.labels[:, 0] == examples.extras[NO_ANSWER]))
+        return {"windows with the answer": len(examples) - without, "windows without": without}
+
+    def label_texts(self, labels: NDArray[Any]) -> list[str]:
+        """Where the answer is, in tokens."""
+        return ["from token {} to token {}".format(*labels.tolist())]

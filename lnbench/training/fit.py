@@ -1,7 +1,6 @@
 """Trains a model with Lightning, and tests its best checkpoint."""
 
 import logging
-import shutil
 import time
 import warnings
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pytorch_lightning.loggers import Logger
 
 from lnbench.config import RunConfig
 from lnbench.model import TunedModel
+from lnbench.records.files import BEST, METRICS, RESUME
 from lnbench.tasks.data import TaskData
 from lnbench.training.batching import EvalLoader, TrainLoader
 from lnbench.training.callbacks.best_checkpoint import BestCheckpoint
@@ -21,14 +21,9 @@ from lnbench.training.callbacks.history import History
 from lnbench.training.callbacks.progress import Progress
 from lnbench.training.callbacks.resume_point import ResumePoint
 from lnbench.training.callbacks.stopwatch import Stopwatch
-from lnbench.training.checkpoint import SUFFIX, SafetensorsCheckpointIO
+from lnbench.training.checkpoint import SafetensorsCheckpointIO
 from lnbench.training.device import choose_precision, use_gpu
 from lnbench.training.module import TuningModule, count_steps
-
-METRICS = "metrics.csv"
-CHECKPOINTS = "checkpoints"
-RESUME = f"{CHECKPOINTS}/resume{SUFFIX}"
-BEST = f"{CHECKPOINTS}/best{SUFFIX}"
 
 
 @dataclass(frozen=True)
@@ -143,11 +138,6 @@ def new_trainer(
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-
-
-def remove_checkpoints(folder: Path) -> None:
-    """Deletes what only an unfinished run needs."""
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 
 def _hush() -> None:

@@ -1,15 +1,18 @@
 """The role tables are true of the models: checked by what runs when, and by what the parts compute."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel, GPTNeoXConfig, LlamaConfig
+from transformers import AutoModel, GPT2Config, PreTrainedModel
 
-from lnbench.backbone.backbone import Backbone, NormReading, role_table
+from lnbench.backbone.backbone import Backbone, Map, NormReading, role_table
 from lnbench.backbone.tables import TABLES, Sublayer
+from lnbench.model import build_model
 from lnbench.schema import ConfigError
+from tests.conftest import Configure
 from tests.tiny import CONFIGS, EVERY_ARCHITECTURE, HEADS, HIDDEN, LAYERS, batch, hidden, tiny, trained, tune
 
 on_every_architecture = pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
@@ -17,7 +20,13 @@ ONE_BLOCK = {"albert"}
 """Architectures that apply one block again and again."""
 
 
-def order_of(model: nn.Module, modules: dict[str, nn.Module]) -> list[str]:
+class Mystery(GPT2Config):
+    """An architecture that nobody knows."""
+
+    model_type = "mystery"
+
+
+def order_of(model: PreTrainedModel, modules: dict[str, nn.Module]) -> list[str]:
     """Names of modules in the order in which they are first called."""
     order: list[str] = []
     for name, module in modules.items():
@@ -112,7 +121,7 @@ def test_equal_values_come_out_of_attention_as_they_went_in(architecture: str) -
 
 @pytest.mark.parametrize("architecture", [name for name in EVERY_ARCHITECTURE if not name.startswith("deberta")])
 @pytest.mark.parametrize("name", ["query", "key"])
-def test_without_queries_or_keys_attention_is_uniform(architecture: str, name: str) -> None:
+def test_without_queries_or_keys_attention_is_uniform(architecture: str, name: Map) -> None:
     model = tiny(architecture)
     backbone = Backbone(model)
     (silent,) = backbone.linear_maps(name, 0)
@@ -137,8 +146,8 @@ def test_opt_with_norms_after_its_sublayers() -> None:
 
 
 def test_gpt_neox_with_sublayers_in_sequence() -> None:
-    config: GPTNeoXConfig = copy.deepcopy(CONFIGS["gpt_neox"])
-    config.use_parallel_residual = False
+    config = copy.deepcopy(CONFIGS["gpt_neox"])
+    config.update({"use_parallel_residual": False})
     backbone = Backbone(AutoModel.from_config(config))
     assert backbone.table.placement == "pre"
     assert backbone.norm_after("ffn", LAYERS - 1, "position") is backbone.final_norm()
@@ -156,8 +165,18 @@ def test_the_stated_output_size_is_that_of_the_last_hidden_states(architecture: 
     assert hidden(model, batch()).shape[-1] == Backbone(model).output_size
 
 
+def test_a_head_fits_a_model_that_projects_its_hidden_states(configure: Configure, tmp_path: Path) -> None:
+    tiny("opt_350m").save_pretrained(tmp_path)
+    model = build_model(configure(f"model.source={tmp_path}", "model.pooling=last"))
+    assert model(**batch()).shape == (2, 2)
+
+
+def test_gradient_checkpointing_that_a_model_does_not_support_is_refused(configure: Configure, tmp_path: Path) -> None:
+    tiny("albert").save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match=r"trainer\.gradient_checkpointing = true: AlbertModel does not support it"):
+        build_model(configure(f"model.source={tmp_path}", "trainer.gradient_checkpointing=true"))
+
+
 def test_an_architecture_without_a_table_is_refused() -> None:
-    config = LlamaConfig()
-    config.model_type = "mystery"
-    with pytest.raises(ConfigError, match="the architecture 'mystery' has no role table; known: albert, bert, .*TABLES"):
-        role_table(config)
+    with pytest.raises(ConfigError, match=r"the architecture 'mystery' has no role table; known: albert, .*TABLES"):
+        role_table(Mystery())

@@ -4,7 +4,7 @@ import pytest
 import torch
 from peft import LNTuningConfig, TaskType, get_peft_model
 from torch import nn
-from transformers import BertConfig, BertForSequenceClassification, GPT2Config, GPT2ForSequenceClassification, PreTrainedModel
+from transformers import BertForSequenceClassification, GPT2ForSequenceClassification, PreTrainedModel
 
 from lnbench.schema import ConfigError
 from tests.tiny import CONFIGS, LAYERS, batch, part, tiny, trained, tune
@@ -80,8 +80,8 @@ def test_a_range_that_is_none_is_refused_before_a_model_is_there(layers: object)
 
 
 CLASSIFIERS = {
-    "bert": (BertForSequenceClassification, BertConfig, ["attention.output.LayerNorm", "output.LayerNorm"], "classifier"),
-    "gpt2": (GPT2ForSequenceClassification, GPT2Config, ["ln_1", "ln_2", "ln_f"], "score"),
+    "bert": (BertForSequenceClassification, POST, "classifier"),
+    "gpt2": (GPT2ForSequenceClassification, ["ln_1", "ln_2", "ln_f"], "score"),
 }
 
 
@@ -90,7 +90,7 @@ CLASSIFIERS = {
 @pytest.mark.parametrize("architecture", CLASSIFIERS)
 def test_twenty_steps_cost_the_same_losses_as_with_hf_peft(architecture: str) -> None:
     ours, theirs = _classifier(architecture), _classifier(architecture)
-    names, head = CLASSIFIERS[architecture][2:]
+    names, head = CLASSIFIERS[architecture][1:]
     pattern = rf".*(layer\.\d+|h\.\d+|transformer)\.({'|'.join(names)})"
     peft = get_peft_model(theirs, LNTuningConfig(target_modules=pattern, task_type=TaskType.SEQ_CLS))
     tune(ours, {"ln": part("ln", embedding_norm=architecture == "gpt2")})

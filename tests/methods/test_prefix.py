@@ -96,7 +96,7 @@ def test_layers_without_a_prefix_are_as_before(architecture: str) -> None:
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_full_length_inputs_leave_room_for_a_prefix(architecture: str) -> None:
     model = with_prefix(tiny(architecture))
-    longest = Backbone(model).num_positions
+    longest = model.config.max_position_embeddings - Backbone(model).table.reserved_positions
     assert hidden(model, batch((longest,))).shape == (longest, Backbone(model).output_size)
 
 

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertModel, PreTrainedModel, StaticCache
 
+from lnbench.model import check_length
 from lnbench.schema import ConfigError
+from tests.conftest import Configure
 from tests.tiny import (
     DECODERS,
     EVERY_ARCHITECTURE,
@@ -146,6 +148,20 @@ def test_the_longest_text_leaves_room_for_the_prompt(architecture: str) -> None:
     assert hidden(model, batch((longest,))).shape == (longest, HIDDEN)
     with pytest.raises(ConfigError, match=rf"length = {LENGTH}: with a text of {longest + 1} .* have {longest} tokens"):
         model(**batch((longest + 1,)))
+
+
+@pytest.mark.parametrize("architecture", ["deberta_v2", "gpt_neox", "llama"])
+def test_relative_positions_set_no_limit(architecture: str) -> None:
+    model = with_prompt(tiny(architecture))
+    assert len(hidden(model, batch((POSITIONS,)))) == POSITIONS
+
+
+def test_the_longest_text_is_checked_before_a_model_is_loaded(configure: Configure) -> None:
+    prompt = ("method=prompt+ln", f"method.prompt.length={LENGTH}")
+    check_length(configure(*prompt, f"task.max_length={POSITIONS - LENGTH}"))
+    message = rf"{POSITIONS} positions, of which ln\+prompt takes {LENGTH}; choose {POSITIONS - LENGTH} or less"
+    with pytest.raises(ConfigError, match=message):
+        check_length(configure(*prompt, f"task.max_length={POSITIONS}"))
 
 
 @pytest.mark.parametrize("length", [POSITIONS, POSITIONS + 1])

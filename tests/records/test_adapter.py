@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lnbench.records.adapter import ADAPTER, AdapterError, load_adapter, save_adapter
+from lnbench.records.adapter import AdapterError, load_adapter, save_adapter
+from lnbench.records.files import ADAPTER
 
 ABOUT = {"backbone": "some/model", "method": "ln"}
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lnbench.records.record import RECORD, RecordError, read_record, write_record
+from lnbench.records.files import RECORD
+from lnbench.records.record import RecordError, read_record, write_record
 from tests.records.builders import new_record
 
 

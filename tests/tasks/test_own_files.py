@@ -12,7 +12,8 @@ from transformers import PreTrainedTokenizerFast
 
 from lnbench.compose import compose_config, to_plain
 from lnbench.config import RunConfig, validate
-from lnbench.records.identity import run_id
+from lnbench.records.identity import run_dir, run_id
+from lnbench.run import run
 from lnbench.schema import ConfigError
 from lnbench.tasks.classification import SequenceClassification
 from lnbench.tasks.data import load_data
@@ -20,9 +21,11 @@ from lnbench.tasks.files import read_file
 from lnbench.tasks.regression import Regression
 from lnbench.tasks.source import DataError
 from lnbench.tasks.token_classification import TokenClassification
+from lnbench.tuned import load
+from tests.runs import SHORT
 
 Write = Callable[..., Path]
-ROWS = [{"text": f"a film {number}", "label": number % 2} for number in range(60)]
+ROWS: list[dict[str, Any]] = [{"text": f"a film {number}", "label": number % 2} for number in range(60)]
 SENTENCES = "-DOCSTART- -X- -X- O\n\nAnn NNP B-NP I-PER\nsaw VBD B-VP O\r\nParis NNP B-NP I-LOC\n\n\nrain\tNN\tO\tO\n"
 
 
@@ -167,6 +170,23 @@ def test_tags_are_taken_from_the_file_in_iob2(write: Write, tmp_path: Path, toke
     assert data.baseline["test"] == {"f1": 0.0, "precision": 0.0, "recall": 0.0, "accuracy": pytest.approx(3 / 5)}
 
 
+@pytest.mark.parametrize("architecture", ["bert", "gpt2"])
+def test_a_model_tuned_on_a_file_is_used_without_it(
+    write: Write, sources: dict[str, Path], tmp_path: Path, architecture: str
+) -> None:
+    path = write("".join(f"good B-PER\nfilm O\n{word} O\nbad I-LOC\n\n" for word in "abcde" * 8), "train.conll")
+    files = [f"task.validation_path={path}", f"task.test_path={path}"]
+    places = [f"model.source={sources[architecture]}", f"runs_dir={tmp_path / 'runs'}", f"cache_dir={tmp_path}"]
+    config = configure(
+        "conll", path, *files, *places, "model.name=tiny", "method=ln", *SHORT, "trainer.lr=0.02", "task.max_length=16"
+    )
+    record = run(config)
+    path.unlink()
+    assert record.metrics["test"]["f1"] > 0.9 > record.baseline["test"]["f1"]
+    (prediction,) = load(run_dir(config)).predict(["good film  e bad"])
+    assert prediction == {"tokens": ["good", "film", "e", "bad"], "tags": ["B-PER", "O", "O", "B-LOC"]}
+
+
 def test_lists_of_words_and_tags_serve_as_well(write: Write) -> None:
     rows = [{"words": ["Ann", "saw"], "ner": ["B-PER", "O"]}]
     for name in ("mine.jsonl", "mine.parquet"):
@@ -195,26 +215,32 @@ def test_another_encoding_can_be_stated(write: Write) -> None:
         ("mine.csv", "review,label\na,1\nb,0\n", r"mine\.csv: has no column 'text'; it has: review, label"),
         ("mine.csv", "txt,label\na,1\nb,0\n", r"has no column 'text'; did you mean 'txt'\? it has: txt, label"),
         ("mine.csv", "text,label\na,1\nb,\n", r"mine\.csv, row 2: label = ''; must be a label"),
-        ("mine.csv", "text,label\na,1\nb\n", r"mine\.csv, row 2: label = nan; must be a label"),
+        ("mine.csv", "text,label\na,1\nb\n", r"mine\.csv, row 2: label = ''; must be a label"),
+        ("mine.csv", "text,label\na,1,x\nb,0,y\n", r"mine\.csv: cannot be read \(.*does not match"),
         ("mine.csv", "text,label\na,1\nb,1\n", "column 'label' holds nothing but '1'; there must be two labels"),
         ("mine.csv", "text,label\na,0.1\nb,0.2\nc,0.3\n", "has 3 different values in 3 rows.*task=csv_regression"),
         ("mine.csv", "text,label\n", r"mine\.csv: has no rows"),
         ("mine.csv", "", r"mine\.csv: cannot be read \(No columns to parse from file\)"),
         ("mine.csv", "text,label\na,1\nb,0,c\n", r"mine\.csv: cannot be read \(.*line 3"),
-        ("mine.jsonl", '{"text": "a", "label": null}\n{"text": "b", "label": 1}', "row 1: label = nan; must be a label"),
+        (
+            "mine.jsonl",
+            '{"text": "a", "label": null}\n{"text": "b", "label": 1}',
+            "row 1: label = nan; must be a label",
+        ),
         ("mine.jsonl", '{"text": "a", "label": 1}\n{"text": ', r"mine\.jsonl: cannot be read \(line 2: "),
         ("mine.json", "[1, 2]", r"mine\.json: cannot be read \(row 1 is not an object\)"),
         ("mine.parquet", "text", r"mine\.parquet: cannot be read"),
-        ("mine.csv.gz", b"text", None),
         ("mine.xlsx", "text", r"mine\.xlsx: must end in one of \.jsonl\.gz, "),
     ],
 )
-def test_a_file_that_cannot_be_used_is_named(write: Write, name: str, content: Any, message: str | None) -> None:
-    path = write(content, name)
-    if message is None:
-        path.write_bytes(content)
-        message = r"mine\.csv\.gz: cannot be read \(Not a gzipped file"
+def test_a_file_that_cannot_be_used_is_named(write: Write, name: str, content: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
+        configure("csv", write(content, name))
+
+
+def test_a_file_that_is_not_compressed_as_its_name_says_is_named(write: Write) -> None:
+    path = write(ROWS).rename(write(ROWS).parent / "mine.csv.gz")
+    with pytest.raises(DataError, match=r"mine\.csv\.gz: cannot be read \(Not a gzipped file"):
         configure("csv", path)
 
 

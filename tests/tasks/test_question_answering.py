@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
+from lnbench.records.files import PREDICTIONS
 from lnbench.records.identity import run_dir
-from lnbench.run import PREDICTIONS, run
+from lnbench.run import run
 from lnbench.schema import ConfigError, parse
 from lnbench.tasks.examples import Examples
 from lnbench.tasks.question_answering import ExtractiveQA
@@ -129,6 +130,8 @@ def test_the_best_answer_of_all_windows_wins(tokenizer: PreTrainedTokenizerFast)
     frame = clean(asked(("bad film", 15)), asked(("good", 2), question="c"), task=task)
     examples = task.encode(frame, tokenizer)
     assert len(examples) == 4
+    assert task.balance(frame, examples) == {"windows with the answer": 2, "windows without": 2}
+    assert task.label_texts(examples.labels[1]) == ["from token 5 to token 6"]
     predictions = task.predictions(perfect(examples), frame, examples)
     assert [row["answer"] for row in predictions] == ["bad film", "good"]
     assert task.score(predictions) == {"exact_match": 1.0, "f1": 1.0}
@@ -217,10 +220,14 @@ def test_new_texts_of_the_wrong_kind_are_named(text: Any) -> None:
         new_qa().unlabelled(["a\tb", text])
 
 
-def test_a_run_learns_to_answer(configure: Configure, write_root: Writer) -> None:
+@pytest.mark.parametrize("architecture", ["bert", "gpt2"])
+def test_a_run_learns_to_answer(
+    configure: Configure, sources: dict[str, Path], write_root: Writer, architecture: str
+) -> None:
     rng = np.random.default_rng(0)
     splits = {"train": [quiz(rng) for _ in range(96)], "validation": [quiz(rng) for _ in range(24)]}
     config = configure(
+        f"model.source={sources[architecture]}",
         f"data_root={write_root('squad', **splits)}",
         "task=squad",
         "task.splits.validation_fraction=0.25",

@@ -78,7 +78,7 @@ def score(said: list[list[str]], true: list[list[str]]) -> dict[str, float]:
     ],
 )
 def test_every_scheme_becomes_iob2(scheme: str, tags: str) -> None:
-    assert iob2.from_any(tags.split()) == "O B-LOC I-LOC B-LOC O B-PER".split()
+    assert iob2.from_any(tags.split()) == ["O", "B-LOC", "I-LOC", "B-LOC", "O", "B-PER"]
 
 
 @given(st.lists(st.sampled_from(LABELS), max_size=8))
@@ -199,8 +199,8 @@ def test_the_loss_is_the_mean_over_words() -> None:
 
 
 def test_scores_count_whole_entities() -> None:
-    true = ["B-LOC I-LOC O B-PER".split(), "O B-PER I-PER".split()]
-    said = ["B-LOC I-LOC O B-LOC".split(), "O B-PER O".split()]
+    true = [["B-LOC", "I-LOC", "O", "B-PER"], ["O", "B-PER", "I-PER"]]
+    said = [["B-LOC", "I-LOC", "O", "B-LOC"], ["O", "B-PER", "O"]]
     # One entity of three is right; three were said. Five words of seven have the right tag.
     assert score(said, true) == {
         "f1": pytest.approx(1 / 3),

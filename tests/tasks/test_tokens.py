@@ -47,6 +47,13 @@ def test_without_padding_token_the_end_token_pads() -> None:
         tokenise(tokenizer, ["a"], labels=np.array([0]), max_length=8)
 
 
+def test_what_is_cut_off_is_counted(tokenizer: PreTrainedTokenizerFast) -> None:
+    examples = tokenise(tokenizer, ["a b c d e", "a b c", "good"], labels=np.zeros(3), max_length=5)
+    assert examples.extras["cut"].tolist() == [2, 0, 0]
+    examples = tokenise(tokenizer, ["a b c d e", "a"], ["a b", "b"], labels=np.zeros(2), max_length=8)
+    assert examples.extras["cut"].tolist() == [2, 0]
+
+
 def test_a_text_without_tokens_is_named() -> None:
     with pytest.raises(DataError, match=r"' ' has no token"):
         tokenise(new_tokenizer(special=False), ["a", " "], labels=np.array([0, 1]), max_length=8)

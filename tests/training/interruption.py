@@ -9,7 +9,8 @@ import pytest
 import pytorch_lightning as pl
 
 from lnbench.config import RunConfig
-from lnbench.run import RunInterrupted, run
+from lnbench.interruption import RunInterrupted
+from lnbench.run import run
 from lnbench.training import fit
 
 

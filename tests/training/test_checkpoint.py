@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lnbench.records.files import BEST, RESUME
 from lnbench.records.identity import run_dir
 from lnbench.training.checkpoint import CheckpointError, SafetensorsCheckpointIO
-from lnbench.training.fit import BEST, RESUME
 from tests.conftest import Configure
 from tests.training.interruption import interrupt
 

@@ -11,11 +11,10 @@ import pytest
 import torch
 
 import lnbench
-from lnbench.records.adapter import ADAPTER
+from lnbench.interruption import RunInterrupted
+from lnbench.records.files import ADAPTER, BEST, CHECKPOINTS, METRICS, RECORD, RESUME
 from lnbench.records.identity import run_dir
-from lnbench.records.record import RECORD
-from lnbench.run import RunInterrupted, run
-from lnbench.training.fit import BEST, CHECKPOINTS, METRICS, RESUME
+from lnbench.run import run
 from tests import runs
 from tests.conftest import Configure
 from tests.training.interruption import AtCall, inject, interrupt, send
@@ -143,7 +142,7 @@ def test_ctrl_c_before_training_says_that_nothing_is_saved(
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lnbench.run.build_model", interrupt)
+    monkeypatch.setattr("lnbench.execute.build_model", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run(configure())
     assert "Interrupted before any state was saved" in capsys.readouterr().out

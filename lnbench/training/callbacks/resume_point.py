@@ -13,15 +13,12 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from lnbench.interruption import RunInterrupted
 from lnbench.training.checkpoint import CheckpointError, SafetensorsCheckpointIO
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 log = logging.getLogger(__name__)
-
-
-class RunInterrupted(BaseException):
-    """A run was stopped from outside; like KeyboardInterrupt it is no error."""
 
 
 class ResumePoint(pl.Callback):
