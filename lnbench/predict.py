@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lnbench.schema import ConfigError
 
-DESCRIPTION = "Prints, for each text, the label and the probability of every label."
+DESCRIPTION = "Prints what a tuned model says of each text: a label and its probability, an answer, a generated text."
 EPILOG = """examples:
   python -m lnbench.predict RUN_DIR "what a day"
   python -m lnbench.predict RUN_DIR --file reviews.txt      one text a line

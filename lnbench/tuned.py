@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from lnbench.backbone.loading import load_tokenizer
 from lnbench.config import RunConfig, validate
+from lnbench.methods.prefix_vectors import fold_prefixes
 from lnbench.model import TunedModel, build_model
 from lnbench.records.adapter import AdapterError, header, load_adapter
 from lnbench.records.files import ADAPTER, CONFIG
@@ -60,6 +61,7 @@ def load(run_dir: str | Path) -> Tuned:
         model.load_trained(tensors)
     except (ValueError, RuntimeError) as error:
         raise AdapterError(f"{folder / ADAPTER}: {str(error).splitlines()[-1].strip()}") from error
+    fold_prefixes(model.backbone)
     return Tuned(model.eval(), load_tokenizer(config.model), config.task, config)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutput
 
 from lnbench.tasks.examples import IGNORED
@@ -73,11 +73,11 @@ def left_padded_prompts(batch: Mapping[str, Tensor], pad_id: int) -> tuple[Tenso
     return ids.masked_fill(places < 0, pad_id), (places >= 0).long()
 
 
-def generate(model: PreTrainedModel, batch: Mapping[str, Tensor], search: BeamSearch) -> Tensor:
+def generate(model: Any, batch: Mapping[str, Tensor], search: BeamSearch) -> Tensor:
     """Continues the prompts of a batch, with a cache.
 
     Args:
-        model: whose generation settings name the end and the padding token.
+        model: a language model of transformers, whose generation settings name the end and the padding token.
         batch: B rows, as for `left_padded_prompts`.
         search: how; T is its `max_new_tokens`.
 

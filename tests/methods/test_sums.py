@@ -1,4 +1,4 @@
-"""Methods and their sums on tiny models: every pair on an encoder and a decoder, the rest on every architecture."""
+"""Every method, every pair of methods and the paper's sums on a tiny model of every architecture."""
 
 import itertools
 
@@ -30,14 +30,16 @@ PAPER = ["ln+mha_adapter+prefix", "ln+mha_adapter", "ln+adapter", "ln+mam"]
 CASES = [
     (architecture, method)
     for architecture in EVERY_ARCHITECTURE
-    for method in [*NAMES, *PAPER, *([*PAIRS, SEPARATOR.join(SUMMABLE)] if architecture in ARCHITECTURES else [])]
+    for method in [*NAMES, *PAPER, *PAIRS, SEPARATOR.join(SUMMABLE)]
     if is_possible(architecture, method)
 ]
+CASES_WITHOUT_MOST_PAIRS = [case for case in CASES if case[0] in ARCHITECTURES or case[1] not in PAIRS]
 CHANGES_AT_ONCE = {"prefix", "prompt"}
 """Parts that have no neutral start."""
 
 on_every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
 for_every_case = pytest.mark.parametrize(("architecture", "method"), CASES)
+for_most_cases = pytest.mark.parametrize(("architecture", "method"), CASES_WITHOUT_MOST_PAIRS)
 
 
 @for_every_case
@@ -65,7 +67,7 @@ def test_the_trained_tensors_alone_restore_the_function(architecture: str, metho
     torch.testing.assert_close(hidden(again, batch()), hidden(model, batch()), rtol=0, atol=0)
 
 
-@for_every_case
+@for_most_cases
 def test_gradient_checkpointing_changes_no_gradient(architecture: str, method: str) -> None:
     model = tiny(architecture)
     claims = tune(model, method)

@@ -10,6 +10,7 @@ from lnbench.backbone.config import ModelConfig
 from lnbench.backbone.loading import load_tokenizer
 from lnbench.schema import parse
 from lnbench.tasks.classification import SequenceClassification
+from lnbench.tasks.generation import ConditionalGeneration
 
 Rows = list[dict[str, Any]]
 
@@ -70,3 +71,20 @@ def new_task(**changes: Any) -> SequenceClassification:
 def films(*rows: tuple[str, int | str]) -> Rows:
     """Rows with a text and a label."""
     return [{"text": text, "label": label} for text, label in rows]
+
+
+def new_generation(**changes: Any) -> ConditionalGeneration:
+    """A table-to-text task whose source is the folder `facts` and nothing else."""
+    fields = {
+        "name": "facts",
+        "source": {"folder": "facts"},
+        "splits": {"validation": "validation", "test": "test"},
+        "input": "facts",
+        "target": "text",
+        "template": "<{source}>",
+        "max_source_length": 20,
+        "max_target_length": 8,
+        "search": {"max_new_tokens": 6, "num_beams": 1},
+        "metrics": ["bleu", "meteor"],
+    }
+    return parse(ConditionalGeneration, {**fields, **changes}, "task")

@@ -1,4 +1,4 @@
-"""Scores of texts against the official scorers' values, which were computed with them or stand in their documentation."""
+"""Scores of texts against values that the official scorers give, or that their documentation states."""
 
 from typing import get_args
 
@@ -112,7 +112,7 @@ def test_nist_of_one_text_by_hand() -> None:
     # Of the references' 6 words "a" occurs 2 times and "b" 2 times, and 1 of 2 "a" is followed by "b".
     references = [["a", "b", "c"], ["a", "d", "b"]]
     unigrams, bigrams = (1.584962500721156 * 2) / 2, 1.0
-    penalty = 0.5 # two words, where the references have three
+    penalty = 0.5  # two words, where the references have three
     assert nist([["a", "b"]], [references]) == pytest.approx((unigrams + bigrams) * penalty)
 
 
