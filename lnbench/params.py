@@ -15,6 +15,7 @@ from lnbench.cli import command_line
 from lnbench.config import RunConfig
 from lnbench.fsio import write_atomically
 
+Row = dict[str, str | int | float]
 FILE = "parameters.csv"
 COLUMNS = ("trained", "%", "paper %", "added", "head")
 """Shown for each method. `added`: what inference computes besides the backbone, once everything that can be is folded
@@ -35,7 +36,7 @@ class ParameterTable:
     """Collects one row a configuration."""
 
     def __init__(self) -> None:
-        self.rows: list[dict[str, str | int | float]] = []
+        self.rows: list[Row] = []
         self.folder = Path()
 
     def add(self, config: RunConfig) -> float:
@@ -48,7 +49,7 @@ class ParameterTable:
 
         count = count_parameters(build_skeleton(config))
         self.folder = config.runs_dir
-        row = {
+        row: Row = {
             "model": config.model.name,
             "method": config.method_name,
             "trained": count.trained,
@@ -70,7 +71,7 @@ class ParameterTable:
         console.print(f"saved in {path}")
 
 
-def _table(model: str, rows: list[dict[str, str | int | float]]) -> Table:
+def _table(model: str, rows: list[Row]) -> Table:
     table = Table("method", title=f"{model}: {rows[0]['backbone']:,} parameters", title_justify="left")
     for heading in COLUMNS:
         table.add_column(heading, justify="right")

@@ -152,6 +152,6 @@ def batch(lengths: Iterable[int] = (7, 4), seed: int = 0) -> dict[str, Tensor]:
     return {"input_ids": ids * mask, "attention_mask": mask}
 
 
-def hidden(model: PreTrainedModel, inputs: dict[str, Tensor]) -> Tensor:
+def hidden(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
     """The last hidden states at real tokens only, (tokens, hidden size)."""
     return model(**inputs).last_hidden_state[inputs["attention_mask"].bool()]

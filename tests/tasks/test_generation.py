@@ -323,7 +323,6 @@ def test_tokens_from_the_cache_can_be_turned_into_text(write_root: Writer, tmp_p
 
 
 @pytest.mark.shared_data
-@pytest.mark.skipif("LNBENCH_DATA_ROOT" not in os.environ, reason="LNBENCH_DATA_ROOT is not set")
 @pytest.mark.parametrize(
     ("name", "sizes", "references", "overlap"),
     [
