@@ -14,6 +14,7 @@ import lnbench
 from lnbench.__main__ import main
 from lnbench.cli import FAILED, INTERRUPTED, REFUSED
 from lnbench.config import RunConfig
+from lnbench.interruption import RunInterrupted
 from lnbench.schema import ConfigError
 from lnbench.tasks.source import DataError
 
@@ -57,9 +58,9 @@ class App:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.monkeypatch, self.capsys = monkeypatch, capsys
         self.ran: list[RunConfig] = []
-        self.outcome: dict[str, Exception] = {}
+        self.outcome: dict[str, BaseException] = {}
         module = ModuleType("lnbench.run")
-        vars(module).update(run=self._run, RunInterrupted=StopIteration)
+        vars(module).update(run=self._run)
         monkeypatch.setitem(sys.modules, "lnbench.run", module)
         monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # main changes it; monkeypatch puts it back
 
@@ -179,7 +180,7 @@ def test_a_failed_run_shows_its_traceback(app: App) -> None:
 
 
 def test_an_interrupt_ends_a_sweep(app: App) -> None:
-    app.outcome = {"bitfit": StopIteration()}
+    app.outcome = {"bitfit": RunInterrupted()}
     assert app("-m", "method=bitfit,ln") == (INTERRUPTED, "")
     assert len(app.ran) == 1
 

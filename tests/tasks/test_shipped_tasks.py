@@ -2,10 +2,11 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import yaml
+from omegaconf import OmegaConf
 from transformers import PreTrainedTokenizerFast
 
 from lnbench.schema import parse_target
@@ -19,7 +20,8 @@ CONF = Path(__file__).parents[2] / "conf" / "task"
 
 
 def shipped(name: str) -> Task:
-    return parse_target(Task, yaml.safe_load((CONF / f"{name}.yaml").read_text()), "task")
+    fields: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"))
+    return parse_target(Task, fields, "task")
 
 
 @pytest.mark.parametrize("name", sorted({path.stem for path in CONF.glob("*.yaml")} - OF_OWN_FILES))
