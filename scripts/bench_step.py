@@ -87,9 +87,9 @@ def timed(step: Callable[[], None], device: torch.device) -> float:
 
 
 def summarise(seconds: list[float], reference: list[float]) -> dict[str, float]:
-    """Median and quartiles in milliseconds, and the median of the ratios to the reference, round by round."""
+    """Median and quartiles in milliseconds, and the median as a fraction of the reference's."""
     low, median, high = statistics.quantiles([1000 * value for value in seconds], n=4)
-    ratio = statistics.median(own / other for own, other in zip(seconds, reference, strict=True))
+    ratio = median / (1000 * statistics.median(reference))
     return {"median_ms": median, "low_ms": low, "high_ms": high, "ratio": ratio}
 
 
@@ -99,7 +99,7 @@ def _print(rows: dict[str, dict[str, float]], options: argparse.Namespace) -> No
         table.add_column(heading, justify="left" if heading == "method" else "right")
     for name, row in rows.items():
         quartiles = f"{row['low_ms']:.0f}-{row['high_ms']:.0f}"
-        table.add_row(name, f"{row['trained']:,}", f"{row['median_ms']:.0f}", quartiles, f"{row['ratio']:.2f}")
+        table.add_row(name, f"{row['trained']:,}", f"{row['median_ms']:.0f}", quartiles, f"{row['ratio']:.3f}")
     Console().print(table)
 
 
