@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from lnbench.arguments import parser_of_runs
 from lnbench.schema import ConfigError
 
 DESCRIPTION = "Writes the tuned model of a finished run for use without lnbench."
@@ -33,13 +34,7 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m lnbench.export",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("run_dir", type=Path, help="folder that a run named at its end")
+    parser = parser_of_runs("lnbench.export", DESCRIPTION, EPILOG)
     parser.add_argument("--merged", type=Path, metavar="FOLDER", help="write a plain transformers model")
     parser.add_argument("--peft", type=Path, metavar="FOLDER", help="write an adapter in the format of HF peft")
     options = parser.parse_args()

@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+from lnbench.arguments import parser_of_runs
 from lnbench.schema import ConfigError
 
 DESCRIPTION = "Prints what a tuned model says of each text: a label and its probability, an answer, a generated text."
@@ -35,14 +36,8 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m lnbench.predict",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("run_dir", type=Path, help="folder that a run named at its end")
-    parser.add_argument("text", nargs="*", help="texts to classify")
+    parser = parser_of_runs("lnbench.predict", DESCRIPTION, EPILOG)
+    parser.add_argument("text", nargs="*", help="texts to answer")
     parser.add_argument("--file", type=Path, help="file with one text a line; without it and TEXT, standard input")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     return parser.parse_intermixed_args()

@@ -1,0 +1,16 @@
+"""The command line of tools that work on a finished run."""
+
+import argparse
+from pathlib import Path
+
+
+def parser_of_runs(program: str, description: str, examples: str) -> argparse.ArgumentParser:
+    """A parser whose first argument, `run_dir`, is the folder of a run; the help ends with `examples` as they are."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {program}",
+        description=description,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run_dir", type=Path, help="folder that a run named at its end")
+    return parser

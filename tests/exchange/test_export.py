@@ -1,0 +1,41 @@
+"""The command that writes a tuned model for other tools."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from lnbench.exchange.merge import HEAD_FILE
+from lnbench.exchange.peft_format import CONFIG, WEIGHTS
+from lnbench.export import main
+from lnbench.records.identity import run_dir
+from lnbench.run import run
+from tests.conftest import Configure
+
+
+def export(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", ["lnbench.export", *map(str, arguments)])
+    main()
+
+
+def test_both_formats_are_written(configure: Configure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    config = configure("method=ln", "trainer.max_steps=2")
+    run(config)
+    export(monkeypatch, run_dir(config), "--merged", tmp_path / "plain", "--peft", tmp_path / "adapter")
+    assert {"config.json", "model.safetensors", "tokenizer.json", HEAD_FILE} <= {
+        p.name for p in (tmp_path / "plain").iterdir()
+    }
+    assert {CONFIG, WEIGHTS} == {p.name for p in (tmp_path / "adapter").iterdir()}
+
+
+def test_a_folder_that_is_no_run_is_a_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="is not the folder of a run"):
+        export(monkeypatch, tmp_path, "--peft", tmp_path / "adapter")
+
+
+def test_nothing_to_write_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit):
+        export(monkeypatch, tmp_path)
+    assert "nothing to write: give --merged FOLDER, --peft FOLDER, or both" in capsys.readouterr().err
