@@ -2,8 +2,9 @@
 
 import sys
 
-from lnbench.cli import INTERRUPTED, command_line
+from lnbench.cli import command_line
 from lnbench.config import RunConfig
+from lnbench.outcome import INTERRUPTED
 
 
 def main() -> None:

@@ -1,6 +1,5 @@
 """What every command with Hydra overrides does: compose, check, do a job, and turn errors into messages."""
 
-import math
 import os
 import sys
 import traceback
@@ -14,11 +13,14 @@ from omegaconf import DictConfig
 
 from lnbench.compose import ROOT, config_dir, explain, register, to_plain
 from lnbench.config import RunConfig, validate
+from lnbench.outcome import FAILED, INTERRUPTED, REFUSED, JobFailed
+from lnbench.records.failure import RunFailed
+from lnbench.records.lock import RunBusy
 from lnbench.schema import ConfigError
 from lnbench.tasks.source import DataError
 
-FAILED, REFUSED, INTERRUPTED = 1, 2, 130
-"""Exit codes: a run broke, a configuration cannot be run, the user or the system stopped a run."""
+IN_THIS_PROCESS = "hydra/launcher=basic"
+"""Override with which all jobs of a sweep are done one after the other in the calling process."""
 
 HINT = "See the configuration with --cfg job, the choices with --help."
 
@@ -32,47 +34,66 @@ class Command:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.exit_code = 0
 
     def run(self, config: DictConfig) -> float:
-        """Does the job for one configuration; in a sweep, a failure is shown and the next one follows.
+        """Does the job for one configuration.
 
         Returns:
-            What the job returns; NaN if it failed.
+            What the job returns.
 
         Raises:
+            JobFailed: a job of a sweep failed; the launcher goes on with the next.
+            RunBusy: a job of a sweep is being done by another process.
             SystemExit: a job outside a sweep failed, or any was interrupted.
         """
+        sweeps = HydraConfig.get().mode is RunMode.MULTIRUN
         try:
             return self.job(validate(to_plain(config)))
+        except RunBusy as error:
+            if sweeps:
+                show(str(error), hint="")
+                raise
+            failed = JobFailed(str(error), REFUSED, "busy")
         except (ConfigError, DataError) as error:
-            show(str(error))
-            self.exit_code = REFUSED
-        except Exception:
-            traceback.print_exc()
-            self.exit_code = FAILED
-        if HydraConfig.get().mode is not RunMode.MULTIRUN:
-            sys.exit(self.exit_code)
-        show(f"Failed: {' '.join(HydraConfig.get().overrides.task)}", hint="")
-        return math.nan
+            failed = JobFailed(str(error), REFUSED, "refused")
+        except RunFailed as error:
+            if error.__cause__:
+                traceback.print_exception(error.__cause__)
+            failed = JobFailed(error.message, FAILED, error.cause)
+        except Exception as error:
+            traceback.print_exception(error)
+            failed = JobFailed(f"{type(error).__name__}: {error}", FAILED, "error")
+        show(failed.message, hint=HINT if failed.cause == "refused" else "")
+        if sweeps:
+            show(f"Failed: {' '.join(HydraConfig.get().overrides.task)}", hint="")
+            raise failed
+        sys.exit(failed.exit_code)
 
 
-def command_line(job: Job) -> None:
+def command_line(job: Job, *overrides: str) -> None:
     """Does a job for the configuration, or with `-m` the configurations, that the command line describes.
 
     Exits with 0, or with one of the codes above.
+
+    Args:
+        job: what is done.
+        overrides: put after those of the command line.
     """
+    sys.argv += overrides
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors, so that they can be explained below
     register()
-    command = Command(job)
     try:
-        hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=ROOT)(command.run)()
+        hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=ROOT)(Command(job).run)()
+        sys.exit()
     except (HydraException, ValueError) as error:
         show(explain(error))
         sys.exit(REFUSED)
+    except JobFailed as failed:
+        sys.exit(failed.exit_code)
+    except RunBusy:
+        sys.exit(REFUSED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    sys.exit(command.exit_code)
 
 
 def show(message: str, hint: str = HINT) -> None:

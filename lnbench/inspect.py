@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lnbench.cli import command_line
+from lnbench.cli import IN_THIS_PROCESS, command_line
 from lnbench.config import RunConfig
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _row(task: Task, examples: Examples, row: int, tokenizer: PreTrainedTokenize
 
 def main() -> None:
     """Entry point of `python -m lnbench.inspect`."""
-    command_line(inspect)
+    command_line(inspect, IN_THIS_PROCESS)
 
 
 if __name__ == "__main__":

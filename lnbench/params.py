@@ -11,7 +11,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from lnbench.cli import command_line
+from lnbench.cli import IN_THIS_PROCESS, command_line
 from lnbench.config import RunConfig
 from lnbench.fsio import write_atomically
 
@@ -90,7 +90,7 @@ def main() -> None:
     """Entry point of `python -m lnbench.params`."""
     table = ParameterTable()
     try:
-        command_line(table.add)
+        command_line(table.add, IN_THIS_PROCESS)
     finally:
         if table.rows:
             table.show_and_save()

@@ -1,16 +1,30 @@
 """One run: done if it was not done before, and what a person is told of it."""
 
+import contextlib
 import errno
 import logging
 from pathlib import Path
 
 from lnbench.config import RunConfig
 from lnbench.interruption import RunInterrupted
-from lnbench.records.files import RECORD, RESUME
+from lnbench.records.failure import (
+    FROM_OUTSIDE,
+    Failure,
+    RunFailed,
+    cause_of,
+    describe,
+    read_failure,
+    write_failure,
+)
+from lnbench.records.files import FAILURE, RESUME, remove_checkpoints
+from lnbench.records.finished import finished_record
 from lnbench.records.identity import run_dir, run_id
-from lnbench.records.record import Record, RecordError, read_record
+from lnbench.records.lock import hold
+from lnbench.records.record import Record, RecordError, SearchResult
 from lnbench.report import summary
 from lnbench.schema import ConfigError
+from lnbench.search import search
+from lnbench.tasks.source import DataError
 
 DISK_PROBLEMS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -27,37 +41,101 @@ def run(config: RunConfig) -> Record:
         ConfigError: this machine has not the device or precision asked for, the folder cannot be
             written, or the model cannot be had.
         DataError: the data cannot be had.
+        RunBusy: another process is doing the run.
+        RunFailed: the run failed, now or earlier, and has left a failure record.
         RunInterrupted: a signal came; the same command goes on from where it stopped.
     """
     folder = run_dir(config)
-    if not config.rerun and (record := _finished(config, folder)):
+    with contextlib.suppress(RecordError):
+        if record := _done_before(config, folder):
+            return record
+    try:
+        with hold(config.runs_dir, run_id(config)):
+            return _done_meanwhile(config, folder) or _do(config, folder)
+    except OSError as error:
+        raise ConfigError(_cannot_write(config, error)) from error
+
+
+def _done_before(config: RunConfig, folder: Path) -> Record | None:
+    """The record of an earlier run.
+
+    Raises:
+        RecordError: it cannot be trusted.
+        RunFailed: it failed for a reason of its own, and nobody asks for another try.
+    """
+    if config.rerun:
+        return None
+    if record := finished_record(config):
         summary.show_skipped(record, folder)
         return record
-    from lnbench.execute import execute
+    failure = read_failure(folder)
+    if failure and failure.cause not in FROM_OUTSIDE and not config.retry_failed:
+        raise RunFailed(_earlier(failure, folder), failure.cause)
+    return None
 
+
+def _done_meanwhile(config: RunConfig, folder: Path) -> Record | None:
+    """The record that another process left between the first look and the lock."""
     try:
-        record = execute(config, folder)
+        return _done_before(config, folder)
+    except RecordError as error:
+        log.warning("%s; running again", error)
+        return None
+
+
+def _do(config: RunConfig, folder: Path) -> Record:
+    """Does the run, after the trials that its search needs; whatever goes wrong in it is recorded."""
+    try:
+        config, found = search(config, run) if config.search else (config, None)
+        record = _execute(config, folder, found)
+    except (ConfigError, DataError, RunFailed):
+        raise
     except (RunInterrupted, KeyboardInterrupt):
         summary.show_interrupted(folder, saved=(folder / RESUME).is_file())
         raise
-    except OSError as error:
-        if error.errno not in DISK_PROBLEMS:
-            raise
-        raise ConfigError(
-            f"runs_dir = {str(config.runs_dir)!r}: cannot be written ({error.strerror}); make room there and the same "
-            f"command goes on from the last saved state, or choose another runs_dir=FOLDER"
-        ) from error
+    except Exception as error:
+        raise _record_failure(config, folder, error) from error
+    (folder / FAILURE).unlink(missing_ok=True)
     summary.show_finished(record, folder)
     return record
 
 
-def _finished(config: RunConfig, folder: Path) -> Record | None:
-    """The record of an earlier run, if it can be trusted."""
+def _execute(config: RunConfig, folder: Path, found: SearchResult | None) -> Record:
+    from lnbench.execute import execute
+    from lnbench.sharded import execute_sharded
+    from lnbench.training.device import count_devices
+
+    work = execute if count_devices(config.trainer) == 1 else execute_sharded
+    return work(config, folder, found)
+
+
+def _record_failure(config: RunConfig, folder: Path, error: Exception) -> RunFailed:
+    if isinstance(error, OSError) and error.errno in DISK_PROBLEMS:
+        failure = describe(config, "disk", _cannot_write(config, error), error)
+    else:
+        failure = describe(config, cause_of(error), f"{type(error).__name__}: {error}", error)
+    if failure.cause == "diverged":
+        remove_checkpoints(folder)
     try:
-        record = read_record(folder)
-        if record and record.id != run_id(config):
-            raise RecordError(f"{folder / RECORD}: belongs to another run, {record.id}")
-    except RecordError as error:
-        log.warning("%s; running again", error)
-        return None
-    return record
+        write_failure(failure, folder)
+    except OSError as problem:
+        log.warning("the failure could not be recorded in %s (%s)", folder, problem)
+    return RunFailed(f"{_title(failure)} failed ({failure.cause}): {failure.message}", failure.cause)
+
+
+def _cannot_write(config: RunConfig, error: OSError) -> str:
+    return (
+        f"runs_dir = {str(config.runs_dir)!r}: cannot be written ({error.strerror}); make room there and the same "
+        f"command goes on from the last saved state, or choose another runs_dir=FOLDER"
+    )
+
+
+def _earlier(failure: Failure, folder: Path) -> str:
+    return (
+        f"{_title(failure)} failed at {failure.failed_at} ({failure.cause}): {failure.message}\n"
+        f"Its traceback is in {folder / FAILURE}; retry_failed=true tries it again."
+    )
+
+
+def _title(failure: Failure) -> str:
+    return f"{failure.method} on {failure.task} with {failure.model}, seed {failure.seed}"

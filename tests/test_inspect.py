@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lnbench.cli import REFUSED
+from lnbench.outcome import REFUSED
 from lnbench.inspect import main
 
 

@@ -1,5 +1,6 @@
 import errno
 import json
+import math
 import os
 import signal
 import subprocess
@@ -14,12 +15,16 @@ from safetensors.numpy import load_file
 
 import lnbench
 from lnbench import fsio
-from lnbench.records.files import ADAPTER, CHECKPOINTS, CONFIG, METRICS, PREDICTIONS, RECORD, RESUME
+from lnbench.records.failure import RunFailed, read_failure
+from lnbench.records.files import ADAPTER, CHECKPOINTS, CONFIG, FAILURE, METRICS, PREDICTIONS, RECORD, RESUME
 from lnbench.records.identity import run_dir, run_id
+from lnbench.records.lock import LOCKS, RunBusy, hold
 from lnbench.records.record import read_record
+from lnbench.records.sealed import read_sealed, write_sealed
 from lnbench.run import run
 from lnbench.schema import ConfigError
 from lnbench.tasks.source import DataError
+from lnbench.training.module import TuningModule
 from tests import runs
 from tests.conftest import Configure
 from tests.training.interruption import interrupt
@@ -92,10 +97,12 @@ def test_a_finished_run_is_not_done_again(
 def test_rerun_does_it_again(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     first = runs.results(configure())
     path = run_dir(configure()) / RECORD
-    path.write_text(path.read_text().replace('"seed": 0', '"seed": 77'))
+    content = read_sealed(path)
+    write_sealed(path, {**content, "seed": 77})
+    assert run(configure()).seed == 77
     config = configure("rerun=true")
     assert runs.results(config) == first
-    assert '"seed": 77' not in path.read_text()
+    assert run(configure()).seed == 0
 
 
 def test_an_interrupted_rerun_goes_on(configure: Configure) -> None:
@@ -117,14 +124,17 @@ def test_a_rerun_does_not_go_on_from_an_older_end(configure: Configure) -> None:
     interrupt(configure("rerun=true"), "on_train_batch_end", 1)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "garbage", "of another run"])
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "a flipped bit", "of another run"])
 def test_a_damaged_record_is_not_trusted(configure: Configure, caplog: pytest.LogCaptureFixture, damage: str) -> None:
     config = configure()
     first = runs.results(config)
     path = run_dir(config) / RECORD
     content = path.read_bytes()
-    other = content.replace(run_id(config).encode(), b"0123456789ab")
-    path.write_bytes({"truncated": content[:100], "garbage": os.urandom(99), "of another run": other}[damage])
+    flipped = content.replace(b'"steps": 18', b'"steps": 19')
+    if damage == "of another run":
+        write_sealed(path, {**read_sealed(path), "id": "0123456789ab"})
+    else:
+        path.write_bytes({"truncated": content[:100], "garbage": os.urandom(99), "a flipped bit": flipped}[damage])
     assert runs.results(config) == first
     (warning,) = caplog.records
     assert warning.getMessage().startswith(f"{path}: ")
@@ -151,7 +161,7 @@ def test_a_device_that_is_not_there_is_told_before_anything_is_loaded(
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
     with pytest.raises(ConfigError, match=r"^trainer.precision = 'bf16'"):
         run(configure("trainer.precision=bf16"))
-    assert not runs_dir.exists()
+    assert [entry.name for entry in runs_dir.iterdir()] == [LOCKS]
 
 
 def test_bf16_on_a_cpu_that_has_it_is_taken(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,8 +185,11 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(ConfigError, match=r"^runs_dir = .*No space left on device.*the same command goes on"):
+        with pytest.raises(
+            RunFailed, match=r"runs_dir = .*No space left on device.*the same command goes on"
+        ) as failed:
             run(config)
+    assert failed.value.cause == "disk"
     files = {file.name for file in run_dir(config).rglob("*") if file.is_file()}
     assert not {file for file in files if file.endswith(".tmp")}
     assert name not in files
@@ -191,8 +204,118 @@ def test_an_error_that_is_not_the_disks_is_not_blamed_on_it(
         raise ConnectionError("the hub is away")
 
     monkeypatch.setattr("lnbench.execute.load_data", fail)
-    with pytest.raises(ConnectionError, match="the hub is away"):
+    with pytest.raises(RunFailed, match="ConnectionError: the hub is away") as failed:
         run(configure())
+    assert failed.value.cause == "error"
+
+
+def break_training(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Makes the third training step fail."""
+    step = TuningModule.training_step
+
+    def breaking(self: TuningModule, batch: Any, batch_idx: int) -> torch.Tensor:
+        if batch_idx == 2:
+            raise error
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(TuningModule, "training_step", breaking)
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (ZeroDivisionError("oops"), "error"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "out of memory"),
+        (MemoryError("no memory"), "out of memory"),
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp:13] DefaultCPUAllocator: can't allocate memory"),
+            "out of memory",
+        ),
+    ],
+)
+def test_a_failure_is_recorded_and_tried_again_on_request(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, error: Exception, cause: str
+) -> None:
+    config = configure()
+    with monkeypatch.context() as patch:
+        break_training(patch, error)
+        with pytest.raises(RunFailed):
+            run(config)
+    failure = read_failure(run_dir(config))
+    assert failure
+    assert (failure.id, failure.cause, failure.method, failure.seed) == (run_id(config), cause, "ln", 0)
+    assert failure.message == f"{type(error).__name__}: {error}"
+    assert failure.traceback.startswith("Traceback")
+    assert "training_step" in failure.traceback
+    assert failure.config == config.to_dict()
+    with pytest.raises(RunFailed, match=r"failed at 20(.|\n)*; retry_failed=true tries it again"):
+        run(config)
+    run(configure("retry_failed=true"))
+    assert not (run_dir(config) / FAILURE).exists()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_not_a_number_ends_the_run(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    config = configure()
+    step = TuningModule.training_step
+    monkeypatch.setattr(
+        TuningModule,
+        "training_step",
+        lambda self, batch, index: step(self, batch, index) * (value if self.global_step == 5 else 1.0),
+    )
+    with pytest.raises(
+        RunFailed, match="Diverged: the loss is not finite at step 6; learning rates there: 0.0"
+    ) as failed:
+        run(config)
+    assert failed.value.cause == "diverged"
+    assert not (run_dir(config) / CHECKPOINTS).exists()
+
+
+def test_a_trained_value_that_is_not_a_number_ends_the_run(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoil(self: TuningModule, *_: Any) -> None:
+        if self.global_step == 4:
+            next(iter(self.model.trained().values())).data.fill_(math.nan)
+
+    monkeypatch.setattr(TuningModule, "on_validation_start", spoil, raising=False)
+    monkeypatch.setattr(TuningModule, "on_train_batch_end", spoil)
+    with pytest.raises(RunFailed, match="is not finite at step 4"):
+        run(configure())
+
+
+def test_a_run_that_another_process_does_is_left_to_it(configure: Configure, no_training: None) -> None:
+    config = configure()
+    with hold(config.runs_dir, run_id(config)), pytest.raises(RunBusy, match=rf"process {os.getpid()} on .* since 20"):
+        run(config)
+
+
+def test_a_record_that_another_process_left_meanwhile_is_taken(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    record = run(configure())
+    request.getfixturevalue("no_training")
+    looks = iter([None, record])
+    monkeypatch.setattr("lnbench.run.finished_record", lambda _: next(looks))
+    assert run(configure()) == record
+
+
+@pytest.mark.parametrize("name", [ADAPTER, PREDICTIONS, METRICS])
+def test_a_run_whose_files_are_damaged_is_done_again(
+    configure: Configure, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    config = configure()
+    first = runs.results(config)
+    path = run_dir(config) / name
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 1
+    path.write_bytes(content)
+    assert runs.results(config) == first
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path}: is not what the run wrote; its checksum does not fit the record; running again"
+    ]
 
 
 def test_missing_data_is_a_data_error(configure: Configure, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from lnbench.backbone import gguf
 from lnbench.backbone.config import BackboneKind, ModelConfig
 from lnbench.backbone.tables import TABLES
 from lnbench.schema import ConfigError
@@ -134,18 +135,25 @@ def resolve_source(source: str, install: str | None = None) -> str:
 
 def _origin(model: ModelConfig) -> tuple[str, dict[str, Any]]:
     source = resolve_source(model.source, model.install)
-    file = {} if model.gguf_file is None else {"gguf_file": _readable_gguf(model.gguf_file)}
-    if Path(source).is_dir():
+    local = Path(source).is_dir()
+    file: dict[str, Any] = {}
+    if model.gguf_file:
+        gguf.require_reader(model.gguf_file)
+        if local and (folder := _unpacked(model, source)):
+            return str(folder), {"local_files_only": True}
+        file = {"gguf_file": model.gguf_file}
+    if local:
         return source, {"local_files_only": True, **file}
     return source, {"revision": model.revision, "local_files_only": not _hub_answers(), **file}
 
 
-def _readable_gguf(file: str) -> str:
-    if importlib.util.find_spec("gguf") is None:
-        raise ConfigError(
-            f"model.gguf_file = {file!r}: needs the Python package gguf; try: pip install 'lnbench[generation]'"
-        )
-    return file
+def _unpacked(model: ModelConfig, source: str) -> Path | None:
+    assert model.gguf_file
+    try:
+        with _quietly():
+            return gguf.unpacked(Path(source), model.gguf_file)
+    except (OSError, ValueError) as error:
+        raise _unloadable(model, error) from error
 
 
 @functools.cache
@@ -172,10 +180,14 @@ def _from_pretrained(loader: Any, model: ModelConfig, source: str, **options: An
     try:
         return loader.from_pretrained(source, **options)
     except (OSError, SafetensorError, ValueError) as error:
-        raise ConfigError(
-            f"model.source = {model.source!r}: cannot be loaded ({str(error).splitlines()[0]}). It may be the id of a "
-            f"hub model (needs a network once), a folder with config.json and model.safetensors, or package:NAME/FOLDER"
-        ) from error
+        raise _unloadable(model, error) from error
+
+
+def _unloadable(model: ModelConfig, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"model.source = {model.source!r}: cannot be loaded ({str(error).splitlines()[0]}). It may be the id of a "
+        f"hub model (needs a network once), a folder with config.json and model.safetensors, or package:NAME/FOLDER"
+    )
 
 
 @contextmanager

@@ -4,15 +4,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from lnbench.config import RunConfig
-from lnbench.fsio import write_atomically
 from lnbench.records.files import ADAPTER
-
-HEADER = "lnbench"
+from lnbench.records.tensors import read_tensors, write_tensors
 
 
 class AdapterError(ValueError):
@@ -31,8 +27,7 @@ def save_adapter(tensors: Mapping[str, Tensor], about: Mapping[str, str], folder
         tensors: trained values by parameter name.
         about: what they belong to, such as the backbone's name; readable in the file's header.
     """
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(folder / ADAPTER, save(contiguous, {HEADER: json.dumps(dict(about))}))
+    write_tensors(folder / ADAPTER, tensors, json.dumps(dict(about)))
 
 
 def load_adapter(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -45,8 +40,7 @@ def load_adapter(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if not path.is_file():
         raise AdapterError(f"{path}: is not there; only a finished run has one")
     try:
-        with safe_open(path, framework="pt") as file:
-            names: list[str] = file.keys()
-            return {name: file.get_tensor(name) for name in names}, json.loads(file.metadata()[HEADER])
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        tensors, about = read_tensors(path)
+        return tensors, json.loads(about)
+    except ValueError as error:
         raise AdapterError(f"{path}: is damaged or not an adapter of lnbench ({error})") from error

@@ -6,6 +6,8 @@ from pathlib import Path
 CONFIG = "config.json"
 RECORD = "record.json"
 """Written last: its presence says that the run is finished."""
+FAILURE = "failure.json"
+"""In place of a record when a run failed."""
 ADAPTER = "adapter.safetensors"
 PREDICTIONS = "predictions.jsonl"
 METRICS = "metrics.csv"

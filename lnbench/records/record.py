@@ -5,8 +5,9 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
-from lnbench.fsio import write_atomically
 from lnbench.records.files import RECORD
+from lnbench.records.sealed import SealError, file_digest, read_sealed, write_sealed
+from lnbench.records.shift import NormShift
 from lnbench.schema import Schema
 
 
@@ -47,6 +48,10 @@ class Cost(Schema):
     peak_memory_bytes: int
     """Of the GPU's allocator, or of the whole process on a CPU."""
     steps: int
+    micro_batch_size: int | None = None
+    """Rows whose gradients were computed at once, those of a batch being added up; None: not recorded."""
+    halvings: int = 0
+    """How often it was halved because memory ran out."""
 
 
 class Selection(Schema):
@@ -55,6 +60,25 @@ class Selection(Schema):
     metric: str
     mode: Literal["max", "min"]
     score: float
+
+
+class Trial(Schema):
+    """One value that a search tried: a run of its own, without a test."""
+
+    value: float | str
+    id: str
+    score: float | None
+    """On the validation split; None if the run failed."""
+    problem: str = ""
+    """Why it failed."""
+
+
+class SearchResult(Schema):
+    """How a setting was chosen."""
+
+    parameter: str
+    trials: list[Trial]
+    chosen: float | str
 
 
 class Record(Schema):
@@ -69,6 +93,7 @@ class Record(Schema):
     task: str
     model: str
     seed: int
+    search: SearchResult | None = None
     selection: Selection
     metrics: dict[str, dict[str, float]]
     """By split, then by metric."""
@@ -77,8 +102,12 @@ class Record(Schema):
     baseline: dict[str, dict[str, float]]
     """What answering without reading would score, by split and metric."""
     parameters: Parameters
+    shift: list[NormShift] = Field(default_factory=list)
+    """How far each trained gain and bias of a norm moved, at the best checkpoint."""
     cost: Cost
     data: DataSeen
+    files: dict[str, str]
+    """SHA-256 of each other file of the run, by name."""
     hardware: dict[str, Any]
     versions: dict[str, str]
     git_commit: str | None
@@ -97,8 +126,12 @@ class RecordError(ValueError):
 
 
 def write_record(record: Record, folder: Path) -> None:
-    """Writes `folder/record.json`; its presence says that the run is finished."""
-    write_atomically(folder / RECORD, record.model_dump_json(indent=2) + "\n")
+    """Writes `folder/record.json`; its presence says that the run is finished.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    write_sealed(folder / RECORD, record.model_dump(mode="json"))
 
 
 def read_record(folder: Path) -> Record | None:
@@ -108,13 +141,28 @@ def read_record(folder: Path) -> Record | None:
         RecordError: the file is damaged.
     """
     path = folder / RECORD
-    if not path.is_file():
-        return None
     try:
-        return Record.model_validate_json(path.read_bytes())
+        return Record.model_validate(read_sealed(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, SealError) as error:
+        raise RecordError(f"{path}: is damaged or of an unknown format ({error})") from error
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(map(str, problem["loc"]))
-        raise RecordError(
-            f"{path}: is damaged or of an unknown format ({place or 'JSON'}: {problem['msg']})"
-        ) from error
+        raise RecordError(f"{path}: is damaged or of an unknown format ({place}: {problem['msg']})") from error
+
+
+def check_files(record: Record, folder: Path) -> None:
+    """Compares what lies beside a record with what the run wrote.
+
+    Raises:
+        RecordError: a file is missing or damaged.
+    """
+    for name, digest in record.files.items():
+        try:
+            intact = file_digest(folder / name) == digest
+        except OSError as error:
+            raise RecordError(f"{folder / name}: cannot be read ({error.strerror})") from error
+        if not intact:
+            raise RecordError(f"{folder / name}: is not what the run wrote; its checksum does not fit the record")

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lnbench.config import RunConfig
-from lnbench.records.record import Record
+from lnbench.records.record import Record, SearchResult
 
 if TYPE_CHECKING:
     from lnbench.model import ParameterCount
@@ -55,6 +55,21 @@ def show_interrupted(folder: Path, saved: bool) -> None:
         _print_path(f"Interrupted before any state was saved in {folder}; the same command starts again.")
 
 
+def show_trial(parameter: str, value: float | str, done: int, count: int) -> None:
+    """Which value of a search comes next."""
+    console.print(f"[bold]search[/]   {parameter} = {value}; {done} of {count} trials are done")
+
+
+def show_busy(busy: Exception) -> None:
+    """That another process does what would come next."""
+    _print_path(f"waiting   {busy}")
+
+
+def show_wandb(url: str | None, folder: Path) -> None:
+    """Where a run is at Weights & Biases, or how to send there what `folder` keeps."""
+    _print_path(f"W&B       {url}" if url else f'W&B       wandb sync "{folder}"')
+
+
 def _print_path(line: str) -> None:
     """Prints a line as it is: a path that is broken or cut, or whose brackets are taken for a style, cannot be used."""
     console.print(line, soft_wrap=True, markup=False)
@@ -70,6 +85,8 @@ def _table(record: Record) -> Table:
     table.add_column()
     for split, metrics in record.metrics.items():
         table.add_row(split, _scores(metrics))
+    if record.search:
+        table.add_row("search", _trials(record.search))
     for metric, why in record.missing.items():
         table.add_row("missing", f"{metric}: {why}")
     if baseline := record.baseline.get("test"):
@@ -83,7 +100,8 @@ def _table(record: Record) -> Table:
     table.add_row(
         "time",
         f"{cost.train_seconds:.0f} s for {cost.steps:,} training steps, {cost.total_seconds:.0f} s in all; "
-        f"{cost.train_samples_per_second:.0f} samples/s in training, {cost.test_samples_per_second:.0f} in testing",
+        f"{cost.train_samples_per_second:.0f} samples/s in training"
+        + (f", {cost.test_samples_per_second:.0f} in testing" if "test" in record.metrics else ""),
     )
     table.add_row("peak memory", f"{cost.peak_memory_bytes / 2**30:.2f} GiB")
     return table
@@ -95,3 +113,10 @@ def _scores(metrics: dict[str, float]) -> str:
 
 def _parts(record: Record) -> str:
     return ", ".join(f"{part} {size:,}" for part, size in record.parameters.by_part.items())
+
+
+def _trials(search: SearchResult) -> str:
+    tried = ", ".join(
+        f"{trial.value}: {'failed' if trial.score is None else f'{trial.score:.4f}'}" for trial in search.trials
+    )
+    return f"{search.parameter} = [bold]{search.chosen}[/] of {tried} (validation)"

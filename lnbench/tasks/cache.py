@@ -1,16 +1,15 @@
 """Keeps tokenised splits in the user's cache folder; a cache that fails costs time, never the run."""
 
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from lnbench.cache import cache_root
 from lnbench.fsio import write_atomically
 from lnbench.tasks.examples import Examples
 
@@ -19,8 +18,7 @@ log = logging.getLogger(__name__)
 
 def token_file(cache_dir: Path | None, key: str) -> Path:
     """Where the splits with `key` are kept: under `cache_dir`, `$LNBENCH_CACHE` or the user's cache folder."""
-    root = cache_dir or Path(os.environ.get("LNBENCH_CACHE") or user_cache_path("lnbench"))
-    return root / "tokens" / f"{key}.safetensors"
+    return cache_root(cache_dir) / "tokens" / f"{key}.safetensors"
 
 
 def load(path: Path, pad_id: int) -> dict[str, Examples] | None:

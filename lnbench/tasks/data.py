@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lnbench.cache import one_at_a_time
 from lnbench.schema import target_of
 from lnbench.tasks import cache
 from lnbench.tasks.base import Task
@@ -157,8 +159,9 @@ def _tokenised(
     parts = [CACHE_FORMAT, fingerprint, tokenizer_identity(tokenizer), target_of(task), task.identity()]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     file = cache.token_file(cache_dir, key)
-    if (kept := cache.load(file, pad_id(tokenizer))) is not None:
-        return {role: replace(rows, tokenizer=tokenizer) for role, rows in kept.items()}
-    examples = {role: task.encode(frame, tokenizer) for role, frame in frames.items()}
-    cache.store(file, examples)
-    return examples
+    with contextlib.nullcontext() if file.is_file() else one_at_a_time(file):
+        if (kept := cache.load(file, pad_id(tokenizer))) is not None:
+            return {role: replace(rows, tokenizer=tokenizer) for role, rows in kept.items()}
+        examples = {role: task.encode(frame, tokenizer) for role, frame in frames.items()}
+        cache.store(file, examples)
+        return examples

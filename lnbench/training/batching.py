@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, from_numpy
 
-from lnbench.tasks.examples import Examples
+from lnbench.tasks.examples import IGNORED, Examples
 
 POOL = 64
 """Batches within which rows are sorted by length: more pad less, fewer mix more."""
@@ -116,6 +116,21 @@ class EvalLoader:
         """Batches with their row numbers as `rows`, (B,) int64, to put predictions back in order."""
         for rows in self._batches:
             yield _pinned({**self.examples.batch(rows), "rows": from_numpy(rows)}, self.pin_memory)
+
+
+def pieces(batch: Mapping[str, Tensor], size: int) -> Iterator[Mapping[str, Tensor]]:
+    """Cuts a batch into batches of at most `size` rows, in order."""
+    for start in range(0, len(batch["labels"]), size):
+        yield {name: tensor[start : start + size] for name, tensor in batch.items()}
+
+
+def share_of_loss(rows: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> Tensor:
+    """How much the mean loss of some rows of a batch counts in that of the batch, a scalar.
+
+    Losses are means over the labels that are not `IGNORED`.
+    """
+    labels, all_labels = ((part["labels"] != IGNORED).sum() for part in (rows, batch))
+    return labels / all_labels.clamp(min=1)
 
 
 def _pinned(batch: dict[str, Tensor], pin_memory: bool) -> dict[str, Tensor]:

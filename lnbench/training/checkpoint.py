@@ -2,19 +2,16 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.plugins import CheckpointIO
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from lnbench.fsio import write_atomically
+from lnbench.records.tensors import read_tensors, write_tensors
 
 SUFFIX = ".safetensors"
-HEADER = "checkpoint"
 TENSOR = "__tensor__"
 PAIRS = "__pairs__"
 
@@ -30,7 +27,7 @@ class SafetensorsCheckpointIO(CheckpointIO):
         """Writes nested dicts and lists of tensors and JSON values."""
         tensors: dict[str, Tensor] = {}
         tree = _split(checkpoint, tensors)
-        write_atomically(Path(path), save(tensors, {HEADER: json.dumps(tree)}))
+        write_tensors(Path(path), tensors, json.dumps(tree))
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
@@ -41,9 +38,9 @@ class SafetensorsCheckpointIO(CheckpointIO):
             CheckpointError: the file is missing or damaged.
         """
         try:
-            with safe_open(path, framework="pt") as file:
-                return _join(json.loads(file.metadata()[HEADER]), file.get_tensor)
-        except (FileNotFoundError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            tensors, tree = read_tensors(Path(path))
+            return _join(json.loads(tree), tensors)
+        except (KeyError, ValueError) as error:
             raise CheckpointError(f"{path}: is missing, damaged or not a checkpoint of lnbench ({error})") from error
 
     def remove_checkpoint(self, path: str | Path) -> None:
@@ -66,14 +63,14 @@ def _split(value: Any, tensors: dict[str, Tensor]) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
-def _join(tree: Any, tensor: Callable[[str], Tensor]) -> Any:
+def _join(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
     """The value of which `_split` made `tree`."""
     if isinstance(tree, list):
-        return [_join(item, tensor) for item in tree]
+        return [_join(item, tensors) for item in tree]
     if not isinstance(tree, dict):
         return tree
     if TENSOR in tree:
-        return tensor(tree[TENSOR])
+        return tensors[tree[TENSOR]]
     if PAIRS in tree:
-        return {key: _join(item, tensor) for key, item in tree[PAIRS]}
-    return {key: _join(item, tensor) for key, item in tree.items()}
+        return {key: _join(item, tensors) for key, item in tree[PAIRS]}
+    return {key: _join(item, tensors) for key, item in tree.items()}

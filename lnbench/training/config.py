@@ -27,6 +27,8 @@ class TrainerConfig(Schema):
     """Validations without improvement after which training stops; None never stops early."""
     lr: Rate | None = None
     """One learning rate for all parts and the head; None takes each part's own."""
+    lr_factor: Annotated[float, Field(gt=0)] = 1.0
+    """Multiplies the learning rates of all parts; the head keeps its own."""
     head_lr: Rate = 1e-3
     weight_decay: Fraction = 0.0
     warmup: Fraction = 0.06
@@ -37,6 +39,11 @@ class TrainerConfig(Schema):
     """`auto`: bf16 on a GPU that has it, fp32 elsewhere."""
     gradient_checkpointing: bool = False
     device: Free[Literal["auto", "cpu", "gpu"]] = "auto"
+    devices: Free[Positive | Literal["all"]] = 1
+    """Over how many devices of this machine the model is sharded, with a process for each; `all`: its GPUs."""
+    on_oom: Free[Literal["fail", "halve"]] = "fail"
+    """When memory runs out: fail, or train again with half as many rows at a time. Batches and steps stay the same;
+    losses and gradients do up to rounding, except that dropout is drawn anew for each piece of a batch."""
     progress: Free[bool] = True
     checkpoint_minutes: Free[Annotated[float, Field(gt=0)]] = 10.0
     """Longest time whose work a killed run can lose."""

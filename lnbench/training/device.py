@@ -34,3 +34,21 @@ def choose_precision(config: TrainerConfig) -> Precision:
         raise ConfigError("trainer.precision = 'bf16': this device computes it slowly or not at all; use fp32 or auto")
     wanted = config.precision == "bf16" or (config.precision == "auto" and gpu)
     return "bf16-mixed" if wanted and capable else "32-true"
+
+
+def count_devices(config: TrainerConfig) -> int:
+    """Over how many devices the model is sharded; on a CPU, how many processes.
+
+    Raises:
+        ConfigError: this machine has not as many.
+    """
+    if not use_gpu(config):
+        if config.devices == "all":
+            raise ConfigError("trainer.devices = 'all': this machine has no usable CUDA device; name a number")
+        return config.devices
+    available = torch.cuda.device_count()
+    if config.devices == "all":
+        return available
+    if config.devices > available:
+        raise ConfigError(f"trainer.devices = {config.devices}: this machine has {available} usable CUDA devices")
+    return config.devices

@@ -10,6 +10,8 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.strategies import Strategy
+from torch import Tensor
 
 from lnbench.config import RunConfig
 from lnbench.model import TunedModel
@@ -17,19 +19,25 @@ from lnbench.records.files import BEST, METRICS, RESUME
 from lnbench.tasks.data import TaskData
 from lnbench.training.batching import EvalLoader, TrainLoader
 from lnbench.training.callbacks.best_checkpoint import BestCheckpoint
+from lnbench.training.callbacks.finite import Finite
 from lnbench.training.callbacks.history import History
 from lnbench.training.callbacks.progress import Progress
 from lnbench.training.callbacks.resume_point import ResumePoint
 from lnbench.training.callbacks.stopwatch import Stopwatch
 from lnbench.training.checkpoint import SafetensorsCheckpointIO
-from lnbench.training.device import choose_precision, use_gpu
+from lnbench.training.device import choose_precision, count_devices, use_gpu
+from lnbench.training.micro_batches import MicroBatchedModule
 from lnbench.training.module import TuningModule, count_steps
+from lnbench.training.sharding import whole
+from lnbench.training.strategy import ShardedStrategy
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What training and testing gave."""
 
+    state: dict[str, Tensor]
+    """What a file must hold to restore the model at its best."""
     metrics: dict[str, dict[str, float]]
     """By split (validation at the best step, and test), then by metric."""
     predictions: list[dict[str, Any]]
@@ -40,7 +48,12 @@ class Outcome:
 
 
 def fit_and_test(
-    config: RunConfig, model: TunedModel, data: TaskData, folder: Path, logger: Logger | None = None
+    config: RunConfig,
+    model: TunedModel,
+    data: TaskData,
+    folder: Path,
+    logger: Logger | None = None,
+    micro_batch_size: int | None = None,
 ) -> Outcome:
     """Trains `model`, going on from the folder's resume point if there is one, and leaves it at its best.
 
@@ -52,6 +65,7 @@ def fit_and_test(
         data: tokenised splits.
         folder: of the run; gets metrics.csv, and checkpoints while they are needed.
         logger: gets the metrics too.
+        micro_batch_size: most rows whose gradients are computed at once; None: all of a batch.
 
     Raises:
         ConfigError: this machine has not the device or precision asked for.
@@ -63,34 +77,46 @@ def fit_and_test(
         EvalLoader(split, config.trainer.eval_batch_size, pin_memory=pin) for split in (data.validation, data.test)
     )
     steps = count_steps(config.trainer, len(train))
-    module = TuningModule(model, config, data, steps).train()
+    module = _new_module(model, config, data, steps, micro_batch_size).train()
     history, stopwatch = History(folder / METRICS, config.task.metric, config.task.mode), Stopwatch()
     resume_point = ResumePoint(
         folder / RESUME, folder / BEST, _origin(model, data), minutes=config.trainer.checkpoint_minutes
     )
-    callbacks = [stopwatch, history, *_callbacks(config, history, folder), resume_point]
+    callbacks = [stopwatch, Finite(), history, *_callbacks(config, history, folder), resume_point]
     trainer = new_trainer(config, callbacks, folder, steps, logger)
     with resume_point.listening():
         if model.trained():
-            trainer.fit(module, train, validation, ckpt_path=resume_point.usable())
+            resume_from = resume_point.usable() if trainer.is_global_zero else None
+            trainer.fit(module, train, validation, ckpt_path=trainer.strategy.broadcast(resume_from))
             history.write()
             module.load_best(folder / BEST)
         else:
             trainer.validate(module, validation, verbose=False)
         started = time.perf_counter()
-        trainer.test(module, test, verbose=False)
+        if config.test:
+            trainer.test(module, test, verbose=False)
     seconds = time.perf_counter() - started
+    tested = {"test": module.metrics["test"]} if config.test else {}
     if logger:
         logger.log_metrics(
-            {f"test/{name}": value for name, value in module.metrics["test"].items()}, trainer.global_step
+            {f"test/{name}": value for name, value in tested.get("test", {}).items()}, trainer.global_step
         )
     return Outcome(
-        metrics={"validation": history.best(), "test": module.metrics["test"]},
-        predictions=module.predictions["test"],
+        state=whole(model.state()),
+        metrics={"validation": history.best(), **tested},
+        predictions=module.predictions.get("test", []),
         stopwatch=stopwatch,
         test_seconds=seconds,
         steps=trainer.global_step,
     )
+
+
+def _new_module(
+    model: TunedModel, config: RunConfig, data: TaskData, steps: int, micro_batch_size: int | None
+) -> TuningModule:
+    if micro_batch_size is None:
+        return TuningModule(model, config, data, steps)
+    return MicroBatchedModule(model, config, data, steps, micro_batch_size)
 
 
 def _origin(model: TunedModel, data: TaskData) -> dict[str, Any]:
@@ -120,6 +146,7 @@ def new_trainer(
     return pl.Trainer(
         accelerator="gpu" if use_gpu(settings) else "cpu",
         devices=1,
+        strategy=_strategy(config),
         precision=choose_precision(settings),
         max_epochs=settings.max_epochs,
         max_steps=steps,
@@ -137,7 +164,14 @@ def new_trainer(
         enable_progress_bar=settings.progress,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        inference_mode=count_devices(settings) == 1,
     )
+
+
+def _strategy(config: RunConfig) -> Strategy | str:
+    if count_devices(config.trainer) == 1:
+        return "auto"
+    return ShardedStrategy("cuda" if use_gpu(config.trainer) else "cpu")
 
 
 def _hush() -> None:

@@ -1,50 +1,152 @@
-"""Weights & Biases, when a run asks for it."""
+"""Weights & Biases, when a run asks for it.
+
+Nothing that goes wrong there stops a run. A run that goes on from a checkpoint continues the same W&B
+run; offline, each of its parts has a folder of its own, and `wandb sync RUN_DIR/wandb` sends them in
+order and joins them.
+"""
+
+from __future__ import annotations
 
 import contextlib
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import wandb
 from pytorch_lightning.loggers import WandbLogger
 
-from lnbench.config import RunConfig
+from lnbench.config import RunConfig, WandbConfig
+from lnbench.interruption import RunInterrupted
+from lnbench.records.files import RESUME
 from lnbench.records.identity import run_id
+from lnbench.records.record import Record
+from lnbench.report import summary
+
+if TYPE_CHECKING:
+    from wandb import Run
+
+STEP = "trainer/global_step"
+"""Optimiser steps, as `WandbLogger` names them: the x-axis of all curves."""
+TAG_LENGTH = 64
+FINISH_SECONDS = 600
+"""How long the end of a run waits for uploads; what is left can be sent with `wandb sync`."""
+SUCCEEDED, FAILED, INTERRUPTED = 0, 1, 130
+
+log = logging.getLogger(__name__)
+
+
+class RunLogger(WandbLogger):
+    """Logs a run to W&B; what goes wrong there is told once, and stops nothing."""
+
+    def __init__(self, run: Run, predictions: int) -> None:
+        """
+        Args:
+            run: at W&B, just started.
+            predictions: most rows of the test predictions that are shown.
+        """
+        super().__init__(experiment=run)
+        self.run = run
+        self._predictions = predictions
+        self._told = False
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Adds points to curves."""
+        self._try(super().log_metrics, metrics, step)
+
+    def log_results(self, record: Record, folder: Path) -> None:
+        """Adds what is known at the end of a run, whose files are in `folder`."""
+        from lnbench.training import wandb_results as results
+
+        steps = record.cost.steps
+        self._try(lambda: self.run.summary.update(results.summary_values(record)))
+        self._try(lambda: self.run.log_artifact(results.adapter_artifact(record, folder)))
+        if record.shift:
+            self._try(lambda: self.log_metrics(results.shift_charts(record.shift), steps))
+        if self._predictions and "test" in record.metrics:
+            self._try(
+                lambda: self.log_metrics({"predictions": results.predictions_table(folder, self._predictions)}, steps)
+            )
+
+    def close(self, exit_code: int) -> None:
+        """Ends the W&B run; an interrupted one shows as preempted, which is to say that it will go on."""
+        if exit_code == INTERRUPTED:
+            self._try(self.run.mark_preempting)
+        self._try(self.run.finish, exit_code)
+
+    def _try(self, action: Callable[..., object], *arguments: object) -> None:
+        try:
+            action(*arguments)
+        except Exception as error:
+            if not self._told:
+                _warn(error)
+            self._told = True
 
 
 @contextlib.contextmanager
-def open_logger(config: RunConfig, folder: Path) -> Iterator[WandbLogger | None]:
-    """The run's W&B logger, closed in every case; None when none is asked for.
-
-    Runs are grouped by method and task, and carry the run's identity as their id, so that a resumed
-    run continues the same W&B run.
-    """
-    settings = config.logger.wandb
-    if settings is None:
+def open_logger(config: RunConfig, folder: Path) -> Iterator[RunLogger | None]:
+    """The run's W&B logger, closed in every case; None when none is asked for or W&B does not start."""
+    logger = _open(config, config.logger.wandb, folder) if config.logger.wandb else None
+    if logger is None:
         yield None
         return
-    mode = _mode(settings.mode)
-    logger = WandbLogger(
-        name=f"{config.method_name}-{config.task.name}-{config.seed}",
-        id=run_id(config),
-        group=f"{config.method_name}/{config.task.name}",
-        project=settings.project,
-        entity=settings.entity,
-        save_dir=folder,
-        mode=mode,
-        config=config.to_dict(),
-        resume="allow" if mode == "online" else None,
-    )
-    failed = True
+    exit_code = FAILED
     try:
         yield logger
-        failed = False
+        exit_code = SUCCEEDED
+    except (RunInterrupted, KeyboardInterrupt):
+        exit_code = INTERRUPTED
+        raise
     finally:
-        wandb.finish(exit_code=int(failed))
+        logger.close(exit_code)
+        if not logger.run.disabled:
+            summary.show_wandb(None if logger.run.offline else logger.run.url, folder / "wandb")
 
 
-def _mode(mode: str) -> str:
+def _open(config: RunConfig, settings: WandbConfig, folder: Path) -> RunLogger | None:
+    try:
+        return RunLogger(_start(config, settings, folder), settings.predictions)
+    except Exception as error:
+        _warn(error)
+        return None
+
+
+def _start(config: RunConfig, settings: WandbConfig, folder: Path) -> Run:
+    """Starts the W&B run that has the run's identity as its id, or continues it where training goes on."""
+    import wandb
+
+    run = wandb.init(
+        id=run_id(config),
+        name=f"{config.method_name}-{config.task.name}-{config.seed}",
+        group=f"{config.method_name}/{config.task.name}",
+        tags=_tags(config),
+        project=settings.project,
+        entity=settings.entity,
+        dir=folder,
+        mode=_mode(settings.mode),
+        config=config.to_dict(),
+        resume="allow" if (folder / RESUME).is_file() else None,
+        reinit="create_new",
+        settings=wandb.Settings(finish_timeout=FINISH_SECONDS, quiet=True),
+    )
+    run.define_metric(STEP)
+    run.define_metric("*", step_metric=STEP, step_sync=True)
+    return run
+
+
+def _tags(config: RunConfig) -> list[str]:
+    names = (*config.method, config.task.name, config.model.name, f"seed-{config.seed}")
+    return list(dict.fromkeys(name[:TAG_LENGTH] for name in names))
+
+
+def _mode(mode: str) -> Any:
     """W&B's own name of the mode; `auto` follows $WANDB_MODE, then whether there is an API key."""
+    import wandb
+
     if mode != "auto":
         return mode
     return os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False, verify=False) else "offline")
+
+
+def _warn(error: Exception) -> None:
+    log.warning("W&B: %s: %s; the run goes on", type(error).__name__, error)

@@ -19,6 +19,7 @@ from lnbench.training.checkpoint import SafetensorsCheckpointIO
 from lnbench.training.config import TrainerConfig
 from lnbench.training.evaluation import Collector
 from lnbench.training.optimiser import linear_schedule, new_optimiser
+from lnbench.training.sharding import shares, whole
 
 PREFIX = "model."
 VALIDATION, TEST = "validation", "test"
@@ -106,12 +107,13 @@ class TuningModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps only what is trained."""
-        checkpoint["state_dict"] = {PREFIX + name: value.detach() for name, value in self.model.state().items()}
+        checkpoint["state_dict"] = {PREFIX + name: value for name, value in whole(self.model.state()).items()}
 
     def load_best(self, path: str | Path) -> None:
         """Puts the trained values of a checkpoint in place."""
         state = SafetensorsCheckpointIO().load_checkpoint(path)["state_dict"]
-        self.model.load_trained({name.removeprefix(PREFIX): value for name, value in state.items()})
+        tensors = {name.removeprefix(PREFIX): value for name, value in state.items()}
+        self.model.load_trained(shares(tensors, self.model.state()))
 
     def _evaluate(self, split: str, batch: Mapping[str, Tensor]) -> None:
         outputs = self.config.task.outputs(self.model, batch, test=split == TEST)
@@ -120,5 +122,5 @@ class TuningModule(pl.LightningModule):
     def _publish(self, split: str) -> None:
         task, collector = self.config.task, self.collectors[split]
         self.predictions[split] = task.predictions(collector.take(), self.data.frames[split], collector.examples)
-        self.metrics[split] = task.score(self.predictions[split])
+        self.metrics[split] = self.trainer.strategy.broadcast(task.score(self.predictions[split]))
         self.log_dict({f"{split}/{name}": value for name, value in self.metrics[split].items()}, logger=False)

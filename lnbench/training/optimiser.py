@@ -14,11 +14,12 @@ from lnbench.training.config import TrainerConfig
 def new_optimiser(model: TunedModel, config: TrainerConfig, rates: Mapping[str, float]) -> AdamW:
     """One parameter group for each pair of learning rate and weight decay.
 
-    `config.lr` overrides every part's rate and the head's. A parameter that several parts claim
-    learns at the rate of the first in alphabetical order. Only matrices decay; gains, biases and
-    other vectors never do.
+    `config.lr_factor` multiplies the parts' rates; `config.lr` overrides them, and the head's. A
+    parameter that several parts claim learns at the rate of the first in alphabetical order. Only
+    matrices decay; gains, biases and other vectors never do.
     """
-    rate_of = {name: rates[part] for part in sorted(model.claims, reverse=True) for name in model.claims[part]}
+    parts = sorted(model.claims, reverse=True)
+    rate_of = {name: rates[part] * config.lr_factor for part in parts for name in model.claims[part]}
     groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in model.trained().items():
         rate = config.lr or rate_of.get(name, config.head_lr)

@@ -8,7 +8,7 @@ from lnbench.config import RunConfig
 from lnbench.model import TunedModel, inputs_of
 from lnbench.tasks.data import TaskData
 from lnbench.training.batching import TrainLoader
-from lnbench.training.device import use_gpu
+from lnbench.training.device import count_devices, use_gpu
 
 
 def prepare(config: RunConfig, model: TunedModel, data: TaskData) -> None:
@@ -16,10 +16,11 @@ def prepare(config: RunConfig, model: TunedModel, data: TaskData) -> None:
 
     Args:
         config: of the run.
-        model: with its initial values; is left in evaluation mode and on the device of the run.
+        model: with its initial values; is left in evaluation mode and on the device of the run, or
+            on the CPU if no one device is to hold it.
         data: of which the training split is used.
     """
-    device = "cuda" if use_gpu(config.trainer) else "cpu"
+    device = "cuda" if use_gpu(config.trainer) and count_devices(config.trainer) == 1 else "cpu"
     model.to(device).eval()
     for part in config.method.values():
         part.prepare(model, _losses(config, model, data, device))

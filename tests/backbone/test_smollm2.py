@@ -1,6 +1,8 @@
 """A really pretrained decoder, carried by a Python package in 4 bits; without the package these tests are skipped."""
 
+from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +32,14 @@ def shipped() -> ModelConfig:
     return model
 
 
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("LNBENCH_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="module")
 def tokenizer(shipped: ModelConfig) -> PreTrainedTokenizerBase:
     return load_tokenizer(shipped)
@@ -38,6 +48,24 @@ def tokenizer(shipped: ModelConfig) -> PreTrainedTokenizerBase:
 @pytest.fixture(scope="module")
 def model(shipped: ModelConfig) -> PreTrainedModel:
     return load_backbone(shipped, "causal_lm").eval()
+
+
+def test_the_file_is_unpacked_once(
+    shipped: ModelConfig, model: PreTrainedModel, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder,) = (cache / "backbones").iterdir()
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {file.name for file in folder.iterdir()}
+    monkeypatch.setattr("lnbench.backbone.gguf._unpack", lambda *_: pytest.fail("unpacked again"))
+    again = load_backbone(shipped, "causal_lm")
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+
+
+def test_where_nothing_can_be_written_the_file_itself_is_read(
+    shipped: ModelConfig, model: PreTrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LNBENCH_CACHE", str(tmp_path / "file"))
+    assert load_tokenizer(shipped)("some words").input_ids
 
 
 def test_parameters_are_counted_without_the_package() -> None:

@@ -36,6 +36,7 @@ def new_record(**changes: Any) -> Record:
         "data": DataSeen(
             fingerprint="f" * 64, rows={"train": 72, "validation": 24, "test": 32}, overlap={"train/test": 1}
         ),
+        "files": {},
         "hardware": {"cpu": "some", "threads": 2, "device": "cpu"},
         "versions": {"python": "3.11.7"},
         "git_commit": None,

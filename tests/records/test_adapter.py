@@ -38,12 +38,13 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
         load_adapter(tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["empty", "truncated", "garbage", "another file"])
+@pytest.mark.parametrize("damage", ["empty", "truncated", "garbage", "a flipped bit", "another file"])
 def test_a_damaged_file_is_told_by_name(tmp_path: Path, damage: str) -> None:
     save_adapter({"a": torch.zeros(100)}, ABOUT, tmp_path)
     content = (tmp_path / ADAPTER).read_bytes()
     plain = b"\x02\0\0\0\0\0\0\0{}"
+    flipped = content[:-100] + bytes([content[-100] ^ 4]) + content[-99:]
     broken = {"empty": b"", "truncated": content[:-1], "garbage": os.urandom(200), "another file": plain}
-    (tmp_path / ADAPTER).write_bytes(broken[damage])
+    (tmp_path / ADAPTER).write_bytes({**broken, "a flipped bit": flipped}[damage])
     with pytest.raises(AdapterError, match=f"^{tmp_path / ADAPTER}: is damaged or not an adapter of lnbench"):
         load_adapter(tmp_path)

@@ -1,5 +1,8 @@
 import logging
 import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -132,6 +135,22 @@ def test_a_second_run_reads_the_cache(
         patch.setattr(SequenceClassification, "encode", None)
         assert values(load_data(task, new_tokenizer(), root, tmp_path / "cache")) == values(first)
     assert len(list((tmp_path / "cache" / "tokens").iterdir())) == 1
+
+
+def test_several_runs_at_once_tokenise_once(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = []
+    encode = SequenceClassification.encode
+
+    def slow(self: SequenceClassification, frame: Any, tokenizer: Any) -> Any:
+        encoded.append(threading.get_ident())
+        time.sleep(0.1)
+        return encode(self, frame, tokenizer)
+
+    monkeypatch.setattr(SequenceClassification, "encode", slow)
+    with ThreadPoolExecutor(4) as pool:
+        loaded = list(pool.map(lambda _: load_data(new_task(), new_tokenizer(), root, tmp_path / "cache"), range(4)))
+    assert len(encoded) == 3, "each split once"
+    assert all(values(one) == values(loaded[0]) for one in loaded)
 
 
 @pytest.mark.parametrize("change", ["tokenizer", "max_length", "data", "format"])

@@ -37,6 +37,12 @@ def test_one_rate_overrides_all(configure: Configure) -> None:
     assert {lr for lr, _ in found.values()} == {0.05}
 
 
+def test_the_factor_multiplies_the_rates_of_the_parts(configure: Configure) -> None:
+    rates = ["method.ln.lr=0.2", "method.mha_adapter.lr=0.3", "trainer.head_lr=0.4", "trainer.lr=null"]
+    _, found = settings(configure, "method=ln+mha_adapter", *rates, "trainer.lr_factor=0.5")
+    assert {lr for lr, _ in found.values()} == {0.1, 0.15, 0.4}
+
+
 def test_a_parameter_of_two_parts_learns_at_the_rate_of_the_first(configure: Configure) -> None:
     rates = ["method.bitfit.lr=0.2", "method.ln.lr=0.3", "trainer.lr=null"]
     for method in ("bitfit+ln", "ln+bitfit"):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
+from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from lnbench.fsio import write_atomically
@@ -66,6 +67,7 @@ class History(pl.Callback):
         row = self.best_row()
         return {name.removeprefix(VALIDATION): value for name, value in row.items() if name.startswith(VALIDATION)}
 
+    @rank_zero_only
     def write(self) -> None:
         """Writes all rows so far, atomically."""
         columns = list(dict.fromkeys(name for row in self.rows for name in row))

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.utilities import rank_zero_only
 
 from lnbench.interruption import RunInterrupted
 from lnbench.training.checkpoint import CheckpointError, SafetensorsCheckpointIO
@@ -84,9 +85,10 @@ class ResumePoint(pl.Callback):
         """Saves if it is time or a signal came, unless gradients of earlier batches are waiting."""
         if batch_idx % trainer.accumulate_grad_batches:
             return
-        if self._signalled or time.monotonic() - self._saved_at > self.seconds:
+        due = self._signalled or time.monotonic() - self._saved_at > self.seconds
+        if trainer.strategy.reduce_boolean_decision(due, all=False):
             self._save(trainer)
-        self._raise_if_signalled()
+            self._stop_together(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Saves the end of training, from where an interrupted test goes on."""
@@ -97,7 +99,7 @@ class ResumePoint(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """Stops if a signal came."""
-        self._raise_if_signalled()
+        self._stop_together(trainer)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -128,11 +130,21 @@ class ResumePoint(pl.Callback):
         if self._signalled:
             raise RunInterrupted
         self._signalled = True
-        print("\nStopping after this step. Press Ctrl-C again to stop at once.", file=sys.stderr)
+        _announce()
+
+    def _stop_together(self, trainer: pl.Trainer) -> None:
+        """Stops all processes of the run if a signal came to one."""
+        self._signalled = trainer.strategy.reduce_boolean_decision(self._signalled, all=False)
+        self._raise_if_signalled()
 
     def _raise_if_signalled(self) -> None:
         if self._signalled:
             raise RunInterrupted
+
+
+@rank_zero_only
+def _announce() -> None:
+    print("\nStopping after this step. Press Ctrl-C again to stop at once.", file=sys.stderr)
 
 
 def _forget_fetched_batch(fit_loop: dict[str, Any]) -> None:

@@ -1,0 +1,77 @@
+"""GGUF files, unpacked once for all runs: reading one takes far longer than reading what it unpacks to."""
+
+import hashlib
+import importlib.util
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+import transformers
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from lnbench.cache import cache_root, one_at_a_time
+from lnbench.schema import ConfigError
+
+log = logging.getLogger(__name__)
+
+
+def unpacked(folder: Path, name: str) -> Path | None:
+    """A folder in the cache with the model and tokenizer of a GGUF file, in fp32, as `save_pretrained` writes them.
+
+    Returns:
+        The folder; None if it cannot be written.
+
+    Raises:
+        ConfigError: the package that reads such files is not installed.
+        OSError, ValueError: the file is missing or damaged.
+    """
+    require_reader(name)
+    target = cache_root() / "backbones" / _key(folder / name)
+    if target.is_dir():
+        return target
+    with one_at_a_time(target):
+        if not target.is_dir():
+            return _unpack(folder, name, target)
+    return target
+
+
+def require_reader(name: str) -> None:
+    """Checks that GGUF files can be read.
+
+    Raises:
+        ConfigError: the package that reads them is not installed.
+    """
+    if importlib.util.find_spec("gguf") is None:
+        raise ConfigError(
+            f"model.gguf_file = {name!r}: needs the Python package gguf; try: pip install 'lnbench[generation]'"
+        )
+
+
+def _key(file: Path) -> str:
+    """Changes with the file and with what reads it."""
+    about = file.stat()
+    known = [str(file.resolve()), about.st_size, about.st_mtime_ns, transformers.__version__]
+    return hashlib.sha256(repr(known).encode()).hexdigest()[:16]
+
+
+def _unpack(folder: Path, name: str, target: Path) -> Path | None:
+    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, local_files_only=True, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name, local_files_only=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        log.warning("%s cannot be written (%s): reading the GGUF file in every run", target, error)
+        return None
+    try:
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        os.rename(temporary, target)
+    except OSError as error:
+        log.warning("%s cannot be written (%s): reading the GGUF file in every run", target, error)
+        shutil.rmtree(temporary, ignore_errors=True)
+        return None
+    return target

@@ -1,0 +1,123 @@
+"""What a run leaves that did not finish because something went wrong."""
+
+import os
+import platform
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from lnbench.config import RunConfig
+from lnbench.records.files import CONFIG, FAILURE, RECORD
+from lnbench.records.identity import run_dir, run_id
+from lnbench.records.lock import is_held
+from lnbench.records.sealed import SealError, read_sealed, write_sealed
+from lnbench.schema import Schema
+
+Cause = Literal["diverged", "out of memory", "disk", "killed", "error"]
+FROM_OUTSIDE: frozenset[Cause] = frozenset({"disk", "killed"})
+"""Causes that lie outside the run: it is tried again whenever it is asked for."""
+
+
+class Failure(Schema):
+    """One run that failed."""
+
+    format: Literal[1] = 1
+    id: str
+    status: Literal["failed"] = "failed"
+    cause: Cause
+    message: str
+    traceback: str = ""
+    """Empty when the process died without a word."""
+    method: str
+    task: str
+    model: str
+    seed: int
+    host: str
+    pid: int
+    failed_at: str
+    config: dict[str, Any]
+
+
+class RunFailed(RuntimeError):
+    """A run failed, now or earlier, and has left a failure record."""
+
+    def __init__(self, message: str, cause: Cause) -> None:
+        """
+        Args:
+            message: for the person who asked for the run.
+            cause: the kind of failure.
+        """
+        super().__init__(message, cause)
+        self.message, self.cause = message, cause
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def describe(config: RunConfig, cause: Cause, message: str, error: BaseException | None = None) -> Failure:
+    """A failure of this process, now."""
+    return Failure(
+        id=run_id(config),
+        cause=cause,
+        message=message,
+        traceback="".join(traceback.format_exception(error)) if error else "",
+        method=config.method_name,
+        task=config.task.name,
+        model=config.model.name,
+        seed=config.seed,
+        host=platform.node(),
+        pid=os.getpid(),
+        failed_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        config=config.to_dict(),
+    )
+
+
+def write_failure(failure: Failure, folder: Path) -> None:
+    """Writes `folder/failure.json` atomically.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    write_sealed(folder / FAILURE, failure.model_dump(mode="json"))
+
+
+def read_failure(folder: Path) -> Failure | None:
+    """Why the run of a folder failed; None if it did not, or if the file is damaged (it may then be tried again)."""
+    try:
+        return Failure.model_validate(read_sealed(folder / FAILURE))
+    except (OSError, SealError, ValidationError):
+        return None
+
+
+def record_death(config: RunConfig, reason: str) -> None:
+    """Leaves a failure in place of a process that died without a word, unless the run is finished or goes on elsewhere.
+
+    Args:
+        config: of the run that the process did.
+        reason: how it died, such as `killed by SIGKILL`.
+    """
+    folder = run_dir(config)
+    if (folder / CONFIG).is_file() and not (folder / RECORD).is_file() and not is_held(config.runs_dir, run_id(config)):
+        write_failure(describe(config, "killed", reason), folder)
+
+
+def cause_of(error: BaseException) -> Cause:
+    """The kind of failure that an exception is."""
+    from lnbench.training.divergence import Diverged
+    from lnbench.training.processes import ProcessKilled
+
+    if isinstance(error, Diverged):
+        return "diverged"
+    if isinstance(error, ProcessKilled):
+        return "killed"
+    return "out of memory" if is_out_of_memory(error) else "error"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on the GPU or in the process; PyTorch has no class of its own for the latter."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)

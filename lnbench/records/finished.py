@@ -1,0 +1,21 @@
+"""Whether a run was done before."""
+
+from lnbench.config import RunConfig
+from lnbench.records.files import RECORD
+from lnbench.records.identity import run_dir, run_id
+from lnbench.records.record import Record, RecordError, check_files, read_record
+
+
+def finished_record(config: RunConfig) -> Record | None:
+    """The record that an earlier run of a configuration left; None if there is none.
+
+    Raises:
+        RecordError: it, or a file beside it, cannot be trusted.
+    """
+    folder = run_dir(config)
+    record = read_record(folder)
+    if record and record.id != run_id(config):
+        raise RecordError(f"{folder / RECORD}: belongs to another run, {record.id}")
+    if record:
+        check_files(record, folder)
+    return record

@@ -1,0 +1,116 @@
+"""How far training moved the gains and biases of a model's norms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from lnbench.methods.base import Method
+from lnbench.methods.ln import PARAMETER_OF, LayerNormTuning
+from lnbench.schema import Schema
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from lnbench.backbone.backbone import Backbone, NormReading
+    from lnbench.model import TunedModel
+
+Norm = Literal["embedding", "mha", "ffn", "final"]
+Term = Literal["gain", "bias"]
+
+
+class NormShift(Schema):
+    """How far one gain or bias w is from its pretrained value w0."""
+
+    layer: int
+    """The block, counted from 1, after which (or after whose attention) the norm comes; 0: before all blocks."""
+    norm: Norm
+    term: Term
+    mean_abs: float
+    """Mean of |w - w0| over the elements."""
+    max_abs: float
+    relative: float | None
+    """||w - w0|| / ||w0||; None where w0 is 0 throughout."""
+
+
+@dataclass(frozen=True)
+class PretrainedTerm:
+    """A gain or bias that is going to be trained, and its pretrained value."""
+
+    layer: int
+    norm: Norm
+    term: Term
+    parameter: str
+    """Its name in the model."""
+    value: Tensor
+    """A copy on the CPU."""
+
+
+def keep_pretrained(model: TunedModel, parts: Mapping[str, Method]) -> list[PretrainedTerm]:
+    """Copies every gain and bias that the method trains, in the order of the residual stream.
+
+    Norms are named as `method.ln.norm_reading` says, by `position` where no part reads them.
+
+    Args:
+        model: prepared, with its pretrained values, before any checkpoint is loaded.
+        parts: of the method.
+    """
+    from lnbench.backbone.backbone import Backbone
+
+    masks = model.masks()
+    names = {id(value): name for name, value in model.trained().items() if name not in masks or masks[name].any()}
+    return [
+        PretrainedTerm(layer, norm, term, names[id(parameter)], parameter.detach().cpu().clone())
+        for layer, norm, module in _norms(Backbone(model.backbone), _reading(parts))
+        for term, parameter in _terms(module)
+        if id(parameter) in names
+    ]
+
+
+def measure_shift(terms: Sequence[PretrainedTerm], state: Mapping[str, Tensor]) -> list[NormShift]:
+    """How far each term is from its pretrained value.
+
+    Args:
+        terms: what was kept before training.
+        state: trained values by parameter name.
+    """
+    return [_shift(term, state[term.parameter]) for term in terms]
+
+
+def _reading(parts: Mapping[str, Method]) -> NormReading:
+    return next((part.norm_reading for part in parts.values() if isinstance(part, LayerNormTuning)), "position")
+
+
+def _norms(backbone: Backbone, reading: NormReading) -> Iterator[tuple[int, Norm, nn.Module]]:
+    """Each norm that has a role, once, with its layer and name."""
+    if before := backbone.norm_before_blocks(reading):
+        yield 0, "embedding", before
+    for layer in range(backbone.num_layers):
+        yield layer + 1, "mha", backbone.norm_after("mha", layer, reading)
+        yield layer + 1, "ffn", backbone.norm_after("ffn", layer, reading)
+    final = backbone.final_norm()
+    if final and final is not backbone.norm_after("ffn", backbone.num_layers - 1, reading):
+        yield backbone.num_layers, "final", final
+
+
+def _terms(norm: nn.Module) -> Iterator[tuple[Term, nn.Parameter]]:
+    parameters = dict(norm.named_parameters(recurse=False))
+    terms: tuple[Term, ...] = ("gain", "bias")
+    for term in terms:
+        if (parameter := parameters.get(PARAMETER_OF[term])) is not None:
+            yield term, parameter
+
+
+def _shift(term: PretrainedTerm, value: Tensor) -> NormShift:
+    start = term.value.double()
+    change = value.detach().cpu().double() - start
+    size = start.norm().item()
+    return NormShift(
+        layer=term.layer,
+        norm=term.norm,
+        term=term.term,
+        mean_abs=change.abs().mean().item(),
+        max_abs=change.abs().max().item(),
+        relative=change.norm().item() / size if size else None,
+    )

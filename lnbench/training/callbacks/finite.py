@@ -1,0 +1,49 @@
+"""Stops training that has broken down."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from lnbench.training.divergence import Diverged
+from lnbench.training.module import TuningModule
+
+CHECK_EVERY = 10
+
+
+class Finite(pl.Callback):
+    """Raises `Diverged` when a loss or a trained value is no longer a number.
+
+    The sum of all losses stays infinite or NaN once one of them was, so that on a GPU, where reading
+    a value makes the host wait, it is enough to look every few steps.
+    """
+
+    def __init__(self) -> None:
+        self._losses: Tensor | float = 0.0
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Tensor | Mapping[str, Any] | None,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Looks at the loss."""
+        assert isinstance(outputs, Mapping)
+        self._losses = self._losses + outputs["loss"].detach()
+        if batch_idx % CHECK_EVERY == 0 or pl_module.device.type == "cpu":
+            self._check(trainer, torch.as_tensor(self._losses), "the loss")
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Looks at the trained values, so that none that are broken are ever the best."""
+        assert isinstance(pl_module, TuningModule)
+        for name, value in pl_module.model.trained().items():
+            self._check(trainer, value, name)
+
+    def _check(self, trainer: pl.Trainer, values: Tensor, name: str) -> None:
+        if not values.isfinite().all():
+            rates = ", ".join(f"{group['lr']:.2g}" for group in trainer.optimizers[0].param_groups)
+            raise Diverged(f"{name} is not finite at step {trainer.global_step}; learning rates there: {rates}")

@@ -1,0 +1,58 @@
+"""What a finished run shows at Weights & Biases besides its curves."""
+
+import json
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import wandb
+
+from lnbench.records.files import ADAPTER, PREDICTIONS
+from lnbench.records.record import Record
+from lnbench.records.shift import NormShift
+
+BEST = {"validation": "best"}
+"""Scores at the best step are not to be taken for the last ones, which the curves leave in the summary."""
+
+
+def summary_values(record: Record) -> dict[str, float]:
+    """One number each, by which runs are compared; the best validation's scores are named `best/...`."""
+    groups: dict[str, dict[str, Any]] = {
+        **{BEST.get(split, split): scores for split, scores in record.metrics.items()},
+        "parameters": record.parameters.model_dump(exclude={"by_part"}),
+        "cost": record.cost.model_dump(),
+    }
+    values = {f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()}
+    return {"score": record.score, **values}
+
+
+def shift_charts(shift: Sequence[NormShift]) -> dict[str, wandb.Histogram | wandb.Table]:
+    """A histogram a term over the norms' mean absolute changes, and a table of everything."""
+    changes: dict[str, list[float]] = {}
+    for row in shift:
+        changes.setdefault(f"shift/{row.term}", []).append(row.mean_abs)
+    columns: list[str | int] = list(NormShift.model_fields)
+    table = wandb.Table(columns=columns, data=[list(row.model_dump().values()) for row in shift])
+    return {**{name: wandb.Histogram(values) for name, values in changes.items()}, "shift/table": table}
+
+
+def predictions_table(folder: Path, limit: int) -> wandb.Table:
+    """The first `limit` rows of a run's test predictions; lists and the like as JSON."""
+    with (folder / PREDICTIONS).open(encoding="utf-8") as file:
+        rows = [json.loads(line) for line in islice(file, limit)]
+    columns: list[str | int] = list(dict.fromkeys(name for row in rows for name in row))
+    data: list[Iterable[Any]] = [[_cell(row.get(name)) for name in columns] for row in rows]
+    return wandb.Table(columns=columns, data=data, allow_mixed_types=True)
+
+
+def adapter_artifact(record: Record, folder: Path) -> wandb.Artifact:
+    """The run's adapter file; it is not copied, so it must stay where it is until it is uploaded."""
+    about = {"backbone": record.config["model"]["source"], "method": record.method, "score": record.score}
+    artifact = wandb.Artifact(f"adapter-{record.id}", type="adapter", metadata=about)
+    artifact.add_file(str((folder / ADAPTER).resolve()), policy="immutable", skip_cache=True)
+    return artifact
+
+
+def _cell(value: Any) -> Any:
+    return value if value is None or isinstance(value, str | int | float) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,106 @@
+import math
+from pathlib import Path
+
+import pytest
+
+from lnbench.compose import compose_config, to_plain
+from lnbench.config import trial, validate
+from lnbench.records.failure import RunFailed
+from lnbench.records.files import PREDICTIONS
+from lnbench.records.identity import run_dir, run_id
+from lnbench.records.listing import find_runs
+from lnbench.records.lock import hold
+from lnbench.run import run
+from lnbench.schema import ConfigError
+from tests.conftest import Configure
+
+SEARCH = ("search=lr", "search.values=[0.01,1]", "trainer.lr=null", "trainer.head_lr=0.03", "method.ln.lr=0.03")
+
+
+def test_the_value_with_the_best_validation_score_is_taken(configure: Configure, runs_dir: Path) -> None:
+    record = run(configure(*SEARCH))
+    assert record.search
+    slow, fast = record.search.trials
+    assert (slow.value, fast.value, record.search.parameter) == (0.01, 1, "trainer.lr_factor")
+    assert slow.score is not None
+    assert fast.score is not None
+    assert fast.score > slow.score
+    assert record.search.chosen == 1
+    assert record.config["trainer"]["lr_factor"] == 1
+    assert record.score == fast.score, "the trial of the same seed, over again"
+    assert {found.id for found in find_runs(runs_dir)} >= {slow.id, fast.id, record.id}
+
+
+def test_a_trial_never_sees_the_test_split(configure: Configure) -> None:
+    config = trial(configure(*SEARCH), 1)
+    record = run(config)
+    assert list(record.metrics) == ["validation"]
+    assert not (run_dir(config) / PREDICTIONS).exists()
+    assert record.cost.test_samples_per_second == 0
+    assert run(config) == record
+
+
+def test_all_seeds_share_the_trials(configure: Configure, runs_dir: Path) -> None:
+    first = run(configure(*SEARCH))
+    second = run(configure(*SEARCH, "seed=1"))
+    assert first.search == second.search
+    assert len(list(find_runs(runs_dir))) == 2 + 2
+
+
+def test_what_the_search_finds_is_no_part_of_the_identity(configure: Configure) -> None:
+    record = run(configure(*SEARCH))
+    assert record.id == run_id(configure(*SEARCH)) == run_id(configure(*SEARCH, "trainer.lr_factor=7"))
+    assert record.id == run_id(validate(record.config))
+    assert record.id != run_id(configure(*SEARCH, "search.values=[0.01,1,2]"))
+
+
+def test_a_trial_that_diverges_has_lost(configure: Configure) -> None:
+    record = run(configure(*SEARCH, "search.values=[1,1e30]"))
+    assert record.search
+    assert record.search.chosen == 1
+    assert record.search.trials[1].score is None
+    assert "diverged" in record.search.trials[1].problem
+
+
+def test_when_every_trial_fails_the_run_does(configure: Configure) -> None:
+    with pytest.raises(RunFailed, match=r"search of trainer.lr_factor: every trial failed; the last: .*diverged"):
+        run(configure(*SEARCH, "search.values=[1e30,1e31]"))
+
+
+def test_a_trial_that_another_process_does_is_waited_for(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = configure(*SEARCH)
+    other = trial(config, 0.01)
+    lock = hold(config.runs_dir, run_id(other))
+    lock.__enter__()
+    monkeypatch.setattr("time.sleep", lambda _: lock.__exit__(None, None, None))
+    record = run(config)
+    assert record.search
+    assert [one.value for one in record.search.trials] == [0.01, 1]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["search=lr", "search.parameter=trainer.lrr"], "search.parameter = 'trainer.lrr': is no setting of this run"),
+        (["search=lr", "search.values=[1,-1]"], "trainer.lr_factor = -1"),
+        (["search=lr", "search.values=[1]"], "search.values = [1]: "),
+    ],
+)
+def test_a_search_that_cannot_be_done_is_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        validate(to_plain(compose_config(*overrides)))
+    assert str(caught.value).startswith(message)
+
+
+def test_a_score_that_is_not_a_number_loses(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lnbench import search as module
+
+    config = configure(*SEARCH)
+    monkeypatch.setattr(
+        module, "_try", lambda config, value, run: module.Trial(value=value, id="", score=SCORES[value])
+    )
+    chosen, result = module.search(config, run)
+    assert (chosen.trainer.lr_factor, result.chosen) == (1, 1)
+
+
+SCORES = {0.01: math.nan, 1: 0.2}

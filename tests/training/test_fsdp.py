@@ -1,0 +1,234 @@
+import json
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from lnbench.cli import IN_THIS_PROCESS
+from lnbench.config import RunConfig
+from lnbench.interruption import RunInterrupted
+from lnbench.records.files import ADAPTER, METRICS, PREDICTIONS, RESUME
+from lnbench.records.identity import run_dir, run_id
+from lnbench.records.record import read_record
+from lnbench.run import run
+from lnbench.schema import ConfigError
+from lnbench.sharded import do_share
+from lnbench.tasks.examples import IGNORED
+from lnbench.training.processes import ProcessKilled, ProcessTraceback, run_together
+from lnbench.training.sharding import share
+from tests import runs
+from tests.conftest import Configure
+from tests.test_run import Cli
+from tests.tiny import ARCHITECTURES
+from tests.training.interruption import AtCall, inject, send
+from tests.training.together import fail_in, wait_for_signal
+
+CALM = ("+model.dropout=0.0", "trainer.lr=0.003", "trainer.max_epochs=1")
+"""AdamW takes a whole step where rounding alone makes a gradient; small steps keep that small."""
+UNEVEN = "trainer.batch_size=7"
+"""72 rows in batches of 7 for 2 processes: 4 rows and 3, and a last batch of 2 rows."""
+METHODS = ["ln", "lora", "adapter", "prefix", "full", "ln+prefix"]
+SETTINGS = [
+    ("method=ln", "trainer.batch_size=71"),  # one row is left for the last batch, and none for rank 1
+    ("method=ln+lora", "trainer.accumulate=2", "trainer.validate_every=3"),
+    ("method=ln+adapter", "trainer.gradient_checkpointing=true"),
+    ("method=ln", "trainer.patience=1", "trainer.validate_every=2"),
+]
+
+
+@pytest.fixture(scope="module")
+def calm(sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of the tiny models, without dropout, whose masks depend on which process draws them."""
+    folders = {name: tmp_path_factory.mktemp("calm") / name for name in sources}
+    for name, folder in folders.items():
+        shutil.copytree(sources[name], folder)
+        path = folder / "config.json"
+        config = json.loads(path.read_text())
+        rates = {key: 0.0 for key, value in config.items() if "drop" in key and isinstance(value, float)}
+        path.write_text(json.dumps(config | rates))
+    return folders
+
+
+class Pair:
+    """The same run on one device and on two."""
+
+    def __init__(self, source: Path, data_root: Path, runs_dir: Path, *overrides: str) -> None:
+        self.one, self.two = (
+            runs.configure(source, data_root, runs_dir / str(count), f"trainer.devices={count}", *CALM, *overrides)
+            for count in (1, 2)
+        )
+
+
+def do_all(configs: Sequence[RunConfig]) -> None:
+    """Several runs in the same processes, which are slow to start."""
+    for config in configs:
+        do_share(config, run_dir(config), None)
+
+
+def what_matters(folder: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """The trained values without the biases of keys, which attention ignores, so that rounding alone moves them."""
+    values = load_file(folder / ADAPTER)
+    for name in values:
+        if name.endswith("key.bias"):
+            values[name] = np.zeros(0)
+        elif name.endswith("c_attn.bias"):
+            query, _, value = np.split(values[name], 3)
+            values[name] = np.concatenate([query, value])
+    return values
+
+
+def check_equal(one: RunConfig, two: RunConfig) -> None:
+    """Two runs have left the same, up to rounding."""
+    folders = [run_dir(config) for config in (one, two)]
+    records = [read_record(folder) for folder in folders]
+    assert records[0]
+    assert records[1]
+    assert records[0].metrics == records[1].metrics
+    assert records[0].cost.steps == records[1].cost.steps
+    adapters = [what_matters(folder) for folder in folders]
+    assert adapters[0].keys() == adapters[1].keys()
+    for name, expected in adapters[0].items():
+        np.testing.assert_allclose(adapters[1][name], expected, rtol=0, atol=1e-5, err_msg=name)
+    histories = [np.genfromtxt(folder / METRICS, delimiter=",", skip_header=1) for folder in folders]
+    np.testing.assert_allclose(histories[1], histories[0], rtol=1e-4, atol=1e-5)
+    files = [{path.name for path in folder.iterdir()} for folder in folders]
+    assert files[0] == files[1]
+    assert len((folders[1] / PREDICTIONS).read_text().splitlines()) == 32
+
+
+@pytest.mark.slow
+def test_a_sharded_run_equals_the_run_on_one_device(calm: dict[str, Path], data_root: Path, tmp_path: Path) -> None:
+    cases: list[tuple[str, tuple[str, ...]]]
+    cases = [(name, (f"method={method}", UNEVEN)) for name in ARCHITECTURES for method in METHODS]
+    cases += [("bert", settings) for settings in SETTINGS]
+    pairs = [Pair(calm[name], data_root, tmp_path, *settings, f"model.name={name}") for name, settings in cases]
+    run_together(do_all, 2, False, [pair.two for pair in pairs])
+    for pair in pairs:
+        run(pair.one)
+        check_equal(pair.one, pair.two)
+        record = read_record(run_dir(pair.two))
+        assert record
+        assert record.hardware["devices"] == 2
+        assert record.id == run_id(pair.one)
+
+
+def do_interrupted(config: RunConfig) -> None:
+    """A run of which one process, not that which writes the files, gets a signal."""
+    with pytest.MonkeyPatch.context() as patch:
+        if torch.distributed.get_rank() == 1:
+            inject(patch, AtCall("on_train_batch_end", 6, send))
+        do_share(config, run_dir(config), None)
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_goes_on_on_any_number_of_devices(
+    calm: dict[str, Path], data_root: Path, tmp_path: Path
+) -> None:
+    pair = Pair(calm["bert"], data_root, tmp_path, "method=ln+prefix", UNEVEN)
+    run(pair.one)
+    with pytest.raises(RunInterrupted):
+        run_together(do_interrupted, 2, False, pair.two)
+    assert (run_dir(pair.two) / RESUME).is_file()
+    copy = pair.two.model_copy(update={"runs_dir": tmp_path / "copy"})
+    shutil.copytree(pair.two.runs_dir, copy.runs_dir)
+    run_together(do_all, 2, False, [pair.two])
+    check_equal(pair.one, pair.two)
+    on_one = copy.model_copy(update={"trainer": pair.one.trainer})
+    run(on_one)
+    check_equal(pair.one, on_one)
+
+
+@pytest.mark.slow
+def test_what_one_process_raises_ends_all() -> None:
+    with pytest.raises(ConfigError, match=r"^seed = 7: is unlucky$") as error:
+        run_together(fail_in, 2, False, 1, False)
+    assert isinstance(error.value.__cause__, ProcessTraceback)
+    assert "in fail_in" in str(error.value.__cause__)
+
+
+@pytest.mark.slow
+def test_a_killed_process_ends_all() -> None:
+    with pytest.raises(ProcessKilled, match=r"^one of 2 processes was killed by SIGKILL$"):
+        run_together(fail_in, 2, False, 1, True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, RunInterrupted)])
+def test_signals_are_passed_on(tmp_path: Path, number: signal.Signals, raised: type[BaseException]) -> None:
+    def send_when_all_are_there() -> None:
+        while len(list(tmp_path.iterdir())) < 2:
+            time.sleep(0.02)
+        send(number)
+
+    before = signal.getsignal(number)
+    thread = threading.Thread(target=send_when_all_are_there, daemon=True)
+    thread.start()
+    with pytest.raises(raised):
+        run_together(wait_for_signal, 2, False, tmp_path)
+    assert signal.getsignal(number) == before
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5, 8])
+@pytest.mark.parametrize("per_token", [False, True])
+def test_shares_add_up_to_the_mean_over_the_batch(rows: int, per_token: bool) -> None:
+    generator = torch.Generator().manual_seed(rows)
+    labels = torch.randint(3, (rows, 4) if per_token else (rows,), generator=generator)
+    if per_token:
+        labels[torch.rand(labels.shape, generator=generator) < 0.4] = IGNORED
+        labels[:, 0] = 1
+    logits = torch.randn(*labels.shape, 3, generator=generator)
+
+    def loss(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(batch["logits"].flatten(0, -2), batch["labels"].flatten())
+
+    batch = {"logits": logits, "labels": labels}
+    shares = [share(batch, rank, 3) for rank in range(3)]
+    assert all(len(part["labels"]) for part, _ in shares)
+    total = sum(weight * loss(part) for part, weight in shares)
+    torch.testing.assert_close(total, loss(batch))
+
+
+def test_the_number_of_devices_leaves_the_identity(configure: Configure) -> None:
+    assert run_id(configure("trainer=fsdp", "trainer.devices=2")) == run_id(configure())
+
+
+def test_more_devices_than_there_are_is_refused(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"^trainer.devices = 'all': this machine has no usable CUDA device"):
+        run(configure("trainer=fsdp", "trainer.device=cpu"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ConfigError, match=r"^trainer.devices = 3: this machine has 2 usable CUDA devices"):
+        run(configure("trainer.device=gpu", "trainer.devices=3"))
+
+
+def test_a_part_that_looks_at_data_first_is_refused(configure: Configure) -> None:
+    with pytest.raises(ConfigError, match=r"^method = fisher_ln\+lora: 'fisher_ln' needs the whole model"):
+        run(configure("method=fisher_ln+lora", "trainer.devices=2"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ([IN_THIS_PROCESS, "-m"], "trainer.devices = 2: in a sweep every run has one device"),
+        (["model.source=/nowhere"], "model.source = '/nowhere': cannot be loaded"),
+    ],
+)
+def test_a_mistake_is_told_once(
+    sources: dict[str, Path], data_root: Path, runs_dir: Path, tmp_path: Path, overrides: list[str], message: str
+) -> None:
+    command = runs.overrides(sources["bert"], data_root, runs_dir, "trainer.devices=2", *overrides)
+    with Cli(command, tmp_path) as cli:
+        code, _, err = cli.end()
+    assert code == 2
+    assert err.startswith(message)
+    assert err.count(message) == 1
+    assert "Traceback" not in err
