@@ -1,0 +1,117 @@
+"""`python -m lnbench.runs`: lists, explains and removes the runs of a folder."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from lnbench.records.listing import FoundRun, find_runs
+from lnbench.runs.display import print_json, show_failures, show_runs
+from lnbench.runs.filters import FILTER, parse_filter, select
+from lnbench.schema import ConfigError
+from lnbench.tasks.source import DataError
+
+DESCRIPTION = "Shows the runs of a folder."
+EPILOG = """KEY is id, state, method, task, model, seed, or the dotted name of any setting.
+VALUE may be several, split by commas, in which * and ? stand for anything.
+
+examples:
+  python -m lnbench.runs                                     all runs below runs/
+  python -m lnbench.runs results method=ln*,bitfit seed=0    some of those below results/
+  python -m lnbench.runs trainer.lr=0.001 --json             one JSON object a line
+  python -m lnbench.runs --failed                            why runs failed
+  python -m lnbench.runs --show 3fa9                         everything about one run
+  python -m lnbench.runs --missing method=ln,bitfit seed=0,1,2
+                                                             what of a sweep is left to do, and the commands for it
+  python -m lnbench.runs --delete state=failed,interrupted   frees the disk, after asking
+"""
+DEFAULT = Path("runs")
+
+
+def main() -> None:
+    """Entry point of `python -m lnbench.runs`."""
+    try:
+        done = _do(_options())
+        sys.stdout.flush()
+    except (ConfigError, DataError) as error:
+        sys.exit(str(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at its end
+        sys.exit(1)
+    sys.exit(0 if done else 1)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m lnbench.runs",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("words", nargs="*", metavar="RUNS_DIR | KEY=VALUE", help="where the runs are; which are meant")
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--failed", action="store_true", help="tell why runs failed")
+    action.add_argument("--show", metavar="ID", help="tell everything about the run whose id starts so")
+    action.add_argument("--missing", nargs="*", metavar="OVERRIDE", help="what of `python -m lnbench -m ...` is left")
+    action.add_argument("--delete", action="store_true", help="delete runs")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--all", action="store_true", help="with --delete: every run, if there is no KEY=VALUE")
+    parser.add_argument("--yes", action="store_true", help="with --delete: do not ask")
+    options = parser.parse_intermixed_args()
+    options.filters = [word for word in options.words if FILTER.fullmatch(word)]
+    folders = [word for word in options.words if word not in options.filters]
+    if len(folders) > 1:
+        parser.error(f"more than one folder: {', '.join(folders)}")
+    options.runs_dir = Path(folders[0]) if folders else None
+    if options.missing is not None and options.filters:
+        parser.error("--missing takes no KEY=VALUE before it; what is behind it describes the sweep")
+    if options.delete and not (options.filters or options.all):
+        parser.error("--delete needs a KEY=VALUE that says which runs, or --all")
+    return options
+
+
+def _do(options: argparse.Namespace) -> bool:
+    """Does what is asked for; returns whether all of it could be done."""
+    if options.missing is not None:
+        _missing(options)
+        return True
+    runs_dir = options.runs_dir or DEFAULT
+    runs = select(_runs(runs_dir), [parse_filter(word) for word in options.filters])
+    if options.delete:
+        from lnbench.runs.delete import delete
+
+        return delete(runs, runs_dir, options.yes)
+    if options.show is not None:
+        from lnbench.runs.details import find, print_details, show_details
+
+        (print_details if options.json else show_details)(find(runs, options.show))
+        return True
+    _list(runs, options)
+    return True
+
+
+def _missing(options: argparse.Namespace) -> None:
+    from lnbench.runs.missing import jobs_of, print_missing, show_missing
+
+    jobs = jobs_of(options.missing, options.runs_dir)
+    (print_missing if options.json else show_missing)(jobs)
+
+
+def _list(runs: list[FoundRun], options: argparse.Namespace) -> None:
+    if options.failed:
+        runs = [run for run in runs if run.failure]
+    if options.json:
+        for run in runs:
+            print_json(run)
+    else:
+        (show_failures if options.failed else show_runs)(runs)
+
+
+def _runs(runs_dir: Path) -> list[FoundRun]:
+    if not runs_dir.is_dir():
+        raise ConfigError(f"{str(runs_dir)!r}: there is no such folder of runs")
+    return list(find_runs(runs_dir))
+
+
+if __name__ == "__main__":
+    main()

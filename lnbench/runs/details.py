@@ -1,0 +1,107 @@
+"""Everything about one run."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.text import Text
+
+from lnbench.compose import compose_config, config_dir, to_plain
+from lnbench.config import validate
+from lnbench.methods.base import SEPARATOR
+from lnbench.records.listing import FoundRun
+from lnbench.runs.display import new_console, print_json, printable, show_values, title
+from lnbench.runs.filters import as_text
+from lnbench.runs.row import flat, row_of
+from lnbench.schema import ConfigError
+from lnbench.tasks.source import DataError
+
+SECTIONS = ("metrics", "baseline", "missing", "search", "parameters", "cost", "data", "hardware", "versions")
+"""Of a record, as they are shown."""
+
+
+def find(runs: Sequence[FoundRun], prefix: str) -> FoundRun:
+    """The run whose id starts so.
+
+    Raises:
+        ConfigError: there is none, or more than one.
+    """
+    found = [run for run in runs if run.id.startswith(prefix)]
+    if not found:
+        raise ConfigError(f"--show {prefix}: no run has an id that starts so")
+    if len(found) > 1:
+        raise ConfigError(f"--show {prefix}: several runs have: {', '.join(str(run.folder) for run in found[:5])}")
+    return found[0]
+
+
+def show_details(run: FoundRun) -> None:
+    """Prints state, settings, results, files, and what went wrong."""
+    console, row = new_console(), row_of(run)
+    console.print(Text(f"{run.id}  {printable(title(row))}", "bold"), soft_wrap=True)
+    about = {"state": row.state, "folder": row.folder, "when": row.when, "seconds": row.seconds}
+    show_values(console, {name: value for name, value in about.items() if value is not None})
+    _section(console, "settings that are not the defaults", _changed(run.config))
+    if run.record:
+        record = run.record.model_dump()
+        for name in SECTIONS:
+            _section(console, name, flat(record[name]) if record[name] else {})
+    _section(console, "files", {str(path): decimal(size) for path, size in _files(run).items()})
+    if run.problem:
+        _section(console, "damage", {"problem": run.problem})
+    if failure := run.failure:
+        _section(console, "failure", {"cause": failure.cause, "message": failure.message, "host": failure.host})
+        console.print(f"\n{printable(failure.traceback)}", soft_wrap=True)
+
+
+def print_details(run: FoundRun) -> None:
+    """Prints the same as one line of JSON."""
+    print_json(
+        run,
+        config=run.config,
+        changed=_changed(run.config),
+        files=_files(run),
+        record=run.record and run.record.model_dump(exclude={"config"}),
+        failure=run.failure and run.failure.model_dump(exclude={"config"}),
+    )
+
+
+def _section(console: Console, name: str, values: dict[str, Any]) -> None:
+    if values:
+        console.print(Text(f"\n{name}", "bold"))
+        show_values(console, values)
+
+
+def _files(run: FoundRun) -> dict[str, int]:
+    """Sizes in bytes by name."""
+    files = sorted(path for path in run.folder.rglob("*") if path.is_file())
+    return {path.relative_to(run.folder).as_posix(): path.stat().st_size for path in files}
+
+
+def _changed(config: dict[str, Any]) -> dict[str, str]:
+    """The settings that are not those of the shipped method, task and model; empty if these cannot be composed."""
+    try:
+        usual = flat(validate(to_plain(compose_config(*_choices(config)))).to_dict())
+    except (ConfigError, DataError):
+        return {}
+    return {
+        name: f"{as_text(value)}  (default {as_text(usual[name]) if name in usual else 'none'})"
+        for name, value in flat(config).items()
+        if name not in usual or usual[name] != value
+    }
+
+
+def _choices(config: dict[str, Any]) -> list[str]:
+    """The overrides that choose what a run is made of, as far as lnbench ships it."""
+    method = config.get("method")
+    names = {group: _name(config.get(group)) for group in ("task", "model")}
+    names["method"] = SEPARATOR.join(method) if isinstance(method, dict) else ""
+    return [
+        f"{group}={name}"
+        for group, name in names.items()
+        if all((config_dir() / group / f"{part}.yaml").is_file() for part in name.split(SEPARATOR))
+    ]
+
+
+def _name(group: Any) -> str:
+    return str(group.get("name", "")) if isinstance(group, dict) else ""

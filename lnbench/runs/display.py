@@ -1,0 +1,116 @@
+"""How runs are shown, to people and to machines; nothing that a file says is taken for a style or a control code."""
+
+import json
+import math
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, get_args
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lnbench.records.files import FAILURE
+from lnbench.records.listing import FoundRun, State
+from lnbench.runs.row import Row, row_of
+
+COLUMNS = ("id", "state", "method", "task", "model", "seed", "score", "when", "seconds")
+NUMBERS = ("seed", "score", "seconds")
+STYLES = {"finished": "green", "failed": "red", "running": "cyan", "interrupted": "yellow", "damaged": "magenta"}
+WIDE = 10_000
+"""Columns of an output that is not a terminal, so that nothing is wrapped there."""
+
+
+def new_console() -> Console:
+    """Of standard output."""
+    return Console(markup=False, highlight=False, emoji=False, width=None if sys.stdout.isatty() else WIDE)
+
+
+def show_runs(runs: Sequence[FoundRun]) -> None:
+    """A table, one run a line, and how many there are in each state."""
+    console, rows = new_console(), [row_of(run) for run in runs]
+    if rows:
+        console.print(_table(rows))
+    console.print(totals(row.state for row in rows))
+
+
+def show_failures(runs: Sequence[FoundRun]) -> None:
+    """Why each run failed, and where its traceback is."""
+    console = new_console()
+    for run in runs:
+        if not (failure := run.failure):
+            continue
+        console.print(Text(f"{run.id}  {printable(title(row_of(run)))}", "bold"), soft_wrap=True)
+        where = f"{failure.failed_at} on {failure.host}"
+        about = {"cause": f"{failure.cause}, at {where}", "message": failure.message}
+        show_values(console, {**about, "traceback": run.folder / FAILURE})
+    console.print(totals(run.state for run in runs))
+
+
+def show_values(console: Console, values: Mapping[str, Any]) -> None:
+    """One value a line, under its name."""
+    width = max(map(len, values), default=0)
+    for name, value in values.items():
+        lines = printable(str(value)).splitlines() or [""]
+        text = f"\n{' ' * (width + 4)}".join(lines)
+        console.print(f"  {printable(name):<{width}}  {text}", soft_wrap=True)
+
+
+def totals(states: Iterable[str]) -> str:
+    """How many runs there are in each state."""
+    counts = Counter(states)
+    parts = [f"{counts[state]:,} {state}" for state in (*get_args(State), "never started") if counts[state]]
+    return f"{counts.total():,} {'run' if counts.total() == 1 else 'runs'}{': ' if parts else ''}{', '.join(parts)}"
+
+
+def title(row: Row) -> str:
+    """What was run."""
+    return f"{row.method} on {row.task} with {row.model}, seed {'?' if row.seed is None else row.seed}"
+
+
+def print_json(run: FoundRun, **more: Any) -> None:
+    """A run as one line of JSON, in which null stands for numbers that are infinite or none."""
+    print(to_json({**asdict(row_of(run)), **more}))
+
+
+def to_json(value: Any) -> str:
+    """JSON in one line, with null for numbers that are infinite or none."""
+    return json.dumps(_finite(value))
+
+
+def printable(text: str) -> str:
+    """The text with everything but line ends that a terminal would act on, or cannot show, as an escape sequence."""
+    return "".join(
+        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def _table(rows: Iterable[Row]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
+    for column in COLUMNS:
+        table.add_column(column, justify="right" if column in NUMBERS else "left", no_wrap=column in ("id", "state"))
+    for row in rows:
+        table.add_row(*(_cell(row, column) for column in COLUMNS))
+    return table
+
+
+def _cell(row: Row, column: str) -> Text:
+    value = getattr(row, column)
+    if value is None:
+        return Text("")
+    if column == "when":
+        value = value[:16].replace("T", " ")
+    if isinstance(value, float):
+        value = f"{value:,.0f}" if column == "seconds" else f"{value:.4f}"
+    return Text(printable(str(value)), STYLES[row.state] if column == "state" else "")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(name): _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,137 @@
+"""Which runs of a sweep are not finished."""
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from hydra import initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, open_dict
+
+from lnbench.compose import ROOT, config_dir, explain, register, to_plain
+from lnbench.config import RunConfig, validate
+from lnbench.records.failure import FROM_OUTSIDE
+from lnbench.records.identity import run_dir, run_id
+from lnbench.records.listing import State, look_at
+from lnbench.runs.display import new_console, printable, to_json, totals
+from lnbench.schema import ConfigError
+
+PLAIN = re.compile(r"[\w./-]+", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a sweep, and how its run stands.
+
+    Attributes:
+        title: what is run.
+        id, folder: of the run.
+        state: of the run.
+        command: that does it; empty while it is being done, or is finished.
+    """
+
+    title: str
+    id: str
+    folder: str
+    state: State | Literal["never started"]
+    command: str
+
+
+def jobs_of(overrides: Sequence[str], runs_dir: Path | None) -> list[Job]:
+    """The jobs of `python -m lnbench -m OVERRIDES`, each run once.
+
+    Args:
+        overrides: of the sweep.
+        runs_dir: where the runs are; None: where the configuration says.
+
+    Raises:
+        ConfigError: there is no such sweep.
+        DataError: a task leaves settings to its data, which cannot be read.
+    """
+    jobs: dict[str, Job] = {}
+    for config, own in _expand(overrides):
+        if runs_dir:
+            config = config.model_copy(update={"runs_dir": runs_dir})
+        jobs.setdefault(run_id(config), _job(config, own, [f"runs_dir={_quoted(runs_dir)}"] if runs_dir else []))
+    return list(jobs.values())
+
+
+def show_missing(jobs: Sequence[Job]) -> None:
+    """The jobs that are not finished, with the commands that do them."""
+    console = new_console()
+    for job in jobs:
+        if job.state != "finished":
+            console.print(f"{job.state}: {printable(job.title)}  ({job.id})", soft_wrap=True)
+            if job.command:
+                console.print(f"  {printable(job.command)}", soft_wrap=True)
+    console.print(totals(job.state for job in jobs))
+
+
+def print_missing(jobs: Sequence[Job]) -> None:
+    """The same, one line of JSON a job."""
+    for job in jobs:
+        if job.state != "finished":
+            print(to_json(vars(job)))
+
+
+def _job(config: RunConfig, overrides: Sequence[str], place: Sequence[str]) -> Job:
+    folder = run_dir(config)
+    run = look_at(folder, config.runs_dir) if folder.is_dir() else None
+    state = run.state if run else "never started"
+    failure = run.failure if run else None
+    again = ["retry_failed=true"] if failure and failure.cause not in FROM_OUTSIDE else []
+    command = shlex.join(["python", "-m", "lnbench", *overrides, *place, *again])
+    return Job(
+        title=f"{config.method_name} on {config.task.name} with {config.model.name}, seed {config.seed}",
+        id=run_id(config),
+        folder=str(folder),
+        state=state,
+        command="" if state in ("running", "finished") else command,
+    )
+
+
+def _expand(overrides: Sequence[str]) -> list[tuple[RunConfig, list[str]]]:
+    """The configuration of each job, and the overrides that make it, found as Hydra's own sweeper finds them."""
+    register()
+    with initialize_config_dir(str(config_dir()), job_name="lnbench", version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        try:
+            master = loader.load_configuration(ROOT, [*overrides], RunMode.MULTIRUN)
+            swept = [f"{name}={values}" for name, values in _params(master).items()]
+            parsed = OverridesParser.create(loader).parse_overrides([*swept, *master.hydra.overrides.task])
+            (jobs,) = BasicSweeper.split_arguments(parsed, None)
+            configs = [_without_hydra(loader.load_sweep_config(master, job)) for job in jobs]
+        except HydraException as error:
+            raise ConfigError(explain(error)) from error
+    return [(validate(to_plain(config)), job) for config, job in zip(configs, jobs, strict=True)]
+
+
+def _without_hydra(config: DictConfig) -> DictConfig:
+    with open_dict(config):
+        del config["hydra"]
+    return config
+
+
+def _params(master: DictConfig) -> dict[str, str]:
+    """What the configuration itself sweeps over.
+
+    Raises:
+        ConfigError: it has a sweeper that settles its jobs only while it runs.
+    """
+    sweeper = master.hydra.sweeper
+    if not sweeper._target_.endswith(f".{BasicSweeper.__name__}"):
+        raise ConfigError(f"hydra.sweeper = {sweeper._target_}: only the jobs of Hydra's basic sweeper are known ahead")
+    return dict(sweeper.params or {})
+
+
+def _quoted(path: Path) -> str:
+    """A path as Hydra's grammar takes it, whatever characters it has."""
+    return str(path) if PLAIN.fullmatch(str(path)) else QuotedString(str(path), Quote.single).with_quotes()

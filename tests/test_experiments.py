@@ -1,0 +1,40 @@
+"""Every shipped experiment can be composed, with each value that it sweeps over, into runs that pass the checks."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from lnbench.compose import config_dir
+from lnbench.runs.missing import jobs_of
+
+FOLDER = config_dir() / "experiment"
+EXPERIMENTS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+PAPER = {"main_nlu", "main_nlg", "unified", "ablation_terms", "ablation_norms", "ablation_layers", "efficiency"}
+
+
+def swept(name: str) -> dict[str, str]:
+    """The parameters of an experiment's file, those of the experiments that it starts from included."""
+    config = OmegaConf.load(FOLDER / f"{name}.yaml")
+    parents = [parent for parent in config.get("defaults", []) if isinstance(parent, str) and parent != "_self_"]
+    merged = {key: value for parent in parents for key, value in swept(parent).items()}
+    own = OmegaConf.select(config, "hydra.sweeper.params", default={})
+    return {**merged, **{key: str(value) for key, value in own.items()}}
+
+
+def first(values: str) -> str:
+    return values.partition("],")[0] + "]" if values.startswith("[") else values.partition(",")[0]
+
+
+def test_every_experiment_of_the_paper_has_a_small_version() -> None:
+    assert {*PAPER, *(f"mini_{name}" for name in PAPER), "hparams_search", "small", "smoke"} == set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_value_gives_a_run(name: str, tmp_path: Path) -> None:
+    params = swept(name)
+    for key, values in params.items():
+        others = [f"{other}={first(params[other])}" for other in params if other != key]
+        jobs = jobs_of([f"experiment={name}", *others], tmp_path)
+        assert len(jobs) == (values.count("],") if values.startswith("[") else values.count(",")) + 1
+        assert {job.state for job in jobs} == {"never started"}

@@ -1,0 +1,367 @@
+"""`python -m lnbench.runs`: which runs it finds, what it tells of them, and what it deletes."""
+
+import json
+import os
+import pty
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lnbench
+from lnbench.compose import compose_config, to_plain
+from lnbench.config import RunConfig, validate
+from lnbench.records.failure import Cause, Failure, describe, write_failure
+from lnbench.records.files import CONFIG, RECORD
+from lnbench.records.identity import run_dir, run_id
+from lnbench.records.lock import hold
+from lnbench.records.record import Selection
+from lnbench.runs.__main__ import main
+from tests.records.many import begin, finish, finish_many
+from tests.test_cli import SLOW_IMPORTS
+
+Made = Callable[..., RunConfig]
+
+
+class Runs:
+    """Runs `main` in this process on the folder of runs."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+        self.monkeypatch, self.capsys, self.folder = monkeypatch, capsys, folder
+
+    def __call__(self, *arguments: str) -> tuple[object, str]:
+        """Returns the exit code, or the message with which it ended, and what was written to stdout."""
+        self.monkeypatch.setattr(sys, "argv", ["lnbench.runs", str(self.folder), *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        captured = self.capsys.readouterr()
+        return caught.value.code or captured.err.splitlines()[-1:] or 0, captured.out
+
+    def listed(self, *arguments: str) -> list[dict[str, Any]]:
+        """What `--json` says."""
+        code, out = self(*arguments, "--json")
+        assert code == 0
+        return [json.loads(line) for line in out.splitlines()]
+
+    def ids(self, *arguments: str) -> set[str]:
+        """Which runs `--json` lists."""
+        return {row["id"] for row in self.listed(*arguments)}
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], runs_dir: Path) -> Runs:
+    runs_dir.mkdir()
+    return Runs(monkeypatch, capsys, runs_dir)
+
+
+@pytest.fixture
+def made(runs_dir: Path) -> Made:
+    """Makes configurations whose runs go to the folder of runs."""
+
+    def make(*overrides: str) -> RunConfig:
+        config = validate(to_plain(compose_config(*overrides)))
+        return config.model_copy(update={"runs_dir": runs_dir})
+
+    return make
+
+
+def fail(config: RunConfig, cause: Cause = "error", message: str = "it broke") -> Failure:
+    failure = describe(config, cause, message, ZeroDivisionError("oops"))
+    write_failure(failure, begin(config))
+    return failure
+
+
+@pytest.fixture
+def five(made: Made) -> dict[str, str]:
+    """One run in every state but `running`; their ids by state."""
+    configs = {
+        "finished": made("method=ln", "seed=0"),
+        "failed": made("method=ln+prefix", "seed=1", "trainer.lr=1e-3"),
+        "interrupted": made("method=bitfit", "seed=2", "task=sst2"),
+        "damaged": made("method=ln", "seed=3", "method.ln.terms=[bias]"),
+    }
+    finish(configs["finished"])
+    fail(configs["failed"])
+    begin(configs["interrupted"])
+    finish(configs["damaged"])
+    (run_dir(configs["damaged"]) / RECORD).write_text("{}")
+    return {state: run_id(config) for state, config in configs.items()}
+
+
+def test_every_run_is_listed_with_its_state(runs: Runs, five: dict[str, str], made: Made) -> None:
+    with hold(runs.folder, begin(made("method=lora")).name):
+        code, out = runs()
+        rows = {row["state"]: row for row in runs.listed()}
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[-1] == "5 runs: 1 finished, 1 failed, 1 running, 1 interrupted, 1 damaged"
+    assert {line.split()[0] for line in lines if any(run in line for run in five.values())} == set(five.values())
+    (line,) = [line for line in lines if five["finished"] in line]
+    assert line.replace(" ", "") == f"{five['finished']}finishedlntweetsminilm00.75002026-01-0100:0180"
+    assert {state: row["id"] for state, row in rows.items() if state != "running"} == five
+    assert (rows["finished"]["metric"], rows["finished"]["score"]) == ("accuracy", 0.75)
+    assert (rows["failed"]["cause"], rows["failed"]["message"]) == ("error", "it broke")
+    assert (rows["interrupted"]["task"], rows["interrupted"]["seed"]) == ("sst2", 2)
+    assert "is damaged" in rows["damaged"]["message"]
+    assert rows["running"]["method"] == "lora"
+
+
+@pytest.mark.parametrize(
+    ("words", "states"),
+    [
+        (["method=ln"], "finished damaged"),
+        (["method=prefix+ln"], "failed"),
+        (["method=ln*"], "finished failed damaged"),
+        (["method=ln,bitfit", "seed=0,2"], "finished interrupted"),
+        (["task=sst?"], "interrupted"),
+        (["state=failed,int*"], "failed interrupted"),
+        (["trainer.lr=0.001"], "failed"),
+        (["trainer.lr=null"], "finished interrupted damaged"),
+        (["method.ln.terms=[bias]"], "damaged"),
+        (["method.ln.terms=[gain,bias]"], "finished failed"),
+        (["method.prefix.length=*"], "failed"),
+        (["test=true", "seed=4"], ""),
+    ],
+)
+def test_filters(runs: Runs, five: dict[str, str], words: list[str], states: str) -> None:
+    assert runs.ids(*words) == {five[state] for state in states.split()}
+
+
+def test_a_filter_by_id(runs: Runs, five: dict[str, str]) -> None:
+    assert runs.ids(f"id={five['failed']}") == {five["failed"]}
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("sed=0", "sed: no run has such a setting; did you mean 'seed'? known keys: id, state, method, task, model, "),
+        ("trainer.lrr=0", "trainer.lrr: no run has such a setting; did you mean 'trainer.lr'? known keys: "),
+        ("state=fail", "state = 'fail': did you mean 'failed'? must be one of finished, failed, running, "),
+        ("seed=", "'seed=': must be KEY=VALUE"),
+        ("--show=zz", "--show zz: no run has an id that starts so"),
+    ],
+)
+def test_a_mistake_is_answered(runs: Runs, five: dict[str, str], word: str, message: str) -> None:
+    code, out = runs(word)
+    assert str(code).startswith(message)
+    assert not out
+
+
+def test_a_folder_that_is_not_there(runs: Runs) -> None:
+    runs.folder /= "nowhere"
+    assert runs()[0] == f"'{runs.folder}': there is no such folder of runs"
+
+
+def test_no_runs(runs: Runs) -> None:
+    assert runs("seed=1") == (0, "0 runs\n")
+
+
+def test_failures_are_told(runs: Runs, five: dict[str, str], made: Made) -> None:
+    fail(made("method=lora"), "diverged", "first line\nsecond line")
+    out = runs("--failed")[1]
+    assert "lora on tweets with minilm, seed 0" in out
+    assert "cause      diverged, at 20" in out
+    assert "message    first line\n             second line\n" in out
+    assert f"traceback  {run_dir(made('method=lora'))}/failure.json" in out
+    assert out.endswith("2 runs: 2 failed\n")
+    assert runs.ids("--failed", "method=lora") == {run_id(made("method=lora"))}
+
+
+def test_everything_about_a_finished_run(runs: Runs, made: Made) -> None:
+    config = made("method=ln+prefix", "method.prefix.length=7", "trainer.lr=0.01")
+    finish(config)
+    out = runs("--show", run_id(config)[:5])[1]
+    assert "method.prefix.length  7  (default " in out
+    assert "trainer.lr            0.01  (default null)" in out
+    assert "test.accuracy        0.6666666666666666" in out
+    assert "adapter.safetensors  1.0 kB" in out
+    changed = out.partition("settings that are not the defaults")[2].partition("\n\n")[0].split("\n")[1:]
+    assert {line.split()[0] for line in changed} == {"method.prefix.length", "trainer.lr", "runs_dir"}
+    (row,) = runs.listed("--show", run_id(config))
+    assert row["record"]["cost"]["steps"] == 1_234
+    assert row["changed"].keys() == {"method.prefix.length", "trainer.lr", "runs_dir"}
+
+
+def test_everything_about_a_failed_run(runs: Runs, five: dict[str, str]) -> None:
+    out = runs("--show", five["failed"])[1]
+    assert "message  it broke" in out
+    assert out.endswith("ZeroDivisionError: oops\n\n")
+
+
+def test_an_id_must_be_of_one_run(runs: Runs, five: dict[str, str]) -> None:
+    assert str(runs("--show", "")[0]).startswith("--show : several runs have: ")
+
+
+def test_what_is_not_a_number_is_null(runs: Runs, made: Made) -> None:
+    finish(made("method=ln"), selection=Selection(metric="accuracy", mode="max", score=float("nan")))
+    assert runs.listed()[0]["score"] is None
+
+
+HOSTILE = "[red]a[blue] :smile: \x1b[31m\a"
+
+
+def test_names_are_shown_as_they_are(runs: Runs, made: Made) -> None:
+    runs.folder /= "[bold]r\x1buns]"
+    config = made("method=ln").model_copy(update={"runs_dir": runs.folder})
+    config = config.model_copy(update={"task": config.task.model_copy(update={"name": HOSTILE})})
+    fail(config, message=f"{HOSTILE}[/nothing]")
+    shown = r"[red]a[blue] :smile: \x1b[31m\x07"
+    for arguments in ([], ["--failed"], ["--show", run_id(config)]):
+        code, out = runs(*arguments)
+        assert code == 0
+        assert shown in out
+        assert "\x1b" not in out
+    assert f"{shown}[/nothing]" in out
+    assert r"[bold]r\x1buns]" in out
+    assert runs.listed()[0]["task"] == HOSTILE
+
+
+def test_what_is_missing_of_a_sweep(runs: Runs, made: Made) -> None:
+    finish(made("method=ln"))
+    fail(made("method=ln", "seed=1"), "diverged")
+    fail(made("method=bitfit", "seed=1"), "killed")
+    with hold(runs.folder, begin(made("method=bitfit")).name):
+        sweep = ["--missing", "method=ln,bitfit,ln+prefix,prefix+ln", "seed=0,1"]
+        code, out = runs(*sweep)
+        rows = runs.listed(*sweep)
+    assert code == 0
+    assert out.endswith("6 runs: 1 finished, 2 failed, 1 running, 2 never started\n")
+    assert f"running: bitfit on tweets with minilm, seed 0  ({run_id(made('method=bitfit'))})\nfailed: bitfit" in out
+    place = f"runs_dir={runs.folder}"
+    assert [(row["state"], shlex.split(row["command"])[3:]) for row in rows] == [
+        ("failed", ["method=ln", "seed=1", place, "retry_failed=true"]),
+        ("running", []),
+        ("failed", ["method=bitfit", "seed=1", place]),
+        ("never started", ["method=ln+prefix", "seed=0", place]),
+        ("never started", ["method=ln+prefix", "seed=1", place]),
+    ]
+
+
+def test_the_command_does_the_missing_job(runs: Runs, made: Made) -> None:
+    runs.folder /= "odd 'name', {with} $signs"
+    (row,) = runs.listed("--missing", "method=ln", "method.ln.terms=[bias]", "task.max_length=32")
+    config = validate(to_plain(compose_config(*shlex.split(row["command"])[3:])))
+    assert run_dir(config) == Path(row["folder"])
+    assert config.runs_dir == runs.folder
+    finish(config)
+    assert not runs.listed("--missing", "method=ln", "method.ln.terms=[bias]", "task.max_length=32")
+
+
+def test_what_the_configuration_itself_sweeps_over(runs: Runs, made: Made) -> None:
+    experiment = ("experiment=ablation_terms", "task=tweets", "seed=0")
+    finish(made(*experiment, "method.ln.terms=[gain]"))
+    rows = runs.listed("--missing", *experiment)
+    jobs = {row["id"]: made(*shlex.split(row["command"])[3:-1]) for row in rows}
+    assert [run_id(config) for config in jobs.values()] == list(jobs)
+    assert {config.to_dict()["method"]["ln"]["terms"][0] for config in jobs.values()} == {"gain", "bias"}
+    assert len(jobs) == 2
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["method=ln,typo"], "method = 'typo': does not exist; available: "),
+        (["trainer.lrr=1,2"], "trainer.lrr: unknown key; did you mean 'lr'? known keys: "),
+        (["trainer.lr=2"], "trainer.lr = 2: Input should be less than or equal to 1"),
+        (["method=ln", "seed=interval(0,1)"], "BasicSweeper does not support sweep type : INTERVAL_SWEEP"),
+    ],
+)
+def test_a_sweep_with_a_mistake(runs: Runs, overrides: list[str], message: str) -> None:
+    assert str(runs("--missing", *overrides)[0]).startswith(message)
+
+
+def test_deleting_tells_what_it_frees(runs: Runs, five: dict[str, str]) -> None:
+    size = sum(file.stat().st_size for file in runs.folder.glob(f"*/*/*/{five['interrupted']}/*"))
+    code, out = runs("--delete", "--yes", "task=sst2")
+    assert code == 0
+    assert five["interrupted"] in out
+    assert five["failed"] not in out
+    assert out.endswith(f"1 deleted, {size:,} bytes freed\n")
+    assert runs.ids() == set(five.values()) - {five["interrupted"]}
+    assert not (runs.folder / "sst2").exists()
+    assert runs("--delete", "--yes", "--all")[0] == 0
+    assert [path.name for path in runs.folder.iterdir()] == [".locks"]
+
+
+def test_a_run_that_is_being_done_is_not_deleted(runs: Runs, made: Made) -> None:
+    finish(made("method=ln"))
+    folder = begin(made("method=lora"))
+    with hold(runs.folder, folder.name):
+        code, out = runs("--delete", "--yes", "--all")
+    assert code == 1
+    assert f"not deleted: run {folder.name} is being done by process {os.getpid()}" in out
+    assert "1 deleted" in out
+    assert (folder / CONFIG).is_file()
+
+
+def test_a_run_that_finishes_meanwhile_is_not_deleted(
+    runs: Runs, made: Made, five: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was failed when somebody decided that it should go."""
+    config = made("method=ln+prefix", "seed=1", "trainer.lr=1e-3")
+
+    def finish_now(question: str) -> bool:
+        (run_dir(config) / RECORD).write_text("{}")
+        return True
+
+    monkeypatch.setattr("lnbench.runs.delete._confirmed", finish_now)
+    code, out = runs("--delete", "state=failed")
+    assert code == 1
+    assert f"not deleted: run {five['failed']} has finished meanwhile" in out
+    assert run_dir(config).is_dir()
+
+
+def test_deleting_without_a_terminal_or_a_choice_is_refused(runs: Runs, five: dict[str, str]) -> None:
+    assert runs("--delete", "seed=0")[0] == "--delete: without a terminal to ask at, it needs --yes"
+    assert runs("--delete", "--yes")[0] == 2
+    assert runs.ids() == set(five.values())
+
+
+@pytest.mark.parametrize(("answer", "left"), [("y", 3), ("", 4), ("no", 4), ("\x04", 4), ("\x03", 4)])
+def test_deleting_asks(runs: Runs, five: dict[str, str], answer: str, left: int) -> None:
+    terminal, inside = pty.openpty()
+    os.write(terminal, f"{answer}\n".encode())
+    command = [sys.executable, "-m", "lnbench.runs", str(runs.folder), "--delete", "seed=0"]
+    done = subprocess.run(command, stdin=inside, capture_output=True, text=True, env=environment(), timeout=60)
+    assert "Delete 1 of " in done.stdout
+    assert done.returncode == (0 if left == 3 else 1)
+    assert "Traceback" not in done.stderr
+    assert len(runs.ids()) == left
+    os.close(terminal)
+    os.close(inside)
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(lnbench.__file__).parents[1]), "PYTHONWARNINGS": "error", **more}
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"], ["--missing", "seed=0,1"]])
+def test_a_reader_that_goes_away_is_no_error(made: Made, runs_dir: Path, arguments: list[str]) -> None:
+    finish_many(made("method=ln"), 300)
+    command = shlex.join([sys.executable, "-m", "lnbench.runs", str(runs_dir), *arguments])
+    done = subprocess.run(
+        ["bash", "-c", f"{command} | true"], capture_output=True, text=True, env=environment(), timeout=120
+    )
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"], ["--failed"], ["--show={id}"], ["--missing", "seed=0,1"]])
+def test_nothing_slow_is_imported(made: Made, tmp_path: Path, runs_dir: Path, arguments: list[str]) -> None:
+    config = made("method=ln")
+    finish(config)
+    blocker = f"import sys\nsys.modules.update(dict.fromkeys({(*SLOW_IMPORTS, 'pandas')}))\n"
+    (tmp_path / "sitecustomize.py").write_text(blocker)
+    path = os.pathsep.join([str(tmp_path), environment()["PYTHONPATH"]])
+    command = [sys.executable, "-m", "lnbench.runs", str(runs_dir)]
+    command += [argument.format(id=run_id(config)) for argument in arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(PYTHONPATH=path), timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_help_teaches(runs: Runs) -> None:
+    out = runs("--help")[1]
+    assert "python -m lnbench.runs --delete state=failed,interrupted" in out
