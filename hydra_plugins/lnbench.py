@@ -1,0 +1,92 @@
+"""The launchers: Hydra finds them here, and takes none from elsewhere.
+
+Every Hydra program on the machine imports this file, so it imports nothing of lnbench by itself.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from lnbench.launch.job import Job, Sweep
+
+
+class _OwnLauncher(Launcher):
+    """What the launchers of lnbench have in common."""
+
+    def __init__(self, **settings: Any) -> None:
+        """Takes the keys of `hydra.launcher`; `setup` checks them."""
+        self._settings = settings
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """What Hydra calls first.
+
+        Raises:
+            ConfigError: a setting is wrong.
+        """
+        self._check()
+        self._context, self._task_function, self._config = hydra_context, task_function, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Runs a batch of jobs.
+
+        Args:
+            job_overrides: of each.
+            initial_job_idx: number of the first.
+
+        Returns:
+            Their results, in the same order.
+
+        Raises:
+            ConfigError: there is no place to run them as the settings ask for.
+            KeyboardInterrupt: Ctrl-C or SIGTERM came.
+        """
+        from lnbench.launch.job import Sweep, number
+
+        sweep = Sweep.begin(self._context, self._task_function, self._config)
+        return self._run(sweep, number(job_overrides, initial_job_idx)) if job_overrides else []
+
+    @abstractmethod
+    def _check(self) -> None:
+        """Checks the settings."""
+
+    @abstractmethod
+    def _run(self, sweep: Sweep, jobs: Sequence[Job]) -> list[JobReturn]:
+        """Runs jobs, of which there is at least one."""
+
+
+class GpuLauncher(_OwnLauncher):
+    """Runs jobs on the GPUs of this machine, or on its processor if there are none, each in a fresh process."""
+
+    def _check(self) -> None:
+        from lnbench.launch.settings import GpuSettings, check
+
+        self._checked = check(GpuSettings, self._settings)
+
+    def _run(self, sweep: Sweep, jobs: Sequence[Job]) -> list[JobReturn]:
+        from lnbench.launch.local import run_locally
+
+        return run_locally(sweep, jobs, self._checked)
+
+
+class RayLauncher(_OwnLauncher):
+    """Runs jobs on a Ray cluster, each in a fresh process."""
+
+    def _check(self) -> None:
+        from lnbench.launch.settings import RaySettings, check, require_ray
+
+        require_ray()
+        self._checked = check(RaySettings, self._settings)
+
+    def _run(self, sweep: Sweep, jobs: Sequence[Job]) -> list[JobReturn]:
+        from lnbench.launch.launch import launch
+        from lnbench.launch.ray_pool import RayPool
+
+        return launch(sweep, jobs, RayPool(sweep, self._checked), self._checked.busy_poll_seconds)

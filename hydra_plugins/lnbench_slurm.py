@@ -1,0 +1,41 @@
+"""Slurm by Hydra's submitit launcher, where that is installed; runs save their state before they are requeued."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+from hydra.core.utils import JobReturn
+
+with contextlib.suppress(ImportError):
+    from hydra_plugins.hydra_submitit_launcher import submitit_launcher  # type: ignore[import-untyped]
+
+    class SlurmLauncher(submitit_launcher.SlurmLauncher):
+        """Runs jobs by Slurm, each as a job of an array."""
+
+        def __call__(self, *args: Any, **kwargs: Any) -> JobReturn:
+            """Does a job, in a process that submitit has started."""
+            with saved_before_requeue():
+                return super().__call__(*args, **kwargs)
+
+
+@contextlib.contextmanager
+def saved_before_requeue() -> Iterator[None]:
+    """Answers SIGUSR2, which says that time is up, as if Ctrl-C had come; only then submitit requeues the job."""
+    requeue = signal.getsignal(signal.SIGUSR2)
+    asked: list[FrameType | None] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        asked.append(frame)
+        signal.raise_signal(signal.SIGINT)
+
+    signal.signal(signal.SIGUSR2, stop)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        if asked and callable(requeue):
+            requeue(signal.SIGUSR2, asked[0])
+        raise
+    finally:
+        signal.signal(signal.SIGUSR2, requeue)

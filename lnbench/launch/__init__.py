@@ -1,0 +1,1 @@
+"""Hydra launchers: where and when the jobs of a sweep run."""

@@ -1,0 +1,105 @@
+"""The fresh process of one job."""
+
+import gc
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import cloudpickle
+from hydra.core.utils import JobReturn
+
+from lnbench.launch.interrupts import SIGNALS
+from lnbench.launch.job import Job, Sweep, error_of, failed
+from lnbench.outcome import INTERRUPTED, JobFailed
+from lnbench.records.lock import RunBusy
+
+
+def main(sweep: bytes, job: Job, environment: Mapping[str, str], log: Path, results: Connection) -> None:
+    """Does a job of a sweep.
+
+    Args:
+        sweep: a `Sweep` by cloudpickle.
+        job: what to do.
+        environment: variables to set before the job starts.
+        log: file to which all that the job writes is appended.
+        results: gets the `JobReturn` by cloudpickle.
+
+    Raises:
+        SystemExit: SIGTERM or Ctrl-C came.
+    """
+    gc.freeze()  # what the fork server has imported is never garbage; looking at it would copy its memory
+    try:
+        _become_independent()
+        write_to(log)
+        os.environ.update(environment)
+        encoded = attempt(job, partial(_run, pickle.loads(sweep), job))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    results.send_bytes(encoded)
+
+
+def attempt(job: Job, work: Callable[[], JobReturn]) -> bytes:
+    """Does a job; the traceback of an error that nobody expected is printed.
+
+    Returns:
+        What it returned, by cloudpickle.
+    """
+    try:
+        returned = work()
+    except Exception as error:
+        returned = failed(job, error)
+    problem = error_of(returned)
+    if problem and not isinstance(problem, JobFailed | RunBusy):
+        traceback.print_exception(problem)
+    return _encode(returned, job)
+
+
+def write_to(log: Path) -> None:
+    """Appends to a file what this process, and those that it starts, write from now on."""
+    with log.open("a") as file:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            os.dup2(file.fileno(), stream.fileno())
+            stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+
+def _become_independent() -> None:
+    """Leaves the terminal, whose Ctrl-C the launcher passes on, and the fork server's handling of signals."""
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # drops a Ctrl-C that came before
+    for number in SIGNALS:
+        signal.signal(number, signal.default_int_handler)
+    threading.Thread(target=_die_with_launcher, daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+def _die_with_launcher() -> None:
+    launcher = multiprocessing.parent_process()
+    assert launcher is not None
+    launcher.join()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _run(sweep: Sweep, job: Job) -> JobReturn:
+    sweep.enter()
+    return sweep.run(sweep.compose(job))
+
+
+def _encode(returned: JobReturn, job: Job) -> bytes:
+    """Pickles what a job returned; what does not survive that is described instead."""
+    try:
+        encoded = cloudpickle.dumps(returned)
+        pickle.loads(encoded)
+    except Exception as error:
+        value = error_of(returned) or error
+        returned = failed(job, RuntimeError(f"{type(value).__name__}: {value}"))
+        return cloudpickle.dumps(returned)
+    return encoded

@@ -1,0 +1,141 @@
+"""One job of a sweep, wherever it runs."""
+
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides, run_job, setup_globals
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+from lnbench.outcome import FAILED, INTERRUPTED, JobFailed
+
+KILLED, STOPPED = "killed", "stopped"
+"""Causes of failure of a job whose process returned nothing: it died without a word, or was asked to stop."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What makes one job differ from the others of its sweep."""
+
+    num: int
+    """Its place in the whole sweep, from 0."""
+    overrides: tuple[str, ...]
+    title: str
+    """What a person calls it by: the overrides in which it differs from others."""
+
+
+def number(job_overrides: Sequence[Sequence[str]], first: int) -> list[Job]:
+    """The jobs of a launch, as Hydra describes them; the first gets the number `first`."""
+    common = set.intersection(*map(set, job_overrides)) if len(job_overrides) > 1 else set()
+    jobs = []
+    for num, overrides in enumerate(job_overrides, first):
+        own = [override for override in filter_overrides(overrides) if override not in common]
+        jobs.append(Job(num, tuple(overrides), " ".join(own) or f"job {num}"))
+    return jobs
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What all jobs of a sweep share; cloudpickle takes it to other processes."""
+
+    hydra_context: HydraContext
+    task_function: TaskFunction
+    config: DictConfig
+    singletons: Any
+    """Hydra's global state in the process of the launcher."""
+
+    @classmethod
+    def begin(cls, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> "Sweep":
+        """Prepares Hydra in the process of the launcher."""
+        setup_globals()
+        configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+        return cls(hydra_context, task_function, config, Singleton.get_state())
+
+    @property
+    def logs(self) -> Path:
+        """Folder of what the jobs write to stdout and stderr."""
+        return Path(self.config.hydra.sweep.dir) / "logs"
+
+    def compose(self, job: Job) -> DictConfig:
+        """The configuration of a job, with Hydra's own part."""
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(job.overrides))
+        with open_dict(config):
+            config.hydra.job.num = job.num
+            config.hydra.job.id = f"{config.hydra.job.name}_{job.num}"
+        return config
+
+    def enter(self) -> None:
+        """Makes Hydra in the process of a job what it is in the launcher's."""
+        setup_globals()
+        Singleton.set_state(self.singletons)
+
+    def run(self, config: DictConfig) -> JobReturn:
+        """Does the job that has been composed, in this process."""
+        HydraConfig.instance().set_config(config)
+        return run_job(
+            hydra_context=self.hydra_context,
+            task_function=self.task_function,
+            config=config,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job that has ended."""
+
+    job: Job
+    result: JobReturn | JobFailed
+    """`JobFailed` if it was stopped, or died without a word."""
+    seconds: float
+    log: Path
+
+
+class ToldFailure(JobReturn):
+    """What a job that failed returns once a person was told; Hydra's own class would tell again, with all overrides."""
+
+    @property
+    def return_value(self) -> Any:
+        """Raises what the job raised."""
+        raise self._return_value
+
+    @return_value.setter
+    def return_value(self, value: Any) -> None:
+        self._return_value = value
+
+
+def death(exit_code: int) -> JobFailed:
+    """Tells of a process that ended before it returned anything.
+
+    Args:
+        exit_code: of the process; negative: the signal that killed it.
+    """
+    if exit_code in (INTERRUPTED, -signal.SIGTERM):
+        message = "stopped by a signal; the same command goes on from its last saved state"
+        return JobFailed(message, INTERRUPTED, STOPPED)
+    if exit_code >= 0:
+        return JobFailed(f"the process ended with exit code {exit_code} and no result", FAILED, KILLED)
+    name = signal.Signals(-exit_code).name
+    hint = ", as when the machine's memory runs out" if name == "SIGKILL" else ""
+    return JobFailed(f"the process was killed by {name}{hint}", FAILED, KILLED)
+
+
+def failed(job: Job, error: Exception) -> JobReturn:
+    """What Hydra is told of a job that could not be run to its end."""
+    return JobReturn(overrides=list(job.overrides), status=JobStatus.FAILED, _return_value=error)
+
+
+def value_of(returned: JobReturn) -> Any:
+    """What a job returned, or the exception that it raised; `JobReturn.return_value` would raise it."""
+    return returned._return_value
+
+
+def error_of(returned: JobReturn) -> Exception | None:
+    """The exception that a job raised."""
+    return value_of(returned) if returned.status is JobStatus.FAILED else None

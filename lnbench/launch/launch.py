@@ -1,0 +1,42 @@
+"""A launch: the jobs of a sweep, where they run, and what a person sees of it, put together."""
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+from hydra.core.utils import JobReturn
+from rich.console import Console
+
+from lnbench.launch.display import Display
+from lnbench.launch.interrupts import counted
+from lnbench.launch.job import Job, Sweep
+from lnbench.launch.queue import Pool, Queue
+from lnbench.launch.records import done_before, record_death
+
+
+def launch(sweep: Sweep, jobs: Sequence[Job], pool: Pool, busy_poll_seconds: float) -> list[JobReturn]:
+    """Runs jobs of a sweep, and shows how they go.
+
+    Args:
+        sweep: that the jobs belong to.
+        jobs: what to run.
+        pool: where; nothing runs there afterwards.
+        busy_poll_seconds: how long a job that another process is doing is let alone.
+
+    Returns:
+        Their results, in the same order.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C or SIGTERM came.
+    """
+    display = Display(Console(file=sys.stdout, highlight=False), len(jobs), sweep.logs)
+    callbacks = partial(done_before, sweep), partial(record_death, sweep)
+    stopped = True
+    try:
+        with counted() as interrupts, display, contextlib.closing(pool):
+            results = Queue(jobs, pool, display, interrupts, *callbacks, busy_poll_seconds).run()
+        stopped = False
+    finally:
+        display.close(stopped)
+    return results

@@ -1,0 +1,23 @@
+"""Files of what jobs write to stdout and stderr."""
+
+from datetime import datetime
+from pathlib import Path
+
+from lnbench.launch.job import Job
+
+
+class Logs:
+    """The log files of a launch, in a folder that may have those of others."""
+
+    def __init__(self, folder: Path) -> None:
+        """Makes the folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._prefix = folder.absolute() / datetime.now().strftime("%Y%m%d-%H%M%S")
+
+    def of(self, job: Job) -> Path:
+        """The file of a job."""
+        return self.named(str(job.num))
+
+    def named(self, name: str) -> Path:
+        """The file of something else."""
+        return self._prefix.with_name(f"{self._prefix.name}-{name}.log")

@@ -1,0 +1,118 @@
+"""Runs jobs in fresh processes of this machine, one at a time on each slot."""
+
+import functools
+import multiprocessing
+import os
+import pickle
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+from hydra.core.utils import JobReturn
+
+from lnbench.launch import child
+from lnbench.launch.job import Ended, Job, Sweep, death
+from lnbench.launch.logs import Logs
+from lnbench.launch.slots import Slot
+
+
+class LocalPool:
+    """The slots of this machine, and the processes that run on them."""
+
+    def __init__(self, sweep: Sweep, slots: Sequence[Slot], start_server: Callable[[], ForkServerContext]) -> None:
+        """
+        Args:
+            sweep: whose jobs are run.
+            slots: where; each is used by one job at a time.
+            start_server: starts what makes the processes, once the first job must run.
+        """
+        self._sweep = cloudpickle.dumps(sweep)
+        self._free = list(slots)
+        self._context = functools.cache(start_server)
+        self._running: list[_Running] = []
+        self._logs = Logs(sweep.logs)
+
+    @property
+    def free(self) -> int:
+        """Number of jobs that can be started now."""
+        return len(self._free)
+
+    def start(self, job: Job) -> str:
+        """Starts a job and returns the name of its slot."""
+        slot = self._free.pop(0)
+        log = self._logs.of(job)
+        receiver, sender = multiprocessing.Pipe(duplex=False)
+        process = self._context().Process(target=child.main, args=(self._sweep, job, slot.environment, log, sender))
+        process.start()
+        sender.close()
+        self._running.append(_Running(job, slot, log, process, receiver, time.monotonic()))
+        return slot.name
+
+    def wait(self, seconds: float) -> list[Ended]:
+        """Waits until a job ends, but not longer than some seconds; returns the ones that ended."""
+        wait([source for running in self._running for source in running.sources()], seconds)
+        ended = [running for running in self._running if running.has_ended()]
+        for running in ended:
+            self._running.remove(running)
+            self._free.append(running.slot)
+        return [running.close() for running in ended]
+
+    def stop(self) -> None:
+        """Asks all running jobs to save their state and end."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Ends all running jobs at once."""
+        self._signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Ends all running jobs at once."""
+        self.kill()
+
+    def _signal(self, number: signal.Signals) -> None:
+        for running in self._running:
+            if running.process.is_alive():
+                assert running.process.pid is not None
+                os.kill(running.process.pid, number)
+
+
+@dataclass
+class _Running:
+    job: Job
+    slot: Slot
+    log: Path
+    process: ForkServerProcess
+    receiver: Connection
+    started: float
+    returned: JobReturn | None = None
+
+    def sources(self) -> list[Any]:
+        """What becomes readable when something happens."""
+        return [self.process.sentinel] if self.receiver.closed else [self.process.sentinel, self.receiver]
+
+    def has_ended(self) -> bool:
+        alive = self.process.is_alive()
+        # Only now, so that nothing is missed that was sent before the end.
+        if not self.receiver.closed and self.receiver.poll():
+            self._receive()
+        return not alive
+
+    def close(self) -> Ended:
+        code = self.process.exitcode
+        assert code is not None
+        self.process.close()
+        self.receiver.close()
+        return Ended(self.job, self.returned or death(code), time.monotonic() - self.started, self.log)
+
+    def _receive(self) -> None:
+        with self.receiver:
+            try:
+                self.returned = pickle.loads(self.receiver.recv_bytes())
+            except EOFError:
+                return

@@ -1,0 +1,59 @@
+"""What the launcher knows of jobs that are runs of lnbench; of other programs' jobs it knows nothing."""
+
+import os
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from lnbench.compose import to_plain
+from lnbench.config import RunConfig, validate
+from lnbench.launch.job import Job, Sweep
+from lnbench.outcome import JobFailed
+from lnbench.records import failure
+from lnbench.records.finished import finished_record
+from lnbench.schema import ConfigError
+from lnbench.tasks.source import DataError
+
+
+def done_before(sweep: Sweep, job: Job) -> JobReturn | None:
+    """What a job would return, if its run is finished already; such a job needs no process.
+
+    All else, a damaged record and a job that cannot even be composed included, is the job's own affair.
+    """
+    try:
+        config = sweep.compose(job)
+        run = run_of(config)
+        record = finished_record(run) if run and not run.rerun else None
+    except (HydraException, ValueError, OSError):
+        return None
+    if record is None:
+        return None
+    returned = JobReturn(list(job.overrides), _own(config), working_dir=os.getcwd(), status=JobStatus.COMPLETED)
+    returned.return_value = record.score
+    return returned
+
+
+def record_death(sweep: Sweep, job: Job, death: JobFailed) -> None:
+    """Leaves a failure in place of a run whose process died without a word."""
+    if run := run_of(sweep.compose(job)):
+        failure.record_death(run, str(death))
+
+
+def run_of(config: DictConfig) -> RunConfig | None:
+    """The run that a job does; None for another program's job, and for one that is refused."""
+    hydra = HydraConfig.instance()
+    of_launcher = hydra.cfg
+    hydra.set_config(config)  # what ${hydra:...} in the configuration refers to
+    try:
+        return validate(to_plain(_own(config)))
+    except (ConfigError, DataError):
+        return None
+    finally:
+        hydra.cfg = of_launcher
+
+
+def _own(config: DictConfig) -> DictConfig:
+    """A configuration without Hydra's part."""
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])

@@ -1,0 +1,163 @@
+"""Whether a sweep survives being killed: again and again, at random moments, with files damaged in between.
+
+python -m scripts.chaos_sweep
+"""
+
+import argparse
+import contextlib
+import itertools
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.console import Console
+from safetensors.numpy import load_file
+
+from lnbench.records.files import ADAPTER, METRICS, PREDICTIONS, RECORD
+from lnbench.records.listing import FoundRun, find_runs
+from tests import runs
+
+METHODS = ("ln", "bitfit", "lora", "ln+mha_adapter")
+PROGRESS_SECONDS = 120
+"""After which a sweep that changes no file is killed all the same."""
+console = Console(highlight=False)
+
+
+def main() -> None:
+    """Prints what happened; exits with status 1 if the two sweeps do not end alike."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.chaos_sweep", description=__doc__)
+    parser.add_argument(
+        "--seeds", type=int, default=6, help=f"of each of {len(METHODS)} methods (default: 6, so 24 runs)"
+    )
+    parser.add_argument("--kills", type=int, default=20, help="number of SIGKILLs (default: 20)")
+    parser.add_argument("--random-seed", type=int, default=0, help="of the moments and the damage (default: 0)")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="chaos") as folder:
+        problems = chaos(Path(folder), arguments.seeds, arguments.kills, random.Random(arguments.random_seed))
+    for problem in problems:
+        console.print(problem, style="red")
+    sys.exit(bool(problems))
+
+
+def chaos(folder: Path, seeds: int, kills: int, rng: random.Random) -> list[str]:
+    """Does one sweep in peace and the same one under fire.
+
+    Args:
+        folder: where to work.
+        seeds: of each method.
+        kills: how often the sweep under fire is killed.
+        rng: draws the moments and the damage.
+
+    Returns:
+        What is wrong; empty if all runs came out equal to the last bit.
+    """
+    source, data = runs.save_model("bert", folder / "model"), runs.write_data(folder / "data")
+    calm, fire = (_Sweep(source, data, folder / name, seeds) for name in ("calm", "fire"))
+    console.print(f"undisturbed: {calm.finish():.0f} s")
+    for kill in range(1, kills + 1):
+        console.print(f"kill {kill}: {fire.kill(rng)}; {fire.damage(rng)}; {len(fire.finished())} runs are finished")
+    console.print(f"last start: {fire.finish():.0f} s")
+    return _differences(calm, fire, expected=seeds * len(METHODS))
+
+
+class _Sweep:
+    """One command, started as often as it takes."""
+
+    def __init__(self, source: Path, data: Path, runs_dir: Path, seeds: int) -> None:
+        self.runs_dir = runs_dir
+        swept = [f"method={','.join(METHODS)}", f"seed={','.join(map(str, range(seeds)))}"]
+        settings = ["hydra.launcher.cpu_slots=2", "trainer.checkpoint_minutes=0.0001"]
+        single = [one for one in runs.overrides(source, data, runs_dir) if not one.startswith("method=")]
+        self.command = [sys.executable, "-m", "lnbench", "-m", *single, *swept, *settings]
+
+    def finish(self) -> float:
+        """Starts the sweep and waits for its end; returns the seconds it took."""
+        started = time.perf_counter()
+        self._start().wait()
+        return time.perf_counter() - started
+
+    def kill(self, rng: random.Random) -> str:
+        """Starts the sweep and kills all of it, or one of its processes, soon after it has done something new."""
+        process = self._start()
+        self._await_progress(process)
+        time.sleep(rng.uniform(0, 2))
+        family = [one.pid for one in psutil.Process(process.pid).children(recursive=True)]
+        victims = [process.pid, *family] if rng.random() < 0.7 or not family else [rng.choice(family)]
+        for victim in victims:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(victim, signal.SIGKILL)
+        if process.pid not in victims:
+            time.sleep(rng.uniform(0, 2))
+            process.kill()
+        process.wait()
+        return f"{len(victims)} of {1 + len(family)} processes"
+
+    def damage(self, rng: random.Random) -> str:
+        """Truncates a file of a random run, or flips one bit of it, every other time."""
+        files = sorted(
+            file for file in self.runs_dir.rglob("*") if file.name == RECORD or file.suffix == ".safetensors"
+        )
+        if not files or rng.random() < 0.5:
+            return "no damage"
+        path = rng.choice(files)
+        content = bytearray(path.read_bytes())
+        if rng.random() < 0.5:
+            path.write_bytes(content[: rng.randrange(len(content))])
+            return f"{path.name} truncated"
+        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        path.write_bytes(content)
+        return f"a bit of {path.name} flipped"
+
+    def finished(self) -> list[FoundRun]:
+        return [run for run in find_runs(self.runs_dir) if run.state == "finished"]
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(self.command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def _await_progress(self, process: "subprocess.Popen[bytes]") -> None:
+        started = time.time()
+        while process.poll() is None and time.time() - started < PROGRESS_SECONDS:
+            files = (file for file in self.runs_dir.glob("*/*/*/*/**/*") if file.is_file())
+            with contextlib.suppress(FileNotFoundError):
+                if any(file.stat().st_mtime > started for file in files):
+                    return
+            time.sleep(0.05)
+
+
+def _differences(calm: _Sweep, fire: _Sweep, expected: int) -> list[str]:
+    peaceful, tried = ({run.id: run for run in sweep.finished()} for sweep in (calm, fire))
+    states = [f"{run.id}: is {run.state} ({run.problem or run.failure})" for run in find_runs(fire.runs_dir)]
+    problems = [state for state in states if "is finished" not in state]
+    for name, found in (("undisturbed", peaceful), ("killed", tried)):
+        if len(found) != expected:
+            problems.append(f"{name}: {len(found)} finished records, not {expected}")
+    both = sorted(peaceful.keys() & tried.keys())
+    pairs = itertools.product(both, (_metrics, _adapter, _text(METRICS), _text(PREDICTIONS)))
+    problems += [f"{id}: is not equal" for id, part in pairs if part(peaceful[id]) != part(tried[id])]
+    console.print(f"{len(both)} runs compared: scores, adapters, metrics.csv and predictions")
+    return problems
+
+
+def _metrics(run: FoundRun) -> Any:
+    assert run.record
+    return run.record.metrics, run.record.selection, run.record.cost.steps
+
+
+def _adapter(run: FoundRun) -> Any:
+    return {name: array.tobytes() for name, array in load_file(run.folder / ADAPTER).items()}
+
+
+def _text(name: str) -> Any:
+    return lambda run: (run.folder / name).read_text()
+
+
+if __name__ == "__main__":
+    main()

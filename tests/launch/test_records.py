@@ -1,0 +1,130 @@
+"""Jobs that are runs of lnbench: finished ones need no process, and the death of one is recorded."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import initialize_config_dir
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.utils import JobStatus
+from hydra.types import HydraContext, RunMode
+
+import lnbench
+from lnbench.compose import ROOT, compose_config, config_dir, register, to_plain
+from lnbench.config import RunConfig, validate
+from lnbench.fsio import write_atomically
+from lnbench.launch.job import Job, Sweep
+from lnbench.launch.records import done_before, record_death
+from lnbench.outcome import JobFailed
+from lnbench.records.failure import read_failure
+from lnbench.records.files import CONFIG, FAILURE, METRICS, RECORD
+from lnbench.records.identity import run_dir, run_id
+from lnbench.records.record import write_record
+from lnbench.records.sealed import file_digest
+from tests.records.builders import new_record
+
+pytestmark = pytest.mark.usefixtures("hydra_restore_singletons")
+
+NOT_IMPORTED = """
+import sys
+from multiprocessing import forkserver
+from lnbench.__main__ import main
+try:
+    main()
+finally:
+    assert not {"torch", "transformers", "ray"} & set(sys.modules)
+    assert forkserver._forkserver._forkserver_pid is None, "no fork server was started"
+"""
+
+
+@pytest.fixture
+def sweep() -> Sweep:
+    """A sweep of lnbench's runs."""
+    register()
+    with initialize_config_dir(str(config_dir()), job_name="lnbench", version_base="1.3"):
+        hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    config = hydra.config_loader.load_configuration(ROOT, [], RunMode.MULTIRUN)
+    return Sweep.begin(HydraContext(hydra.config_loader, Callbacks()), lambda config: None, config)
+
+
+def job(runs_dir: Path, *overrides: str) -> Job:
+    """A run of LN-tuning."""
+    return Job(0, ("method=ln", f"runs_dir={runs_dir}", *overrides), "it")
+
+
+def configuration(of: Job) -> RunConfig:
+    """What a job composes."""
+    return validate(to_plain(compose_config(*of.overrides)))
+
+
+def finish(config: RunConfig) -> Path:
+    """Leaves a record and a file beside it."""
+    folder = run_dir(config)
+    write_atomically(folder / METRICS, "step\n")
+    record = new_record(id=run_id(config), files={METRICS: file_digest(folder / METRICS)}, config=config.to_dict())
+    write_record(record, folder)
+    return folder
+
+
+def test_a_finished_run_returns_its_score(sweep: Sweep, tmp_path: Path) -> None:
+    one = job(tmp_path, "seed=4")
+    assert done_before(sweep, one) is None
+    finish(configuration(one))
+    returned = done_before(sweep, one)
+    assert returned
+    assert (returned.status, returned.return_value) == (JobStatus.COMPLETED, 0.75)
+    assert (returned.overrides, returned.cfg.seed if returned.cfg else None) == (list(one.overrides), 4)
+    assert done_before(sweep, job(tmp_path, "seed=5")) is None
+    assert done_before(sweep, job(tmp_path, "seed=4", "rerun=true")) is None
+
+
+def test_the_job_itself_deals_with_a_damaged_run(sweep: Sweep, tmp_path: Path) -> None:
+    one = job(tmp_path)
+    folder = finish(configuration(one))
+    (folder / METRICS).write_text("other")
+    assert done_before(sweep, one) is None
+    finish(configuration(one))
+    (folder / RECORD).write_text("{")
+    assert done_before(sweep, one) is None
+    other = finish(configuration(job(tmp_path, "seed=1")))
+    (folder / RECORD).write_bytes((other / RECORD).read_bytes())
+    assert done_before(sweep, one) is None
+
+
+@pytest.mark.parametrize("wrong", ["sed=1", "model=none_such", "trainer.batch_size=0", "+other=${hydra:job.none}"])
+def test_the_job_itself_is_refused(sweep: Sweep, tmp_path: Path, wrong: str) -> None:
+    assert done_before(sweep, job(tmp_path, wrong)) is None
+
+
+def test_interpolations_mean_what_they_mean_in_the_job(sweep: Sweep, tmp_path: Path) -> None:
+    one = job(tmp_path / "${hydra:runtime.choices.method}" / "${hydra:job.num}")
+    finish(configuration(job(tmp_path / "ln" / "0")))
+    assert done_before(sweep, one) is not None
+
+
+def test_a_death_is_recorded(sweep: Sweep, tmp_path: Path) -> None:
+    one, death = job(tmp_path), JobFailed("killed by SIGKILL", 1, "killed")
+    config = configuration(one)
+    folder = run_dir(config)
+    record_death(sweep, one, death)
+    assert not (folder / FAILURE).exists(), "it died before it began"
+    write_atomically(folder / CONFIG, json.dumps(config.to_dict()))
+    record_death(sweep, one, death)
+    failure = read_failure(folder)
+    assert failure
+    assert (failure.cause, failure.message) == ("killed", "killed by SIGKILL")
+    record_death(sweep, job(tmp_path, "trainer.batch_size=0"), death)
+
+
+def test_nothing_heavy_starts_when_all_is_finished(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        finish(configuration(job(tmp_path, f"seed={seed}")))
+    command = [sys.executable, "-c", NOT_IMPORTED, "-m", "method=ln", "seed=0,1", f"runs_dir={tmp_path}"]
+    root = Path(lnbench.__file__).parents[1]
+    program = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60)
+    assert (program.returncode, program.stderr) == (0, "")
+    assert program.stdout.startswith("1/2 skipped, finished before: seed=0 -> 0.7500\n")
