@@ -266,7 +266,7 @@ def test_a_loss_that_is_not_a_number_ends_the_run(
         lambda self, batch, index: step(self, batch, index) * (value if self.global_step == 5 else 1.0),
     )
     with pytest.raises(
-        RunFailed, match="Diverged: the loss is not finite at step 6; learning rates there: 0.0"
+        RunFailed, match=r"Diverged: the loss is not finite at step 6; learning rates there: 0\.0"
     ) as failed:
         run(config)
     assert failed.value.cause == "diverged"
