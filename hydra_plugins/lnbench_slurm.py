@@ -1,6 +1,7 @@
 """Slurm by Hydra's submitit launcher, where that is installed; runs save their state before they are requeued."""
 
 import contextlib
+import shutil
 import signal
 from collections.abc import Iterator
 from types import FrameType
@@ -13,6 +14,18 @@ with contextlib.suppress(ImportError):
 
     class SlurmLauncher(submitit_launcher.SlurmLauncher):
         """Runs jobs by Slurm, each as a job of an array."""
+
+        def setup(self, **context: Any) -> None:
+            """What Hydra calls first.
+
+            Raises:
+                ConfigError: there is no Slurm here.
+            """
+            from lnbench.schema import ConfigError
+
+            if self._EXECUTOR == "slurm" and shutil.which("srun") is None:
+                raise ConfigError("hydra/launcher = 'slurm': there is no Slurm here; no srun is found")
+            super().setup(**context)
 
         def __call__(self, *args: Any, **kwargs: Any) -> JobReturn:
             """Does a job, in a process that submitit has started."""

@@ -49,25 +49,32 @@ class Command:
         sweeps = HydraConfig.get().mode is RunMode.MULTIRUN
         try:
             return self.job(validate(to_plain(config)))
-        except RunBusy as error:
-            if sweeps:
-                show(str(error), hint="")
-                raise
-            failed = JobFailed(str(error), REFUSED, "busy")
-        except (ConfigError, DataError) as error:
-            failed = JobFailed(str(error), REFUSED, "refused")
-        except RunFailed as error:
-            if error.__cause__:
-                traceback.print_exception(error.__cause__)
-            failed = JobFailed(error.message, FAILED, error.cause)
         except Exception as error:
-            traceback.print_exception(error)
-            failed = JobFailed(f"{type(error).__name__}: {error}", FAILED, "error")
-        show(failed.message, hint=HINT if failed.cause == "refused" else "")
+            failed = _tell(error)
+            if sweeps and isinstance(error, RunBusy):
+                raise
         if sweeps:
             show(f"Failed: {' '.join(HydraConfig.get().overrides.task)}", hint="")
             raise failed
         sys.exit(failed.exit_code)
+
+
+def _tell(error: Exception) -> JobFailed:
+    """Shows why a job gave no result."""
+    match error:
+        case ConfigError() | DataError():
+            show(str(error))
+            return JobFailed(str(error), REFUSED, "refused")
+        case RunBusy():
+            show(str(error), hint="")
+            return JobFailed(str(error), REFUSED, "busy")
+        case RunFailed():
+            if error.__cause__:
+                traceback.print_exception(error.__cause__)
+            show(str(error), hint="")
+            return JobFailed(error.message, FAILED, error.cause)
+    traceback.print_exception(error)
+    return JobFailed(f"{type(error).__name__}: {error}", FAILED, "error")
 
 
 def command_line(job: Job, *overrides: str) -> None:

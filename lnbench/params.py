@@ -14,6 +14,7 @@ from rich.table import Table
 from lnbench.cli import IN_THIS_PROCESS, command_line
 from lnbench.config import RunConfig
 from lnbench.fsio import write_atomically
+from lnbench.report.paper import Figures
 
 Row = dict[str, str | int | float]
 FILE = "parameters.csv"
@@ -21,22 +22,13 @@ COLUMNS = ("trained", "%", "paper %", "added", "head")
 """Shown for each method. `added`: what inference computes besides the backbone, once everything that can be is folded
 into its weights; `head` is not in `trained`."""
 
-PAPER: dict[tuple[str, str], str] = {
-    ("bert_large", "adapter"): "0.33",
-    ("bert_large", "bitfit"): "0.07-0.08",
-    ("bert_large", "full"): "100",
-    ("bert_large", "ln"): "0.03",
-    ("bert_large", "parallel_adapter+prefix"): "0.66",
-    ("bert_large", "prefix"): "0.33",
-}
-"""Percentages that Qi et al. 2022 (arXiv 2211.08682) state, by model and canonical method."""
-
 
 class ParameterTable:
     """Collects one row a configuration."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
+        self.figures = Figures()
         self.folder = Path()
 
     def add(self, config: RunConfig) -> float:
@@ -54,7 +46,7 @@ class ParameterTable:
             "method": config.method_name,
             "trained": count.trained,
             "%": 100 * count.share,
-            "paper %": PAPER.get((config.model.name, config.method_name), ""),
+            "paper %": self.figures.find(config.model.name, config.method_name, "trained_percent"),
             "added": count.inserted - sum(count.by_part[name] for name, part in config.method.items() if part.folds),
             "head": count.head,
             "backbone": count.backbone,

@@ -70,7 +70,8 @@ def _done_before(config: RunConfig, folder: Path) -> Record | None:
         return record
     failure = read_failure(folder)
     if failure and failure.cause not in FROM_OUTSIDE and not config.retry_failed:
-        raise RunFailed(_earlier(failure, folder), failure.cause)
+        message = f"{failure.message}; at {failure.failed_at}, retry_failed=true tries it again, see {folder / FAILURE}"
+        raise RunFailed(_title(failure), failure.cause, message)
     return None
 
 
@@ -120,20 +121,13 @@ def _record_failure(config: RunConfig, folder: Path, error: Exception) -> RunFai
         write_failure(failure, folder)
     except OSError as problem:
         log.warning("the failure could not be recorded in %s (%s)", folder, problem)
-    return RunFailed(f"{_title(failure)} failed ({failure.cause}): {failure.message}", failure.cause)
+    return RunFailed(_title(failure), failure.cause, failure.message)
 
 
 def _cannot_write(config: RunConfig, error: OSError) -> str:
     return (
         f"runs_dir = {str(config.runs_dir)!r}: cannot be written ({error.strerror}); make room there and the same "
         f"command goes on from the last saved state, or choose another runs_dir=FOLDER"
-    )
-
-
-def _earlier(failure: Failure, folder: Path) -> str:
-    return (
-        f"{_title(failure)} failed at {failure.failed_at} ({failure.cause}): {failure.message}\n"
-        f"Its traceback is in {folder / FAILURE}; retry_failed=true tries it again."
     )
 
 

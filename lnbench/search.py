@@ -53,7 +53,7 @@ def _try(config: RunConfig, value: float | str, run: Callable[[RunConfig], Recor
     try:
         return Trial(value=value, id=run_id(config), score=run(config).score)
     except RunFailed as failed:
-        return Trial(value=value, id=run_id(config), score=None, problem=failed.message)
+        return Trial(value=value, id=run_id(config), score=None, problem=f"{failed.cause}: {failed.message}")
 
 
 def _best(config: RunConfig, trials: list[Trial]) -> Trial:
@@ -61,8 +61,7 @@ def _best(config: RunConfig, trials: list[Trial]) -> Trial:
     scored = {one.value: one for one in trials if one.score is not None and one.score == one.score}
     ordered = [scored[value] for value in config.search.values if value in scored]
     if not ordered:
-        raise RunFailed(
-            f"search of {config.search.parameter}: every trial failed; the last: {trials[-1].problem}", "error"
-        )
+        name = f"search of {config.search.parameter}"
+        raise RunFailed(name, "error", f"every trial failed, the last with: {trials[-1].problem}")
     choose = max if config.task.mode == "max" else min
     return choose(ordered, key=lambda one: one.score or 0.0)

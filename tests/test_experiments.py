@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from lnbench.compose import config_dir
 from lnbench.runs.missing import jobs_of
@@ -16,6 +16,7 @@ PAPER = {"main_nlu", "main_nlg", "unified", "ablation_terms", "ablation_norms", 
 def swept(name: str) -> dict[str, str]:
     """The parameters of an experiment's file, those of the experiments that it starts from included."""
     config = OmegaConf.load(FOLDER / f"{name}.yaml")
+    assert isinstance(config, DictConfig)
     parents = [parent for parent in config.get("defaults", []) if isinstance(parent, str) and parent != "_self_"]
     merged = {key: value for parent in parents for key, value in swept(parent).items()}
     own = OmegaConf.select(config, "hydra.sweeper.params", default={})

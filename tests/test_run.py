@@ -248,7 +248,7 @@ def test_a_failure_is_recorded_and_tried_again_on_request(
     assert failure.traceback.startswith("Traceback")
     assert "training_step" in failure.traceback
     assert failure.config == config.to_dict()
-    with pytest.raises(RunFailed, match=r"failed at 20(.|\n)*; retry_failed=true tries it again"):
+    with pytest.raises(RunFailed, match=rf"\({cause}\): .*; at 20.*, retry_failed=true tries .*{FAILURE}"):
         run(config)
     run(configure("retry_failed=true"))
     assert not (run_dir(config) / FAILURE).exists()

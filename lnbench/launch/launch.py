@@ -32,11 +32,11 @@ def launch(sweep: Sweep, jobs: Sequence[Job], pool: Pool, busy_poll_seconds: flo
     """
     display = Display(Console(file=sys.stdout, highlight=False), len(jobs), sweep.logs)
     callbacks = partial(done_before, sweep), partial(record_death, sweep)
-    stopped = True
     try:
         with counted() as interrupts, display, contextlib.closing(pool):
             results = Queue(jobs, pool, display, interrupts, *callbacks, busy_poll_seconds).run()
-        stopped = False
-    finally:
-        display.close(stopped)
+    except KeyboardInterrupt:
+        display.close(stopped=True)
+        raise
+    display.close(stopped=False)
     return results

@@ -44,17 +44,18 @@ class Failure(Schema):
 class RunFailed(RuntimeError):
     """A run failed, now or earlier, and has left a failure record."""
 
-    def __init__(self, message: str, cause: Cause) -> None:
+    def __init__(self, run: str, cause: Cause, message: str) -> None:
         """
         Args:
-            message: for the person who asked for the run.
+            run: which one, for a person.
             cause: the kind of failure.
+            message: what went wrong.
         """
-        super().__init__(message, cause)
-        self.message, self.cause = message, cause
+        super().__init__(run, cause, message)
+        self.run, self.cause, self.message = run, cause, message
 
     def __str__(self) -> str:
-        return self.message
+        return f"{self.run} failed ({self.cause}): {self.message}"
 
 
 def describe(config: RunConfig, cause: Cause, message: str, error: BaseException | None = None) -> Failure:

@@ -8,6 +8,7 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
 from hydra_plugins.lnbench_slurm import saved_before_requeue
+from lnbench.schema import ConfigError
 from tests.launch import jobs
 from tests.launch.launching import launch_by
 
@@ -48,6 +49,12 @@ def test_the_preset_asks_slurm_for_a_gpu_a_run_and_for_notice(slurm: Path, tmp_p
     }
     assert {name: asked.get(name) for name in wanted} == wanted
     assert "submitit.core._submit" in slurm.read_text()
+
+
+def test_without_slurm_it_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match="hydra/launcher = 'slurm': there is no Slurm here"):
+        launch_by("slurm", jobs.tell, [["+x=1"]], tmp_path)
 
 
 def test_a_sweep_runs_through_submitit(tmp_path: Path) -> None:

@@ -1,0 +1,118 @@
+"""`python -m lnbench.report RUNS_DIR`: tables, statistics and verdicts on claims, from the records of finished runs."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from lnbench.methods.base import SEPARATOR, canonical_name
+from lnbench.records.record import Record
+from lnbench.report.load import Loaded, load, told
+from lnbench.schema import ConfigError
+
+DESCRIPTION = """Turns the records of finished runs into tables, statistics and verdicts on the claims of the paper.
+Prints the scores and the verdicts, and writes
+
+  index.html             all of it on one page
+  claims.md              each claim: supported, contradicted or not decided, with the numbers
+  tables/*.{md,tex,csv}  scores, ablations, costs, parameters; .csv has the numbers in full
+  plots/*                the figures as .png and .svg"""
+EPILOG = """examples:
+  python -m lnbench.report runs
+  python -m lnbench.report runs --out paper --filter model=bert_large task=rte,cb,mrpc
+  python -m lnbench.report runs --claims my_claims    claims of your own, one in each YAML file; an example:
+
+  id: prefix-beats-bitfit
+  text: Prefix-tuning beats BitFit on every size of training data.
+  where: our Section 4
+  comparisons:
+    - left: prefix
+      right: [bitfit, {method: bitfit, settings: {bitfit.layers: upper half}}]
+      left_is: better            # or worse
+      quantity: score            # or trained, train_seconds, total_seconds, peak_memory_bytes,
+                                 # train_samples_per_second, test_samples_per_second
+
+Several runs of one method, task, model and setting with different seeds give a mean and a standard deviation; three
+pairs of runs that differ in nothing but the method are the least that is tested. Runs that are missing are named with
+the command that does them."""
+FILTERS = ("method", "task", "model", "seed")
+
+
+def main() -> None:
+    """Entry point of `python -m lnbench.report`."""
+    options = _options()
+    if not options.runs_dir.is_dir():
+        sys.exit(f"{options.runs_dir}: is not a folder; give the runs_dir of finished runs, such as runs")
+    try:
+        loaded = filtered(load(options.runs_dir), options.filter)
+        _report(loaded, options)
+    except (ConfigError, OSError) as error:
+        sys.exit(str(error))
+
+
+def filtered(loaded: Loaded, filters: Sequence[str]) -> Loaded:
+    """The runs that fit every filter.
+
+    Args:
+        loaded: all runs.
+        filters: such as `task=rte,cb`.
+
+    Raises:
+        ConfigError: a filter cannot be understood or nothing fits it, or there are no finished runs at all.
+    """
+    if not loaded.records:
+        lines = [f"{loaded.runs_dir}: has no finished runs; python -m lnbench does one", *map(told, loaded.problems)]
+        raise ConfigError("\n  ".join(lines))
+    records = loaded.records
+    for one in filters:
+        name, separator, values = one.partition("=")
+        if not separator or name not in FILTERS:
+            raise ConfigError(f"--filter {one}: must be NAME=VALUE[,VALUE...] with a name of {', '.join(FILTERS)}")
+        wanted = {canonical_name(value.split(SEPARATOR)) for value in values.split(",")}
+        known = sorted({_value(record, name) for record in records})
+        records = [record for record in records if _value(record, name) in wanted]
+        if not records:
+            raise ConfigError(f"--filter {one}: no finished run fits; there are {', '.join(known)}")
+    return replace(loaded, records=records)
+
+
+def _report(loaded: Loaded, options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from lnbench.report.claims import read_claims
+    from lnbench.report.write import write_report
+
+    claims = read_claims(*filter(None, [options.claims]))
+    folder = options.out or options.runs_dir / "report"
+    write_report(loaded, claims, folder, Console(highlight=False), images=not options.no_images)
+
+
+def _value(record: Record, name: str) -> str:
+    return str(getattr(record, name))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m lnbench.report",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("runs_dir", type=Path, help="folder of runs, the runs_dir of python -m lnbench")
+    parser.add_argument("--out", type=Path, help="folder to write to (default: report in RUNS_DIR)")
+    parser.add_argument("--claims", type=Path, help="folder of further claims")
+    parser.add_argument(
+        "--filter",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUES",
+        help=f"only the runs with one of these values, separated by commas; names: {', '.join(FILTERS)}",
+    )
+    parser.add_argument("--no-images", action="store_true", help="leave out plots/, which takes longest")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""The finished runs of a folder, as a table with one row a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import nan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lnbench.records.listing import FoundRun, find_runs
+from lnbench.records.record import Record
+from lnbench.report.setting import rates, settings
+from lnbench.report.variant import variant_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a folder of runs holds.
+
+    Attributes:
+        runs_dir: the folder.
+        records: of the finished runs, without the trials of searches.
+        folders: where each of them lies, by id.
+        trials: records of the trials of searches, which never saw the test split.
+        problems: every run that is not finished, or whose record cannot be used, with the reason.
+    """
+
+    runs_dir: Path
+    records: list[Record]
+    folders: dict[str, Path]
+    trials: list[Record]
+    problems: list[FoundRun]
+
+
+def load(runs_dir: Path) -> Loaded:
+    """Reads all runs below a folder; a file that cannot be read is a problem that is listed, never an error."""
+    loaded = Loaded(runs_dir, [], {}, [], [])
+    for found in map(_checked, find_runs(runs_dir)):
+        if found.record is None:
+            loaded.problems.append(found)
+        elif "test" not in found.record.metrics:
+            loaded.trials.append(found.record)
+        else:
+            loaded.records.append(found.record)
+            loaded.folders[found.record.id] = found.folder
+    return loaded
+
+
+def frame(records: Sequence[Record]) -> pd.DataFrame:
+    """One row a run.
+
+    `score` is the test score, and `validation_score` the validation score, by the metric that selected the checkpoint.
+    `variant` names the method and what was changed in it, `lr` the learning rates, and `setting` all else that differs
+    between the runs at hand; only runs that are equal in all three are repetitions of each other. `num_layers` is that
+    of the model, as far as its runs tell: 0 where they do not.
+    """
+    import pandas as pd
+
+    others = settings(records)
+    runs = pd.DataFrame([_row(record, other) for record, other in zip(records, others, strict=True)], columns=COLUMNS)
+    runs["num_layers"] = runs.groupby("model")["num_layers"].transform("max")
+    return runs
+
+
+def told(found: FoundRun) -> str:
+    """One line on a run that is not finished: how it stands, where it is, and what is wrong."""
+    reason = f"{found.failure.cause}: {found.failure.message}" if found.failure else found.problem
+    return f"{found.state:<12} {found.folder}{f': {reason}' if reason else ''}"
+
+
+def hardware_of(record: Record) -> str:
+    """On what a run was made, as far as times depend on it."""
+    hardware = record.hardware
+    gpu = hardware.get("device") == "gpu"
+    chip = hardware.get("gpu" if gpu else "cpu", "unknown")
+    size = hardware.get("devices", 1) if gpu else f"{hardware.get('threads', '?')} threads"
+    return ", ".join(filter(None, [str(chip), "" if size == 1 else str(size), hardware.get("precision", "")]))
+
+
+COLUMNS = [
+    "id",
+    "method",
+    "variant",
+    "task",
+    "model",
+    "seed",
+    "setting",
+    "lr",
+    "metric",
+    "mode",
+    "score",
+    "validation_score",
+    "trained",
+    "trained_percent",
+    "inserted",
+    "head",
+    "train_seconds",
+    "total_seconds",
+    "train_samples_per_second",
+    "test_samples_per_second",
+    "peak_memory_bytes",
+    "steps",
+    "device",
+    "hardware",
+    "finished_at",
+    "num_layers",
+]
+
+
+def _row(record: Record, setting: str) -> dict[str, Any]:
+    own = {
+        "variant": variant_of(record.method, record.config.get("method")),
+        "setting": setting,
+        "lr": rates(record),
+        "metric": record.selection.metric,
+        "mode": record.selection.mode,
+        "score": record.metrics["test"].get(record.selection.metric, nan),
+        "validation_score": record.selection.score,
+        "device": record.hardware.get("device", "unknown"),
+        "hardware": hardware_of(record),
+        "num_layers": _num_layers(record),
+    }
+    values = {**dict(record), **dict(record.parameters), **dict(record.cost), **own}
+    return {column: values[column] for column in COLUMNS}
+
+
+def _num_layers(record: Record) -> int:
+    shape = (record.config.get("model") or {}).get("shape") or {}
+    return max([int(shape.get("num_hidden_layers", 0)), *(shift.layer for shift in record.shift)])
+
+
+def _checked(found: FoundRun) -> FoundRun:
+    """A finished run whose record belongs to another one is a damaged one."""
+    if found.record is None or found.record.id == found.id:
+        return found
+    problem = f"its record belongs to another run, {found.record.id}"
+    return replace(found, state="damaged", record=None, problem=problem)

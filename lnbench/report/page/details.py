@@ -1,0 +1,81 @@
+"""What the page tells of single runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from lnbench.records.listing import FoundRun
+from lnbench.records.record import Record
+from lnbench.report.history import Curve, read_curves, thinned
+from lnbench.report.setting import leaves
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lnbench.report.load import Loaded
+
+APART = ("id", "format", "status", "config", "shift", "metrics", "baseline", "selection")
+"""Fields of a record that have a place of their own, or none."""
+
+
+def details(loaded: Loaded) -> dict[str, dict[str, Any]]:
+    """What is shown of each run when it is opened, as JSON values, by id."""
+    return {record.id: _details(record, loaded) for record in loaded.records}
+
+
+def run_rows(runs: pd.DataFrame) -> list[dict[str, Any]]:
+    """The cells of the list of runs."""
+    columns = ["id", "variant", "task", "model", "seed", "metric", "score", "validation_score"]
+    more = ["trained_percent", "train_seconds", "peak_memory_bytes", "lr", "setting", "finished_at"]
+    return [dict(zip((*columns, *more), row, strict=True)) for row in runs[[*columns, *more]].itertuples(index=False)]
+
+
+def problem_rows(loaded: Loaded) -> list[dict[str, str]]:
+    """Every run that is not in the report, and why."""
+    return [
+        {
+            "state": found.state,
+            "folder": str(found.folder),
+            "reason": _reason(found),
+            "traceback": found.failure.traceback if found.failure else "",
+        }
+        for found in loaded.problems
+    ]
+
+
+def _reason(found: FoundRun) -> str:
+    if found.failure:
+        return f"{found.failure.cause}: {found.failure.message}"
+    return found.problem
+
+
+def _details(record: Record, loaded: Loaded) -> dict[str, Any]:
+    folder = loaded.folders[record.id]
+    dumped = record.model_dump(mode="json", exclude=set(APART))
+    shown = {
+        "folder": str(folder),
+        "metric": record.selection.metric,
+        "scores": record.metrics,
+        "baseline": record.baseline,
+        "about": dict(leaves(dumped)),
+        "config": dict(leaves(record.config)),
+        "curves": {name: _points(curve) for name, curve in read_curves(folder).items()},
+    }
+    finite: dict[str, Any] = _finite(shown)
+    return finite
+
+
+def _points(curve: Curve) -> dict[str, list[float]]:
+    points = thinned(curve)
+    return {"x": list(points), "y": [float(f"{value:.5g}") for value in points.values()]}
+
+
+def _finite(value: Any) -> Any:
+    """JSON values without numbers that JSON does not have."""
+    if isinstance(value, Mapping):
+        return {str(key): _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

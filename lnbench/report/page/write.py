@@ -1,0 +1,114 @@
+"""Fills the page's templates."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.io import to_json
+from plotly.offline import get_plotlyjs
+
+from lnbench import __version__
+from lnbench.fsio import write_atomically
+from lnbench.report import judgement
+from lnbench.report.history import MOST_POINTS
+from lnbench.report.load import Loaded
+from lnbench.report.page.details import details, problem_rows, run_rows
+from lnbench.report.page.interval import WIDTH, intervals
+from lnbench.report.plots.plot import Plot, Theme, template
+from lnbench.report.table import Table
+from lnbench.report.verdicts import Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FOLDER = Path(__file__).parent
+THEMES: tuple[Theme, ...] = ("light", "dark")
+SCRIPTS = ("common.js", "tables.js", "plots.js", "runs.js")
+
+
+def write_page(
+    loaded: Loaded,
+    runs: pd.DataFrame,
+    tables: Sequence[Table],
+    verdicts: Sequence[Verdict],
+    plots: Sequence[Plot],
+    path: Path,
+) -> None:
+    """Writes a page that shows everything and loads nothing from anywhere.
+
+    Args:
+        loaded: the records, and where their runs lie.
+        runs: as `lnbench.report.load.frame` returns them.
+        tables: of the report.
+        verdicts: on all claims.
+        plots: of the report, those of one kind together.
+        path: of the page.
+
+    Raises:
+        OSError: the page cannot be written.
+    """
+    content = {
+        "loaded": loaded,
+        "rows": run_rows(runs),
+        "details": details(loaded),
+        "problems": problem_rows(loaded),
+        "tables": tables,
+        "claims": [(one, list(zip(one.findings, intervals(one.findings), strict=True))) for one in verdicts],
+        "kinds": [(kind, list(found)) for kind, found in groupby(plots, key=lambda plot: plot.kind)],
+    }
+    write_atomically(path, _environment().get_template("page.html").render(content))
+
+
+def _environment() -> Environment:
+    """The templates, and what is the same on every page."""
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"cells": judgement.cells, "figure": _figure, "json": _json}
+    scripts = [get_plotlyjs(), "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)]
+    environment.globals |= {
+        "style": Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
+        "scripts": [Markup(script) for script in scripts],
+        "hashes": [_hash(script) for script in scripts],
+        "templates": {theme: template(theme).to_plotly_json() for theme in THEMES},
+        "version": __version__,
+        "made_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "outcomes": judgement.SIGNS,
+        "headings": judgement.HEADINGS,
+        "explanation": judgement.EXPLANATION,
+        "width": WIDTH,
+        "most_points": MOST_POINTS,
+    }
+    return environment
+
+
+def _json(value: Any) -> Markup:
+    """JSON that may stand in a script element, whatever it says."""
+    return _harmless(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
+
+
+def _figure(plot: Plot) -> Markup:
+    return _harmless(to_json(plot.figure, validate=False))
+
+
+def _harmless(text: str) -> Markup:
+    escaped = text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    return Markup(escaped)
+
+
+def _hash(script: str) -> str:
+    """By which the page allows a script of its own and, so, none that a name in it might smuggle in."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

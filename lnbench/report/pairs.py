@@ -1,0 +1,85 @@
+"""Pairs of runs that differ in one thing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from lnbench.report.claims import EXACT, LESS_IS_BETTER, Comparison, Side
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SAME = ["task", "model", "setting", "seed"]
+"""What the two runs of a pair have in common."""
+
+
+def runs_of(side: Side, runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs of one side of a comparison; the layers of a half are named as each model has them.
+
+    Args:
+        side: a method.
+        runs: as `lnbench.report.load.frame` returns them.
+    """
+    depths = runs.groupby("model")["num_layers"].max()
+    names: Mapping[object, str | None] = {
+        model: side.variant(int(depth) or None) for model, depth in depths.to_dict().items()
+    }
+    return runs[runs["variant"] == runs["model"].map(names)]
+
+
+def at_best_rate(runs: pd.DataFrame) -> pd.DataFrame:
+    """For each variant, task, model and setting the runs at the learning rate that validated best on average.
+
+    Of several rates, those with fewer seeds than another are left out first.
+    """
+    keys = ["variant", "task", "model", "setting"]
+    worth = runs["validation_score"].where(runs["mode"] == "max", -runs["validation_score"])
+    rated = runs.assign(worth=worth).groupby([*keys, "lr"], as_index=False)
+    ranked = rated.agg(seeds=("seed", "nunique"), worth=("worth", "mean"))
+    best = ranked.sort_values(["seeds", "worth"], kind="stable").drop_duplicates(keys, keep="last")
+    return runs.merge(best[[*keys, "lr"]], on=[*keys, "lr"])
+
+
+def pairs(comparison: Comparison, right: Side, runs: pd.DataFrame) -> pd.DataFrame:
+    """One row a pair of runs of the same task, model, setting and seed; of costs, also of the same hardware.
+
+    Args:
+        comparison: whose left side is meant, and what is compared.
+        right: one of its right sides.
+        runs: as `at_best_rate` returns them.
+
+    Returns:
+        The columns `task`, `model`, `setting`, `seed`, `left`, `right` (the values), and `difference`: left - right of
+        scores, log(left / (factor * right)) of all else.
+    """
+    import numpy as np
+
+    quantity = comparison.quantity
+    scores = quantity == "score"
+    same = SAME if scores or quantity in EXACT else [*SAME, "hardware"]
+    values = [
+        runs_of(side, runs).sort_values("finished_at").drop_duplicates(same, keep="last")[[*same, quantity, "mode"]]
+        for side in (comparison.left, right)
+    ]
+    merged = values[0].merge(values[1].drop(columns="mode"), on=same, suffixes=("_left", "_right"))
+    merged = merged.rename(columns={f"{quantity}_left": "left", f"{quantity}_right": "right"})
+    merged = merged[np.isfinite(merged["left"]) & np.isfinite(merged["right"])]
+    if scores:
+        merged = _of_one_mode(merged)
+        return merged.assign(difference=merged["left"] - merged["right"])
+    merged = merged[(merged["left"] > 0) & (merged["right"] > 0)]
+    return merged.assign(difference=np.log(merged["left"] / (comparison.factor * merged["right"])))
+
+
+def sign_of_better(comparison: Comparison, found: pd.DataFrame) -> int:
+    """1 if a positive difference means that the left side is better, else -1."""
+    if comparison.quantity == "score":
+        return -1 if (found["mode"] == "min").any() else 1
+    return -1 if comparison.quantity in LESS_IS_BETTER else 1
+
+
+def _of_one_mode(merged: pd.DataFrame) -> pd.DataFrame:
+    """Losses and scores do not add up: the pairs of tasks whose score is to be large, if there are any."""
+    large = merged["mode"] == "max"
+    return merged[large] if large.any() else merged

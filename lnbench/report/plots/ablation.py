@@ -1,0 +1,86 @@
+"""Ablations of LN-tuning: what leaving a part of it out does to the score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from lnbench.report.pairs import SAME
+from lnbench.report.plots.plot import COLOURS, NEUTRAL, Plot, new_figure, plain
+from lnbench.report.scores import is_percent
+from lnbench.report.statistics import LEAST_PAIRS, Difference, compare
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KIND = "Ablations"
+CAPTION = (
+    "Difference of the test score from the whole method, of pairs of runs of equal task and seed, each at its best "
+    f"learning rate. Bars are means over pairs, lines 95% confidence intervals (from {LEAST_PAIRS} pairs on)."
+)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A method with changed settings, compared with itself as shipped."""
+
+    label: str
+    difference: Difference
+
+
+def ablation_plots(name: str, title: str, runs: pd.DataFrame) -> Iterator[Plot]:
+    """For each method that has runs with and without changed settings: over all tasks, and for each task.
+
+    Args:
+        name: of the runs, for names of files.
+        title: what the runs have in common.
+        runs: of one model and one setting, each method at one learning rate.
+    """
+    for method, of_method in runs.dropna(subset=["score"]).groupby("method"):
+        tasks = {str(task): found for task, found in of_method.groupby("task")}
+        summed = of_method[of_method["task"].isin([task for task, found in tasks.items() if is_percent(found)])]
+        subjects = {**({"all tasks": summed} if summed["task"].nunique() > 1 else {}), **tasks}
+        for subject, found in subjects.items():
+            if bars := list(_bars(str(method), found)):
+                file = f"ablation-{name}-{method}-{subject.replace(' ', '-')}"
+                unit = f"difference from {plain(str(method))}{' (points)' if is_percent(found) else ''}"
+                yield Plot(file, KIND, f"{method}, {subject}, {title}", CAPTION, _figure(bars, unit))
+
+
+def _bars(method: str, runs: pd.DataFrame) -> Iterator[Bar]:
+    scale, whole = 100.0 if is_percent(runs) else 1.0, runs[runs["variant"] == method]
+    for variant, found in runs[runs["variant"] != method].groupby("variant"):
+        pairs = found.merge(whole, on=SAME, suffixes=("", "_whole"))
+        if len(pairs):
+            yield Bar(str(variant), compare((scale * (pairs["score"] - pairs["score_whole"])).tolist()))
+
+
+def _figure(bars: list[Bar], unit: str) -> go.Figure:
+    figure = new_figure(unit, "", height=150 + 44 * len(bars), showlegend=False, bargap=0.4)
+    figure.add_vline(0, line={"color": NEUTRAL, "width": 1.5})
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    means = [bar.difference.mean for bar in bars]
+    figure.add_bar(
+        x=means,
+        y=[plain(bar.label) for bar in bars],
+        orientation="h",
+        marker={"color": COLOURS[0], "opacity": 0.5},
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [_length(bar.difference.high, mean) for bar, mean in zip(bars, means, strict=True)],
+            "arrayminus": [_length(mean, bar.difference.low) for bar, mean in zip(bars, means, strict=True)],
+            "color": NEUTRAL,
+            "thickness": 2,
+        },
+        customdata=[bar.difference.n for bar in bars],
+        hovertemplate="%{y}: %{x:+.2f} (%{customdata} pairs)<extra></extra>",
+    )
+    return figure
+
+
+def _length(end: float | None, start: float | None) -> float:
+    return 0.0 if end is None or start is None else end - start

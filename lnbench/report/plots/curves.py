@@ -1,0 +1,76 @@
+"""Learning curves: the validation score and the training loss, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from lnbench.report.history import MOST_POINTS, Curve, mean_curve, thinned
+from lnbench.report.plots.plot import Look, Plot, new_figure, plain
+from lnbench.report.table import rows_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KIND = "Learning curves"
+LOSS, VALIDATION = "train/loss", "validation/"
+CAPTION = (
+    "Each method at its best learning rate. Means over seeds, at the steps that all seeds have. The training loss is "
+    f"that of single batches. Curves are thinned to at most {MOST_POINTS} points."
+)
+
+Curves = Mapping[str, Mapping[str, Curve]]
+"""By a run's id, then by the column of metrics.csv."""
+
+
+def curve_plots(name: str, title: str, runs: pd.DataFrame, look: dict[str, Look], curves: Curves) -> Iterator[Plot]:
+    """One plot a task.
+
+    Args:
+        name: of the runs, for names of files.
+        title: what the runs have in common.
+        runs: of one model and one setting, each method at one learning rate.
+        look: of each label.
+        curves: of each run.
+    """
+    for task, found in runs.groupby("task"):
+        metric = str(found["metric"].iloc[0])
+        lines = [
+            line for row in rows_of(found) for line in _lines(row.label, row.runs, metric, look[row.label], curves)
+        ]
+        if lines:
+            yield Plot(f"curves-{name}-{task}", KIND, f"{task}, {title}", CAPTION, _figure(lines, metric))
+
+
+def _lines(label: str, runs: pd.DataFrame, metric: str, look: Look, curves: Curves) -> Iterator[go.Scatter]:
+    """The validation score in the upper panel, and the loss in the lower one."""
+    for column, axis in ((VALIDATION + metric, "y"), (LOSS, "y2")):
+        known = [curves[one][column] for one in runs["id"] if column in curves[one]]
+        line = thinned(mean_curve(known))
+        if line:
+            yield go.Scatter(
+                x=list(line),
+                y=[float(f"{value:.5g}") for value in line.values()],
+                yaxis=axis,
+                mode="lines+markers" if len(line) < 30 else "lines",
+                name=plain(label),
+                legendgroup=label,
+                showlegend=axis == "y",
+                line={"color": look.colour, "dash": look.dash, "width": 2 if axis == "y" else 1.2},
+                marker={"symbol": look.symbol, "size": 5},
+                hovertemplate=f"step %{{x}}: %{{y:.4f}}, n = {len(known)}",
+            )
+
+
+def _figure(lines: list[go.Scatter], metric: str) -> go.Figure:
+    figure = new_figure("training step", f"validation {plain(metric)}", len(lines) // 2)
+    figure.update_layout(
+        height=figure.layout.height + 120,
+        yaxis={"domain": [0.42, 1]},
+        yaxis2={"domain": [0, 0.34], "title": {"text": "training loss"}, "automargin": True},
+        xaxis={"anchor": "y2", "rangemode": "tozero"},
+    )
+    figure.add_traces(lines)
+    return figure

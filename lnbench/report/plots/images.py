@@ -1,0 +1,70 @@
+"""Plots as PNG and SVG."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from lnbench.fsio import write_atomically
+from lnbench.report.plots.plot import Plot, plain, template
+
+FORMATS = ("png", "svg")
+WIDTH, SCALE = 900, 2
+UNSAFE = re.compile(r"[^\w.+=,-]+")
+"""What a name of a file should not have."""
+
+
+def write_plots(plots: Sequence[Plot], folder: Path) -> str:
+    """Writes `folder/NAME.png` and `.svg` of each plot, on white.
+
+    Returns:
+        Why there are no images, for a person; nothing if there are.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    if not plots:
+        return ""
+    try:
+        import kaleido
+        from kaleido.errors import ChromeNotFoundError
+    except ImportError:
+        return "No images of the plots: they need kaleido; pip install 'lnbench[plots]'"
+    with TemporaryDirectory() as temporary:
+        try:
+            # MathJax would be fetched from the network, and no plot has formulas.
+            kaleido.write_fig_from_object_sync(_jobs(plots, Path(temporary)), kopts={"mathjax": False})
+        except ChromeNotFoundError:
+            return "No images of the plots: they need Chrome or Chromium, and none was found"
+        except Exception as error:  # whatever a browser fails of, the report has everything else
+            return f"No images of the plots: the browser that draws them failed ({type(error).__name__}: {error})"
+        for file in Path(temporary).iterdir():
+            write_atomically(folder / file.name, file.read_bytes())
+    return ""
+
+
+def _jobs(plots: Sequence[Plot], folder: Path) -> list[dict[str, Any]]:
+    jobs = []
+    for plot in plots:
+        figure = _titled(plot)
+        for ending in FORMATS:
+            size = {"format": ending, "width": WIDTH, "height": figure["layout"]["height"] + 40, "scale": SCALE}
+            jobs.append({"fig": figure, "path": folder / f"{UNSAFE.sub('_', plot.name)}.{ending}", "opts": size})
+    return jobs
+
+
+def _titled(plot: Plot) -> dict[str, Any]:
+    figure: dict[str, Any] = plot.figure.to_dict()
+    layout = figure["layout"]
+    return {
+        **figure,
+        "layout": {
+            **layout,
+            "template": template("light").to_plotly_json(),
+            "paper_bgcolor": "white",
+            "height": layout["height"] + 40,
+            "margin": {**layout["margin"], "t": layout["margin"]["t"] + 40},
+            "title": {"text": f"{plain(plot.kind)}: {plain(plot.title)}", "font": {"size": 16}},
+        },
+    }

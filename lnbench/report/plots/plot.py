@@ -1,0 +1,96 @@
+"""A plot, and how all plots look."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import escape
+from itertools import cycle
+from typing import Any, Literal
+
+import plotly.graph_objects as go
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
+"""Okabe and Ito's palette, which colour-blind people can tell apart, without what vanishes on white or on black."""
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
+DASHES: tuple[str, ...] = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+NEUTRAL = "#808890"
+"""Of what belongs to no method; readable on white and on black."""
+
+Theme = Literal["light", "dark"]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One figure.
+
+    Attributes:
+        name: of its files.
+        kind: what such plots show; a page lets its reader choose among the plots of a kind.
+        title: which of its kind it is.
+        caption: what a reader must know.
+        figure: without title and theme, which depend on where it is shown.
+    """
+
+    name: str
+    kind: str
+    title: str
+    caption: str
+    figure: go.Figure
+
+
+@dataclass(frozen=True)
+class Look:
+    """By what a method is recognised in all plots."""
+
+    colour: str
+    symbol: str
+    dash: str
+
+
+def looks(labels: Iterable[str]) -> dict[str, Look]:
+    """A look for each label, in their order; the colours repeat sooner than the symbols do."""
+    wheel = cycle([(symbol, dash) for symbol, dash in zip(SYMBOLS, DASHES, strict=True) for _ in COLOURS])
+    return {label: Look(colour, *shape) for label, colour, shape in zip(labels, cycle(COLOURS), wheel, strict=False)}
+
+
+def new_figure(x: str, y: str, entries: int = 0, **layout: Any) -> go.Figure:
+    """An empty figure with titled axes.
+
+    Args:
+        x: title of the horizontal axis, with its unit.
+        y: of the vertical one.
+        entries: number of entries of its legend, for which it gets room below.
+        layout: what else differs from the usual.
+    """
+    usual = {
+        "template": "none",
+        "height": 400 + 12 * entries,
+        "margin": {"l": 64, "r": 16, "t": 16, "b": 56},
+        "legend": {"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "x": 0},
+        "hovermode": "closest",
+        "xaxis": {"title": {"text": x}, "automargin": True},
+        "yaxis": {"title": {"text": y}, "automargin": True},
+    }
+    return go.Figure(layout={**usual, **layout})
+
+
+def plain(text: str) -> str:
+    """A text that plotly shows as it is, instead of reading its tags."""
+    return escape(text, quote=False)
+
+
+def template(theme: Theme) -> go.layout.Template:
+    """Colours and fonts of a theme, on a transparent ground."""
+    ink, grid = {"light": ("#24292f", "#e4e7eb"), "dark": ("#d7dce2", "#333a42")}[theme]
+    axis = {"gridcolor": grid, "zerolinecolor": grid, "linecolor": NEUTRAL, "ticks": "outside", "tickcolor": NEUTRAL}
+    ground = "rgba(0,0,0,0)"
+    return go.layout.Template(
+        layout={
+            "paper_bgcolor": ground,
+            "plot_bgcolor": ground,
+            "font": {"color": ink, "family": "system-ui, Helvetica, Arial, sans-serif", "size": 13},
+            "colorway": list(COLOURS),
+            "xaxis": {**axis, "title": {"standoff": 8}},
+            "yaxis": axis,
+            "hoverlabel": {"namelength": -1},
+        }
+    )

@@ -1,0 +1,93 @@
+"""How far training moved the gain and the bias of each layer's norms."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from lnbench.records.record import Record
+from lnbench.records.shift import Norm, Term
+from lnbench.report.plots.plot import Plot, new_figure, plain
+from lnbench.report.table import rows_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KIND = "Shift of the norms"
+NORMS: dict[Norm, str] = {"embedding": "before the blocks", "mha": "after MHA", "ffn": "after FFN", "final": "final"}
+TERMS: tuple[Term, ...] = ("gain", "bias")
+CAPTION = (
+    "Mean of |w - w₀| over the elements of each gain and bias, w₀ being its pretrained value, at the best checkpoint; "
+    "means over seeds. All panels have one scale."
+)
+
+Panel = dict[tuple[str, int], float]
+"""By task and layer."""
+
+
+def shift_plots(name: str, title: str, runs: pd.DataFrame, records: Mapping[str, Record]) -> Iterator[Plot]:
+    """One plot for each method that trains norms.
+
+    Args:
+        name: of the runs, for names of files.
+        title: what the runs have in common.
+        runs: of one model and one setting, each method at one learning rate.
+        records: of the runs, by id.
+    """
+    for number, row in enumerate(rows_of(runs), start=1):
+        panels = _panels([records[one] for one in row.runs["id"]])
+        if panels:
+            yield Plot(f"shift-{name}-{number}", KIND, f"{row.label}, {title}", CAPTION, _figure(panels))
+
+
+def _panels(records: Sequence[Record]) -> dict[tuple[Norm, Term], Panel]:
+    values: dict[tuple[Norm, Term], dict[tuple[str, int], list[float]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        for shift in record.shift:
+            values[shift.norm, shift.term][record.task, shift.layer].append(shift.mean_abs)
+    return {key: {place: fmean(found) for place, found in panel.items()} for key, panel in values.items()}
+
+
+def _figure(panels: Mapping[tuple[Norm, Term], Panel]) -> go.Figure:
+    norms = [norm for norm in NORMS if any(known == norm for known, _ in panels)]
+    places = {place for panel in panels.values() for place in panel}
+    tasks, layers = sorted({task for task, _ in places}), sorted({layer for _, layer in places})
+    figure = make_subplots(
+        rows=len(norms),
+        cols=len(TERMS),
+        shared_xaxes=True,
+        shared_yaxes=True,
+        horizontal_spacing=0.03,
+        vertical_spacing=0.16 / len(norms),
+        subplot_titles=[f"{term}, {NORMS[norm]}" for norm in norms for term in TERMS],
+        figure=new_figure("", "", height=180 + len(norms) * (60 + 26 * len(tasks))),
+    )
+    for row, norm in enumerate(norms, start=1):
+        for column, term in enumerate(TERMS, start=1):
+            figure.add_trace(_heat_map(panels.get((norm, term), {}), tasks, layers), row=row, col=column)
+    figure.update_annotations(font_size=13)
+    figure.update_xaxes(title_text="layer", row=len(norms))
+    figure.update_xaxes(showgrid=False, dtick=max(1, len(layers) // 12))
+    figure.update_yaxes(showgrid=False, type="category", autorange="reversed")
+    bar = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "thickness": 12, "nticks": 6}
+    bar["title"] = {"text": "mean |w - w₀|", "side": "bottom"}
+    figure.update_layout(coloraxis={"colorscale": "Cividis", "colorbar": bar}, margin_b=130, margin_t=32)
+    return figure
+
+
+def _heat_map(panel: Panel, tasks: Sequence[str], layers: Sequence[int]) -> go.Heatmap:
+    rows = [[panel.get((task, layer)) for layer in layers] for task in tasks]
+    return go.Heatmap(
+        x=list(layers),
+        y=[plain(task) for task in tasks],
+        z=[[None if value is None else float(f"{value:.4g}") for value in row] for row in rows],
+        coloraxis="coloraxis",
+        xgap=1,
+        ygap=1,
+        hovertemplate="%{y}, layer %{x}: %{z:.3g}<extra></extra>",
+    )

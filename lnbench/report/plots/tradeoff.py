@@ -1,0 +1,167 @@
+"""Scores against what they cost, and the methods that nothing beats in both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import log10
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Literal
+
+import plotly.graph_objects as go
+
+from lnbench.report.plots.plot import NEUTRAL, Look, Plot, new_figure, plain
+from lnbench.report.scores import is_percent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Expense = Literal["trained", "train_seconds"]
+KINDS: dict[Expense, str] = {
+    "trained": "Score against trained parameters",
+    "train_seconds": "Score against training time",
+}
+AXES: dict[Expense, str] = {
+    "trained": "trained parameters (log scale)",
+    "train_seconds": "training time (s, log scale)",
+}
+CAPTION = (
+    "One point a method, at its best learning rate: the mean test score over seeds; bars are ± 1 standard deviation. "
+    "The grey line joins the methods that no other one beats in both directions (Pareto front)."
+)
+HEAD = "Parameters of the task's head are not counted."
+AVERAGE = "Averages are over tasks, for the methods that have run on all of them."
+FREE = "A dotted line is a method that trains nothing but the head."
+
+
+@dataclass(frozen=True)
+class Point:
+    """One method.
+
+    Attributes:
+        label: unique in its plot.
+        expense: 0 or more.
+        score: mean over `seeds`.
+        deviation: sample standard deviation; 0 for a single seed.
+        seeds: their number.
+    """
+
+    label: str
+    expense: float
+    score: float
+    deviation: float
+    seeds: int
+
+
+def tradeoff_plots(name: str, title: str, runs: pd.DataFrame, look: dict[str, Look]) -> Iterator[Plot]:
+    """Score against trained parameters, and against training time on each hardware, by task and on average.
+
+    Args:
+        name: of the runs, for names of files.
+        title: what the runs have in common.
+        runs: of one model and one setting, each method at one learning rate.
+        look: of each label.
+    """
+    yield from _plots("trained", name, title, runs, look)
+    groups = list(runs.groupby("hardware"))
+    for number, (hardware, found) in enumerate(groups, start=1):
+        own = f"{name}-{number}" if len(groups) > 1 else name
+        yield from _plots("train_seconds", own, f"{title}; {hardware}", found, look)
+
+
+def pareto_front(points: Sequence[Point], larger: bool) -> list[Point]:
+    """The points that no other one beats in both expense and score, by rising expense."""
+    front: list[Point] = []
+    for point in sorted(points, key=lambda point: (point.expense, -point.score if larger else point.score)):
+        if not front or (point.score > front[-1].score if larger else point.score < front[-1].score):
+            front.append(point)
+    return front
+
+
+def _plots(expense: Expense, name: str, title: str, runs: pd.DataFrame, look: dict[str, Look]) -> Iterator[Plot]:
+    order = list(look)
+    for task, found in _subjects(runs):
+        points = sorted(_points(expense, found), key=lambda point: order.index(point.label))
+        if sum(point.expense > 0 for point in points) < 2:
+            continue
+        larger = bool((found["mode"] == "max").all())
+        metrics = " and ".join(dict.fromkeys(map(str, found["metric"])))
+        unit = f"test {plain(metrics)} (%)" if is_percent(found) else f"test {plain(metrics)}"
+        notes = {
+            CAPTION: True,
+            HEAD: expense == "trained",
+            AVERAGE: task is None,
+            FREE: any(not point.expense for point in points),
+        }
+        yield Plot(
+            name=f"{expense}-{name}-{task or 'average'}",
+            kind=KINDS[expense],
+            title=f"{task or 'average over tasks'}, {title}",
+            caption=" ".join(note for note, holds in notes.items() if holds),
+            figure=_figure(points, AXES[expense], unit, larger, look),
+        )
+
+
+def _subjects(runs: pd.DataFrame) -> Iterator[tuple[str | None, pd.DataFrame]]:
+    """The runs that an average can be taken of, if they are of several tasks, and the runs of each task."""
+    tasks = {str(task): found for task, found in runs.groupby("task")}
+    summed = [task for task, found in tasks.items() if is_percent(found)]
+    if len(summed) > 1:
+        yield None, runs[runs["task"].isin(summed)]
+    yield from tasks.items()
+
+
+def _points(expense: Expense, runs: pd.DataFrame) -> Iterator[Point]:
+    """Of the methods that have run on all tasks; averages are over tasks for each seed, then over seeds."""
+    scale = 100.0 if is_percent(runs) else 1.0
+    scores = runs.pivot_table(index=["variant", "seed"], columns="task", values="score").dropna().mean(axis=1)
+    costs = runs.groupby(["variant", "task"])[expense].mean().groupby("variant").mean().to_dict()
+    for variant, found in scores.groupby("variant"):
+        values = (scale * found).tolist()
+        spread = stdev(values) if len(values) > 1 else 0.0
+        yield Point(str(variant), float(costs[variant]), fmean(values), spread, len(values))
+
+
+def _figure(points: Sequence[Point], x: str, y: str, larger: bool, look: dict[str, Look]) -> go.Figure:
+    figure = new_figure(x, y, len(points))
+    paid = [point for point in points if point.expense > 0]
+    figure.update_xaxes(type="log", tickformat="~s", range=_range([point.expense for point in paid]))
+    front = pareto_front(paid, larger)
+    for point in points:
+        if not point.expense:
+            figure.add_hline(point.score, line={"color": look[point.label].colour, "dash": "dot"})
+            name = {"text": plain(point.label), "showarrow": False, "y": point.score, "yanchor": "bottom"}
+            figure.add_annotation(x=1, xref="paper", xanchor="right", **name)
+    figure.add_scatter(
+        x=[point.expense for point in front],
+        y=[point.score for point in front],
+        mode="lines+text",
+        text=[f"{plain(point.label)}\u2002" for point in front],
+        textposition="top left",
+        cliponaxis=False,
+        line={"color": NEUTRAL, "width": 1.5, "shape": "hv"},
+        showlegend=False,
+        hoverinfo="skip",
+    )
+    figure.add_traces([_marker(point, look[point.label]) for point in paid])
+    return figure
+
+
+def _range(expenses: Sequence[float]) -> list[float]:
+    """Of a logarithmic axis, with room for the names at its ends."""
+    low, high = log10(min(expenses)), log10(max(expenses))
+    room = max(0.1, 0.15 * (high - low))
+    return [low - room, high + room]
+
+
+def _marker(point: Point, look: Look) -> go.Scatter:
+    return go.Scatter(
+        x=[point.expense],
+        y=[point.score],
+        error_y={"type": "data", "array": [point.deviation], "thickness": 1, "visible": point.seeds > 1},
+        mode="markers",
+        name=plain(point.label),
+        marker={"color": look.colour, "symbol": look.symbol, "size": 11},
+        customdata=[[point.deviation, point.seeds]],
+        hovertemplate="%{y:.2f} ± %{customdata[0]:.2f}, n = %{customdata[1]}<br>%{x:,.5~r}",
+    )

@@ -1,0 +1,56 @@
+"""Writes a report, and prints the most important of it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from lnbench.fsio import write_atomically
+from lnbench.records.listing import FoundRun
+from lnbench.report import formats, judgement
+from lnbench.report.claims import Claim
+from lnbench.report.load import Loaded, frame, told
+from lnbench.report.tables import tables
+from lnbench.report.verdicts import judge
+
+
+def write_report(loaded: Loaded, claims: Sequence[Claim], folder: Path, console: Console, images: bool = True) -> None:
+    """Writes the tables, claims, the page and images, and prints the scores, the verdicts and the problems.
+
+    Args:
+        loaded: at least one finished run.
+        claims: to be judged.
+        folder: to write to.
+        console: to print to.
+        images: whether to write the plots as files, too, which takes longer than all else.
+
+    Raises:
+        ConfigError: a file with a paper's figures is wrong.
+        OSError: the folder cannot be written.
+    """
+    from lnbench.report.page import write_page
+    from lnbench.report.plots import make_plots, write_plots
+
+    runs = frame(loaded.records)
+    made, verdicts = tables(loaded, runs), judge(claims, loaded, runs)
+    for table in made:
+        if table.name.startswith("scores"):
+            formats.show(console, table)
+        for ending, text in formats.FILES.items():
+            write_atomically(folder / "tables" / f"{table.name}.{ending}", text(table))
+    write_atomically(folder / "claims.md", judgement.to_markdown(verdicts))
+    plots = make_plots(loaded, runs)
+    write_page(loaded, runs, made, verdicts, plots, folder / "index.html")
+    judgement.show(console, verdicts)
+    _show_problems(console, loaded.problems)
+    if images and (note := write_plots(plots, folder / "plots")):
+        console.print(Text(note, "yellow"))
+    console.print(f"written to {folder}", soft_wrap=True, markup=False)
+
+
+def _show_problems(console: Console, problems: Sequence[FoundRun]) -> None:
+    if problems:
+        console.print(Text(f"Not in this report ({len(problems)}):", "bold yellow"))
+    for found in problems:
+        console.print(Text(f"  {told(found)}"), soft_wrap=True)

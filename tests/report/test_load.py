@@ -1,0 +1,154 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lnbench.records.files import CONFIG, RECORD
+from lnbench.records.record import SearchResult, Trial, write_record
+from lnbench.records.shift import NormShift
+from lnbench.report.load import COLUMNS, frame, load, told
+from tests.records.builders import new_record
+from tests.report.builders import finished, folder_of, save
+
+
+def row_of(**changes: Any) -> dict[str, Any]:
+    [row] = frame([finished(**changes)]).to_dict("records")
+    return {str(name): value for name, value in row.items()}
+
+
+def test_a_row_has_the_numbers_of_its_record() -> None:
+    row = row_of(method="ln", task="rte", seed=2, score=0.5)
+    assert row["score"] == 0.5
+    assert row["validation_score"] == 0.51
+    assert (row["method"], row["variant"], row["task"], row["model"], row["seed"]) == ("ln", "ln", "rte", "minilm", 2)
+    assert (row["trained"], row["head"], row["train_seconds"], row["steps"]) == (9_216, 770, 61.5, 1_234)
+    assert (row["metric"], row["mode"], row["setting"], row["lr"]) == ("accuracy", "max", "", "0.001")
+    assert (row["device"], row["hardware"]) == ("cpu", "some, 2 threads")
+
+
+def test_without_records_the_columns_are_there() -> None:
+    assert list(frame([]).columns) == COLUMNS
+
+
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ln": ("ln", {}),
+    "ln[terms=bias]": ("ln", {"ln.terms": ["bias"]}),
+    "ln[layers=4-6,norms=mha]": ("ln", {"ln.norms": ["mha"], "ln.layers": "4-6"}),
+    "bitfit[components=query+norms]": ("bitfit", {"bitfit.components": ["query", "norms"]}),
+    "ln+prefix[length=5]": ("prefix+ln", {"prefix.length": 5}),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_variant_says_what_is_not_as_shipped(variant: str) -> None:
+    method, settings = VARIANTS[variant]
+    assert row_of(method=method, settings=settings)["variant"] == variant
+
+
+def test_a_part_that_is_not_shipped_shows_all_its_settings() -> None:
+    parts = {"mine": {"_target_": "elsewhere.Mine", "lr": 0.1, "size": 3}}
+    [row] = frame([new_record(method="mine", config={"method": parts})]).to_dict("records")
+    assert (row["variant"], row["lr"]) == ("mine[size=3]", "0.1")
+
+
+RATES: dict[str, dict[str, Any]] = {
+    "0.001": {"method": "ln"},
+    "ln 0.001, prefix 0.005": {"method": "ln+prefix"},
+    "ln 0.01, prefix 0.05": {"method": "ln+prefix", "config": {"trainer.lr_factor": 10}},
+    "0.03": {"method": "ln+prefix", "config": {"trainer.lr": 0.03}},
+    "0.002": {"method": "ln", "settings": {"ln.lr": 0.002}},
+}
+
+
+@pytest.mark.parametrize("lr", RATES)
+def test_learning_rates_stand_beside_the_variant_and_the_setting(lr: str) -> None:
+    row = row_of(**RATES[lr])
+    assert (row["lr"], row["variant"], row["setting"]) == (lr, RATES[lr]["method"], "")
+
+
+def test_a_search_for_the_rate_is_one_rate_whatever_it_chose() -> None:
+    runs = [
+        finished(
+            seed=seed,
+            config={"search": "lr"},
+            search=SearchResult(parameter="trainer.lr_factor", trials=[], chosen=chosen),
+        )
+        for seed, chosen in ((0, 0.3), (1, 3.0))
+    ]
+    rows = frame(runs)
+    assert set(rows["lr"]) == {"searched"}
+    assert set(rows["setting"]) == {""}
+
+
+def test_a_setting_tells_what_differs_within_a_task_or_between_all_runs() -> None:
+    runs = [
+        finished(task="rte"),
+        finished(task="rte", config={"task.max_length": 17}),
+        finished(task="cb"),
+        finished(task="cb", config={"trainer.grad_clip": "null"}),
+    ]
+    assert frame(runs)["setting"].tolist() == [
+        "task.max_length=256, trainer.grad_clip=1.0",
+        "task.max_length=17, trainer.grad_clip=1.0",
+        "trainer.grad_clip=1.0",
+        "trainer.grad_clip=null",
+    ]
+
+
+def test_what_cannot_change_the_numbers_is_no_setting() -> None:
+    runs = [finished(), finished(seed=1, config={"runs_dir": "elsewhere", "trainer.progress": "false"})]
+    assert set(frame(runs)["setting"]) == {""}
+
+
+def test_a_configuration_of_another_version_is_compared_as_it_is() -> None:
+    runs = [
+        new_record(seed=seed, config={"seed": seed, "colour": colour}) for seed, colour in ((0, "red"), (1, "blue"))
+    ]
+    assert frame(runs)["setting"].tolist() == ["colour=red", "colour=blue"]
+
+
+def test_the_number_of_layers_is_that_of_the_model() -> None:
+    shift = [NormShift(layer=6, norm="ffn", term="gain", mean_abs=0.1, max_abs=0.2, relative=None)]
+    runs = [finished("bitfit"), finished("ln", shift=shift), finished("ln", config={"model": "bert_large"})]
+    assert frame(runs)["num_layers"].tolist() == [6, 6, 24]
+
+
+def test_a_trial_of_a_search_is_no_result(tmp_path: Path) -> None:
+    trial = finished(metrics={"validation": {"accuracy": 0.9}})
+    save(finished(), trial, runs_dir=tmp_path)
+    found = load(tmp_path)
+    assert (len(found.records), len(found.trials), found.problems) == (1, 1, [])
+
+
+def test_a_test_score_that_is_missing_is_not_a_number() -> None:
+    assert frame([finished(metrics={"validation": {}, "test": {}})])["score"].isna().all()
+
+
+def test_what_is_not_finished_is_listed_and_breaks_nothing(tmp_path: Path) -> None:
+    good, half, moved = finished(), finished(seed=1), finished(seed=2)
+    save(good, half, runs_dir=tmp_path)
+    path = folder_of(half, tmp_path) / RECORD
+    path.write_text(path.read_text()[:100])
+    write_record(moved, folder_of(moved, tmp_path).with_name("0" * 12))
+    begun = folder_of(finished(seed=3), tmp_path)
+    begun.mkdir()
+    (begun / CONFIG).write_text(json.dumps(good.config))
+    (tmp_path / "a file").write_text("")
+    found = load(tmp_path)
+    assert found.records == [good]
+    assert found.folders == {good.id: folder_of(good, tmp_path)}
+    assert sorted(problem.state for problem in found.problems) == ["damaged", "damaged", "interrupted"]
+    lines = [told(problem) for problem in found.problems]
+    assert any(line.endswith(f"its record belongs to another run, {moved.id}") for line in lines)
+    assert any(line == f"interrupted  {begun}" for line in lines)
+
+
+def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
+    found = load(tmp_path / "nowhere")
+    assert (found.records, found.problems) == ([], [])
+
+
+def test_a_chosen_text_is_allowed() -> None:
+    result = SearchResult(parameter="trainer.precision", trials=[Trial(value="fp32", id="0", score=1.0)], chosen="fp32")
+    assert row_of(search=result)["lr"] == "0.001"
