@@ -36,7 +36,7 @@ class SearchConfig(Schema):
 
     parameter: str
     """Dotted name of the setting, such as `trainer.lr_factor`."""
-    values: Annotated[tuple[float | str, ...], Field(min_length=2)]
+    values: Annotated[tuple[int | float | str, ...], Field(min_length=2)]
     """What is tried, one trial each; of equally good values the first is taken."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of the trials, which the runs of all seeds share."""

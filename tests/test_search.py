@@ -92,6 +92,12 @@ def test_a_search_that_cannot_be_done_is_refused(overrides: list[str], message: 
     assert str(caught.value).startswith(message)
 
 
+def test_any_setting_can_be_searched(configure: Configure) -> None:
+    config = configure("search=lr", "search.parameter=trainer.batch_size", "search.values=[4,8]")
+    assert config.search
+    assert [trial(config, value).trainer.batch_size for value in config.search.values] == [4, 8]
+
+
 def test_a_score_that_is_not_a_number_loses(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     from lnbench import search as module
 

@@ -65,7 +65,7 @@ class Selection(Schema):
 class Trial(Schema):
     """One value that a search tried: a run of its own, without a test."""
 
-    value: float | str
+    value: int | float | str
     id: str
     score: float | None
     """On the validation split; None if the run failed."""
@@ -78,7 +78,7 @@ class SearchResult(Schema):
 
     parameter: str
     trials: list[Trial]
-    chosen: float | str
+    chosen: int | float | str
 
 
 class Record(Schema):

@@ -17,7 +17,7 @@ Prints the scores and the verdicts, and writes
   index.html             all of it on one page
   claims.md              each claim: supported, contradicted or not decided, with the numbers
   tables/*.{md,tex,csv}  scores, ablations, costs, parameters; .csv has the numbers in full
-  plots/*                the figures as .png and .svg"""
+  plots/*                the figures as .png and .svg, with --images"""
 EPILOG = """examples:
   python -m lnbench.report runs
   python -m lnbench.report runs --out paper --filter model=bert_large task=rte,cb,mrpc
@@ -85,7 +85,7 @@ def _report(loaded: Loaded, options: argparse.Namespace) -> None:
 
     claims = read_claims(*filter(None, [options.claims]))
     folder = options.out or options.runs_dir / "report"
-    write_report(loaded, claims, folder, Console(highlight=False), images=not options.no_images)
+    write_report(loaded, claims, folder, Console(highlight=False), images=options.images)
 
 
 def _value(record: Record, name: str) -> str:
@@ -110,7 +110,7 @@ def _options() -> argparse.Namespace:
         metavar="NAME=VALUES",
         help=f"only the runs with one of these values, separated by commas; names: {', '.join(FILTERS)}",
     )
-    parser.add_argument("--no-images", action="store_true", help="leave out plots/, which takes longest")
+    parser.add_argument("--images", action="store_true", help="write plots/ too, with a Chrome; this takes longest")
     return parser.parse_args()
 
 

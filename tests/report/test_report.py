@@ -20,7 +20,7 @@ def report(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
     def call(*arguments: object) -> tuple[object, str]:
         monkeypatch.setenv("COLUMNS", "120")
-        monkeypatch.setattr(sys, "argv", ["report", *map(str, arguments), "--no-images"])
+        monkeypatch.setattr(sys, "argv", ["report", *map(str, arguments)])
         try:
             main()
         except SystemExit as end:
