@@ -1,0 +1,30 @@
+"""Sweeps that are killed, damaged, and started twice."""
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lnbench.records.listing import find_runs
+from scripts.chaos_sweep import chaos
+from tests import runs
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_sweep_that_is_killed_twenty_times_ends_like_one_that_is_not(tmp_path: Path) -> None:
+    assert chaos(tmp_path, seeds=6, kills=20, rng=random.Random(1)) == []
+
+
+def test_two_sweeps_on_one_folder_do_each_run_once(sources: dict[str, Path], data_root: Path, runs_dir: Path) -> None:
+    single = [one for one in runs.overrides(sources["bert"], data_root, runs_dir) if not one.startswith("method=")]
+    command = [sys.executable, "-m", "lnbench", "-m", *single, "method=ln,bitfit", "seed=0,1,2"]
+    settings = ["hydra.launcher.cpu_slots=2", "hydra.launcher.busy_poll_seconds=0.5"]
+    processes = [subprocess.Popen([*command, *settings], env={**os.environ, "OMP_NUM_THREADS": "1"}) for _ in range(2)]
+    assert [process.wait() for process in processes] == [0, 0]
+    assert [run.state for run in find_runs(runs_dir)] == ["finished"] * 6
+    logs = "".join(log.read_text() for log in (runs_dir / "logs").iterdir())
+    assert logs.count("  trains   ") == 6
