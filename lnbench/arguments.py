@@ -12,5 +12,5 @@ def parser_of_runs(program: str, description: str, examples: str) -> argparse.Ar
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("run_dir", type=Path, help="folder that a run named at its end")
+    parser.add_argument("run_dir", type=Path, help="folder that a run named at its end, or USER/NAME on the hub")
     return parser

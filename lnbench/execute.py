@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lnbench.backbone.loading import load_tokenizer
 from lnbench.config import RunConfig
+from lnbench.exchange.card import write_card
 from lnbench.fsio import write_atomically
 from lnbench.model import ParameterCount, TunedModel, build_model, check_length, count_parameters
 from lnbench.records import environment
@@ -76,6 +77,8 @@ def execute(config: RunConfig, folder: Path, found: SearchResult | None = None) 
             finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
             config=config.to_dict(),
         )
+        if config.test:
+            write_card(record, folder)
         write_record(record, folder)
         remove_checkpoints(folder)
         if logger:

@@ -1,4 +1,4 @@
-"""`python -m lnbench.export RUN_DIR`: a tuned model in the formats of other tools."""
+"""`python -m lnbench.export RUN_DIR`: a tuned model in the formats of other tools, and on the Hugging Face hub."""
 
 import argparse
 import sys
@@ -7,39 +7,76 @@ from pathlib import Path
 from lnbench.arguments import parser_of_runs
 from lnbench.schema import ConfigError
 
-DESCRIPTION = "Writes the tuned model of a finished run for use without lnbench."
+DESCRIPTION = "Writes the tuned model of a finished run for use without lnbench, or shares it on the Hugging Face hub."
 EPILOG = """examples:
   python -m lnbench.export RUN_DIR --merged plain     a plain transformers model (full, head, ln, bitfit, lora)
   python -m lnbench.export RUN_DIR --peft adapter     an adapter for PeftModel.from_pretrained: ln, lora or ia3
+  python -m lnbench.export RUN_DIR --hub me/films     what lnbench.load("me/films") needs, the record and a model card;
+                                                      with --peft also what that writes
+
+--hub needs a token, in HF_TOKEN or from `hf auth login`. config.json and record.json name folders of this machine.
 """
 
 
 def main() -> None:
     """Entry point of `python -m lnbench.export`."""
     options = _options()
+    try:
+        if options.hub:
+            from lnbench.exchange.hub import check_can_upload
+
+            check_can_upload(options.hub)
+        if options.merged or options.peft:
+            _write(options.run_dir, options.merged, options.peft)
+        if options.hub:
+            _share(options.run_dir, options.hub, options.private, options.peft)
+    except (ConfigError, ValueError, OSError) as error:
+        sys.exit(str(error))
+
+
+def _write(run_dir: Path, merged: Path | None, peft: Path | None) -> None:
     from lnbench.exchange.merge import save_merged
     from lnbench.exchange.peft_format import export_peft
     from lnbench.tuned import load
 
-    try:
-        tuned = load(options.run_dir)
-        if options.merged:
-            save_merged(tuned, options.merged)
-        if options.peft:
-            export_peft(tuned, options.peft)
-    except (ConfigError, ValueError, OSError) as error:
-        sys.exit(str(error))
-    for folder in filter(None, (options.merged, options.peft)):
+    tuned = load(run_dir)
+    if merged:
+        save_merged(tuned, merged)
+    if peft:
+        export_peft(tuned, peft)
+    for folder in filter(None, (merged, peft)):
         print(f"written to {folder}")
+
+
+def _share(run_dir: Path, name: str, private: bool, peft: Path | None) -> None:
+    from lnbench.exchange import peft_format
+    from lnbench.exchange.card import write_card
+    from lnbench.exchange.hub import upload
+    from lnbench.records.files import ADAPTER, CARD, CONFIG, RECORD
+    from lnbench.records.record import check_files, read_record
+
+    if not (record := read_record(run_dir)):
+        raise ConfigError(f"{run_dir}: is not the folder of a finished run; it has no {RECORD}")
+    check_files(record, run_dir)
+    if not (run_dir / CARD).is_file():
+        write_card(record, run_dir)
+    files = [run_dir / file for file in (CARD, ADAPTER, CONFIG, RECORD)]
+    files += [peft / file for file in (peft_format.CONFIG, peft_format.WEIGHTS)] if peft else []
+    print(f"sending to {name}: {', '.join(file.name for file in files)}")
+    print(f"sent: {upload(name, files, f'Run {record.id} of lnbench', private)}")
 
 
 def _options() -> argparse.Namespace:
     parser = parser_of_runs("lnbench.export", DESCRIPTION, EPILOG)
     parser.add_argument("--merged", type=Path, metavar="FOLDER", help="write a plain transformers model")
     parser.add_argument("--peft", type=Path, metavar="FOLDER", help="write an adapter in the format of HF peft")
+    parser.add_argument("--hub", metavar="USER/NAME", help="upload to this repository, made if there is none")
+    parser.add_argument("--private", action="store_true", help="with --hub: make it a private one")
     options = parser.parse_args()
-    if not (options.merged or options.peft):
-        parser.error("nothing to write: give --merged FOLDER, --peft FOLDER, or both")
+    if not (options.merged or options.peft or options.hub):
+        parser.error("nothing to write: give --merged FOLDER, --peft FOLDER, --hub USER/NAME, or several of them")
+    if options.private and not options.hub:
+        parser.error("--private: only with --hub")
     return options
 
 

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from lnbench.backbone.loading import load_tokenizer
 from lnbench.config import RunConfig, validate
+from lnbench.exchange.hub import download, is_repository
 from lnbench.methods.prefix_vectors import fold_prefixes
 from lnbench.model import TunedModel, build_model
 from lnbench.records.adapter import AdapterError, header, load_adapter
@@ -41,17 +42,20 @@ class Tuned:
         return self.task.predictions(answer(self.model, self.task, examples, batch_size), frame, examples)
 
 
-def load(run_dir: str | Path) -> Tuned:
+def load(run_dir: str | Path, revision: str | None = None) -> Tuned:
     """The tuned model of a finished run, on the CPU and in evaluation mode.
 
     Args:
-        run_dir: the folder that the run named at its end.
+        run_dir: the folder that the run named at its end, or the id, `USER/NAME`, of a repository on the Hugging Face
+            hub that has the same files.
+        revision: of the repository: a commit, tag or branch; None: the newest.
 
     Raises:
         AdapterError: the folder holds no finished run, or its files are damaged.
         ConfigError: the pretrained model is not there any more.
+        HubError: there is no such folder, and no such repository can be had.
     """
-    folder = Path(run_dir)
+    folder = _folder(run_dir, revision)
     config = _read_config(folder)
     tensors, about = load_adapter(folder)
     if about != header(config):
@@ -71,7 +75,7 @@ def load_several(run_dirs: Sequence[str | Path]) -> list[Tuned]:
     Switching between them is choosing another element.
 
     Raises:
-        AdapterError, ConfigError: as `load`.
+        AdapterError, ConfigError, HubError: as `load`.
     """
     several: list[Tuned] = []
     frozen: dict[tuple[str, str | None, str], nn.Parameter] = {}
@@ -85,6 +89,13 @@ def load_several(run_dirs: Sequence[str | Path]) -> list[Tuned]:
                 setattr(backbone.get_submodule(owner), own, shared)
         several.append(tuned)
     return several
+
+
+def _folder(run_dir: str | Path, revision: str | None) -> Path:
+    """Where the files are, which may be the hub's cache; a folder that exists goes before a repository of its name."""
+    name = str(run_dir)
+    remote = revision is not None or (is_repository(name) and not Path(name).is_dir())
+    return download(name, revision) if remote else Path(run_dir)
 
 
 def _read_config(folder: Path) -> RunConfig:

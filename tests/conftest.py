@@ -1,6 +1,7 @@
 """Fixtures of all tests, and when marked tests are skipped."""
 
 import os
+import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,11 @@ from tests import runs
 from tests.tiny import ARCHITECTURES
 
 Configure = Callable[..., RunConfig]
+
+
+def pytest_configure() -> None:
+    """Lets Ctrl-C reach the processes that tests start, which would ignore it if a shell runs pytest in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

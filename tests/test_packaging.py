@@ -13,7 +13,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = {path.relative_to(ROOT).as_posix() for path in (ROOT / "conf").rglob("*.yaml")}
-MODULES = {path.relative_to(ROOT).as_posix() for path in (ROOT / "lnbench").rglob("*.py")}
+PACKAGES = [path for folder in ("lnbench", "hydra_plugins") for path in (ROOT / folder).rglob("*")]
+MODULES = {path.relative_to(ROOT).as_posix() for path in PACKAGES if path.is_file() and path.suffix != ".pyc"}
+"""Templates, styles and data of the package included."""
 TESTS = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("*.py")}
 PROJECT_FILES = {"LICENSE", "Makefile", "README.md", "constraints.txt", "environment.yml", "pyproject.toml"}
 

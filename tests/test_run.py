@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 import lnbench
 from lnbench import fsio
 from lnbench.records.failure import RunFailed, read_failure
-from lnbench.records.files import ADAPTER, CHECKPOINTS, CONFIG, FAILURE, METRICS, PREDICTIONS, RECORD, RESUME
+from lnbench.records.files import ADAPTER, CARD, CHECKPOINTS, CONFIG, FAILURE, METRICS, PREDICTIONS, RECORD, RESUME
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.lock import LOCKS, RunBusy, hold
 from lnbench.records.record import read_record
@@ -55,7 +55,7 @@ def test_a_run_leaves_what_it_should_and_nothing_else(configure: Configure) -> N
     config = configure()
     record = run(config)
     files = {file.name for file in run_dir(config).iterdir()}
-    assert files == {ADAPTER, CONFIG, METRICS, PREDICTIONS, RECORD}
+    assert files == {ADAPTER, CARD, CONFIG, METRICS, PREDICTIONS, RECORD}
     size = sum(array.size for array in load_file(run_dir(config) / ADAPTER).values())
     assert size == record.parameters.trained + record.parameters.head
     assert (run_dir(config) / ADAPTER).stat().st_size < 10_000
@@ -170,7 +170,7 @@ def test_bf16_on_a_cpu_that_has_it_is_taken(configure: Configure, monkeypatch: p
     assert record.hardware["precision"] == "bf16-mixed"
 
 
-@pytest.mark.parametrize("name", ["metrics.csv", "best.safetensors", "resume.safetensors", ADAPTER, RECORD])
+@pytest.mark.parametrize("name", ["metrics.csv", "best.safetensors", "resume.safetensors", ADAPTER, CARD, RECORD])
 def test_a_full_disk_is_told_and_leaves_nothing_half_written(
     configure: Configure, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

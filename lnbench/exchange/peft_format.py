@@ -29,11 +29,10 @@ def export_peft(tuned: Tuned, folder: Path) -> None:
     Raises:
         ConfigError: the method has no counterpart in peft.
     """
-    exporters = {"ia3": _export_ia3, "ln": _export_ln, "lora": _export_lora}
     method = tuned.config.method_name
-    if method not in exporters:
-        raise ConfigError(f"method = {method}: has no peft format; {', '.join(exporters)} have one, sums have none")
-    settings, tensors = exporters[method](tuned)
+    if method not in EXPORTERS:
+        raise ConfigError(f"method = {method}: has no peft format; {', '.join(EXPORTERS)} have one, sums have none")
+    settings, tensors = EXPORTERS[method](tuned)
     common = {
         "base_model_name_or_path": tuned.config.model.source,
         "inference_mode": True,
@@ -162,3 +161,7 @@ def _export_ia3(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def _has_conv1d(model: nn.Module, layers: Mapping[str, object] | set[str]) -> bool:
     return any(isinstance(model.get_submodule(layer), Conv1D) for layer in layers)
+
+
+EXPORTERS = {"ia3": _export_ia3, "ln": _export_ln, "lora": _export_lora}
+"""The methods that peft knows."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lnbench.methods.base import SEPARATOR, canonical_name
 from lnbench.records.record import Record
+from lnbench.report.dashboard.target import obstacle, target
 from lnbench.report.load import Loaded, load, told
 from lnbench.schema import ConfigError
 
@@ -17,10 +18,13 @@ Prints the scores and the verdicts, and writes
   index.html             all of it on one page
   claims.md              each claim: supported, contradicted or not decided, with the numbers
   tables/*.{md,tex,csv}  scores, ablations, costs, parameters; .csv has the numbers in full
-  plots/*                the figures as .png and .svg, with --images"""
+  plots/*                the figures as .png and .svg, with --images
+
+With --wandb, tables and verdicts go to Weights & Biases, too, as a report with plots of the runs that are there."""
 EPILOG = """examples:
   python -m lnbench.report runs
   python -m lnbench.report runs --out paper --filter model=bert_large task=rte,cb,mrpc
+  python -m lnbench.report runs --wandb my-team/lnbench
   python -m lnbench.report runs --claims my_claims    claims of your own, one in each YAML file; an example:
 
   id: prefix-beats-bitfit
@@ -44,6 +48,9 @@ def main() -> None:
     options = _options()
     if not options.runs_dir.is_dir():
         sys.exit(f"{options.runs_dir}: is not a folder; give the runs_dir of finished runs, such as runs")
+    if options.wandb and (problem := obstacle()):
+        print(problem, file=sys.stderr)
+        sys.exit(2)
     try:
         loaded = filtered(load(options.runs_dir), options.filter)
         _report(loaded, options)
@@ -81,11 +88,15 @@ def _report(loaded: Loaded, options: argparse.Namespace) -> None:
     from rich.console import Console
 
     from lnbench.report.claims import read_claims
+    from lnbench.report.dashboard.publish import publish
     from lnbench.report.write import write_report
 
     claims = read_claims(*filter(None, [options.claims]))
     folder = options.out or options.runs_dir / "report"
-    write_report(loaded, claims, folder, Console(highlight=False), images=options.images)
+    console = Console(highlight=False)
+    write_report(loaded, claims, folder, console, images=options.images)
+    if options.wandb:
+        publish(options.wandb, loaded, claims, console)
 
 
 def _value(record: Record, name: str) -> str:
@@ -111,6 +122,12 @@ def _options() -> argparse.Namespace:
         help=f"only the runs with one of these values, separated by commas; names: {', '.join(FILTERS)}",
     )
     parser.add_argument("--images", action="store_true", help="write plots/ too, with a Chrome; this takes longest")
+    parser.add_argument(
+        "--wandb",
+        type=target,
+        metavar="PROJECT",
+        help="make a report at W&B, too, in this PROJECT or ENTITY/PROJECT; needs an API key",
+    )
     return parser.parse_args()
 
 

@@ -38,4 +38,6 @@ def test_nothing_to_write_is_refused(
 ) -> None:
     with pytest.raises(SystemExit):
         export(monkeypatch, tmp_path)
-    assert "nothing to write: give --merged FOLDER, --peft FOLDER, or both" in capsys.readouterr().err
+    assert (
+        "nothing to write: give --merged FOLDER, --peft FOLDER, --hub USER/NAME, or several" in capsys.readouterr().err
+    )

