@@ -17,7 +17,7 @@ Configure = Callable[..., RunConfig]
 
 
 def pytest_configure() -> None:
-    """Lets Ctrl-C reach the processes that tests start, which would ignore it if a shell runs pytest in the background."""
+    """Lets Ctrl-C reach the processes that tests start; in a shell's background job they would ignore it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

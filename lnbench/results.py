@@ -1,0 +1,135 @@
+"""What a run leaves in its folder when it has finished."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lnbench.config import RunConfig
+from lnbench.exchange.card import write_card
+from lnbench.fsio import write_atomically
+from lnbench.model import ParameterCount
+from lnbench.records import environment
+from lnbench.records.adapter import header, save_adapter
+from lnbench.records.files import ADAPTER, METRICS, PREDICTIONS
+from lnbench.records.identity import run_id
+from lnbench.records.record import Cost, DataSeen, Parameters, Record, SearchResult, Selection, write_record
+from lnbench.records.sealed import file_digest
+from lnbench.records.shift import NormShift
+from lnbench.tasks.data import TaskData
+from lnbench.training.device import choose_precision, count_devices, use_gpu
+from lnbench.training.fit import Outcome
+from lnbench.training.memory import MicroBatch
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """All that the work of a run has given.
+
+    Attributes:
+        found: how the search of the configuration ended, if it has one.
+        data: what the run saw.
+        count: the sizes of its model.
+        shift: how far the norms moved.
+        outcome: of training and testing.
+        micro_batch: in which pieces batches were worked off.
+        started: when the work began.
+        seconds: how long it took.
+    """
+
+    found: SearchResult | None
+    data: TaskData
+    count: ParameterCount
+    shift: list[NormShift]
+    outcome: Outcome
+    micro_batch: MicroBatch
+    started: datetime
+    seconds: float
+
+
+def write_results(config: RunConfig, results: Results, folder: Path) -> Record:
+    """Writes the adapter, the predictions, the model card, and last the record.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    save_adapter(results.outcome.state, header(config), folder)
+    if config.test:
+        lines = (json.dumps(prediction, ensure_ascii=False) + "\n" for prediction in results.outcome.predictions)
+        write_atomically(folder / PREDICTIONS, "".join(lines))
+    record = _record(config, results, folder)
+    if config.test:
+        write_card(record, folder)
+    write_record(record, folder)
+    return record
+
+
+def _record(config: RunConfig, results: Results, folder: Path) -> Record:
+    data = results.data
+    return Record(
+        id=run_id(config),
+        method=config.method_name,
+        task=config.task.name,
+        model=config.model.name,
+        seed=config.seed,
+        search=results.found,
+        selection=_selection(config, results.outcome),
+        metrics=results.outcome.metrics,
+        missing=config.task.missing(),
+        baseline=data.baseline,
+        parameters=_parameters(results.count),
+        shift=results.shift,
+        cost=_cost(results),
+        data=DataSeen(fingerprint=data.fingerprint, rows=data.sizes, overlap=data.overlap),
+        files={name: file_digest(folder / name) for name in _files(config)},
+        hardware=environment.hardware() | _device(config),
+        versions=environment.versions(),
+        git_commit=environment.git_commit(),
+        started_at=results.started.isoformat(timespec="seconds"),
+        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        config=config.to_dict(),
+    )
+
+
+def _files(config: RunConfig) -> list[str]:
+    return [ADAPTER, METRICS, *([PREDICTIONS] if config.test else [])]
+
+
+def _device(config: RunConfig) -> dict[str, str | int]:
+    device = "gpu" if use_gpu(config.trainer) else "cpu"
+    return {
+        "device": device,
+        "devices": count_devices(config.trainer),
+        "precision": choose_precision(config.trainer),
+    }
+
+
+def _selection(config: RunConfig, outcome: Outcome) -> Selection:
+    metric = config.task.metric
+    return Selection(metric=metric, mode=config.task.mode, score=outcome.metrics["validation"][metric])
+
+
+def _parameters(count: ParameterCount) -> Parameters:
+    return Parameters(
+        backbone=count.backbone,
+        trained=count.trained,
+        trained_percent=100 * count.share,
+        inserted=count.inserted,
+        by_part=count.by_part,
+        head=count.head,
+    )
+
+
+def _cost(results: Results) -> Cost:
+    outcome, watch = results.outcome, results.outcome.stopwatch
+    return Cost(
+        train_seconds=watch.seconds,
+        total_seconds=results.seconds,
+        train_samples_per_second=watch.samples / watch.seconds if watch.seconds else 0.0,
+        train_tokens_per_second=watch.tokens / watch.seconds if watch.seconds else 0.0,
+        test_samples_per_second=len(results.data.test) / outcome.test_seconds if outcome.predictions else 0.0,
+        peak_memory_bytes=environment.peak_memory_bytes(),
+        steps=outcome.steps,
+        micro_batch_size=results.micro_batch.rows,
+        halvings=results.micro_batch.halvings,
+    )
