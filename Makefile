@@ -20,7 +20,7 @@ run: $(INSTALLED) ## Set up if needed, then tune a small BERT; add overrides wit
 	$(BIN)/python -m lnbench method=$(METHOD) $(ARGS)
 
 test: lint ## Set up if needed, then check style and types and run the tests; ARGS go to pytest
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(INSTALLED) ## Check style and types
 	$(BIN)/ruff check .

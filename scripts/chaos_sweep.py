@@ -61,8 +61,12 @@ def chaos(folder: Path, seeds: int, kills: int, rng: random.Random) -> list[str]
     source, data = runs.save_model("bert", folder / "model"), runs.write_data(folder / "data")
     calm, fire = (_Sweep(source, data, folder / name, seeds) for name in ("calm", "fire"))
     console.print(f"undisturbed: {calm.finish():.0f} s")
-    for kill in range(1, kills + 1):
-        console.print(f"kill {kill}: {fire.kill(rng)}; {fire.damage(rng)}; {len(fire.finished())} runs are finished")
+    killed = 0
+    while killed < kills:
+        told = fire.kill(rng)
+        killed += bool(told)
+        damaged = fire.damage(rng, surely=not told)
+        console.print(f"kill {killed}: {told or 'came too late'}; {damaged}; {len(fire.finished())} runs are finished")
     console.print(f"last start: {fire.finish():.0f} s")
     return _differences(calm, fire, expected=seeds * len(METHODS))
 
@@ -84,10 +88,16 @@ class _Sweep:
         return time.perf_counter() - started
 
     def kill(self, rng: random.Random) -> str:
-        """Starts the sweep and kills all of it, or one of its processes, soon after it has done something new."""
+        """Starts the sweep and kills all of it, or one of its processes, soon after it has done something new.
+
+        Returns:
+            What was killed; empty if the sweep was faster.
+        """
         process = self._start()
         self._await_progress(process)
         time.sleep(rng.uniform(0, 2))
+        if process.poll() is not None:
+            return ""
         family = [one.pid for one in psutil.Process(process.pid).children(recursive=True)]
         victims = [process.pid, *family] if rng.random() < 0.7 or not family else [rng.choice(family)]
         for victim in victims:
@@ -99,12 +109,12 @@ class _Sweep:
         process.wait()
         return f"{len(victims)} of {1 + len(family)} processes"
 
-    def damage(self, rng: random.Random) -> str:
-        """Truncates a file of a random run, or flips one bit of it, every other time."""
+    def damage(self, rng: random.Random, surely: bool) -> str:
+        """Truncates a file of a random run, or flips one bit of it, every other time or surely."""
         files = sorted(
             file for file in self.runs_dir.rglob("*") if file.name == RECORD or file.suffix == ".safetensors"
         )
-        if not files or rng.random() < 0.5:
+        if not files or (rng.random() < 0.5 and not surely):
             return "no damage"
         path = rng.choice(files)
         content = bytearray(path.read_bytes())
