@@ -89,6 +89,11 @@ def compose_config(*overrides: str) -> DictConfig:
             raise ConfigError(explain(error)) from error
 
 
+def without_hydra(config: DictConfig) -> DictConfig:
+    """A copy of a configuration without Hydra's part, which has values that only a running job can resolve."""
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
 def to_plain(config: DictConfig) -> dict[str, Any]:
     """The configuration as plain values, interpolations resolved, as `lnbench.config.validate` takes it.
 

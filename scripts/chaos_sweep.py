@@ -144,7 +144,7 @@ class _Sweep:
 
 def _differences(calm: _Sweep, fire: _Sweep, expected: int) -> list[str]:
     peaceful, tried = ({run.id: run for run in sweep.finished()} for sweep in (calm, fire))
-    states = [f"{run.id}: is {run.state} ({run.problem or run.failure})" for run in find_runs(fire.runs_dir)]
+    states = [f"{run.id}: is {run.state} ({run.reason})" for run in find_runs(fire.runs_dir)]
     problems = [state for state in states if "is finished" not in state]
     for name, found in (("undisturbed", peaceful), ("killed", tried)):
         if len(found) != expected:

@@ -5,9 +5,9 @@ import os
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from lnbench.compose import to_plain
+from lnbench.compose import to_plain, without_hydra
 from lnbench.config import RunConfig, validate
 from lnbench.launch.job import Job, Sweep
 from lnbench.outcome import JobFailed
@@ -30,7 +30,9 @@ def done_before(sweep: Sweep, job: Job) -> JobReturn | None:
         return None
     if record is None:
         return None
-    returned = JobReturn(list(job.overrides), _own(config), working_dir=os.getcwd(), status=JobStatus.COMPLETED)
+    returned = JobReturn(
+        list(job.overrides), without_hydra(config), working_dir=os.getcwd(), status=JobStatus.COMPLETED
+    )
     returned.return_value = record.score
     return returned
 
@@ -47,13 +49,8 @@ def run_of(config: DictConfig) -> RunConfig | None:
     of_launcher = hydra.cfg
     hydra.set_config(config)  # what ${hydra:...} in the configuration refers to
     try:
-        return validate(to_plain(_own(config)))
+        return validate(to_plain(without_hydra(config)))
     except (ConfigError, DataError):
         return None
     finally:
         hydra.cfg = of_launcher
-
-
-def _own(config: DictConfig) -> DictConfig:
-    """A configuration without Hydra's part."""
-    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])

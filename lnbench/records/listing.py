@@ -42,6 +42,11 @@ class FoundRun:
         """Identity of the run."""
         return self.folder.name
 
+    @property
+    def reason(self) -> str:
+        """Why the run failed, or what is wrong with its files; empty otherwise."""
+        return f"{self.failure.cause}: {self.failure.message}" if self.failure else self.problem
+
 
 def find_runs(runs_dir: Path) -> Iterator[FoundRun]:
     """Every run below a folder, sorted by task, model, method and id; what cannot be read is told, never raised."""

@@ -68,8 +68,7 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
 
 def told(found: FoundRun) -> str:
     """One line on a run that is not finished: how it stands, where it is, and what is wrong."""
-    reason = f"{found.failure.cause}: {found.failure.message}" if found.failure else found.problem
-    return f"{found.state:<12} {found.folder}{f': {reason}' if reason else ''}"
+    return f"{found.state:<12} {found.folder}{f': {found.reason}' if found.reason else ''}"
 
 
 def hardware_of(record: Record) -> str:

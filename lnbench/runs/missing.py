@@ -14,9 +14,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
-from lnbench.compose import ROOT, config_dir, explain, register, to_plain
+from lnbench.compose import ROOT, config_dir, explain, register, to_plain, without_hydra
 from lnbench.config import RunConfig, validate
 from lnbench.records.failure import FROM_OUTSIDE
 from lnbench.records.identity import run_dir, run_id
@@ -108,16 +108,10 @@ def _expand(overrides: Sequence[str]) -> list[tuple[RunConfig, list[str]]]:
             swept = [f"{name}={values}" for name, values in _params(master).items()]
             parsed = OverridesParser.create(loader).parse_overrides([*swept, *master.hydra.overrides.task])
             (jobs,) = BasicSweeper.split_arguments(parsed, None)
-            configs = [_without_hydra(loader.load_sweep_config(master, job)) for job in jobs]
+            configs = [without_hydra(loader.load_sweep_config(master, job)) for job in jobs]
         except HydraException as error:
             raise ConfigError(explain(error)) from error
     return [(validate(to_plain(config)), job) for config, job in zip(configs, jobs, strict=True)]
-
-
-def _without_hydra(config: DictConfig) -> DictConfig:
-    with open_dict(config):
-        del config["hydra"]
-    return config
 
 
 def _params(master: DictConfig) -> dict[str, str]:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from lnbench.records.listing import FoundRun
 from lnbench.records.record import Record
 from lnbench.report.history import Curve, read_curves, thinned
 from lnbench.report.setting import leaves
@@ -38,17 +37,11 @@ def problem_rows(loaded: Loaded) -> list[dict[str, str]]:
         {
             "state": found.state,
             "folder": str(found.folder),
-            "reason": _reason(found),
+            "reason": found.reason,
             "traceback": found.failure.traceback if found.failure else "",
         }
         for found in loaded.problems
     ]
-
-
-def _reason(found: FoundRun) -> str:
-    if found.failure:
-        return f"{found.failure.cause}: {found.failure.message}"
-    return found.problem
 
 
 def _details(record: Record, loaded: Loaded) -> dict[str, Any]:
