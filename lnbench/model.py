@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from lnbench.backbone.attention import use_own_attention
 from lnbench.backbone.backbone import Backbone, longest_text
+from lnbench.backbone.dropout import make_dropout_cheap
 from lnbench.backbone.loading import empty_backbone, load_backbone, load_config, require_kind
 from lnbench.config import RunConfig
 from lnbench.methods.attach import attach
@@ -147,6 +149,8 @@ def _assemble(backbone: PreTrainedModel, config: RunConfig) -> TunedModel:
     backbone.config.use_cache = False
     pretrained_size = backbone.num_parameters()
     view = Backbone(backbone)
+    if view.table.attention:
+        use_own_attention(backbone)
     claims = attach(config.method, view, config.seed)
     if config.trainer.gradient_checkpointing:
         if not backbone.supports_gradient_checkpointing:
@@ -154,7 +158,9 @@ def _assemble(backbone: PreTrainedModel, config: RunConfig) -> TunedModel:
         backbone.activation_checkpointing_enable({"use_reentrant": False})
     with seeded(config.seed, HEAD):
         head = config.task.head(view.output_size, config.model.pooling, config.model.dropout)
-    return TunedModel(backbone, head, claims, pretrained_size)
+    model = TunedModel(backbone, head, claims, pretrained_size)
+    make_dropout_cheap(model)
+    return model
 
 
 def count_parameters(model: TunedModel) -> ParameterCount:

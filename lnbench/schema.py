@@ -29,6 +29,17 @@ Free = Annotated[T, OutsideIdentity]
 """`Free[int]` is an `int` field that is left out of the run's identity."""
 
 
+class _AddedLater:
+    """Marks a field that runs of earlier versions did not have."""
+
+
+AddedLater = _AddedLater()
+"""Put in `Annotated[...]`: the field is left out of a run's identity where it has its default value."""
+
+Later = Annotated[T, AddedLater]
+"""`Later[int]` is an `int` field whose default value leaves the identity of earlier runs as it was."""
+
+
 class Schema(BaseModel):
     """Base of every configuration: immutable, no unknown keys, no silent type conversions."""
 
@@ -38,9 +49,10 @@ class Schema(BaseModel):
         """The fields that can change a run's numbers, as plain JSON values."""
         dump = self.model_dump(mode="json")
         for name, field in type(self).model_fields.items():
-            if OutsideIdentity in field.metadata:
+            value = getattr(self, name)
+            if OutsideIdentity in field.metadata or (AddedLater in field.metadata and value == field.default):
                 del dump[name]
-            elif isinstance(value := getattr(self, name), Schema):
+            elif isinstance(value, Schema):
                 dump[name] = value.identity()
         return dump
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel
 
 from lnbench.cache import cache_root, one_at_a_time
 from lnbench.schema import ConfigError
@@ -58,7 +58,7 @@ def _key(file: Path) -> str:
 
 
 def _unpack(folder: Path, name: str, target: Path) -> Path | None:
-    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, local_files_only=True, dtype=torch.float32)
+    model = _read(folder, name)
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name, local_files_only=True)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -75,3 +75,16 @@ def _unpack(folder: Path, name: str, target: Path) -> Path | None:
         shutil.rmtree(temporary, ignore_errors=True)
         return None
     return target
+
+
+def _read(folder: Path, name: str) -> PreTrainedModel:
+    """The dense model in fp32; what transformers returns is marked as quantised, and refuses to be saved."""
+    dense = GgufConfig(dequantize=True)
+    packed = AutoModelForCausalLM.from_pretrained(
+        folder, gguf_file=name, quantization_config=dense, local_files_only=True, dtype=torch.float32
+    )
+    if hasattr(packed.config, "quantization_config"):
+        del packed.config.quantization_config
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(packed.config, dtype=torch.float32)
+    model.load_state_dict(packed.state_dict())
+    return model

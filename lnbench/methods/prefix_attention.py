@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from lnbench.backbone.attention import attention
 from lnbench.methods import prefix_vectors
 
 NAME = "lnbench_prefix"
@@ -56,7 +56,7 @@ def prefix_attention(
     is_causal: bool | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """An attention function for transformers: as "sdpa", and with a prefix where `module` has one."""
+    """An attention function for transformers: as `attention`, and with a prefix where `module` has one."""
     prefix = getattr(module, prefix_vectors.NAME, None)
     if prefix is not None:
         causal = getattr(module, "is_causal", False) if is_causal is None else is_causal
@@ -64,7 +64,7 @@ def prefix_attention(
         attention_mask = prefix_mask(attention_mask, query, key, prefix_key.shape[1], causal)
         key, value = _prepend(prefix_key, key), _prepend(prefix_value, value)
         is_causal = False
-    return sdpa_attention_forward(module, query, key, value, attention_mask, is_causal=is_causal, **kwargs)
+    return attention(module, query, key, value, attention_mask, is_causal=is_causal, **kwargs)
 
 
 def use_prefix_attention(model: PreTrainedModel) -> None:

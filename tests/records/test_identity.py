@@ -6,6 +6,7 @@ import pytest
 
 from lnbench.config import validate
 from lnbench.records.identity import ID_LENGTH, run_dir, run_id
+from lnbench.schema import Later, Schema
 from tests.conftest import Configure
 
 
@@ -98,3 +99,14 @@ def test_the_folder_is_readable(configure: Configure) -> None:
     assert folder.relative_to(config.runs_dir).parts[:-1] == ("sst2", "tiny", "ln+prefix")
     assert len(folder.name) == ID_LENGTH
     assert set(folder.name) <= set("0123456789abcdef")
+
+
+def test_a_setting_that_is_added_later_leaves_old_runs_their_identity() -> None:
+    class Before(Schema):
+        rate: float = 1.0
+
+    class After(Before):
+        drop: Later[float] = 0.5
+
+    assert After().identity() == Before().identity()
+    assert After(drop=0.1).identity() == {"rate": 1.0, "drop": 0.1}
