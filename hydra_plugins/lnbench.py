@@ -76,6 +76,20 @@ class GpuLauncher(_OwnLauncher):
         return run_locally(sweep, jobs, self._checked)
 
 
+class FusedLauncher(_OwnLauncher):
+    """Runs jobs as `GpuLauncher` does, but trains the runs that fit together in one process."""
+
+    def _check(self) -> None:
+        from lnbench.launch.settings import FusedSettings, check
+
+        self._checked = check(FusedSettings, self._settings)
+
+    def _run(self, sweep: Sweep, jobs: Sequence[Job]) -> list[JobReturn]:
+        from lnbench.fused.launch import run_fused
+
+        return run_fused(sweep, jobs, self._checked)
+
+
 class RayLauncher(_OwnLauncher):
     """Runs jobs on a Ray cluster, each in a fresh process."""
 

@@ -9,7 +9,7 @@ from lnbench.schema import ConfigError
 
 DESCRIPTION = "Writes the tuned model of a finished run for use without lnbench, or shares it on the Hugging Face hub."
 EPILOG = """examples:
-  python -m lnbench.export RUN_DIR --merged plain     a plain transformers model (full, head, ln, bitfit, lora)
+  python -m lnbench.export RUN_DIR --merged plain     a plain transformers model (full, head, ln, bitfit, lora, ia3)
   python -m lnbench.export RUN_DIR --peft adapter     an adapter for PeftModel.from_pretrained: ln, lora or ia3
   python -m lnbench.export RUN_DIR --hub me/films     what lnbench.load("me/films") needs, the record and a model card;
                                                       with --peft also what that writes

@@ -1,4 +1,10 @@
-"""How a run says that it was stopped."""
+"""How a run is told to stop, and says that it was stopped."""
+
+from contextvars import ContextVar
+from threading import Event
+
+STOP: ContextVar[Event | None] = ContextVar("STOP", default=None)
+"""Stands for a signal, once it is set, where a run goes on in a thread, which gets no signals."""
 
 
 class RunInterrupted(BaseException):

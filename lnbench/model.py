@@ -156,6 +156,7 @@ def _assemble(backbone: PreTrainedModel, config: RunConfig) -> TunedModel:
         if not backbone.supports_gradient_checkpointing:
             raise ConfigError(f"trainer.gradient_checkpointing = true: {type(backbone).__name__} does not support it")
         backbone.activation_checkpointing_enable({"use_reentrant": False})
+        backbone.disable_input_require_grads()  # which is for the reentrant kind, and leads backward through all layers
     with seeded(config.seed, HEAD):
         head = config.task.head(view.output_size, config.model.pooling, config.model.dropout)
     model = TunedModel(backbone, head, claims, pretrained_size)

@@ -27,7 +27,7 @@ def main() -> None:
     from lnbench.tuned import load
 
     try:
-        tuned = load(options.run_dir)
+        tuned = load(options.run_dir, merged=options.merged)
         predictions = tuned.predict(texts)
     except (ConfigError, ValueError) as error:
         sys.exit(str(error))
@@ -40,6 +40,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("text", nargs="*", help="texts to answer")
     parser.add_argument("--file", type=Path, help="file with one text a line; without it and TEXT, standard input")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument(
+        "--merged", action="store_true", help="fold LoRA and (IA)^3 into the weights: faster, the same to rounding"
+    )
     return parser.parse_intermixed_args()
 
 

@@ -1,6 +1,7 @@
 """What a run leaves in its folder when it has finished."""
 
 import json
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from lnbench.records.record import Cost, DataSeen, Parameters, Record, SearchRes
 from lnbench.records.sealed import file_digest
 from lnbench.records.shift import NormShift
 from lnbench.tasks.data import TaskData
+from lnbench.training.callbacks.stopwatch import Part
 from lnbench.training.device import choose_precision, count_devices, use_gpu
 from lnbench.training.fit import Outcome
 from lnbench.training.memory import MicroBatch
@@ -82,7 +84,7 @@ def _record(config: RunConfig, results: Results, folder: Path) -> Record:
         cost=_cost(results),
         data=DataSeen(fingerprint=data.fingerprint, rows=data.sizes, overlap=data.overlap),
         files={name: file_digest(folder / name) for name in _files(config)},
-        hardware=environment.hardware() | _device(config),
+        hardware=environment.hardware() | _device(config) | {"runs_together": results.outcome.together},
         versions=environment.versions(),
         git_commit=environment.git_commit(),
         started_at=results.started.isoformat(timespec="seconds"),
@@ -121,15 +123,32 @@ def _parameters(count: ParameterCount) -> Parameters:
 
 
 def _cost(results: Results) -> Cost:
-    outcome, watch = results.outcome, results.outcome.stopwatch
+    watch = results.outcome.stopwatch
+    training, paced = watch.training, watch.paced
     return Cost(
-        train_seconds=watch.seconds,
+        train_seconds=training.seconds,
         total_seconds=results.seconds,
-        train_samples_per_second=watch.samples / watch.seconds if watch.seconds else 0.0,
-        train_tokens_per_second=watch.tokens / watch.seconds if watch.seconds else 0.0,
-        test_samples_per_second=len(results.data.test) / outcome.test_seconds if outcome.predictions else 0.0,
+        train_samples_per_second=_rate(paced.samples, paced),
+        train_tokens_per_second=_rate(int(paced.tokens), paced),
+        test_samples_per_second=_rate(len(results.data.test), watch.test),
         peak_memory_bytes=environment.peak_memory_bytes(),
-        steps=outcome.steps,
+        steps=results.outcome.steps,
         micro_batch_size=results.micro_batch.rows,
         halvings=results.micro_batch.halvings,
+        train_samples=training.samples,
+        validation_seconds=watch.validation.seconds,
+        checkpoint_seconds=watch.checkpoints.seconds,
+        test_seconds=watch.test.seconds,
+        first_step_seconds=watch.first_step_seconds,
+        train_joules=_joules(training),
+        test_joules=_joules(watch.test),
     )
+
+
+def _rate(count: int, part: Part) -> float:
+    return count / part.seconds if part.seconds else 0.0
+
+
+def _joules(part: Part) -> float | None:
+    """None where the device did not tell, or where nothing was done."""
+    return part.joules if part.seconds and not math.isnan(part.joules) else None

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from lnbench.backbone.loading import load_tokenizer
 from lnbench.config import RunConfig, validate
 from lnbench.exchange.hub import download, is_repository
+from lnbench.methods.linear_change import fold_changes
 from lnbench.methods.prefix_vectors import fold_prefixes
 from lnbench.model import TunedModel, build_model
 from lnbench.records.adapter import AdapterError, header, load_adapter
@@ -42,13 +43,15 @@ class Tuned:
         return self.task.predictions(answer(self.model, self.task, examples, batch_size), frame, examples)
 
 
-def load(run_dir: str | Path, revision: str | None = None) -> Tuned:
+def load(run_dir: str | Path, revision: str | None = None, merged: bool = False) -> Tuned:
     """The tuned model of a finished run, on the CPU and in evaluation mode.
 
     Args:
         run_dir: the folder that the run named at its end, or the id, `USER/NAME`, of a repository on the Hugging Face
             hub that has the same files.
         revision: of the repository: a commit, tag or branch; None: the newest.
+        merged: fold into the weights what can be (LoRA and (IA)^3), so that it costs no time; answers are then equal
+            to rounding. Prefixes and adapters stay as they are.
 
     Raises:
         AdapterError: the folder holds no finished run, or its files are damaged.
@@ -66,6 +69,8 @@ def load(run_dir: str | Path, revision: str | None = None) -> Tuned:
     except (ValueError, RuntimeError) as error:
         raise AdapterError(f"{folder / ADAPTER}: {str(error).splitlines()[-1].strip()}") from error
     fold_prefixes(model.backbone)
+    if merged:
+        fold_changes(model.backbone)
     return Tuned(model.eval(), load_tokenizer(config.model), config.task, config)
 
 

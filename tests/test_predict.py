@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import lnbench
+from lnbench.methods.linear_change import LowRankUpdate
 from lnbench.predict import main
 from lnbench.records.identity import run_dir
 from lnbench.run import run
@@ -81,6 +82,15 @@ def test_a_tab_splits_a_pair(predict: Predict, pair: Path) -> None:
     assert code is None
     assert (answer["sentence1"], answer["sentence2"]) == ("good film", "a bad film")
     assert answer["label"] in ("equivalent", "not_equivalent")
+
+
+def test_merged_it_says_the_same(
+    predict: Predict, sources: dict[str, Path], data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = finished(sources["bert"], data_root, tmp_path, "method=lora")
+    expected = predict(folder, "good film")
+    monkeypatch.setattr(LowRankUpdate, "forward", None)
+    assert predict(folder, "--merged", "good film") == expected
 
 
 @pytest.mark.parametrize("stdin", ["", "\n \n"])

@@ -66,6 +66,17 @@ def test_it_predicts_what_the_run_predicted(configure: Configure) -> None:
         assert list(answer["probabilities"].values()) == pytest.approx(list(line["probabilities"].values()), abs=1e-6)
 
 
+def test_merged_it_answers_the_same_and_keeps_what_cannot_be_merged(configure: Configure) -> None:
+    config = configure("method=ia3+lora+prefix", *SHORT)
+    run(config)
+    tuned, merged = lnbench.load(run_dir(config)), lnbench.load(run_dir(config), merged=True)
+    with torch.inference_mode():
+        torch.testing.assert_close(merged.model(**tiny.batch()), tuned.model(**tiny.batch()), rtol=0, atol=1e-6)
+    names = [name for name, _ in merged.model.backbone.named_parameters()]
+    assert any(".prefix." in name for name in names)
+    assert not any("lora" in name or "ia3" in name for name in names)
+
+
 def test_pairs_are_tuples_or_split_by_a_tab(configure: Configure) -> None:
     config = configure("task=mrpc", *SHORT)
     run(config)

@@ -1,14 +1,16 @@
-"""Attention as transformers' "sdpa", with cheap dropout on a CPU, where torch has no fused kernel that drops."""
+"""Attention as transformers' "sdpa", with cheap dropout on a CPU, and for several runs at once."""
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import Function
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from lnbench.backbone.dropout import factors
+from lnbench.backbone.dropout import drop
+from lnbench.backbone.stack import current_stack
 
 NAME = "lnbench"
 
@@ -42,19 +44,62 @@ def attention(
     """
     if dropout == 0 or query.device.type != "cpu" or query.shape[1] != key.shape[1]:
         arguments = {"dropout": dropout, "scaling": scaling, "is_causal": is_causal, **kwargs}
+        if current_stack() is not None:
+            return _Folded.apply(module, query, key, value, attention_mask, arguments), None
         return sdpa_attention_forward(module, query, key, value, attention_mask, **arguments)
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     scores = (query * (scaling or query.shape[-1] ** -0.5)) @ key.transpose(-1, -2)
-    probabilities = _masked(scores, attention_mask, causal).softmax(-1)
-    probabilities = probabilities * factors(probabilities.shape, dropout).to(probabilities.dtype)
+    probabilities = drop(_masked(scores, attention_mask, causal).softmax(-1), dropout)
     return (probabilities @ value).transpose(1, 2).contiguous(), None
+
+
+def make_mask(*args: Any, **kwargs: Any) -> Tensor | None:
+    """A mask function for transformers; in a stack, whose runs may need masks or not, there is always a mask."""
+    if current_stack() is not None:
+        kwargs |= {"allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}
+    return sdpa_mask(*args, **kwargs)
 
 
 def use_own_attention(model: PreTrainedModel) -> None:
     """Makes every attention of `model` go through `attention`."""
     AttentionInterface.register(NAME, attention)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
+    AttentionMaskInterface.register(NAME, make_mask)
     model.set_attn_implementation(NAME)
+
+
+class _Folded(Function):
+    """Transformers' own attention for a stack, whose runs and rows become one dimension, for which kernels are made."""
+
+    @staticmethod
+    def forward(module: nn.Module, *inputs: Any) -> Tensor:
+        raise RuntimeError("attention to what all runs of a stack share")
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Nothing: autograd sees what `vmap` does."""
+
+    @staticmethod
+    def vmap(
+        info: Any,
+        in_dims: tuple[int | None, ...],
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        arguments: dict[str, Any],
+    ) -> tuple[Tensor, int]:
+        runs = info.batch_size
+        query, key, value = (_fold(one, dim, runs) for one, dim in zip((query, key, value), in_dims[1:4], strict=True))
+        mask = None if mask is None else _fold(mask, in_dims[4], runs)
+        output, _ = sdpa_attention_forward(module, query, key, value, mask, **arguments)
+        return output.unflatten(0, (runs, -1)), 0
+
+
+def _fold(tensor: Tensor, dim: int | None, runs: int) -> Tensor:
+    """(runs * B, ...) from B rows of each run, or from rows that the runs share."""
+    by_run = tensor.expand(runs, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
+    return by_run.flatten(0, 1)
 
 
 def _masked(scores: Tensor, mask: Tensor | None, causal: bool) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lnbench.fsio import write_atomically
 from lnbench.methods.base import MASK
-from lnbench.methods.linear_change import LowRankUpdate
+from lnbench.methods.linear_change import Change, folded
 from lnbench.model import BACKBONE, TunedModel, load_pretrained
 from lnbench.schema import ConfigError
 from lnbench.tuned import Tuned
@@ -43,19 +43,18 @@ def save_merged(tuned: Tuned, folder: Path) -> None:
 
 
 def _folded(model: TunedModel, plain: set[str]) -> dict[str, Tensor]:
-    """The backbone's values by the names of a plain model, with all weight updates added."""
+    """The backbone's values by the names of a plain model, with all changes of its weights folded in."""
     values = model.backbone.state_dict()
     left = {name for name in set(values) - plain if not name.endswith(MASK)}
     for name, module in model.backbone.named_modules():
-        if isinstance(module, LowRankUpdate):
-            weight = f"{name.rpartition('.')[0]}.weight"
-            values[weight] = values[weight] + module.delta().detach()
+        values |= {f"{name}.{own}": tensor for own, tensor in folded(module).items()}
+        if isinstance(module, Change):
             left -= {f"{name}.{own}" for own in module.state_dict()}
     if left:
         inserting = sorted(part for part, names in model.claims.items() if left & {_local(name) for name in names})
         raise ConfigError(
             f"method: {', '.join(inserting)} cannot be folded into the weights, which have no place for it; "
-            f"full, head, ln, fisher_ln, bitfit, lora and their sums can"
+            f"full, head, ln, fisher_ln, bitfit, lora, ia3 and their sums can"
         )
     return {name: values[name] for name in plain}
 

@@ -102,7 +102,7 @@ def _export_lora(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors[f"{layer}.lora_A.weight"] = torch.cat([update.a for update in shared])
         tensors[f"{layer}.lora_B.weight"] = torch.cat([update.unscaled_b() for update in shared], dim=1)
         ranks[layer] = len(tensors[f"{layer}.lora_A.weight"])
-    scale = next(iter(updates.values()))[0].scale
+    scale = next(iter(updates.values()))[0].scale.item()
     settings = {
         "peft_type": "LORA",
         "target_modules": sorted(ranks),

@@ -1,5 +1,6 @@
 """The fresh process of one job."""
 
+import contextlib
 import gc
 import multiprocessing
 import os
@@ -8,7 +9,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -30,7 +31,22 @@ def main(sweep: bytes, job: Job, environment: Mapping[str, str], log: Path, resu
         job: what to do.
         environment: variables to set before the job starts.
         log: file to which all that the job writes is appended.
-        results: gets the `JobReturn` by cloudpickle.
+        results: gets the job's number, and its `JobReturn` by cloudpickle.
+
+    Raises:
+        SystemExit: SIGTERM or Ctrl-C came.
+    """
+    with in_fresh_process(environment, log):
+        results.send((job.num, attempt(job, partial(run_job, pickle.loads(sweep), job))))
+
+
+@contextlib.contextmanager
+def in_fresh_process(environment: Mapping[str, str], log: Path) -> Iterator[None]:
+    """Makes a process that was just forked one that does jobs.
+
+    Args:
+        environment: variables to set.
+        log: file to which all that is written is appended.
 
     Raises:
         SystemExit: SIGTERM or Ctrl-C came.
@@ -40,10 +56,9 @@ def main(sweep: bytes, job: Job, environment: Mapping[str, str], log: Path, resu
         _become_independent()
         write_to(log)
         os.environ.update(environment)
-        encoded = attempt(job, partial(_run, pickle.loads(sweep), job))
+        yield
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    results.send_bytes(encoded)
 
 
 def attempt(job: Job, work: Callable[[], JobReturn]) -> bytes:
@@ -88,7 +103,8 @@ def _die_with_launcher() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _run(sweep: Sweep, job: Job) -> JobReturn:
+def run_job(sweep: Sweep, job: Job) -> JobReturn:
+    """Composes a job and does it, in this process."""
     sweep.enter()
     return sweep.run(sweep.compose(job))
 

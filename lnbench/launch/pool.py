@@ -7,7 +7,8 @@ import pickle
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
@@ -45,13 +46,22 @@ class LocalPool:
 
     def start(self, job: Job) -> str:
         """Starts a job and returns the name of its slot."""
+        return self._begin([job], partial(child.main, self._sweep, job))
+
+    def _begin(self, jobs: Sequence[Job], main: Callable[..., None]) -> str:
+        """Starts a process for jobs and returns the name of its slot.
+
+        Args:
+            jobs: what it does.
+            main: gets the environment of the slot, the log file, and a connection for the jobs' numbers and results.
+        """
         slot = self._free.pop(0)
-        log = self._logs.of(job)
+        log = self._logs.of(jobs[0])
         receiver, sender = multiprocessing.Pipe(duplex=False)
-        process = self._context().Process(target=child.main, args=(self._sweep, job, slot.environment, log, sender))
+        process = self._context().Process(target=main, args=(slot.environment, log, sender))
         process.start()
         sender.close()
-        self._running.append(_Running(job, slot, log, process, receiver, time.monotonic()))
+        self._running.append(_Running(jobs, slot, log, process, receiver, time.monotonic()))
         return slot.name
 
     def wait(self, seconds: float) -> list[Ended]:
@@ -61,7 +71,7 @@ class LocalPool:
         for running in ended:
             self._running.remove(running)
             self._free.append(running.slot)
-        return [running.close() for running in ended]
+        return [one for running in ended for one in running.close()]
 
     def stop(self) -> None:
         """Asks all running jobs to save their state and end."""
@@ -84,13 +94,14 @@ class LocalPool:
 
 @dataclass
 class _Running:
-    job: Job
+    jobs: Sequence[Job]
     slot: Slot
     log: Path
     process: ForkServerProcess
     receiver: Connection
     started: float
-    returned: JobReturn | None = None
+    returned: dict[int, JobReturn] = field(default_factory=dict)
+    """By the number of the job."""
 
     def sources(self) -> list[Any]:
         """What becomes readable when something happens."""
@@ -99,20 +110,22 @@ class _Running:
     def has_ended(self) -> bool:
         alive = self.process.is_alive()
         # Only now, so that nothing is missed that was sent before the end.
-        if not self.receiver.closed and self.receiver.poll():
+        while not self.receiver.closed and self.receiver.poll():
             self._receive()
         return not alive
 
-    def close(self) -> Ended:
+    def close(self) -> list[Ended]:
         code = self.process.exitcode
         assert code is not None
         self.process.close()
         self.receiver.close()
-        return Ended(self.job, self.returned or death(code), time.monotonic() - self.started, self.log)
+        seconds = time.monotonic() - self.started
+        return [Ended(job, self.returned.get(job.num) or death(code), seconds, self.log) for job in self.jobs]
 
     def _receive(self) -> None:
-        with self.receiver:
-            try:
-                self.returned = pickle.loads(self.receiver.recv_bytes())
-            except EOFError:
-                return
+        try:
+            number, encoded = self.receiver.recv()
+        except EOFError:
+            self.receiver.close()
+        else:
+            self.returned[number] = pickle.loads(encoded)

@@ -10,19 +10,31 @@ from pydantic import Field
 from lnbench.schema import ConfigError, Schema, parse
 
 
-class GpuSettings(Schema):
-    """Of `hydra/launcher=gpus`."""
+class LocalSettings(Schema):
+    """Of the launchers that use this machine alone."""
 
     gpus: Annotated[int, Field(ge=0)] | Annotated[list[int | str], Field(min_length=1)] | None
     """How many, or their ids; None: all that are visible."""
-    per_gpu: Annotated[int, Field(ge=1)]
-    """Jobs that share a GPU."""
     cpu_slots: Annotated[int, Field(ge=1)]
-    """Jobs at a time where there is no GPU."""
+    """Processes at a time where there is no GPU."""
     preload: list[str]
-    """Modules that are imported once, not once a job."""
+    """Modules that are imported once, not once a process."""
     busy_poll_seconds: Annotated[float, Field(gt=0)]
     """How long a job that another process is doing is let alone."""
+
+
+class GpuSettings(LocalSettings):
+    """Of `hydra/launcher=gpus`."""
+
+    per_gpu: Annotated[int, Field(ge=1)]
+    """Jobs that share a GPU."""
+
+
+class FusedSettings(LocalSettings):
+    """Of `hydra/launcher=fused`."""
+
+    max_runs: Annotated[int, Field(ge=1)]
+    """Most runs that train together."""
 
 
 class RaySettings(Schema):

@@ -47,6 +47,10 @@ class Method(Schema):
     stage: ClassVar[Stage] = Stage.MODULE
     """What comes first at a layer that several parts change: an adapter acts on what LoRA yields."""
 
+    may_differ: ClassVar[frozenset[str]] = frozenset({"lr"})
+    """Settings in which runs that train together may differ: the model does not know them, or has them in buffers
+    without dimensions."""
+
     lr: Annotated[float, Field(gt=0, le=1)] = 1e-3
     """Learning rate of the parameters that this part claims."""
 

@@ -1,4 +1,4 @@
-"""Changes of one linear map W x + b, which may share its layer with other maps."""
+"""Changes of one linear map W x + b, which may share its layer with other maps, and which its weights can take up."""
 
 import math
 from functools import partial
@@ -6,6 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
+from torch.utils.hooks import RemovableHandle
 from transformers.pytorch_utils import Conv1D
 
 from lnbench.backbone.backbone import LinearMap
@@ -29,11 +30,24 @@ class Rows(nn.Module):
         return whole.index_copy(0, self.index, values)
 
 
-class LowRankUpdate(nn.Module):
+class Change(nn.Module):
+    """A change of a linear layer, inserted as its submodule."""
+
+    hook: RemovableHandle
+    """By which the layer is changed."""
+
+    def fold(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """The changed layer's weight, (outputs, inputs), and bias, (outputs,), from those of the layer."""
+        raise NotImplementedError
+
+
+class LowRankUpdate(Change):
     """scale * B A x for a map W x + b, with A of shape (rank, in_features) and B (out_features, rank).
 
     B starts at zero, so that tuning starts from the pretrained function.
     """
+
+    scale: Tensor
 
     def __init__(self, target: LinearMap, rank: int, scale: float, dropout: float) -> None:
         super().__init__()
@@ -42,24 +56,22 @@ class LowRankUpdate(nn.Module):
         nn.init.kaiming_uniform_(self.a, a=math.sqrt(5))
         self.rows = Rows(target)
         self.dropout = nn.Dropout(dropout)
-        self.scale = scale
-        self.transposed = isinstance(target.layer, Conv1D)
+        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float64), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """From (..., in_features) to (..., outputs of the layer)."""
         return linear(linear(self.dropout(x), self.a), self.scale * self.unscaled_b())
 
-    def delta(self) -> Tensor:
-        """What the update adds to the layer's weight, in that weight's shape."""
-        delta = self.scale * self.unscaled_b() @ self.a
-        return delta.T if self.transposed else delta
+    def fold(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """W + scale * B A, and b."""
+        return weight + self.scale * self.unscaled_b() @ self.a, bias
 
     def unscaled_b(self) -> Tensor:
         """B with a row for each output of the layer, (outputs of the layer, rank)."""
         return self.rows.spread(self.b, elsewhere=0.0)
 
 
-class Rescale(nn.Module):
+class Rescale(Change):
     """l * y, with one trained factor for each output of a map, or for each of its inputs; one at first."""
 
     def __init__(self, size: int, rows: Rows | None = None) -> None:
@@ -71,27 +83,61 @@ class Rescale(nn.Module):
         """From (..., features) to the same shape."""
         return y * self.whole().to(y.dtype)
 
+    def fold(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """l * (W x + b) for the outputs, W (l * x) + b for the inputs."""
+        factors = self.whole()
+        if self.rows is None:
+            return weight * factors, bias
+        return factors[:, None] * weight, None if bias is None else factors * bias
+
     def whole(self) -> Tensor:
         """A factor for each output of the layer, or each of its inputs."""
         return self.factors if self.rows is None else self.rows.spread(self.factors, elsewhere=1.0)
 
 
-def insert_update(layer: nn.Module, name: str, update: nn.Module) -> None:
+def insert_update(layer: nn.Module, name: str, update: Change) -> None:
     """Makes `layer` return y + update(x) for its input x; `update` becomes its submodule `name`."""
     layer.add_module(name, update)
-    layer.register_forward_hook(partial(_add_update, name))
+    update.hook = layer.register_forward_hook(partial(_add_update, name))
 
 
-def insert_on_output(layer: nn.Module, name: str, change: nn.Module) -> None:
+def insert_on_output(layer: nn.Module, name: str, change: Change) -> None:
     """Makes `layer` return change(y) where it returned y; `change` becomes its submodule `name`."""
     layer.add_module(name, change)
-    layer.register_forward_hook(partial(_change_output, name))
+    change.hook = layer.register_forward_hook(partial(_change_output, name))
 
 
-def insert_on_input(layer: nn.Module, name: str, change: nn.Module) -> None:
+def insert_on_input(layer: nn.Module, name: str, change: Change) -> None:
     """Makes `layer` see change(x) where it saw x; `change` becomes its submodule `name`."""
     layer.add_module(name, change)
-    layer.register_forward_pre_hook(partial(_change_input, name))
+    change.hook = layer.register_forward_pre_hook(partial(_change_input, name))
+
+
+@torch.no_grad()
+def folded(layer: nn.Module) -> dict[str, Tensor]:
+    """Weight, in the layer's own shape, and bias of a layer with its changes folded in; empty if it has no changes."""
+    changes = [child for child in layer.children() if isinstance(child, Change)]
+    if not changes:
+        return {}
+    own = dict(layer.named_parameters(recurse=False))
+    transposed = isinstance(layer, Conv1D)
+    weight: Tensor = own["weight"].T if transposed else own["weight"]
+    bias: Tensor | None = own.get("bias")
+    for change in changes:
+        weight, bias = change.fold(weight, bias)
+    parameters = {"weight": weight.T.contiguous() if transposed else weight, "bias": bias}
+    return {name: tensor.detach() for name, tensor in parameters.items() if tensor is not None}
+
+
+def fold_changes(model: nn.Module) -> None:
+    """Puts all changes into the weights, and removes them; the model computes the same as before, to rounding."""
+    for layer in list(model.modules()):
+        for name, tensor in folded(layer).items():
+            setattr(layer, name, nn.Parameter(tensor, layer.get_parameter(name).requires_grad))
+        for name, child in list(layer.named_children()):
+            if isinstance(child, Change):
+                child.hook.remove()
+                delattr(layer, name)
 
 
 def _add_update(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:

@@ -35,6 +35,7 @@ class Lora(Method):
 
     folds: ClassVar[bool] = True
     stage: ClassVar[Stage] = Stage.WEIGHT
+    may_differ: ClassVar[frozenset[str]] = frozenset({"lr", "alpha"})
 
     targets: Annotated[tuple[Target, ...], Field(min_length=1), AfterValidator(_in_order)]
     """Query, key, value and output of attention; `ffn`: all linear layers of the feed-forward network."""

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
-from transformers.masking_utils import sdpa_mask
 
-from lnbench.backbone.attention import attention
+from lnbench.backbone.attention import attention, make_mask
 from lnbench.methods import prefix_vectors
 
 NAME = "lnbench_prefix"
@@ -70,5 +69,5 @@ def prefix_attention(
 def use_prefix_attention(model: PreTrainedModel) -> None:
     """Makes every attention of `model` go through `prefix_attention`."""
     AttentionInterface.register(NAME, prefix_attention)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
+    AttentionMaskInterface.register(NAME, make_mask)
     model.set_attn_implementation(NAME)

@@ -35,15 +35,19 @@ class DataSeen(Schema):
 
 
 class Cost(Schema):
-    """What a run cost."""
+    """What a run cost. `None`: not recorded, or not known.
+
+    Training, validation and checkpoints count over interruptions; all else is of the process that finished the run.
+    """
 
     train_seconds: float
-    """Training alone: without evaluation, checkpoints and set-up."""
+    """All of training, its first steps too: without evaluation, checkpoints and set-up."""
     total_seconds: float
-    """Of the process that finished the run; what interrupted ones before it took is in `train_seconds` alone."""
+    """From loading the model and the data to the end of the test."""
     train_samples_per_second: float
+    """Without the first steps of each process, in which it warms up, unless there are no others."""
     train_tokens_per_second: float
-    """Real tokens; padding does not count."""
+    """As `train_samples_per_second`, of real tokens; padding does not count."""
     test_samples_per_second: float
     peak_memory_bytes: int
     """Of the GPU's allocator, or of the whole process on a CPU."""
@@ -52,6 +56,20 @@ class Cost(Schema):
     """Rows whose gradients were computed at once, those of a batch being added up; None: not recorded."""
     halvings: int = 0
     """How often it was halved because memory ran out."""
+    train_samples: int | None = None
+    """Rows trained on in `train_seconds`; one that was seen in two epochs counts twice."""
+    validation_seconds: float | None = None
+    checkpoint_seconds: float | None = None
+    """Of saving the best values, the state to go on from, and the losses; the last save before an interruption is not
+    in it."""
+    test_seconds: float | None = None
+    """0 without a test."""
+    first_step_seconds: float | None = None
+    """From when model and data are loaded to the end of the first training step."""
+    train_joules: float | None = None
+    """Of the whole GPUs in `train_seconds`, whatever else they did."""
+    test_joules: float | None = None
+    """Of the whole GPUs in `test_seconds`."""
 
 
 class Selection(Schema):

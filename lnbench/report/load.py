@@ -101,6 +101,8 @@ COLUMNS = [
     "total_seconds",
     "train_samples_per_second",
     "test_samples_per_second",
+    "train_samples",
+    "train_joules",
     "peak_memory_bytes",
     "steps",
     "device",

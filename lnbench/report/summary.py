@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lnbench.config import RunConfig
-from lnbench.records.record import Record, SearchResult
+from lnbench.records.record import Cost, Record, SearchResult
 
 if TYPE_CHECKING:
     from lnbench.model import ParameterCount
@@ -99,12 +99,22 @@ def _table(record: Record) -> Table:
     table.add_row("head", f"{parameters.head:,} parameters")
     table.add_row(
         "time",
-        f"{cost.train_seconds:.0f} s for {cost.steps:,} training steps, {cost.total_seconds:.0f} s in all; "
+        f"{cost.train_seconds:.0f} s for {cost.steps:,} training steps{_pauses(cost)}, "
+        f"{cost.total_seconds:.0f} s in all; "
         f"{cost.train_samples_per_second:.0f} samples/s in training"
         + (f", {cost.test_samples_per_second:.0f} in testing" if "test" in record.metrics else ""),
     )
     table.add_row("peak memory", f"{cost.peak_memory_bytes / 2**30:.2f} GiB")
+    if cost.train_joules is not None:
+        tested = "" if cost.test_joules is None else f", {cost.test_joules:,.0f} J in testing"
+        table.add_row("energy", f"{cost.train_joules:,.0f} J in training{tested}")
     return table
+
+
+def _pauses(cost: Cost) -> str:
+    """What a run did between its training steps."""
+    pauses = {"validation": cost.validation_seconds, "checkpoints": cost.checkpoint_seconds}
+    return "".join(f", {seconds:.0f} s of {what}" for what, seconds in pauses.items() if seconds is not None)
 
 
 def _scores(metrics: dict[str, float]) -> str:

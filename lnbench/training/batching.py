@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,8 @@ class TrainLoader:
         self.batch_size = batch_size
         self.seed = seed
         self.pin_memory = pin_memory
+        self.more: Callable[[NDArray[np.int64]], dict[str, Tensor]] | None = None
+        """What else joins a batch, from its (B,) row numbers: tensors of B entries."""
         self._epoch = 0
         self._start = 0
         self._given = 0
@@ -92,7 +94,8 @@ class TrainLoader:
             self.examples.lengths, self.batch_size, np.random.default_rng([self.seed, self._epoch])
         )
         for self._given, rows in enumerate(batches[start:], start + 1):
-            yield _pinned(self.examples.batch(rows), self.pin_memory)
+            more = self.more(rows) if self.more else {}
+            yield _pinned({**self.examples.batch(rows), **more}, self.pin_memory)
 
 
 class EvalLoader:

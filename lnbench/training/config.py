@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lnbench.schema import Free, Schema
+from lnbench.schema import Free, Later, Schema
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
@@ -38,6 +38,12 @@ class TrainerConfig(Schema):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto`: bf16 on a GPU that has it, fp32 elsewhere."""
     gradient_checkpointing: bool = False
+    frozen_dropout: Later[bool] = True
+    """Dropout below the lowest layer that is trained, embeddings included; false: all that lies there computes as in
+    evaluation, so that its output for a row is the same in every epoch, and need not be computed again."""
+    cache_frozen_gib: Free[Annotated[float, Field(ge=0)]] = 2.0
+    """Most memory, of the host and not the GPU, that this output may take for all training rows; 0: every epoch
+    computes it anew. Numbers are the same up to rounding, as rows are padded otherwise."""
     device: Free[Literal["auto", "cpu", "gpu"]] = "auto"
     devices: Free[Positive | Literal["all"]] = 1
     """Over how many devices of this machine the model is sharded, with a process for each; `all`: its GPUs."""

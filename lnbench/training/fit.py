@@ -1,7 +1,6 @@
 """Trains a model with Lightning, and tests its best checkpoint."""
 
 import logging
-import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from lnbench.tasks.data import TaskData
 from lnbench.training.batching import EvalLoader, TrainLoader
 from lnbench.training.callbacks.best_checkpoint import BestCheckpoint
 from lnbench.training.callbacks.finite import Finite
+from lnbench.training.callbacks.frozen_layers import FrozenLayers
 from lnbench.training.callbacks.history import History
 from lnbench.training.callbacks.progress import Progress
 from lnbench.training.callbacks.resume_point import ResumePoint
@@ -28,8 +28,12 @@ from lnbench.training.checkpoint import SafetensorsCheckpointIO
 from lnbench.training.device import choose_precision, count_devices, use_gpu
 from lnbench.training.micro_batches import MicroBatchedModule
 from lnbench.training.module import TuningModule, count_steps
+from lnbench.training.new_module import NEW_MODULE
 from lnbench.training.sharding import whole
 from lnbench.training.strategy import ShardedStrategy
+
+STATE_FORMAT = 2
+"""Of what the callbacks keep in a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,9 @@ class Outcome:
     predictions: list[dict[str, Any]]
     """For the test split, row by row."""
     stopwatch: Stopwatch
-    test_seconds: float
     steps: int
+    together: int
+    """How many runs, this one included, have trained at once and share what it cost."""
 
 
 def fit_and_test(
@@ -78,11 +83,13 @@ def fit_and_test(
     )
     steps = count_steps(config.trainer, len(train))
     module = _new_module(model, config, data, steps, micro_batch_size).train()
-    history, stopwatch = History(folder / METRICS, config.task.metric, config.task.mode), Stopwatch()
+    stopwatch = Stopwatch(count_devices(config.trainer) if pin else 0)
+    history = History(folder / METRICS, config.task.metric, config.task.mode, stopwatch)
     resume_point = ResumePoint(
-        folder / RESUME, folder / BEST, _origin(model, data), minutes=config.trainer.checkpoint_minutes
+        folder / RESUME, folder / BEST, _origin(model, data), config.trainer.checkpoint_minutes, stopwatch
     )
-    callbacks = [stopwatch, Finite(), history, *_callbacks(config, history, folder), resume_point]
+    frozen = FrozenLayers(config.trainer, model, train, steps, micro_batch_size or config.trainer.batch_size)
+    callbacks = [stopwatch, frozen, Finite(), history, *_callbacks(config, history, stopwatch, folder), resume_point]
     trainer = new_trainer(config, callbacks, folder, steps, logger)
     with resume_point.listening():
         if model.trained():
@@ -92,10 +99,9 @@ def fit_and_test(
             module.load_best(folder / BEST)
         else:
             trainer.validate(module, validation, verbose=False)
-        started = time.perf_counter()
         if config.test:
-            trainer.test(module, test, verbose=False)
-    seconds = time.perf_counter() - started
+            with stopwatch.timing(stopwatch.test):
+                trainer.test(module, test, verbose=False)
     tested = {"test": module.metrics["test"]} if config.test else {}
     if logger:
         logger.log_metrics(
@@ -106,8 +112,8 @@ def fit_and_test(
         metrics={"validation": history.best(), **tested},
         predictions=module.predictions.get("test", []),
         stopwatch=stopwatch,
-        test_seconds=seconds,
         steps=trainer.global_step,
+        together=module.together,
     )
 
 
@@ -115,17 +121,21 @@ def _new_module(
     model: TunedModel, config: RunConfig, data: TaskData, steps: int, micro_batch_size: int | None
 ) -> TuningModule:
     if micro_batch_size is None:
-        return TuningModule(model, config, data, steps)
+        return NEW_MODULE.get()(model, config, data, steps)
     return MicroBatchedModule(model, config, data, steps, micro_batch_size)
 
 
 def _origin(model: TunedModel, data: TaskData) -> dict[str, Any]:
     """What a checkpoint must agree on with the run that goes on from it, besides the run's identity."""
-    return {"data": data.fingerprint, "trained": {name: list(value.shape) for name, value in model.trained().items()}}
+    return {
+        "format": STATE_FORMAT,
+        "data": data.fingerprint,
+        "trained": {name: list(value.shape) for name, value in model.trained().items()},
+    }
 
 
-def _callbacks(config: RunConfig, history: History, folder: Path) -> list[Callback]:
-    callbacks: list[Callback] = [BestCheckpoint(folder / BEST, history)]
+def _callbacks(config: RunConfig, history: History, stopwatch: Stopwatch, folder: Path) -> list[Callback]:
+    callbacks: list[Callback] = [BestCheckpoint(folder / BEST, history, stopwatch)]
     if config.trainer.patience:
         callbacks.append(
             EarlyStopping(

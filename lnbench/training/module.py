@@ -35,6 +35,8 @@ class TuningModule(pl.LightningModule):
     """Trains a `TunedModel` on a `Task`."""
 
     strict_loading = False
+    together = 1
+    """Runs whose batches go through the model at once."""
 
     def __init__(self, model: TunedModel, config: RunConfig, data: TaskData, steps: int) -> None:
         """

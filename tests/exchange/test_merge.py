@@ -17,7 +17,9 @@ EVERY_TARGET = "method.lora.targets=[q,k,v,o,ffn]"
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("method", ["full", "head", "ln", "bitfit", "lora", "lora+ln", "bitfit+ln+lora", "fisher_ln"])
+@pytest.mark.parametrize(
+    "method", ["full", "head", "ln", "bitfit", "lora", "ia3", "ia3+lora", "lora+ln", "bitfit+ln+lora", "fisher_ln"]
+)
 def test_logits_are_the_same_and_nothing_is_left_inside(tune: Tune, architecture: str, method: str) -> None:
     tuned = tune(architecture, method, *([EVERY_TARGET] if "lora" in method else []))
     merged = merge(tuned)
@@ -30,7 +32,9 @@ def test_logits_are_the_same_and_nothing_is_left_inside(tune: Tune, architecture
 @pytest.mark.parametrize("method", ["prefix", "ln+mha_adapter"])
 def test_a_network_of_its_own_cannot_be_folded(tune: Tune, method: str) -> None:
     inserting = method.split("+")[-1]
-    with pytest.raises(ConfigError, match=rf"{inserting} cannot be folded.*full, head, ln, fisher_ln, bitfit, lora"):
+    with pytest.raises(
+        ConfigError, match=rf"{inserting} cannot be folded.*full, head, ln, fisher_ln, bitfit, lora, ia3"
+    ):
         merge(tune("bert", method))
 
 

@@ -13,7 +13,9 @@ CHDIR = "hydra.job.chdir=true"
 """Hydra's suite takes this for the default, which it is only until some test sets a later `version_base`."""
 
 
-@pytest.mark.parametrize(("launcher_name", "overrides"), [("gpus", [*OVERRIDES, CHDIR])])
+@pytest.mark.parametrize(
+    ("launcher_name", "overrides"), [("gpus", [*OVERRIDES, CHDIR]), ("fused", [*OVERRIDES, CHDIR])]
+)
 class TestLauncher(LauncherTestSuite):
     pass
 

@@ -26,8 +26,9 @@ def test_adding_the_deltas_to_the_weights_gives_the_same_function(architecture: 
     tune(tuned, {"lora": part("lora", targets=EVERYWHERE, rslora=rslora)})
     shake(tuned)
     for name, update in updates(tuned).items():
-        weight = plain.get_submodule(name.rpartition(".")[0]).get_parameter("weight")
-        weight.data += update.delta().detach()
+        host = plain.get_submodule(name.rpartition(".")[0])
+        delta = update.scale * update.unscaled_b().detach() @ update.a.detach()
+        host.get_parameter("weight").data += delta.T if isinstance(host, Conv1D) else delta
     changed = hidden(plain, batch())
     torch.testing.assert_close(hidden(tuned, batch()), changed, rtol=0, atol=1e-4)
     assert (changed - hidden(tiny(architecture), batch())).abs().max() > 0.01

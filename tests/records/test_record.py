@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from lnbench.records.files import RECORD
-from lnbench.records.record import RecordError, read_record, write_record
+from lnbench.records.record import Cost, RecordError, read_record, write_record
+from lnbench.records.sealed import write_sealed
 from tests.records.builders import new_record
 
 
@@ -14,6 +15,14 @@ def test_a_record_comes_back_equal(tmp_path: Path) -> None:
     write_record(new_record(), tmp_path / "new" / "run")
     assert read_record(tmp_path / "new" / "run") == new_record()
     assert json.loads((tmp_path / "new" / "run" / RECORD).read_text())["status"] == "finished"
+
+
+def test_a_record_without_what_later_ones_tell_of_costs_is_read(tmp_path: Path) -> None:
+    old = new_record().model_dump(mode="json")
+    for name in [name for name, field in Cost.model_fields.items() if not field.is_required()]:
+        del old["cost"][name]
+    write_sealed(tmp_path / RECORD, old)
+    assert read_record(tmp_path) == new_record()
 
 
 def test_a_metric_that_is_not_a_number_comes_back_too(tmp_path: Path) -> None:

@@ -34,6 +34,15 @@ def test_the_end_shows_scores_beside_what_not_reading_would_score(capsys: pytest
         assert text in said
 
 
+def test_the_end_shows_where_time_and_energy_went(capsys: pytest.CaptureFixture[str]) -> None:
+    spent = {"validation_seconds": 12.3, "checkpoint_seconds": 0.6, "train_joules": 6150.2, "test_joules": 49.9}
+    record = new_record()
+    summary.show_finished(record.model_copy(update={"cost": record.cost.model_copy(update=spent)}), LONG)
+    said = " ".join(capsys.readouterr().out.replace("│", "").split())
+    assert "62 s for 1,234 training steps, 12 s of validation, 1 s of checkpoints, 80 s in all;" in said
+    assert "energy 6,150 J in training, 50 J in testing" in said
+
+
 def test_a_path_is_never_cut_or_broken(capsys: pytest.CaptureFixture[str]) -> None:
     record = new_record()
     summary.show_finished(record, LONG)

@@ -193,6 +193,23 @@ def test_costs_are_relative_to_full_tuning_on_the_same_task_and_hardware() -> No
     assert there.commands == ["python -m lnbench method=full task=sst2 seed=0 model=minilm runs_dir=runs"]
 
 
+def test_energy_stands_in_the_table_of_costs_where_a_run_tells_it() -> None:
+    runs = [
+        finished("full", seed=0, cost={"train_samples": 200, "train_joules": 50.0}),
+        finished("full", seed=1, cost={"train_samples": 200, "train_joules": 150.0}),
+        finished("full", seed=2),
+        finished("ln"),
+        finished("ln", hardware={"device": "gpu", "gpu": "H100"}),
+    ]
+    found = made(*runs)
+    here, there = found["efficiency-minilm-2"], found["efficiency-minilm-1"]
+    heading = "train J/1,000 samples"
+    assert [dict(zip(here.columns, row, strict=True))[heading].text for row in here.rows] == ["500.0", "-"]
+    told = here.data[here.data["quantity"] == "train_joules_per_1000_samples"].set_index("method")
+    assert (told["mean"]["full"], told["n"]["full"], told["n"]["ln"]) == (500, 2, 0)
+    assert heading not in there.columns
+
+
 def test_parameters_stand_beside_the_papers() -> None:
     table = made(finished("ln", config={"model": "bert_large"}))["parameters-bert_large"]
     row = dict(zip(table.columns, table.rows[0], strict=True))

@@ -21,7 +21,7 @@ from tests import runs
 from tests.conftest import Configure
 from tests.training.interruption import inject
 
-LONG = ("trainer.max_epochs=4", "trainer.validate_every=3")
+LONG = ("seed=1", "trainer.max_epochs=4", "trainer.validate_every=3")
 """Long enough for validation to get worse again after its best."""
 
 

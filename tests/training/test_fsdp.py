@@ -105,11 +105,15 @@ def check_equal(one: RunConfig, two: RunConfig) -> None:
 
 
 @pytest.mark.slow
-def test_a_sharded_run_equals_the_run_on_one_device(calm: dict[str, Path], data_root: Path, tmp_path: Path) -> None:
+def test_a_sharded_run_equals_the_run_on_one_device(
+    calm: dict[str, Path], sources: dict[str, Path], data_root: Path, tmp_path: Path
+) -> None:
     cases: list[tuple[str, tuple[str, ...]]]
     cases = [(name, (f"method={method}", UNEVEN)) for name in ARCHITECTURES for method in METHODS]
     cases += [("bert", settings) for settings in SETTINGS]
     pairs = [Pair(calm[name], data_root, tmp_path, *settings, f"model.name={name}") for name, settings in cases]
+    no_mask_left = ("method=head", "trainer.frozen_dropout=false", "trainer.max_epochs=2", UNEVEN)
+    pairs.append(Pair(sources["bert"], data_root, tmp_path, *no_mask_left))
     run_together(do_all, 2, False, [pair.two for pair in pairs])
     for pair in pairs:
         run(pair.one)

@@ -4,12 +4,13 @@ from typing import Literal
 import pytest
 
 from lnbench.training.callbacks.history import History
+from lnbench.training.callbacks.stopwatch import Stopwatch
 from tests import runs
 from tests.conftest import Configure
 
 
 def history(scores: list[float], mode: Literal["max", "min"], path: Path = Path("metrics.csv")) -> History:
-    course = History(path, "loss", mode)
+    course = History(path, "loss", mode, Stopwatch(gpus=0))
     course.rows = [{"epoch": 0, "step": step, "validation/loss": score} for step, score in enumerate(scores)]
     return course
 

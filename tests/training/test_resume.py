@@ -240,21 +240,6 @@ def test_a_moved_folder_goes_on_too(configure: Configure, expected: Any, tmp_pat
     assert runs.results(elsewhere) == expected(*ONCE_AN_EPOCH)
 
 
-def test_the_clock_and_the_counts_go_on(configure: Configure) -> None:
-    whole = run(configure("trainer.checkpoint_minutes=5", "seed=0"))
-    config = configure("seed=0", f"runs_dir={run_dir(configure()).parents[3]}/again")
-    interrupt(config, "on_train_batch_end", 15)
-    resumed = run(config)
-
-    def seen(cost: Any) -> tuple[int, int]:
-        rates = (cost.train_samples_per_second, cost.train_tokens_per_second)
-        samples, tokens = (round(rate * cost.train_seconds) for rate in rates)
-        return samples, tokens
-
-    assert seen(resumed.cost) == seen(whole.cost)
-    assert seen(whole.cost)[0] == 2 * whole.data.rows["train"]
-
-
 @pytest.mark.gpu
 def test_a_resumed_run_on_a_gpu_gives_the_same_metrics(configure: Configure, tmp_path: Path) -> None:
     overrides = ("trainer.device=gpu", "trainer.precision=fp32")

@@ -12,6 +12,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from lnbench.fsio import write_atomically
+from lnbench.training.callbacks.stopwatch import Stopwatch
 from lnbench.training.module import TuningModule
 
 LOSS = "train/loss"
@@ -25,16 +26,18 @@ class History(pl.Callback):
     The rows travel in the checkpoint, so that a resumed run's file has neither gaps nor repeats.
     """
 
-    def __init__(self, path: Path, metric: str, mode: Literal["max", "min"]) -> None:
+    def __init__(self, path: Path, metric: str, mode: Literal["max", "min"], stopwatch: Stopwatch) -> None:
         """
         Args:
             path: of metrics.csv.
             metric: name of the validation metric that tells which step is the best.
             mode: whether a larger or a smaller value is better.
+            stopwatch: measures what writing takes, as part of the checkpoints.
         """
         self.path = path
         self.metric = VALIDATION + metric
         self.mode = mode
+        self.stopwatch = stopwatch
         self.rows: list[dict[str, float]] = []
 
     def on_train_batch_end(
@@ -75,7 +78,8 @@ class History(pl.Callback):
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        write_atomically(self.path, text.getvalue())
+        with self.stopwatch.timing(self.stopwatch.checkpoints):
+            write_atomically(self.path, text.getvalue())
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far."""

@@ -14,7 +14,8 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_only
 
-from lnbench.interruption import RunInterrupted
+from lnbench.interruption import STOP, RunInterrupted
+from lnbench.training.callbacks.stopwatch import Stopwatch
 from lnbench.training.checkpoint import CheckpointError, SafetensorsCheckpointIO
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -30,7 +31,7 @@ class ResumePoint(pl.Callback):
     is raised before the next batch. A second signal raises it at once.
     """
 
-    def __init__(self, path: Path, best: Path, origin: dict[str, Any], minutes: float) -> None:
+    def __init__(self, path: Path, best: Path, origin: dict[str, Any], minutes: float, stopwatch: Stopwatch) -> None:
         """
         Args:
             path: of the checkpoint.
@@ -38,11 +39,13 @@ class ResumePoint(pl.Callback):
             origin: JSON values that identify what is trained on what; other data, for one, makes a
                 checkpoint useless.
             minutes: longest time between two checkpoints.
+            stopwatch: measures what saving takes.
         """
         self.path = path
         self.best = best
         self.origin = origin
         self.seconds = minutes * 60
+        self.stopwatch = stopwatch
         self._signalled = False
         self._finished = False
         self._saved_at = time.monotonic()
@@ -61,7 +64,7 @@ class ResumePoint(pl.Callback):
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Takes over Ctrl-C and SIGTERM; outside the main thread, which alone gets signals, it does nothing."""
+        """Takes over Ctrl-C and SIGTERM; elsewhere than in the main thread, which alone gets them, `STOP` counts."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -85,7 +88,7 @@ class ResumePoint(pl.Callback):
         """Saves if it is time or a signal came, unless gradients of earlier batches are waiting."""
         if batch_idx % trainer.accumulate_grad_batches:
             return
-        due = self._signalled or time.monotonic() - self._saved_at > self.seconds
+        due = self._is_told_to_stop() or time.monotonic() - self._saved_at > self.seconds
         if trainer.strategy.reduce_boolean_decision(due, all=False):
             self._save(trainer)
             self._stop_together(trainer)
@@ -123,7 +126,8 @@ class ResumePoint(pl.Callback):
             SafetensorsCheckpointIO().load_checkpoint(self.best)
 
     def _save(self, trainer: pl.Trainer) -> None:
-        trainer.save_checkpoint(self.path)
+        with self.stopwatch.timing(self.stopwatch.checkpoints):
+            trainer.save_checkpoint(self.path)
         self._saved_at = time.monotonic()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -134,8 +138,12 @@ class ResumePoint(pl.Callback):
 
     def _stop_together(self, trainer: pl.Trainer) -> None:
         """Stops all processes of the run if a signal came to one."""
-        self._signalled = trainer.strategy.reduce_boolean_decision(self._signalled, all=False)
+        self._signalled = trainer.strategy.reduce_boolean_decision(self._is_told_to_stop(), all=False)
         self._raise_if_signalled()
+
+    def _is_told_to_stop(self) -> bool:
+        stop = STOP.get()
+        return self._signalled or (stop is not None and stop.is_set())
 
     def _raise_if_signalled(self) -> None:
         if self._signalled:

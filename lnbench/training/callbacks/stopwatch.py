@@ -1,43 +1,92 @@
-"""How long training itself takes, without evaluation and checkpoints."""
+"""What the parts of a run cost: training itself, validation, checkpoints, and the test."""
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from lnbench.training.energy import EnergyMeter
+
+WARM_UP = 3
+"""First steps of a process, which are slow: memory is allocated, kernels are loaded."""
+KEPT = ("warm_up", "steady", "validation", "checkpoints")
+"""Parts that go on when a run is resumed; a test is done again."""
+
+
+@dataclass
+class Part:
+    """What one part of a run has cost, and what it has worked off."""
+
+    seconds: float = 0.0
+    joules: float = 0.0
+    """NaN where the device does not tell."""
+    samples: int = 0
+    tokens: Tensor | int = 0
+    """Trained on; padding does not count."""
+
+    def __add__(self, other: "Part") -> "Part":
+        return Part(
+            self.seconds + other.seconds,
+            self.joules + other.joules,
+            self.samples + other.samples,
+            self.tokens + other.tokens,
+        )
+
 
 class Stopwatch(pl.Callback):
-    """Seconds, samples and real (non-padding) tokens of training, over interruptions."""
+    """Measures the parts of a run one at a time, over interruptions.
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.samples = 0
-        self._tokens: Tensor | int = 0
-        self._since: float | None = None
+    The device finishes what one part has asked of it before the next begins; between the steps of a
+    part nothing waits for it.
+    """
+
+    def __init__(self, gpus: int) -> None:
+        """
+        Args:
+            gpus: how many the run has, whose energy is measured too.
+        """
+        self.warm_up = Part()
+        self.steady = Part()
+        """Training after the first steps of each process."""
+        self.validation = Part()
+        self.checkpoints = Part()
+        self.test = Part()
+        self.first_step_seconds: float | None = None
+        """From the making of this object to the end of the first training step after it; None before that."""
+        self._meter = EnergyMeter(gpus)
+        self._made_at = time.perf_counter()
+        self._first_step = 0
+        self._running: Part | None = None
+        self._before_validation: Part | None = None
+        self._read = (0.0, 0.0)
 
     @property
-    def tokens(self) -> int:
-        """Tokens trained on; padding does not count."""
-        return int(self._tokens)
+    def training(self) -> Part:
+        """All of training, without the other parts."""
+        return self.warm_up + self.steady
 
-    def start(self) -> None:
-        """Starts the clock, once the device has finished what came before."""
-        _synchronise()
-        self._since = time.perf_counter()
+    @property
+    def paced(self) -> Part:
+        """The part of training that tells its pace: all without the warm-up, unless there is nothing else."""
+        return self.steady if self.steady.samples else self.warm_up
 
-    def stop(self) -> None:
-        """Stops the clock, once the device has finished; harmless when it stands."""
-        if self._since is not None:
-            _synchronise()
-            self.seconds += time.perf_counter() - self._since
-            self._since = None
+    @contextlib.contextmanager
+    def timing(self, part: Part) -> Iterator[None]:
+        """Measures the block as `part`, and then goes on with the part before; not after an exception."""
+        before = self._running
+        self._switch(part)
+        yield
+        self._switch(before)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Training begins."""
-        self.start()
+        self._first_step = trainer.global_step
+        self._switch(self.warm_up)
 
     def on_train_batch_end(
         self,
@@ -47,35 +96,52 @@ class Stopwatch(pl.Callback):
         batch: Mapping[str, Tensor],
         batch_idx: int,
     ) -> None:
-        """Counts without waiting for the device."""
-        self.samples += len(batch["input_ids"])
-        self._tokens = self._tokens + batch["attention_mask"].sum()
+        """Counts without waiting for the device, but after the first step and after the warm-up."""
+        assert self._running is not None
+        self._running.samples += len(batch["input_ids"])
+        self._running.tokens = self._running.tokens + batch["attention_mask"].sum()
+        steps = trainer.global_step - self._first_step
+        if steps and self.first_step_seconds is None:
+            _synchronise()
+            self.first_step_seconds = time.perf_counter() - self._made_at
+        if steps >= WARM_UP and self._running is self.warm_up:
+            self._switch(self.steady)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Evaluation does not count."""
-        self.stop()
+        """Training pauses."""
+        self._before_validation = self._running
+        self._switch(self.validation)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Training goes on."""
-        if trainer.state.fn == "fit":
-            self.start()
+        self._switch(self._before_validation)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Training is over."""
-        self.stop()
+        self._switch(None)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run continues from."""
-        running = time.perf_counter() - self._since if self._since is not None else 0.0
-        return {"seconds": self.seconds + running, "samples": self.samples, "tokens": self.tokens}
+        """What a resumed run continues from: the parts up to now."""
+        self._switch(self._running)
+        parts = {name: vars(getattr(self, name)) for name in KEPT}
+        return {name: {**part, "tokens": int(part["tokens"])} for name, part in parts.items()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continues from an earlier `state_dict`."""
-        self.seconds = state_dict["seconds"]
-        self.samples = state_dict["samples"]
-        self._tokens = state_dict["tokens"]
+        for name in KEPT:
+            setattr(self, name, Part(**state_dict[name]))
+
+    def _switch(self, part: Part | None) -> None:
+        """Charges what was used since the last call to the running part, and runs `part`."""
+        _synchronise()
+        seconds, joules = time.perf_counter(), self._meter.joules()
+        if self._running is not None:
+            self._running.seconds += seconds - self._read[0]
+            self._running.joules += joules - self._read[1]
+        self._running, self._read = part, (seconds, joules)
 
 
 def _synchronise() -> None:
-    if torch.cuda.is_available():
+    """Waits for the GPU, if the process has one in use."""
+    if torch.cuda.is_initialized():
         torch.cuda.synchronize()

@@ -1,0 +1,118 @@
+"""The lower part of a backbone, which training leaves as it is."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from lnbench.backbone.backbone import Backbone
+
+FROZEN_STATES = "frozen_states"
+"""Name of the argument that spares a model its frozen part."""
+
+
+class FrozenPart:
+    """The embeddings and all blocks below the lowest one that training changes.
+
+    Its output, the hidden states that leave its highest block, is a fixed function of a text, unless
+    dropout is drawn in it.
+    """
+
+    def __init__(self, model: PreTrainedModel, sample: Mapping[str, Tensor]) -> None:
+        """
+        Args:
+            model: with the method's parts attached.
+            sample: inputs of the model; where gradients flow in it, training changes the model.
+        """
+        self.model = model
+        blocks = Backbone(model).blocks
+        outputs = _outputs(model, blocks, sample)
+        changed = [number for number, output in outputs if _states_in(output).requires_grad]
+        count = min(changed, default=len(blocks))
+        self.blocks, self.others = blocks[:count], blocks[count:]
+        self._in_tuple = isinstance(outputs[0][1], tuple)
+        self._given: Tensor | None = None
+
+    def stop_dropout(self) -> None:
+        """Makes the part compute as in evaluation, and leaves the blocks above it in training."""
+        self.model.eval()
+        for block in self.others:
+            block.train()
+
+    @torch.no_grad()
+    def states(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """The part's output, (B, L, hidden size), computed without the rest of the model."""
+        found: list[Any] = []
+        with ExitStack() as hooks:
+            for block in self.others[:1]:
+                hooks.callback(block.register_forward_pre_hook(_stop).remove)
+            hooks.callback(self.blocks[-1].register_forward_hook(lambda *call: found.append(call[-1])).remove)
+            with suppress(_Reached):
+                self.model(**inputs)
+        return _states_in(found[-1])
+
+    def is_random(self, inputs: Mapping[str, Tensor]) -> bool:
+        """Whether random numbers are drawn to compute the output."""
+        before = _generator_states()
+        self.states(inputs)
+        return any(not torch.equal(*pair) for pair in zip(before, _generator_states(), strict=True))
+
+    @contextmanager
+    def spared(self) -> Iterator[None]:
+        """Within it, a call of the model that gives the part's output as `frozen_states` does not compute it."""
+        for block in self.blocks:
+            block.forward = partial(self._forward, block.forward)
+        hook = self.model.register_forward_pre_hook(self._take, with_kwargs=True)
+        try:
+            yield
+        finally:
+            hook.remove()
+            self._given = None
+            for block in self.blocks:
+                del block.forward
+
+    def _take(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], Any]:
+        self._given = kwargs.pop(FROZEN_STATES, None)
+        return args, kwargs
+
+    def _forward(self, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """What a block of the part does: every one yields what leaves the highest."""
+        if self._given is None:
+            return forward(*args, **kwargs)
+        return (self._given, None) if self._in_tuple else self._given
+
+
+class _Reached(Exception):
+    """Ends a forward pass where the rest of it is not needed."""
+
+
+def _stop(*_: Any) -> None:
+    raise _Reached
+
+
+def _outputs(model: nn.Module, blocks: list[nn.Module], sample: Mapping[str, Tensor]) -> list[tuple[int, Any]]:
+    """What the blocks yield in one forward pass, each with the number of its block, in order."""
+    outputs: list[tuple[int, Any]] = []
+    with ExitStack() as hooks:
+        for number, block in enumerate(blocks):
+            hook = block.register_forward_hook(lambda *call, number=number: outputs.append((number, call[-1])))
+            hooks.callback(hook.remove)
+        model(**sample)
+    return outputs
+
+
+def _states_in(output: Any) -> Tensor:
+    """The hidden states that a block yields, in some architectures together with attention probabilities."""
+    states = output[0] if isinstance(output, tuple) else output
+    assert isinstance(states, Tensor)
+    return states
+
+
+def _generator_states() -> list[Tensor]:
+    """Where torch's random number generators stand."""
+    on_gpu = [torch.cuda.get_rng_state()] if torch.cuda.is_initialized() else []
+    return [torch.get_rng_state(), *on_gpu]

@@ -1,0 +1,45 @@
+"""Batches of several runs that go through one model together, as seen by what must tell the runs apart."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import torch
+
+LENGTH_DIMENSIONS: dict[int, tuple[int, ...]] = {3: (1,), 4: (2, 3)}
+"""Of which dimensions the sizes grow with the text, by rank: (B, L, hidden size), (B, heads, Lq, Lk)."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """R runs, whose batches are padded to one length."""
+
+    lengths: Sequence[int]
+    """(R,) tokens to which each run's own batch is padded."""
+    generators: Sequence[torch.Generator]
+    """(R,) from which each run draws its random numbers on a CPU."""
+
+    def own_shape(self, run: int, shape: Sequence[int]) -> tuple[int, ...]:
+        """The shape that a tensor of the model, of the padded `shape`, would have if the run were alone."""
+        shorter = max(self.lengths) - self.lengths[run]
+        dimensions = LENGTH_DIMENSIONS.get(len(shape), ())
+        return tuple(size - shorter if place in dimensions else size for place, size in enumerate(shape))
+
+
+_CURRENT: ContextVar[Stack | None] = ContextVar("stack", default=None)
+
+
+def current_stack() -> Stack | None:
+    """What goes through the model now; None: a single batch."""
+    return _CURRENT.get()
+
+
+@contextmanager
+def stacked(stack: Stack) -> Iterator[None]:
+    """Within it, models are called under `torch.func.vmap` over the runs of a stack."""
+    token = _CURRENT.set(stack)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)

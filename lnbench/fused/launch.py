@@ -1,0 +1,47 @@
+"""A launch on this machine of runs that train together where they fit."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from hydra.core.utils import JobReturn
+from hydra.errors import HydraException
+
+from lnbench.config import RunConfig
+from lnbench.fused.groups import group
+from lnbench.fused.pool import FusedPool
+from lnbench.launch.fork_server import start_fork_server
+from lnbench.launch.job import Job, Sweep
+from lnbench.launch.launch import launch
+from lnbench.launch.records import done_before, run_of
+from lnbench.launch.settings import FusedSettings
+from lnbench.launch.slots import divided_threads, make_slots
+
+
+def run_fused(sweep: Sweep, jobs: Sequence[Job], settings: FusedSettings) -> list[JobReturn]:
+    """Runs jobs of a sweep.
+
+    Returns:
+        Their results, in the same order.
+
+    Raises:
+        ConfigError: there are fewer GPUs than asked for.
+        KeyboardInterrupt: Ctrl-C or SIGTERM came.
+    """
+    slots = make_slots(settings.gpus, 1, settings.cpu_slots)
+    done = [job for job in jobs if done_before(sweep, job)]
+    waiting = [job for job in jobs if job not in done]
+    places = group([_run(sweep, job) for job in waiting], settings.max_runs, len(slots))
+    groups = [[waiting[place] for place in together] for together in places]
+    server = partial(start_fork_server, settings.preload, divided_threads(len(slots)))
+    pool = FusedPool(sweep, slots, server, groups, settings.max_runs)
+    ordered = [*done, *(job for together in groups for job in together)]
+    results = dict(zip(ordered, launch(sweep, ordered, pool, settings.busy_poll_seconds), strict=True))
+    return [results[job] for job in jobs]
+
+
+def _run(sweep: Sweep, job: Job) -> RunConfig | None:
+    """What a job does; None for one that cannot even be composed, or is no run."""
+    try:
+        return run_of(sweep.compose(job))
+    except (HydraException, ValueError, OSError):
+        return None

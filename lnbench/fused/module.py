@@ -1,0 +1,67 @@
+"""The LightningModule of a run that trains together with others."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from lnbench.config import RunConfig
+from lnbench.fused.step import Learned, Step, can_be_stacked
+from lnbench.model import TunedModel
+from lnbench.tasks.data import TaskData
+from lnbench.training.module import TuningModule
+
+
+class FusedModule(TuningModule):
+    """As `TuningModule`, but someone else computes losses and gradients, for this run and others."""
+
+    def __init__(
+        self,
+        model: TunedModel,
+        config: RunConfig,
+        data: TaskData,
+        steps: int,
+        *,
+        ask: Callable[[Step], Learned],
+        together: int,
+    ) -> None:
+        """
+        Args:
+            model, config, data, steps: as `TuningModule`.
+            ask: does a step.
+            together: number of runs that ask.
+        """
+        super().__init__(model, config, data, steps)
+        self._ask = ask
+        self._fused = can_be_stacked(model, config.task)
+        self.together = together if self._fused else 1
+
+    def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
+        """Mean loss of the batch, whose gradient is known already."""
+        if not self._fused:
+            return super().training_step(batch, batch_idx)
+        step = Step(
+            model=self.model,
+            task=self.config.task,
+            batch=batch,
+            pad_id=self.data.train.pad_id,
+            generator=torch.Generator().set_state(torch.get_rng_state()),
+            precision=self.trainer.precision_plugin.forward_context,
+        )
+        learned = self._ask(step)
+        return _Known.apply(learned, *self.model.trained().values())
+
+
+class _Known(Function):
+    """A loss with known gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, learned: Learned, *parameters: Tensor) -> Tensor:
+        ctx.gradients = learned.gradients
+        return learned.loss.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        return None, *(outer[0] * gradient for gradient in ctx.gradients)

@@ -1,0 +1,96 @@
+"""The forward and backward pass of several runs at once."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+
+import torch
+from torch import Generator, Tensor
+from torch.func import functional_call, vmap
+
+from lnbench.backbone.backbone import role_table
+from lnbench.backbone.stack import Stack, stacked
+from lnbench.fused.padding import Batch, length_of, stack_batches
+from lnbench.model import TunedModel, inputs_of
+from lnbench.tasks.base import Task
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What one run asks for: its loss on a batch, and the gradient of what it trains."""
+
+    model: TunedModel
+    """In training; all that is frozen in it is equal in all runs."""
+    task: Task
+    batch: Batch
+    pad_id: int
+    generator: Generator
+    """For dropout on a CPU."""
+    precision: Callable[[], AbstractContextManager[None]] = field(default=nullcontext)
+    """In which the model is called."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The answer to a `Step`."""
+
+    loss: Tensor
+    """A scalar."""
+    gradients: tuple[Tensor, ...]
+    """Of the trained parameters, in the order of `TunedModel.trained`."""
+
+
+def learn(steps: Sequence[Step]) -> list[Learned]:
+    """Does the steps of R runs in one pass.
+
+    The first run's model stands for all: it is called with the trained parameters and scalars of every
+    run, and with R batches of B rows each, of any lengths. Losses and gradients are those that each
+    run gets alone, up to rounding; on a CPU the masks of dropout are the same too.
+
+    Args:
+        steps: of models that can be stacked, with equally many rows.
+    """
+    first = steps[0]
+    models = [step.model for step in steps]
+    parameters, scalars = _stacked_parameters(models), _stacked_scalars(models)
+    batch = stack_batches([step.batch for step in steps], first.pad_id)
+    stack = Stack([length_of(step.batch) for step in steps], [step.generator for step in steps])
+
+    def loss(own: dict[str, Tensor], batch: Batch) -> Tensor:
+        logits = functional_call(first.model, own, kwargs=inputs_of(batch))
+        return first.task.loss(logits, batch)
+
+    randomness = "different" if batch["input_ids"].is_cuda else "error"
+    with first.precision(), stacked(stack):
+        losses = vmap(loss, randomness=randomness)(parameters | scalars, batch)
+    gradients = torch.autograd.grad(losses.sum(), list(parameters.values()))
+    return [
+        Learned(one, tuple(gradient[run] for gradient in gradients)) for run, one in enumerate(losses.detach().unbind())
+    ]
+
+
+def can_be_stacked(model: TunedModel, task: Task) -> bool:
+    """Whether the passes of runs with such a model can be one, and each stay what it is alone.
+
+    Attention must be lnbench's own, and all dropout too, which that of OPT, and of attention whose heads
+    share keys, is not. The loss of language models picks tokens by their labels.
+    """
+    config = model.backbone.config
+    own_attention = role_table(config).attention is not None
+    shared_keys = getattr(config, "num_key_value_heads", None) is not None
+    own_dropout = config.model_type != "opt" and not (shared_keys and config.attention_dropout)
+    return own_attention and own_dropout and task.backbone == "headless"
+
+
+def _stacked_parameters(models: Sequence[TunedModel]) -> dict[str, Tensor]:
+    """What the models train, by name, (R, ...), as leaves of a new graph."""
+    trained = [model.trained() for model in models]
+    with torch.no_grad():
+        together = {name: torch.stack([values[name] for values in trained]) for name in trained[0]}
+    return {name: tensor.requires_grad_() for name, tensor in together.items()}
+
+
+def _stacked_scalars(models: Sequence[TunedModel]) -> dict[str, Tensor]:
+    """The models' buffers without dimensions, such as the scale of LoRA, by name, (R,)."""
+    buffers = [dict(model.named_buffers()) for model in models]
+    return {name: torch.stack([own[name] for own in buffers]) for name, one in buffers[0].items() if one.ndim == 0}

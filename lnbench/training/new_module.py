@@ -1,0 +1,15 @@
+"""What trains a run: the module that Lightning is given."""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+
+from lnbench.config import RunConfig
+from lnbench.model import TunedModel
+from lnbench.tasks.data import TaskData
+from lnbench.training.module import TuningModule
+
+NEW_MODULE: ContextVar[Callable[[TunedModel, RunConfig, TaskData, int], TuningModule]] = ContextVar(
+    "NEW_MODULE", default=TuningModule
+)
+"""Makes the module of a run whose batches are worked off whole, from what `TuningModule` takes; another one is set
+where runs train together."""
