@@ -1,0 +1,127 @@
+"""Training throughput of lnbench beside transformers' Trainer with peft and a bare PyTorch loop.
+
+python -m scripts.bench_throughput
+python -m scripts.bench_throughput task=rte data_root=path/to/data trainer.batch_size=16 --methods ln full
+python -m scripts.bench_throughput model=bert_large --random-weights --length 128 --only step
+
+All train the same pretrained model on the same tokenised data, with the same batch size and precision, in turn, so that
+a noisy machine troubles all alike.
+
+End to end: from tokenised rows in memory to optimiser steps, each framework with its own batching; a round is `--steps`
+steps, timed from the end of its first step to the end of its last. `hf` is Trainer with its defaults; `hf_grouped`
+groups rows by length (train_sampling_strategy="group_by_length"). `bare` is lnbench's model on lnbench's batches in a
+loop that does nothing else: it shows what Lightning and the callbacks cost.
+
+Step only: forward, backward, clipping and optimiser step on one batch of random tokens without padding, the same for
+lnbench's model and for Hugging Face's.
+
+Tokens are without padding, and so is the share of the peak: operations that the tokens need, over time, over what one
+product of the model's own shape (tokens x hidden size, by hidden size x FFN size) reaches at its best in the same
+session. The ratio is how many times as many tokens a second lnbench trains on, a median over rounds. Memory is measured
+on a GPU only.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from transformers.utils import logging
+
+from lnbench.backbone.loading import load_tokenizer
+from lnbench.fsio import write_atomically
+from lnbench.schema import ConfigError
+from lnbench.tasks.data import load_data
+from scripts.throughput import end_to_end, setting, step_only
+from scripts.throughput.circumstances import circumstances, machine, positive
+from scripts.throughput.tables import end_to_end_table, step_table
+
+METHODS = ("ln", "bitfit", "lora", "prefix", "adapter", "full")
+
+
+def main() -> None:
+    """Measures, prints tables, and saves the numbers if asked."""
+    logging.set_verbosity_error()
+    warnings.simplefilter("ignore")
+    options = parser().parse_intermixed_args()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            report = bench(options, Path(folder))
+    except ConfigError as error:
+        sys.exit(str(error))
+    _print(report)
+    if options.save:
+        write_atomically(options.save, json.dumps(report, indent=2) + "\n")
+
+
+def bench(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """All measurements, as JSON values.
+
+    Args:
+        options: as `parser` gives them.
+        folder: for the model.
+
+    Raises:
+        ConfigError: something that was asked for cannot be measured.
+    """
+    if torch.cuda.device_count() > 1:
+        raise ConfigError("Trainer would spread over all GPUs: show it one, with CUDA_VISIBLE_DEVICES=0")
+    configs = setting.configure(options.methods, options.overrides)
+    first = next(iter(configs.values()))
+    setting.put_model(first, folder, options.random_weights)
+    configs = {name: setting.with_model(config, folder) for name, config in configs.items()}
+    first = next(iter(configs.values()))
+    peak = setting.new_peak(first, first.trainer.batch_size * options.length)
+    measured: dict[str, list[dict[str, Any]]] = {}
+    if options.only != "step":
+        data = load_data(first.task, load_tokenizer(first.model), first.data_root, first.cache_dir)
+        measured["end_to_end"] = end_to_end.measure(
+            configs, data, options.frameworks, options.rounds, options.steps, peak
+        )
+    if options.only != "end_to_end":
+        measured["step"] = step_only.measure(configs, options.length, options.repeats, peak)
+    for row in (row for rows in measured.values() for row in rows):
+        row["peak_share"] = {name: value / peak.best for name, value in row["flops_per_second"].items()}
+    sizes = {"batch_size": first.trainer.batch_size}
+    return {**circumstances(options, first), **sizes, "peak_flops": peak.best, **measured}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    result = argparse.ArgumentParser(
+        prog="python -m scripts.bench_throughput",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = result.add_argument
+    add("overrides", nargs="*", help="anything but method=, as lnbench takes it: model=, task=, data_root=, trainer.*=")
+    add("--methods", nargs="+", default=list(METHODS), help=f"sums as in method= (default: {' '.join(METHODS)})")
+    add("--frameworks", nargs="+", choices=end_to_end.RUNNERS, default=list(end_to_end.RUNNERS), help="end to end")
+    add("--only", choices=["end_to_end", "step"], help="one of the two measurements")
+    add("--rounds", type=positive, default=5, help="end to end: how often each is trained (default: 5)")
+    add("--steps", type=positive, default=50, help="end to end: timed in each round (default: 50)")
+    add("--repeats", type=positive, default=20, help="step only: how often each is timed (default: 20)")
+    add("--length", type=positive, default=32, help="step only: tokens of a row (default: 32)")
+    add("--random-weights", action="store_true", help="of the model's architecture: needs no download")
+    add("--save", type=Path, help="JSON file for the numbers")
+    return result
+
+
+def _print(report: dict[str, Any]) -> None:
+    console, options = Console(), report["options"]
+    setup = f"{report['model']}, {report['precision']}, batches of {report['batch_size']}"
+    if rows := report.get("end_to_end"):
+        title = f"End to end: {setup}, {report['task']}, {options['rounds']} rounds of {options['steps']} steps"
+        console.print(end_to_end_table(rows, title))
+    if rows := report.get("step"):
+        console.print(step_table(rows, f"Step only: {setup} x {options['length']} tokens"))
+    console.print(f"{machine(report)}; peak of matrix products: {report['peak_flops'] / 1e9:,.0f} GFLOP/s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""What is timed: answering the rows of a test split, or going on from prompts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from lnbench.backbone.loading import load_tokenizer
+from lnbench.config import RunConfig
+from lnbench.tasks.data import load_data
+from lnbench.training.evaluation import answer
+from scripts.throughput.step import device_of
+
+
+@dataclass(frozen=True)
+class Work:
+    """The same for all models."""
+
+    do: Callable[[Any], object]
+    """Makes a model do it."""
+    amount: int
+    unit: str
+
+
+def classification(config: RunConfig) -> Work:
+    """The test split, from tokenised rows in memory to answers in memory, as a run is tested.
+
+    Raises:
+        DataError: the data cannot be found or used.
+    """
+    data = load_data(config.task, load_tokenizer(config.model), config.data_root, config.cache_dir)
+    batch_size = config.trainer.eval_batch_size
+    return Work(lambda model: answer(model, config.task, data.test, batch_size), len(data.test), "samples")
+
+
+def generation(config: RunConfig, prompt_tokens: int, new_tokens: int) -> Work:
+    """Greedy search with a cache from one batch of random prompts; no text ends early.
+
+    Args:
+        config: of a task that generates.
+        prompt_tokens: of each prompt.
+        new_tokens: of each text.
+    """
+    shape, generator = (config.trainer.eval_batch_size, prompt_tokens), torch.Generator().manual_seed(config.seed)
+    ids = torch.randint(len(load_tokenizer(config.model)), shape, generator=generator).to(device_of(config))
+    lengths = {"min_new_tokens": new_tokens, "max_new_tokens": new_tokens}
+
+    def generate(model: Any) -> object:
+        with torch.inference_mode():
+            return model.backbone.generate(
+                input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True, do_sample=False, **lengths
+            )
+
+    return Work(generate, len(ids) * new_tokens, "tokens")

@@ -1,0 +1,138 @@
+"""Writes docs/reproduction.md: what runs of the mini_* experiments say of the paper.
+
+python -m scripts.reproduction runs --costs efficiency_runs
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lnbench.fsio import write_atomically
+from lnbench.records.environment import hardware
+from lnbench.report import formats, judgement
+from lnbench.report.claims import Claim, read_claims
+from lnbench.report.load import Loaded, frame, load
+from lnbench.report.plots import make_plots, write_plots
+from lnbench.report.plots.plot import Plot
+from lnbench.report.table import Table
+from lnbench.report.tables import tables
+from lnbench.report.verdicts import Outcome, Verdict, judge
+
+SHOWN = ("Score against trained parameters", "Ablation", "Shift")
+"""Beginnings of the kinds of plots that the document shows."""
+TIMES = ("train_seconds", "total_seconds", "train_samples_per_second", "test_samples_per_second", "peak_memory_bytes")
+INTRODUCTION = """# Reproduction
+
+What the `mini_*` experiments say of *Parameter-Efficient Tuning on Layer Normalization for Pre-trained Language Models*
+(arXiv 2211.08682). They are small: MiniLM-L6 in place of BERT-large, {steps} steps of {batch} rows, for each method
+three learning rates tried on the validation split, then {seeds} seeds on {tasks}. A claim that is not
+decided here may well hold for a larger model or a longer training; one that is contradicted is contradicted for this
+model and budget.
+
+{runs} runs, of which the last ended on {date}; {machine}. Every line below is written by
+
+```
+{commands}
+python -m scripts.reproduction runs --costs efficiency_runs
+```
+
+"""
+
+
+def main() -> None:
+    """Reads the records, and writes the document and its pictures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs_dir", type=Path, help="folder of the runs whose scores count")
+    parser.add_argument("--costs", type=Path, required=True, help="folder of runs that had the machine to themselves")
+    parser.add_argument("--commands", nargs="+", default=[], help="that did the runs, for a reader to repeat")
+    parser.add_argument("--out", type=Path, default=Path("docs/reproduction.md"))
+    options = parser.parse_args()
+    scores, costs = load(options.runs_dir), load(options.costs)
+    pictures = options.out.with_suffix("")
+    shown = [plot for plot in make_plots(scores, frame(scores.records)) if plot.kind.startswith(SHOWN)]
+    if problem := write_plots(shown, pictures):
+        parser.error(problem)
+    for file in pictures.glob("*.svg"):
+        file.unlink()
+    text = document(scores, costs, options.commands, [_figure(plot, pictures.name) for plot in shown])
+    write_atomically(options.out, text)
+    print(f"written to {options.out}")
+
+
+def document(scores: Loaded, costs: Loaded, commands: Sequence[str], figures: Sequence[str]) -> str:
+    """The whole document.
+
+    Args:
+        scores: runs whose scores count.
+        costs: runs whose times count.
+        commands: that did them.
+        figures: the plots, as Markdown.
+    """
+    verdicts = [*_judged(scores, timed=False), *_judged(costs, timed=True)]
+    parts = [
+        _introduction(scores, costs, commands),
+        _summary(verdicts),
+        *(formats.to_markdown(table) for table in _tables(scores, costs)),
+        *figures,
+        judgement.to_markdown(verdicts).replace("\n## ", "\n### ").replace("# Claims", "## Claims in full", 1),
+    ]
+    return _impersonal("\n".join(parts), scores, costs)
+
+
+def _figure(plot: Plot, folder: str) -> str:
+    return f"## {plot.kind}: {plot.title}\n\n![{plot.title}]({folder}/{plot.name}.png)\n\n{plot.caption}\n"
+
+
+def _judged(loaded: Loaded, timed: bool) -> list[Verdict]:
+    claims = [claim for claim in read_claims() if _is_timed(claim) == timed]
+    return judge(claims, loaded, frame(loaded.records))
+
+
+def _is_timed(claim: Claim) -> bool:
+    return any(comparison.quantity in TIMES for comparison in claim.comparisons)
+
+
+def _tables(scores: Loaded, costs: Loaded) -> Iterator[Table]:
+    yield from (one for one in tables(scores, frame(scores.records)) if not one.name.startswith("efficiency"))
+    yield from (one for one in tables(costs, frame(costs.records)) if one.name.startswith("efficiency"))
+
+
+def _introduction(scores: Loaded, costs: Loaded, commands: Sequence[str]) -> str:
+    runs = frame(scores.records)
+    trainer = scores.records[0].config["trainer"]
+    machine = hardware()
+    return INTRODUCTION.format(
+        steps=trainer["max_steps"],
+        batch=trainer["batch_size"],
+        seeds=runs["seed"].nunique(),
+        tasks=", ".join(sorted(runs["task"].unique())),
+        runs=len(scores.records) + len(costs.records),
+        date=max(record.finished_at for record in scores.records + costs.records)[:10],
+        machine=f"{machine['cpu']}, {machine['threads']} cores",
+        commands="\n".join(commands),
+    )
+
+
+def _summary(verdicts: Sequence[Verdict]) -> str:
+    lines = ["## In short", ""]
+    for outcome in ("supported", "contradicted", "not decided"):
+        lines += _of(outcome, [verdict.claim.text for verdict in verdicts if verdict.outcome == outcome])
+    return "\n".join(lines)
+
+
+def _of(outcome: Outcome, texts: Sequence[str]) -> list[str]:
+    return [f"**{outcome.capitalize()}** here:", "", *(f"- {text}" for text in texts), ""] if texts else []
+
+
+def _impersonal(text: str, *sources: Loaded) -> str:
+    """Without the folders of this machine."""
+    for loaded in sources:
+        folders = {str(record.config["data_root"]) for record in loaded.records} - {"None"}
+        for folder in folders:
+            text = text.replace(folder, "path/to/data")
+        text = text.replace(str(loaded.runs_dir), "runs")
+    return text
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""The same model and batches as lnbench's, in a loop that does nothing else than train."""
+
+from itertools import islice
+
+from torch import Tensor
+
+from lnbench.config import RunConfig
+from lnbench.model import TunedModel, build_model, inputs_of
+from lnbench.tasks.data import TaskData
+from lnbench.training.batching import TrainLoader
+from lnbench.training.device import use_gpu
+from lnbench.training.optimiser import new_optimiser
+from scripts.throughput.clock import Clock, Round
+from scripts.throughput.flops import RowFlops, count_flops
+from scripts.throughput.step import Step, device_of, new_step
+
+
+def run(config: RunConfig, data: TaskData, steps: int) -> tuple[Round, RowFlops]:
+    """Trains a new model.
+
+    Args:
+        config: of the run.
+        data: to train on.
+        steps: that are timed, after a first one.
+    """
+    model, device = build_model(config), device_of(config)
+    flops = count_flops(model)
+    clock = Clock(steps)
+    model.to(device).train()
+    step = step_of(model, config)
+    loader = TrainLoader(data.train, config.trainer.batch_size, config.seed, pin_memory=use_gpu(config.trainer))
+    for batch in islice(loader, steps + 1):
+        moved = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+        step(lambda moved=moved: loss(model, config, moved))  # type: ignore[misc]
+        clock.masks.append(moved["attention_mask"])
+        clock.step_ended()
+    return clock.round(), flops
+
+
+def step_of(model: TunedModel, config: RunConfig) -> Step:
+    """A step of lnbench's own optimiser."""
+    rates = {name: part.lr for name, part in config.method.items()}
+    return new_step(config, model.trained().values(), new_optimiser(model, config.trainer, rates))
+
+
+def loss(model: TunedModel, config: RunConfig, batch: dict[str, Tensor]) -> Tensor:
+    """Mean loss of a batch that is on the model's device."""
+    return config.task.loss(model(**inputs_of(batch)), batch)

@@ -1,0 +1,38 @@
+"""What a benchmark's numbers depend on, besides the code."""
+
+import argparse
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from lnbench.config import RunConfig
+from lnbench.records import environment
+from lnbench.training.device import choose_precision
+
+
+def circumstances(options: argparse.Namespace, config: RunConfig) -> dict[str, Any]:
+    """Date, options, model, task, machine and versions, as JSON values."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "options": {**vars(options), "save": str(options.save)},
+        "model": config.model.name,
+        "task": config.task.name,
+        "precision": choose_precision(config.trainer),
+        "hardware": environment.hardware(),
+        "versions": {**environment.versions(), **{name: version(name) for name in ("peft", "accelerate")}},
+        "git_commit": environment.git_commit(),
+    }
+
+
+def machine(report: dict[str, Any]) -> str:
+    """The GPU, or the processor and its threads, for a person."""
+    hardware = report["hardware"]
+    return str(hardware.get("gpu", f"{hardware['threads']} threads of {hardware['cpu']}"))
+
+
+def positive(text: str) -> int:
+    """An argument that is a number of things."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number}: must be 1 or more")
+    return number

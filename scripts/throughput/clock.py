@@ -1,0 +1,88 @@
+"""When steps end, and what they were given."""
+
+import gc
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Round:
+    """Some training steps in a row, after a first one that is not counted."""
+
+    seconds: float
+    first_step_seconds: float
+    """From the start, with a model in memory, to the end of the first step."""
+    lengths: NDArray[np.int64]
+    """Tokens of each row that was trained on."""
+    processed_tokens: int
+    """With the padding."""
+
+
+class Clock:
+    """Runs from its making on, and tells how long the steps after the first one take.
+
+    It waits for the device after the first step and after the last, and never in between.
+    """
+
+    def __init__(self, steps: int) -> None:
+        """
+        Args:
+            steps: that are timed, after the first one.
+        """
+        self.steps = steps
+        self.masks: list[Tensor] = []
+        """Attention masks, (B, L), of the batches in their order, also of batches that are never trained on."""
+        self._done = 0
+        self._ends: list[float] = []
+        self._started = now()
+
+    def step_ended(self) -> None:
+        """Notes the end of one optimiser step."""
+        if self._done in (0, self.steps):
+            self._ends.append(now())
+        self._done += 1
+
+    def round(self) -> Round:
+        """What was measured, once all steps are done."""
+        first, last = self._ends
+        masks = self.masks[1 : self.steps + 1]
+        return Round(
+            seconds=last - first,
+            first_step_seconds=first - self._started,
+            lengths=torch.cat([mask.sum(dim=1) for mask in masks]).cpu().numpy(),
+            processed_tokens=sum(mask.numel() for mask in masks),
+        )
+
+
+def now() -> float:
+    """Seconds, once the device has finished what it was asked for."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def with_peak_memory(work: Callable[[], T]) -> tuple[T, int | None]:
+    """Does some work, and tells the most bytes of GPU memory that its tensors held at once.
+
+    A CPU's memory is not measured: within one process it is the history that counts, not the work.
+
+    Returns:
+        What `work` gave, and the bytes; None if no GPU was used.
+    """
+    gc.collect()
+    if not torch.cuda.is_available():
+        return work(), None
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    result = work()
+    return result, torch.cuda.max_memory_allocated() - before

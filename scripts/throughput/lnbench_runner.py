@@ -1,0 +1,58 @@
+"""Training as `python -m lnbench` does it."""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+
+from lnbench.config import RunConfig
+from lnbench.model import build_model
+from lnbench.tasks.data import TaskData
+from lnbench.training import fit
+from lnbench.training.prepare import prepare
+from scripts.throughput.clock import Clock, Round
+from scripts.throughput.flops import RowFlops, count_flops
+
+
+def run(config: RunConfig, data: TaskData, steps: int) -> tuple[Round, RowFlops]:
+    """Trains a new model, with all callbacks of a run; validation and checkpoint come after the last step.
+
+    Args:
+        config: of the run.
+        data: to train on.
+        steps: that are timed, after a first one.
+    """
+    model = build_model(config)
+    flops = count_flops(model)
+    clock = Clock(steps)
+    limits = {"max_steps": steps + 1, "max_epochs": 1, "accumulate": 1, "validate_every": None, "progress": False}
+    config = config.model_copy(update={"test": False, "trainer": config.trainer.model_copy(update=limits)})
+    watched = partial(_new_trainer, fit.new_trainer, clock)
+    with tempfile.TemporaryDirectory() as folder, patch.object(fit, "new_trainer", watched):
+        prepare(config, model, data)
+        fit.fit_and_test(config, model, data, Path(folder))
+    return clock.round(), flops
+
+
+class _Watch(pl.Callback):
+    """Tells a clock of each training step."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Mapping[str, Any], batch_idx: int
+    ) -> None:
+        self.clock.masks.append(batch["attention_mask"])
+        self.clock.step_ended()
+
+
+def _new_trainer(
+    make: Callable[..., pl.Trainer], clock: Clock, config: RunConfig, callbacks: list[Callback], *arguments: Any
+) -> pl.Trainer:
+    return make(config, [_Watch(clock), *callbacks], *arguments)

@@ -1,0 +1,45 @@
+"""One optimisation step, as short as PyTorch allows."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from lnbench.config import RunConfig
+from lnbench.training.device import choose_precision, use_gpu
+
+Step = Callable[[Callable[[], Tensor]], None]
+
+
+def device_of(config: RunConfig) -> torch.device:
+    """Where a run computes."""
+    return torch.device("cuda" if use_gpu(config.trainer) else "cpu")
+
+
+def in_bf16(config: RunConfig) -> bool:
+    """Whether matrix products are in bf16."""
+    return choose_precision(config.trainer) == "bf16-mixed"
+
+
+def new_step(config: RunConfig, parameters: Iterable[nn.Parameter], optimiser: Optimizer) -> Step:
+    """A function that computes the loss that it is given, and optimises by its gradient.
+
+    Args:
+        config: for device, precision and gradient clipping.
+        parameters: that are trained.
+        optimiser: of these parameters.
+    """
+    parameters = list(parameters)
+    limit = config.trainer.grad_clip or torch.inf
+    autocast = torch.autocast(device_of(config).type, torch.bfloat16, enabled=in_bf16(config))
+
+    def step(loss: Callable[[], Tensor]) -> None:
+        with autocast:
+            value = loss()
+        value.backward()
+        nn.utils.clip_grad_norm_(parameters, limit)
+        optimiser.step()
+        optimiser.zero_grad()
+
+    return step

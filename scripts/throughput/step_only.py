@@ -1,0 +1,142 @@
+"""Time of one optimisation step on one batch without padding: of lnbench's model, and of Hugging Face's with peft."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from rich.progress import track
+from torch import Tensor, nn
+from torch.optim import AdamW
+
+from lnbench.backbone.loading import load_config
+from lnbench.config import RunConfig
+from lnbench.model import build_model
+from scripts.throughput import bare_runner, hf_model
+from scripts.throughput.clock import now, with_peak_memory
+from scripts.throughput.end_to_end import supports
+from scripts.throughput.flops import MatmulPeak, count_flops
+from scripts.throughput.quartiles import quartiles, ratios
+from scripts.throughput.step import Step, device_of, new_step
+
+WARM_UP_STEPS = 3
+PEAK_EVERY = 5
+"""Repeats between two measurements of the peak."""
+REFERENCE = "full"
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model with a method, ready to be trained on one batch."""
+
+    step: Callable[[], None]
+    trained: int
+    """Parameters, those of the head too."""
+    flops: float
+    """Of one step."""
+    peak_bytes: int | None = None
+
+
+def measure(configs: Mapping[str, RunConfig], length: int, repeats: int, peak: MatmulPeak) -> list[dict[str, Any]]:
+    """Times one step of each model and method in turn, again and again.
+
+    Args:
+        configs: by method.
+        length: tokens of each row.
+        repeats: how often, after some times that do not count.
+        peak: is measured now and then.
+
+    Returns:
+        One row a method and model that go together.
+    """
+    batch = new_batch(next(iter(configs.values())), length)
+    variants = {
+        (method, name): ready(lambda make=make, config=config: make(config, batch))  # type: ignore[misc]
+        for method, config in configs.items()
+        for name, make in MAKERS.items()
+        if supports(name, method)
+    }
+    seconds: dict[tuple[str, str], list[float]] = {pair: [] for pair in variants}
+    for number in track(range(repeats), description="step only", auto_refresh=False):
+        if number % PEAK_EVERY == 0:
+            peak.measure()
+        for pair, variant in variants.items():
+            started = now()
+            variant.step()
+            seconds[pair].append(now() - started)
+    return [
+        {
+            "framework": name,
+            "method": method,
+            **summarise(variant, seconds[method, name], batch),
+            "of_full": ratios(seconds[method, name], seconds.get((REFERENCE, name))),
+            "lnbench_ratio": ratios(seconds[method, name], seconds[method, "lnbench"]),
+        }
+        for (method, name), variant in variants.items()
+    ]
+
+
+def new_batch(config: RunConfig, length: int) -> Batch:
+    """Rows of random tokens without padding, all labelled 0, on the device of the run: (B, `length`) and (B,)."""
+    shape, generator = (config.trainer.batch_size, length), torch.Generator().manual_seed(0)
+    ids = torch.randint(load_config(config.model).vocab_size, shape, generator=generator).to(device_of(config))
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": torch.zeros_like(ids[:, 0])}
+
+
+def lnbench_variant(config: RunConfig, batch: Batch) -> Variant:
+    """lnbench's model and optimiser."""
+    model = build_model(config).to(device_of(config)).train()
+    return _variant(model, batch, bare_runner.step_of(model, config), lambda: bare_runner.loss(model, config, batch))
+
+
+def hf_variant(config: RunConfig, batch: Batch) -> Variant:
+    """Hugging Face's model with peft, and the optimiser that its Trainer takes by default."""
+    model = hf_model.new_model(config).to(device_of(config)).train()
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    step = new_step(config, parameters, AdamW(parameters, lr=5e-5, weight_decay=0.0, fused=True))
+    return _variant(model, batch, step, lambda: model(**batch).loss)
+
+
+MAKERS = {"lnbench": lnbench_variant, "hf": hf_variant}
+
+
+def ready(make: Callable[[], Variant]) -> Variant:
+    """Makes a variant, and warms it up."""
+
+    def warmed_up() -> Variant:
+        variant = make()
+        for _ in range(WARM_UP_STEPS):
+            variant.step()
+        return variant
+
+    variant, peak_bytes = with_peak_memory(warmed_up)
+    return replace(variant, peak_bytes=peak_bytes)
+
+
+def summarise(variant: Variant, seconds: list[float], batch: Batch) -> dict[str, Any]:
+    """Medians and quartiles over the repeats.
+
+    Args:
+        variant: that was timed.
+        seconds: of each step.
+        batch: of each step.
+    """
+    ids = batch["input_ids"]
+    return {
+        "trained": variant.trained,
+        "seconds": quartiles(seconds),
+        "samples_per_second": quartiles([len(ids) / each for each in seconds]),
+        "tokens_per_second": quartiles([ids.numel() / each for each in seconds]),
+        "flops_per_second": quartiles([variant.flops / each for each in seconds]),
+        "peak_bytes": variant.peak_bytes,
+    }
+
+
+def _variant(model: nn.Module, batch: Batch, step: Step, loss: Callable[[], Tensor]) -> Variant:
+    rows, length = batch["input_ids"].shape
+    return Variant(
+        step=lambda: step(loss),
+        trained=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+        flops=count_flops(model).of([length] * rows),
+    )
