@@ -77,7 +77,9 @@ def hardware_of(record: Record) -> str:
     gpu = hardware.get("device") == "gpu"
     chip = hardware.get("gpu" if gpu else "cpu", "unknown")
     size = hardware.get("devices", 1) if gpu else f"{hardware.get('threads', '?')} threads"
-    return ", ".join(filter(None, [str(chip), "" if size == 1 else str(size), hardware.get("precision", "")]))
+    together = hardware.get("runs_together", 1)
+    several = ["" if size == 1 else str(size), "" if together == 1 else f"{together} runs together"]
+    return ", ".join(filter(None, [str(chip), *several, hardware.get("precision", "")]))
 
 
 COLUMNS = [

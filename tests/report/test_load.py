@@ -7,7 +7,7 @@ import pytest
 from lnbench.records.files import CONFIG, RECORD
 from lnbench.records.record import SearchResult, Trial, write_record
 from lnbench.records.shift import NormShift
-from lnbench.report.load import COLUMNS, frame, load, told
+from lnbench.report.load import COLUMNS, frame, hardware_of, load, told
 from tests.records.builders import new_record
 from tests.report.builders import finished, folder_of, save
 
@@ -152,3 +152,8 @@ def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
 def test_a_chosen_text_is_allowed() -> None:
     result = SearchResult(parameter="trainer.precision", trials=[Trial(value="fp32", id="0", score=1.0)], chosen="fp32")
     assert row_of(search=result)["lr"] == "0.001"
+
+
+def test_runs_that_trained_together_are_on_hardware_of_their_own() -> None:
+    shared = finished("ln", hardware={"cpu": "some", "threads": 2, "runs_together": 4, "precision": "32-true"})
+    assert hardware_of(shared) == "some, 2 threads, 4 runs together, 32-true"
