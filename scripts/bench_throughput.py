@@ -17,9 +17,8 @@ lnbench's model and for Hugging Face's.
 
 Tokens are without padding, and so is the share of the peak: operations that the tokens need, over time, over what one
 product of the model's own shape (tokens x hidden size, by hidden size x FFN size) reaches at its best in the same
-session. "plain %" is the share of what such a product reaches in a plain program, before lnbench has made the C library
-keep freed memory, from which products gain too. "ratio": how many times as many tokens a second lnbench trains on, a
-median over rounds. Memory is measured on a GPU only.
+session. The ratio is how many times as many tokens a second lnbench trains on, a median over rounds. Memory is measured
+on a GPU only.
 """
 
 import argparse
@@ -42,7 +41,6 @@ from scripts.throughput import end_to_end, setting, step_only
 from scripts.throughput.circumstances import circumstances, machine, positive
 from scripts.throughput.tables import end_to_end_table, step_table
 
-PLAIN_MEASURES = 5
 METHODS = ("ln", "bitfit", "lora", "prefix", "adapter", "full")
 
 
@@ -78,9 +76,7 @@ def bench(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     setting.put_model(first, folder, options.random_weights)
     configs = {name: setting.with_model(config, folder) for name, config in configs.items()}
     first = next(iter(configs.values()))
-    peak, plain = (setting.new_peak(first, first.trainer.batch_size * options.length) for _ in range(2))
-    for _ in range(PLAIN_MEASURES):
-        plain.measure()
+    peak = setting.new_peak(first, first.trainer.batch_size * options.length)
     measured: dict[str, list[dict[str, Any]]] = {}
     if options.only != "step":
         data = load_data(first.task, load_tokenizer(first.model), first.data_root, first.cache_dir)
@@ -90,16 +86,9 @@ def bench(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     if options.only != "end_to_end":
         measured["step"] = step_only.measure(configs, options.length, options.repeats, peak)
     for row in (row for rows in measured.values() for row in rows):
-        for name, limit in {"peak_share": peak.best, "plain_peak_share": plain.best}.items():
-            row[name] = {quartile: value / limit for quartile, value in row["flops_per_second"].items()}
+        row["peak_share"] = {name: value / peak.best for name, value in row["flops_per_second"].items()}
     sizes = {"batch_size": first.trainer.batch_size}
-    return {
-        **circumstances(options, first),
-        **sizes,
-        "peak_flops": peak.best,
-        "plain_peak_flops": plain.best,
-        **measured,
-    }
+    return {**circumstances(options, first), **sizes, "peak_flops": peak.best, **measured}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -131,8 +120,7 @@ def _print(report: dict[str, Any]) -> None:
         console.print(end_to_end_table(rows, title))
     if rows := report.get("step"):
         console.print(step_table(rows, f"Step only: {setup} x {options['length']} tokens"))
-    peak, plain = (f"{report[name] / 1e9:,.0f} GFLOP/s" for name in ("peak_flops", "plain_peak_flops"))
-    console.print(f"{machine(report)}; peak of matrix products: {peak}, in a plain program {plain}")
+    console.print(f"{machine(report)}; peak of matrix products: {report['peak_flops'] / 1e9:,.0f} GFLOP/s")
 
 
 if __name__ == "__main__":

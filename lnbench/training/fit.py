@@ -16,7 +16,6 @@ from lnbench.config import RunConfig
 from lnbench.model import TunedModel
 from lnbench.records.files import BEST, METRICS, RESUME
 from lnbench.tasks.data import TaskData
-from lnbench.training.allocator import keep_freed_memory
 from lnbench.training.batching import EvalLoader, TrainLoader
 from lnbench.training.callbacks.best_checkpoint import BestCheckpoint
 from lnbench.training.callbacks.finite import Finite
@@ -78,7 +77,6 @@ def fit_and_test(
         RunInterrupted: a signal came; the resume point is saved.
     """
     pin = use_gpu(config.trainer)
-    keep_freed_memory()
     train = TrainLoader(data.train, config.trainer.batch_size, config.seed, pin_memory=pin)
     validation, test = (
         EvalLoader(split, config.trainer.eval_batch_size, pin_memory=pin) for split in (data.validation, data.test)

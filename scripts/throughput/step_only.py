@@ -12,7 +12,6 @@ from torch.optim import AdamW
 from lnbench.backbone.loading import load_config
 from lnbench.config import RunConfig
 from lnbench.model import build_model
-from lnbench.training.allocator import keep_freed_memory
 from scripts.throughput import bare_runner, hf_model
 from scripts.throughput.clock import now, with_peak_memory
 from scripts.throughput.end_to_end import supports
@@ -40,7 +39,7 @@ class Variant:
 
 
 def measure(configs: Mapping[str, RunConfig], length: int, repeats: int, peak: MatmulPeak) -> list[dict[str, Any]]:
-    """Times one step of each model and method in turn, again and again, with memory kept as lnbench keeps it.
+    """Times one step of each model and method in turn, again and again.
 
     Args:
         configs: by method.
@@ -51,7 +50,6 @@ def measure(configs: Mapping[str, RunConfig], length: int, repeats: int, peak: M
     Returns:
         One row a method and model that go together.
     """
-    keep_freed_memory()
     batch = new_batch(next(iter(configs.values())), length)
     variants = {
         (method, name): ready(lambda make=make, config=config: make(config, batch))  # type: ignore[misc]

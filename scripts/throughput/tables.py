@@ -56,6 +56,5 @@ def _milliseconds(seconds: Mapping[str, float]) -> str:
 SPEED: dict[str, Column] = {
     "tokens/s": lambda row: f"{row['tokens_per_second']['median']:,.0f}",
     "peak %": lambda row: f"{100 * row['peak_share']['median']:.0f}",
-    "plain %": lambda row: f"{100 * row['plain_peak_share']['median']:.0f}",
     "ratio": lambda row: _median(row["lnbench_ratio"]),
 }
