@@ -18,22 +18,24 @@ from lnbench.report.table import Table
 from lnbench.report.tables import tables
 from lnbench.report.verdicts import Outcome, Verdict, judge
 
-SHOWN = ("Score against trained parameters", "Ablation", "Shift")
+SHOWN = ("Score against trained parameters", "Ablation")
 """Beginnings of the kinds of plots that the document shows."""
+SHIFTS = "Shift of the norms: ln,"
+"""How the title of the plot of LN-tuning's own shifts begins."""
 TIMES = ("train_seconds", "total_seconds", "train_samples_per_second", "test_samples_per_second", "peak_memory_bytes")
 INTRODUCTION = """# Reproduction
 
 What the `mini_*` experiments say of *Parameter-Efficient Tuning on Layer Normalization for Pre-trained Language Models*
 (arXiv 2211.08682). They are small: MiniLM-L6 in place of BERT-large, {steps} steps of {batch} rows, for each method
-three learning rates tried on the validation split, then {seeds} seeds on {tasks}. A claim that is not
-decided here may well hold for a larger model or a longer training; one that is contradicted is contradicted for this
-model and budget.
+three learning rates tried on the validation split, then {seeds} seeds, on {tasks} or some of these. A claim
+that is not decided here may well hold for a larger model or a longer training; one that is contradicted is contradicted
+for this model and budget.
 
 {runs} runs, of which the last ended on {date}; {machine}. Every line below is written by
 
 ```
 {commands}
-python -m scripts.reproduction runs --costs efficiency_runs
+python -m scripts.reproduction runs --costs efficiency_runs --commands ...
 ```
 
 """
@@ -49,7 +51,7 @@ def main() -> None:
     options = parser.parse_args()
     scores, costs = load(options.runs_dir), load(options.costs)
     pictures = options.out.with_suffix("")
-    shown = [plot for plot in make_plots(scores, frame(scores.records)) if plot.kind.startswith(SHOWN)]
+    shown = [plot for plot in make_plots(scores, frame(scores.records)) if _is_shown(plot)]
     if problem := write_plots(shown, pictures):
         parser.error(problem)
     for file in pictures.glob("*.svg"):
@@ -77,6 +79,10 @@ def document(scores: Loaded, costs: Loaded, commands: Sequence[str], figures: Se
         judgement.to_markdown(verdicts).replace("\n## ", "\n### ").replace("# Claims", "## Claims in full", 1),
     ]
     return _impersonal("\n".join(parts), scores, costs)
+
+
+def _is_shown(plot: Plot) -> bool:
+    return plot.kind.startswith(SHOWN) or f"{plot.kind}: {plot.title}".startswith(SHIFTS)
 
 
 def _figure(plot: Plot, folder: str) -> str:
