@@ -2,7 +2,6 @@
 
 import contextlib
 import pickle
-import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ from lnbench.config import RunConfig
 from lnbench.fused.trials import are_settled, do_trials
 from lnbench.interruption import RunInterrupted
 from lnbench.launch.child import attempt, in_fresh_process, run_job
-from lnbench.launch.interrupts import SIGNALS
+from lnbench.launch.interrupts import answered
 from lnbench.launch.job import Job, Sweep
 from lnbench.launch.records import run_of
 from lnbench.records.record import Record
@@ -78,12 +77,8 @@ def stoppable() -> Iterator[Event]:
         stop.set()
         print("\nStopping after this step.", file=sys.stderr)
 
-    previous = {number: signal.signal(number, answer) for number in SIGNALS}
-    try:
+    with answered(answer):
         yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _tell(sweep: Sweep, job: Job, outcome: Record | BaseException) -> JobReturn:

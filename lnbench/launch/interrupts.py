@@ -3,7 +3,8 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -25,9 +26,16 @@ def counted() -> Iterator[Interrupts]:
     def count(*_: object) -> None:
         interrupts.count += 1
 
-    previous = {number: signal.signal(number, count) for number in SIGNALS}
-    try:
+    with answered(count):
         yield interrupts
+
+
+@contextlib.contextmanager
+def answered(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Answers Ctrl-C and SIGTERM by `handler` while the context lasts; for the main thread alone."""
+    previous = {number: signal.signal(number, handler) for number in SIGNALS}
+    try:
+        yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for number, former in previous.items():
+            signal.signal(number, former)
