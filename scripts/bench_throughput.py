@@ -84,7 +84,7 @@ def bench(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             configs, data, options.frameworks, options.rounds, options.steps, peak
         )
     if options.only != "end_to_end":
-        measured["step"] = step_only.measure(configs, options.length, options.repeats, peak)
+        measured["step"] = step_only.measure(configs, options.length, options.repeats, peak, options.compile)
     for row in (row for rows in measured.values() for row in rows):
         row["peak_share"] = {name: value / peak.best for name, value in row["flops_per_second"].items()}
     sizes = {"batch_size": first.trainer.batch_size}
@@ -107,6 +107,7 @@ def parser() -> argparse.ArgumentParser:
     add("--steps", type=positive, default=50, help="end to end: timed in each round (default: 50)")
     add("--repeats", type=positive, default=20, help="step only: how often each is timed (default: 20)")
     add("--length", type=positive, default=32, help="step only: tokens of a row (default: 32)")
+    add("--compile", action="store_true", help="step only: lnbench's model under torch.compile too; needs a compiler")
     add("--random-weights", action="store_true", help="of the model's architecture: needs no download")
     add("--save", type=Path, help="JSON file for the numbers")
     return result

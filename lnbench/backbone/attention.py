@@ -54,8 +54,13 @@ def attention(
 
 
 def make_mask(*args: Any, **kwargs: Any) -> Tensor | None:
-    """A mask function for transformers; in a stack, whose runs may need masks or not, there is always a mask."""
-    if current_stack() is not None:
+    """A mask function for transformers, that looks whether a batch needs a mask only where that is cheap.
+
+    On a GPU the host would have to wait for the answer; and of the runs of a stack some may need one and others not.
+    """
+    padding = kwargs.get("attention_mask")
+    on_gpu = padding is not None and padding.device.type != "cpu"
+    if on_gpu or current_stack() is not None:
         kwargs |= {"allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}
     return sdpa_mask(*args, **kwargs)
 

@@ -31,28 +31,26 @@ class NextTokenLogits(nn.Module):
 
 
 def token_losses(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The cross entropy of every token that counts, given all before it.
+    """The cross entropy of every token that counts, given all before it; no shape depends on values.
 
     Args:
         logits: (B, L, V), at each token those of the next one.
         labels: (B, L), `IGNORED` where a token does not count.
 
     Returns:
-        (T,) losses in nats, fp32, and (T,) the row of each; T tokens count.
+        (B, L) losses in nats, fp32, of the token after each, 0 where it does not count, and (B, L) whether it does.
     """
-    counts = labels[:, 1:] != IGNORED
-    losses = functional.cross_entropy(logits[:, :-1][counts].float(), labels[:, 1:][counts], reduction="none")
-    return losses, counts.nonzero()[:, 0]
+    following = functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
+    losses = functional.cross_entropy(
+        logits.flatten(0, 1).float(), following.flatten(), ignore_index=IGNORED, reduction="none"
+    )
+    return losses.view_as(following), following != IGNORED
 
 
 def row_losses(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """Of each row the summed loss of its tokens that count, `nll`, and their number, `tokens`, both (B,)."""
-    losses, rows = token_losses(logits, labels)
-    zeros = losses.new_zeros(len(labels))
-    return {
-        "nll": zeros.index_add(0, rows, losses),
-        "tokens": zeros.index_add(0, rows, torch.ones_like(losses)),
-    }
+    """Of each row the summed loss of its tokens that count, `nll`, and their number, `tokens`, both (B,) fp32."""
+    losses, counts = token_losses(logits, labels)
+    return {"nll": losses.sum(dim=1), "tokens": counts.sum(dim=1, dtype=losses.dtype)}
 
 
 def left_padded_prompts(batch: Mapping[str, Tensor], pad_id: int) -> tuple[Tensor, Tensor]:

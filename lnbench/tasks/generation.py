@@ -155,8 +155,8 @@ class ConditionalGeneration(Task):
         """
         from lnbench.tasks.decoding import token_losses
 
-        losses, _ = token_losses(logits, batch["labels"])
-        return losses.mean()
+        losses, counts = token_losses(logits, batch["labels"])
+        return losses.sum() / counts.sum()
 
     def outputs(self, model: TunedModel, batch: Mapping[str, Tensor], test: bool) -> dict[str, Tensor]:
         """The summed loss and the number of target tokens, (B,), and where needed the generated ids, (B, T)."""

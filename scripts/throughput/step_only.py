@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ WARM_UP_STEPS = 3
 PEAK_EVERY = 5
 """Repeats between two measurements of the peak."""
 REFERENCE = "full"
+COMPILED = "lnbench, compiled"
 Batch = dict[str, Tensor]
 
 
@@ -38,7 +40,9 @@ class Variant:
     peak_bytes: int | None = None
 
 
-def measure(configs: Mapping[str, RunConfig], length: int, repeats: int, peak: MatmulPeak) -> list[dict[str, Any]]:
+def measure(
+    configs: Mapping[str, RunConfig], length: int, repeats: int, peak: MatmulPeak, compiled: bool = False
+) -> list[dict[str, Any]]:
     """Times one step of each model and method in turn, again and again.
 
     Args:
@@ -46,6 +50,7 @@ def measure(configs: Mapping[str, RunConfig], length: int, repeats: int, peak: M
         length: tokens of each row.
         repeats: how often, after some times that do not count.
         peak: is measured now and then.
+        compiled: whether lnbench's model under torch.compile takes part too.
 
     Returns:
         One row a method and model that go together.
@@ -55,7 +60,7 @@ def measure(configs: Mapping[str, RunConfig], length: int, repeats: int, peak: M
         (method, name): ready(lambda make=make, config=config: make(config, batch))  # type: ignore[misc]
         for method, config in configs.items()
         for name, make in MAKERS.items()
-        if supports(name, method)
+        if supports(name, method) and (compiled or name != COMPILED)
     }
     seconds: dict[tuple[str, str], list[float]] = {pair: [] for pair in variants}
     for number in track(range(repeats), description="step only", auto_refresh=False):
@@ -84,10 +89,14 @@ def new_batch(config: RunConfig, length: int) -> Batch:
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": torch.zeros_like(ids[:, 0])}
 
 
-def lnbench_variant(config: RunConfig, batch: Batch) -> Variant:
-    """lnbench's model and optimiser."""
+def lnbench_variant(config: RunConfig, batch: Batch, compiled: bool = False) -> Variant:
+    """lnbench's model and optimiser; compiled: once for all lengths of a batch."""
     model = build_model(config).to(device_of(config)).train()
-    return _variant(model, batch, bare_runner.step_of(model, config), lambda: bare_runner.loss(model, config, batch))
+    step = bare_runner.step_of(model, config)
+    variant = _variant(model, batch, step, lambda: bare_runner.loss(model, config, batch))
+    if compiled:
+        model.compile(dynamic=True)
+    return variant
 
 
 def hf_variant(config: RunConfig, batch: Batch) -> Variant:
@@ -98,7 +107,7 @@ def hf_variant(config: RunConfig, batch: Batch) -> Variant:
     return _variant(model, batch, step, lambda: model(**batch).loss)
 
 
-MAKERS = {"lnbench": lnbench_variant, "hf": hf_variant}
+MAKERS = {"lnbench": lnbench_variant, COMPILED: partial(lnbench_variant, compiled=True), "hf": hf_variant}
 
 
 def ready(make: Callable[[], Variant]) -> Variant:

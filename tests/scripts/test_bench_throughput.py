@@ -17,7 +17,7 @@ from lnbench.model import build_model
 from lnbench.schema import ConfigError
 from lnbench.tasks.data import TaskData, load_data
 from scripts import bench_throughput
-from scripts.throughput import clock, end_to_end, hf_model, setting
+from scripts.throughput import clock, end_to_end, hf_model, setting, step_only
 from scripts.throughput.flops import count_flops
 from scripts.throughput.hf_runner import as_rows
 from scripts.throughput.quartiles import quartiles, ratios
@@ -156,6 +156,18 @@ def test_a_whole_benchmark(bench: Callable[..., dict[str, Any]], capsys: pytest.
     shown = capsys.readouterr().out
     assert "End to end: tiny, 32-true, batches of 8, sst2, 1 rounds of 2 steps" in shown
     assert "Step only: tiny, 32-true, batches of 8 x 6 tokens" in shown
+
+
+def test_the_compiled_model_takes_part_where_asked(bench: Callable[..., dict[str, Any]]) -> None:
+    few = ["--only", "step", "--repeats", "1", "--length", "6"]
+    with torch.compiler.set_stance("force_eager"):
+        rows = bench("--methods", "ln", "adapter", "--compile", *few)["step"]
+    compiled = [row for row in rows if row["framework"] == step_only.COMPILED]
+    assert [row["method"] for row in compiled] == ["ln", "adapter"]
+    for row in compiled:
+        alone = next(one for one in rows if (one["framework"], one["method"]) == ("lnbench", row["method"]))
+        assert row["trained"] == alone["trained"]
+        assert row["lnbench_ratio"]["median"] == row["seconds"]["median"] / alone["seconds"]["median"]
 
 
 def test_random_weights_have_the_architecture_and_minilms_vocabulary(configure: Configure, tmp_path: Path) -> None:
