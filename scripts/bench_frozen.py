@@ -7,6 +7,8 @@ Every round times one step of each kind on the same rows of the task, in turn: a
 """
 
 import argparse
+import json
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,11 +21,13 @@ from lnbench.backbone.frozen import FROZEN_STATES, FrozenPart
 from lnbench.compose import compose_config, to_plain
 from lnbench.config import RunConfig, validate
 from lnbench.execute import load
+from lnbench.fsio import write_atomically
 from lnbench.model import TunedModel, inputs_of
 from lnbench.tasks.data import TaskData
 from lnbench.training.batching import shuffled_batches
 from lnbench.training.frozen_states import FrozenStates
 from lnbench.training.optimiser import new_optimiser
+from scripts.throughput.circumstances import circumstances
 from scripts.throughput.clock import now
 from scripts.throughput.quartiles import quartiles
 
@@ -71,6 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("overrides", nargs="*", help="settings, as for python -m lnbench")
     parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--save", type=Path, help="JSON file for the numbers")
     options = parser.parse_args()
     overrides = ["method=ln", "method.ln.layers=4-6", "trainer.device=cpu", *options.overrides]
     config = validate(to_plain(compose_config(*overrides)))
@@ -94,6 +99,9 @@ def main() -> None:
         ratio = row["median"] / found["dropout everywhere"]["median"]
         table.add_row(name, f"{row['median']:.0f}", f"{row['low']:.0f}-{row['high']:.0f}", f"{ratio:.3f}")
     Console().print(table)
+    if options.save:
+        report = {**circumstances(options, config), "milliseconds": found}
+        write_atomically(options.save, json.dumps(report, indent=2) + "\n")
 
 
 if __name__ == "__main__":

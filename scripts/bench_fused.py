@@ -22,8 +22,8 @@ from lnbench.config import RunConfig, validate
 from lnbench.fsio import write_atomically
 from lnbench.fused.step import Learned, Step, learn
 from lnbench.model import build_model, inputs_of
-from lnbench.records import environment
 from lnbench.training.optimiser import new_optimiser
+from scripts.throughput.circumstances import circumstances
 from scripts.throughput.clock import now
 from scripts.throughput.quartiles import quartiles
 
@@ -47,8 +47,7 @@ def main() -> None:
     rows = {name: quartiles(values) for name, values in rates.items()}
     _print(rows, options)
     if options.save:
-        settings = vars(options) | {"save": str(options.save)}
-        report = {"options": settings, "steps_per_second": rows, "hardware": environment.hardware()}
+        report = {**circumstances(options, _config(0, options)), "steps_per_second": rows}
         write_atomically(options.save, json.dumps(report, indent=2) + "\n")
 
 

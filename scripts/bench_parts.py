@@ -26,11 +26,11 @@ from lnbench.backbone.attention import attention
 from lnbench.backbone.dropout import Dropout
 from lnbench.backbone.loading import load_tokenizer
 from lnbench.compose import compose_config, to_plain
-from lnbench.config import validate
+from lnbench.config import RunConfig, validate
 from lnbench.fsio import write_atomically
-from lnbench.records import environment
 from lnbench.tasks.data import load_data
 from lnbench.training.batching import shuffled_batches
+from scripts.throughput.circumstances import circumstances
 from scripts.throughput.clock import now
 from scripts.throughput.quartiles import quartiles
 
@@ -57,7 +57,7 @@ def main() -> None:
         real.add_row(name, f"{100 * share:.1f}")
     Console().print(table, real)
     if options.save:
-        report = {"seconds": seconds, "real_tokens": shares, "hardware": environment.hardware()}
+        report = {**circumstances(options, default_config()), "seconds": seconds, "real_tokens": shares}
         write_atomically(options.save, json.dumps(report, indent=2) + "\n")
 
 
@@ -101,9 +101,14 @@ def measure(named: dict[str, Part], rounds: int, warm_up: int = 3) -> dict[str, 
     return seconds
 
 
+def default_config() -> RunConfig:
+    """Of a run of which nothing is chosen."""
+    return validate(to_plain(compose_config()))
+
+
 def padding_shares(batch: int) -> dict[str, float]:
     """Share of real tokens of an epoch of the embedded tweets, by how batches are made."""
-    config = validate(to_plain(compose_config()))
+    config = default_config()
     data = load_data(config.task, load_tokenizer(config.model), config.data_root, config.cache_dir)
     lengths, rng = data.train.lengths, np.random.default_rng(0)
     torch.manual_seed(0)

@@ -15,9 +15,8 @@ from hydra.core.utils import JobReturn
 from lnbench.cli import Command
 from lnbench.config import RunConfig
 from lnbench.fused.trials import are_settled, do_trials
-from lnbench.interruption import RunInterrupted
+from lnbench.interruption import RunInterrupted, answered
 from lnbench.launch.child import attempt, in_fresh_process, run_job
-from lnbench.launch.interrupts import answered
 from lnbench.launch.job import Job, Sweep
 from lnbench.launch.records import run_of
 from lnbench.records.record import Record

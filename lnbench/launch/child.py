@@ -17,7 +17,7 @@ from pathlib import Path
 import cloudpickle
 from hydra.core.utils import JobReturn
 
-from lnbench.launch.interrupts import SIGNALS
+from lnbench.interruption import SIGNALS
 from lnbench.launch.job import Job, Sweep, error_of, failed
 from lnbench.outcome import INTERRUPTED, JobFailed
 from lnbench.records.lock import RunBusy

@@ -8,7 +8,7 @@ from multiprocessing.context import ForkServerContext
 
 from hydra.core.utils import env_override
 
-from lnbench.launch.interrupts import SIGNALS
+from lnbench.interruption import SIGNALS
 
 ALWAYS = ["lnbench.launch.child"]
 """Modules that every job needs."""

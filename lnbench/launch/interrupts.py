@@ -1,12 +1,10 @@
 """Counts Ctrl-C and SIGTERM instead of dying of them."""
 
 import contextlib
-import signal
 import threading
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Iterator
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from lnbench.interruption import answered
 
 
 class Interrupts:
@@ -28,14 +26,3 @@ def counted() -> Iterator[Interrupts]:
 
     with answered(count):
         yield interrupts
-
-
-@contextlib.contextmanager
-def answered(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Answers Ctrl-C and SIGTERM by `handler` while the context lasts; for the main thread alone."""
-    previous = {number: signal.signal(number, handler) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, former in previous.items():
-            signal.signal(number, former)

@@ -11,7 +11,7 @@ from typing import Any
 
 import ray
 
-from lnbench.launch.interrupts import SIGNALS
+from lnbench.interruption import SIGNALS
 from lnbench.launch.settings import RaySettings
 from lnbench.schema import ConfigError
 

@@ -14,11 +14,9 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_only
 
-from lnbench.interruption import STOP, RunInterrupted
+from lnbench.interruption import STOP, RunInterrupted, answered
 from lnbench.training.callbacks.stopwatch import Stopwatch
 from lnbench.training.checkpoint import CheckpointError, SafetensorsCheckpointIO
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 log = logging.getLogger(__name__)
 
@@ -68,13 +66,9 @@ class ResumePoint(pl.Callback):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        previous = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
-        try:
+        with answered(self._on_signal):
             yield
             self._raise_if_signalled()
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler or signal.SIG_DFL)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The clock starts. Lightning's handler for SIGTERM, which would stop without saving, is put aside."""
