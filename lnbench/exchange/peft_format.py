@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_file, save
@@ -21,13 +21,14 @@ from lnbench.tuned import Tuned
 PREFIX = "base_model.model."
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 LN = "ln_tuning_layers"
+Inserted = TypeVar("Inserted", bound=nn.Module)
 
 
 def export_peft(tuned: Tuned, folder: Path) -> None:
     """Writes an adapter that `PeftModel.from_pretrained` puts on the pretrained model, for identical hidden states.
 
     Raises:
-        ConfigError: the method has no counterpart in peft.
+        ConfigError: the method has no counterpart in peft, or is merged into the weights.
     """
     method = tuned.config.method_name
     if method not in EXPORTERS:
@@ -93,9 +94,8 @@ def _import_ln(settings: Mapping[str, Any], tensors: Mapping[str, Tensor], model
 
 def _export_lora(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
     updates: dict[str, list[LowRankUpdate]] = defaultdict(list)
-    for name, module in tuned.model.backbone.named_modules():
-        if isinstance(module, LowRankUpdate):
-            updates[name.rpartition(".")[0]].append(module)
+    for name, module in _inserted(tuned, LowRankUpdate):
+        updates[name.rpartition(".")[0]].append(module)
     tensors: dict[str, Tensor] = {}
     ranks: dict[str, int] = {}
     for layer, shared in updates.items():
@@ -139,16 +139,15 @@ def _scale(settings: Mapping[str, Any], layer: str, rank: int) -> float:
 def _export_ia3(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
     tensors: dict[str, Tensor] = {}
     inner: set[str] = set()
-    for name, module in tuned.model.backbone.named_modules():
-        if isinstance(module, Rescale):
-            layer = name.rpartition(".")[0]
-            column = module.whole()[:, None]
-            before = tensors.get(f"{layer}.ia3_l")
-            if module.rows is None:
-                inner.add(layer)
-                tensors[f"{layer}.ia3_l"] = column.T
-            else:
-                tensors[f"{layer}.ia3_l"] = column if before is None else column * before
+    for name, module in _inserted(tuned, Rescale):
+        layer = name.rpartition(".")[0]
+        column = module.whole()[:, None]
+        before = tensors.get(f"{layer}.ia3_l")
+        if module.rows is None:
+            inner.add(layer)
+            tensors[f"{layer}.ia3_l"] = column.T
+        else:
+            tensors[f"{layer}.ia3_l"] = column if before is None else column * before
     layers = {name.removesuffix(".ia3_l") for name in tensors}
     settings = {
         "peft_type": "IA3",
@@ -157,6 +156,16 @@ def _export_ia3(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "fan_in_fan_out": _has_conv1d(tuned.model.backbone, layers),
     }
     return settings, tensors
+
+
+def _inserted(tuned: Tuned, kind: type[Inserted]) -> list[tuple[str, Inserted]]:
+    """The method's modules by name."""
+    found = [(name, module) for name, module in tuned.model.backbone.named_modules() if isinstance(module, kind)]
+    if not found:
+        raise ConfigError(
+            f"method = {tuned.config.method_name}: is merged into the weights; load it without merged=True"
+        )
+    return found
 
 
 def _has_conv1d(model: nn.Module, layers: Mapping[str, object] | set[str]) -> bool:

@@ -10,6 +10,7 @@ from peft import IA3Config, LNTuningConfig, LoraConfig, PeftConfig, PeftModel, T
 from torch import nn
 
 from lnbench.exchange.peft_format import CONFIG, export_peft, import_peft
+from lnbench.methods.linear_change import fold_changes
 from lnbench.schema import ConfigError
 from tests.exchange.conftest import Tune
 from tests.tiny import batch, hidden, shake, tiny
@@ -72,6 +73,16 @@ def test_an_import_is_what_peft_saved(architecture: str, number: int, tmp_path: 
 def test_a_method_without_a_counterpart_is_refused_by_name(tune: Tune, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"ln\+prefix: has no peft format; ia3, ln, lora have one"):
         export_peft(tune("bert", "ln+prefix"), tmp_path)
+
+
+@pytest.mark.parametrize("method", ["lora", "ia3"])
+def test_what_is_merged_is_refused(tune: Tune, method: str, tmp_path: Path) -> None:
+    tuned = tune("bert", method)
+    fold_changes(tuned.model.backbone)
+    with pytest.raises(
+        ConfigError, match=f"method = {method}: is merged into the weights; load it without merged=True"
+    ):
+        export_peft(tuned, tmp_path)
 
 
 def test_an_adapter_of_another_kind_is_refused_by_name(tmp_path: Path) -> None:
