@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lnbench.fsio import write_atomically
 from lnbench.records.environment import hardware
+from lnbench.records.record import Record
 from lnbench.report import formats, judgement
 from lnbench.report.claims import Claim, read_claims
 from lnbench.report.load import Loaded, frame, load
@@ -26,10 +27,13 @@ TIMES = ("train_seconds", "total_seconds", "train_samples_per_second", "test_sam
 INTRODUCTION = """# Reproduction
 
 What the `mini_*` experiments say of *Parameter-Efficient Tuning on Layer Normalization for Pre-trained Language Models*
-(arXiv 2211.08682). They are small: MiniLM-L6 in place of BERT-large, {steps} steps of {batch} rows, for each method
-three learning rates tried on the validation split, then {seeds} seeds, on {tasks} or some of these. A claim
-that is not decided here may well hold for a larger model or a longer training; one that is contradicted is contradicted
-for this model and budget.
+(arXiv 2211.08682). They are small: MiniLM-L6 in place of BERT-large, with three learning rates of each method tried on
+the validation split; SmolLM2-135M in place of GPT-2 medium, with the shipped ones.
+
+{sizes}
+
+A claim that is not decided here may well hold for a larger model or a longer training; one that is contradicted is
+contradicted for this model and budget.
 
 {runs} runs, of which the last ended on {date}; {machine}. Every line below is written by
 
@@ -104,19 +108,23 @@ def _tables(scores: Loaded, costs: Loaded) -> Iterator[Table]:
 
 
 def _introduction(scores: Loaded, costs: Loaded, commands: Sequence[str]) -> str:
-    runs = frame(scores.records)
-    trainer = scores.records[0].config["trainer"]
+    models = sorted({record.model for record in scores.records})
     machine = hardware()
     return INTRODUCTION.format(
-        steps=trainer["max_steps"],
-        batch=trainer["batch_size"],
-        seeds=runs["seed"].nunique(),
-        tasks=", ".join(sorted(runs["task"].unique())),
+        sizes="\n".join(_size([one for one in scores.records if one.model == model]) for model in models),
         runs=len(scores.records) + len(costs.records),
         date=max(record.finished_at for record in scores.records + costs.records)[:10],
         machine=f"{machine['cpu']}, {machine['threads']} cores",
         commands="\n".join(commands),
     )
+
+
+def _size(records: Sequence[Record]) -> str:
+    """How much one model was trained, by its runs."""
+    trainer = records[0].config["trainer"]
+    seeds, tasks = len({record.seed for record in records}), sorted({record.task for record in records})
+    steps = f"{trainer['max_steps']} steps of {trainer['batch_size']} rows"
+    return f"- {records[0].model}: {steps}, {seeds} {'seed' if seeds == 1 else 'seeds'}, on {', '.join(tasks)}"
 
 
 def _summary(verdicts: Sequence[Verdict]) -> str:
