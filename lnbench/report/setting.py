@@ -17,7 +17,7 @@ APART = ("seed", "method", "task.name", "model.name", "trainer.lr", "trainer.lr_
 def settings(records: Sequence[Record]) -> list[str]:
     """For each record, all settings in which it differs from any other one, as `trainer.max_epochs=20, ...`.
 
-    A task's settings are compared with those of the same task, and a model's with those of the same model.
+    A task's settings are compared with those of the same task, and all others with those of the same model.
     """
     flat = [_flat(record) for record in records]
     varied = _varied(records, flat)
@@ -45,7 +45,7 @@ def _varied(records: Sequence[Record], flat: Sequence[Mapping[str, str]]) -> set
     present: dict[tuple[str, str], int] = defaultdict(int)
     sizes: dict[str, int] = defaultdict(int)
     for record, one in zip(records, flat, strict=True):
-        for scope in ("", f"task {record.task}", f"model {record.model}"):
+        for scope in (f"task {record.task}", f"model {record.model}"):
             sizes[scope] += 1
         for name, value in one.items():
             values[_scope(record, name), name].add(value)
@@ -54,8 +54,7 @@ def _varied(records: Sequence[Record], flat: Sequence[Mapping[str, str]]) -> set
 
 
 def _scope(record: Record, name: str) -> str:
-    group = name.partition(".")[0]
-    return {"task": f"task {record.task}", "model": f"model {record.model}"}.get(group, "")
+    return f"task {record.task}" if name.startswith("task.") else f"model {record.model}"
 
 
 def _flat(record: Record) -> dict[str, str]:

@@ -81,7 +81,7 @@ def test_a_search_for_the_rate_is_one_rate_whatever_it_chose() -> None:
     assert set(rows["setting"]) == {""}
 
 
-def test_a_setting_tells_what_differs_within_a_task_or_between_all_runs() -> None:
+def test_a_setting_tells_what_differs_within_a_task_or_between_all_runs_of_a_model() -> None:
     runs = [
         finished(task="rte"),
         finished(task="rte", config={"task.max_length": 17}),
@@ -94,6 +94,16 @@ def test_a_setting_tells_what_differs_within_a_task_or_between_all_runs() -> Non
         "trainer.grad_clip=1.0",
         "trainer.grad_clip=null",
     ]
+
+
+def test_models_that_are_trained_differently_are_not_told_apart_by_that() -> None:
+    small, large = (
+        finished(model=model, config={"model": model, "trainer.batch_size": size})
+        for model, size in (("minilm", 8), ("bert_large", 16))
+    )
+    other = finished(model="bert_large", config={"model": "bert_large", "trainer.batch_size": 32})
+    assert frame([small, large])["setting"].tolist() == ["", ""]
+    assert frame([small, large, other])["setting"].tolist() == ["", "trainer.batch_size=16", "trainer.batch_size=32"]
 
 
 def test_what_cannot_change_the_numbers_is_no_setting() -> None:
