@@ -130,8 +130,16 @@ def _size(records: Sequence[Record]) -> str:
 def _summary(verdicts: Sequence[Verdict]) -> str:
     lines = ["## In short", ""]
     for outcome in ("supported", "contradicted", "not decided"):
-        lines += _of(outcome, [verdict.claim.text for verdict in verdicts if verdict.outcome == outcome])
+        lines += _of(outcome, [_line(verdict) for verdict in verdicts if verdict.outcome == outcome])
     return "\n".join(lines)
+
+
+def _line(verdict: Verdict) -> str:
+    """The claim, and what of it the mean differences are against, where these do not decide."""
+    against = [f"*{finding.title}*" for finding in verdict.findings if finding.mean_is_against]
+    if verdict.outcome == "not decided" and against:
+        return f"{verdict.claim.text} The means are against it: not {', nor '.join(against)}."
+    return verdict.claim.text
 
 
 def _of(outcome: Outcome, texts: Sequence[str]) -> list[str]:

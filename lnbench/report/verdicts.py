@@ -63,6 +63,16 @@ class Finding:
         """Number of tasks that the pairs are of."""
         return self.pairs["task"].nunique()
 
+    @property
+    def wanted(self) -> int:
+        """The sign of the differences for which the comparison holds."""
+        return self.sign if self.comparison.left_is == "better" else -self.sign
+
+    @property
+    def mean_is_against(self) -> bool:
+        """Whether the mean difference, decided or not, is not the one that the claim expects."""
+        return self.difference is not None and self.difference.mean * self.wanted <= 0
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -137,8 +147,7 @@ def _decided(finding: Finding, loaded: Loaded, runs: pd.DataFrame) -> Finding:
 
 def _exactly(finding: Finding) -> tuple[Outcome, str]:
     """Of numbers without chance: the comparison must hold for every model."""
-    wanted = finding.sign if finding.comparison.left_is == "better" else -finding.sign
-    holds = finding.pairs["difference"] * wanted > 0
+    holds = finding.pairs["difference"] * finding.wanted > 0
     if holds.all():
         return "supported", ""
     return ("not decided", "it holds for some pairs only") if holds.any() else ("contradicted", "")
@@ -154,5 +163,4 @@ def _by_test(finding: Finding, difference: Difference) -> tuple[Outcome, str]:
         return "not decided", "the confidence interval includes no difference"
     if p >= LEVEL:
         return "not decided", f"the corrected p is not below {LEVEL}"
-    left_is_better = difference.mean * finding.sign > 0
-    return ("supported" if left_is_better == (finding.comparison.left_is == "better") else "contradicted"), ""
+    return ("contradicted" if finding.mean_is_against else "supported"), ""

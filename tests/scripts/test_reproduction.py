@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from lnbench.report.claims import read_claims
 from lnbench.report.load import load
 from scripts.reproduction import document
+from tests.report.builders import finished, loaded
 from tests.report.whole import made_up, write_all
 
 
@@ -28,3 +31,13 @@ def test_times_are_judged_by_the_runs_that_had_the_machine_to_themselves(tmp_pat
     rows = [line for line in text.splitlines() if "in training time" in line]
     assert rows
     assert all("0 pairs" in row or "1 pair," in row for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("bitfit", "told"), [(0.6, "The means are against it: not *ln better than bitfit*."), (0.4, "")]
+)
+def test_what_is_not_decided_says_against_what_the_means_are(bitfit: float, told: str) -> None:
+    runs = [finished(method, score=score) for method, score in (("ln", 0.5), ("bitfit", bitfit))]
+    text = document(loaded(*runs), loaded(*runs), [], [])
+    claim = "LN-tuning beats BitFit with half of its parameters."
+    assert f"\n- {claim} {told}".rstrip() + "\n" in text
