@@ -33,7 +33,8 @@ the validation split; SmolLM2-135M in place of GPT-2 medium, with the shipped on
 {sizes}
 
 A claim that is not decided here may well hold for a larger model or a longer training; one that is contradicted is
-contradicted for this model and budget.
+contradicted for this model and budget. Claims on scores and claims on costs come from different runs, and their
+p-values are corrected apart: over all comparisons of scores, and over all of costs.
 
 {runs} runs, of which the last ended on {date}; {machine}. Every line below is written by
 
