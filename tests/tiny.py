@@ -2,7 +2,7 @@
 
 import copy
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -26,10 +26,13 @@ from transformers import (
     RobertaConfig,
 )
 
+from lnbench.backbone.attention import use_own_attention
 from lnbench.backbone.backbone import Backbone
+from lnbench.backbone.dropout import make_dropout_cheap
 from lnbench.compose import config_dir
 from lnbench.methods.attach import attach
 from lnbench.methods.base import SEPARATOR, Method
+from lnbench.model import TunedModel
 from lnbench.schema import parse_target
 
 HIDDEN, EMBEDDING, LAYERS, HEADS, FFN, VOCABULARY, POSITIONS = 32, 16, 3, 4, 64, 100, 64
@@ -127,6 +130,28 @@ def is_possible(architecture: str, method: str) -> bool:
 def tune(model: PreTrainedModel, methods: str | dict[str, Method], seed: int = 0) -> dict[str, list[str]]:
     """Attaches methods to a model; returns the parameter names each part claims."""
     return attach(parts(methods) if isinstance(methods, str) else methods, Backbone(model), seed)
+
+
+def tuned(
+    backbone: PreTrainedModel, methods: str | dict[str, Method], head: Callable[[int], nn.Module], seed: int = 0
+) -> TunedModel:
+    """A model as a run trains it, in training, with all the dropout that its architecture has.
+
+    Args:
+        backbone: is changed.
+        methods: as for `tune`.
+        head: from the size of the backbone's output to the task's head.
+        seed: of what is new.
+    """
+    backbone.config.use_cache = False
+    size, view = backbone.num_parameters(), Backbone(backbone)
+    if view.table.attention:
+        use_own_attention(backbone)
+    claims = tune(backbone, methods, seed)
+    torch.manual_seed(seed)
+    model = TunedModel(backbone, head(view.output_size), claims, size)
+    make_dropout_cheap(model)
+    return model.train()
 
 
 def shake(model: nn.Module, scale: float = 0.1) -> None:

@@ -8,11 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lnbench.backbone.attention import use_own_attention
-from lnbench.backbone.backbone import Backbone
-from lnbench.backbone.dropout import make_dropout_cheap
 from lnbench.fused.step import Learned, Step, can_be_stacked, learn
-from lnbench.methods.attach import attach
 from lnbench.methods.base import Method
 from lnbench.model import TunedModel, inputs_of
 from lnbench.tasks.classification import SequenceClassification
@@ -21,7 +17,7 @@ from lnbench.tasks.heads import SentenceHead, TokenHead
 from lnbench.tasks.question_answering import ExtractiveQA
 from lnbench.tasks.regression import Regression
 from lnbench.tasks.token_classification import TokenClassification
-from tests.tiny import ARCHITECTURES, EVERY_ARCHITECTURE, NAMES, batch, part, parts, shake, tiny
+from tests.tiny import ARCHITECTURES, EVERY_ARCHITECTURE, NAMES, batch, part, parts, shake, tiny, tuned
 
 LENGTHS = [(7, 4, 5), (3, 9, 2), (5, 5, 5)]
 """Of the rows of each run's batch; the last batch needs no mask alone."""
@@ -39,17 +35,9 @@ def some_task(loss: Callable[..., Tensor] = SequenceClassification.loss, backbon
 
 def new_model(architecture: str, method: dict[str, Method], head: Callable[[int], nn.Module], seed: int) -> TunedModel:
     """A tiny model in training, with all the dropout that its architecture has."""
-    backbone = tiny(architecture)
-    backbone.config.use_cache = False
-    size, view = backbone.num_parameters(), Backbone(backbone)
-    if view.table.attention:
-        use_own_attention(backbone)
-    claims = attach(method, view, seed)
-    torch.manual_seed(seed)
-    model = TunedModel(backbone, head(view.output_size), claims, size)
-    make_dropout_cheap(model)
+    model = tuned(tiny(architecture), method, head, seed)
     shake(model)
-    return model.train()
+    return model
 
 
 def new_steps(

@@ -4,14 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from lnbench.backbone.attention import use_own_attention
-from lnbench.backbone.backbone import Backbone
-from lnbench.backbone.dropout import make_dropout_cheap
 from lnbench.compose import compose_config, to_plain
 from lnbench.config import validate
-from lnbench.model import TunedModel, inputs_of
+from lnbench.model import inputs_of
 from lnbench.tasks.base import Task
-from tests.tiny import DECODERS, EVERY_ARCHITECTURE, is_possible, tiny, tiny_generator, tune
+from tests.tiny import DECODERS, EVERY_ARCHITECTURE, is_possible, tiny, tiny_generator, tuned
 
 ROWS, LENGTH = 4, 10
 METHOD = "ln+prefix+mha_adapter"
@@ -25,16 +22,11 @@ def task_named(name: str) -> Task:
 
 def loss(architecture: str, method: str, task: Task, labels: Tensor) -> Tensor:
     """Of one batch, on the device of the labels."""
-    model = tiny_generator(architecture) if task.backbone == "causal_lm" else tiny(architecture)
-    view = Backbone(model)
-    if view.table.attention:
-        use_own_attention(model)
-    claims = tune(model, method)
-    tuned = TunedModel(model, task.head(view.output_size, "first", 0.1), claims, 0).train()
-    make_dropout_cheap(tuned)
+    backbone = tiny_generator(architecture) if task.backbone == "causal_lm" else tiny(architecture)
+    model = tuned(backbone, method, lambda size: task.head(size, "first", 0.1)).to(labels.device)
     ids = torch.ones((ROWS, LENGTH), dtype=torch.int64, device=labels.device)
     batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
-    return task.loss(tuned.to(labels.device)(**inputs_of(batch)), batch)
+    return task.loss(model(**inputs_of(batch)), batch)
 
 
 @pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
