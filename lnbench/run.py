@@ -8,7 +8,7 @@ from pathlib import Path
 from lnbench.config import RunConfig
 from lnbench.interruption import RunInterrupted
 from lnbench.records.failure import (
-    FROM_OUTSIDE,
+    TRIED_AGAIN,
     Failure,
     RunFailed,
     cause_of,
@@ -16,7 +16,7 @@ from lnbench.records.failure import (
     read_failure,
     write_failure,
 )
-from lnbench.records.files import FAILURE, RESUME, remove_checkpoints
+from lnbench.records.files import CONFIG, FAILURE, RESUME, remove_checkpoints
 from lnbench.records.finished import finished_record
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.lock import hold
@@ -69,7 +69,7 @@ def _done_before(config: RunConfig, folder: Path) -> Record | None:
         summary.show_skipped(record, folder)
         return record
     failure = read_failure(folder)
-    if failure and failure.cause not in FROM_OUTSIDE and not config.retry_failed:
+    if failure and failure.cause not in TRIED_AGAIN and not config.retry_failed:
         message = f"{failure.message}; at {failure.failed_at}, retry_failed=true tries it again, see {folder / FAILURE}"
         raise RunFailed(_title(failure), failure.cause, message)
     return None
@@ -89,7 +89,11 @@ def _do(config: RunConfig, folder: Path) -> Record:
     try:
         config, found = search(config, run) if config.search else (config, None)
         record = _execute(config, folder, found)
-    except (ConfigError, DataError, RunFailed):
+    except RunFailed:
+        raise
+    except (ConfigError, DataError) as error:
+        if (folder / CONFIG).is_file() and not (folder / RESUME).is_file():
+            _write(describe(config, cause_of(error), str(error)), folder)
         raise
     except (RunInterrupted, KeyboardInterrupt):
         summary.show_interrupted(folder, saved=(folder / RESUME).is_file())
@@ -117,11 +121,15 @@ def _record_failure(config: RunConfig, folder: Path, error: Exception) -> RunFai
         failure = describe(config, cause_of(error), f"{type(error).__name__}: {error}", error)
     if failure.cause == "diverged":
         remove_checkpoints(folder)
+    _write(failure, folder)
+    return RunFailed(_title(failure), failure.cause, failure.message)
+
+
+def _write(failure: Failure, folder: Path) -> None:
     try:
         write_failure(failure, folder)
     except OSError as problem:
         log.warning("the failure could not be recorded in %s (%s)", folder, problem)
-    return RunFailed(_title(failure), failure.cause, failure.message)
 
 
 def _cannot_write(config: RunConfig, error: OSError) -> str:

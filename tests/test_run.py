@@ -18,6 +18,7 @@ from lnbench import fsio
 from lnbench.records.failure import RunFailed, read_failure
 from lnbench.records.files import ADAPTER, CARD, CHECKPOINTS, CONFIG, FAILURE, METRICS, PREDICTIONS, RECORD, RESUME
 from lnbench.records.identity import run_dir, run_id
+from lnbench.records.listing import look_at
 from lnbench.records.lock import LOCKS, RunBusy, hold
 from lnbench.records.record import read_record
 from lnbench.records.sealed import read_sealed, write_sealed
@@ -318,10 +319,29 @@ def test_a_run_whose_files_are_damaged_is_done_again(
     ]
 
 
-def test_missing_data_is_a_data_error(configure: Configure, tmp_path: Path) -> None:
-    (tmp_path / "sst2").mkdir()
-    with pytest.raises(DataError, match="has no split"):
-        run(configure(f"data_root={tmp_path}"))
+def test_a_run_that_is_refused_says_why_and_is_tried_again(configure: Configure, tmp_path: Path) -> None:
+    config = configure(f"data_root={tmp_path}/data")
+    (tmp_path / "data" / "sst2").mkdir(parents=True)
+    with pytest.raises(DataError, match="has no split") as refusal:
+        run(config)
+    found = look_at(run_dir(config), config.runs_dir)
+    assert (found.state, found.reason) == ("failed", f"refused: {refusal.value}")
+    runs.write_data(tmp_path / "data")
+    run(config)
+    assert look_at(run_dir(config), config.runs_dir).state == "finished"
+
+
+def test_a_run_that_was_begun_and_is_then_refused_can_still_go_on(configure: Configure, tmp_path: Path) -> None:
+    config = configure(f"data_root={runs.write_data(tmp_path / 'data')}")
+    interrupt(config, "on_train_batch_end", 6)
+    file = tmp_path / "data" / "sst2" / "train.jsonl"
+    content = file.read_text()
+    file.write_text("{")
+    with pytest.raises(DataError):
+        run(config)
+    assert look_at(run_dir(config), config.runs_dir).state == "interrupted"
+    file.write_text(content)
+    assert runs.results(config) == runs.results(configure(f"runs_dir={config.runs_dir}/whole"))
 
 
 class Cli:
@@ -361,7 +381,7 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 @pytest.fixture
 def command(sources: dict[str, Path], data_root: Path, runs_dir: Path) -> list[str]:
     """Overrides of a run of a few seconds."""
-    longer = ["trainer.max_epochs=60", "trainer.validate_every=50"]
+    longer = ["trainer.max_epochs=25", "trainer.validate_every=50"]
     return runs.overrides(sources["bert"], data_root, runs_dir, *longer)
 
 
@@ -369,7 +389,7 @@ def command(sources: dict[str, Path], data_root: Path, runs_dir: Path) -> list[s
 def test_ctrl_c_ends_with_its_exit_code_and_the_same_command_goes_on(
     command: list[str], configure: Configure, tmp_path: Path
 ) -> None:
-    config = configure("trainer.max_epochs=60", "trainer.validate_every=50")
+    config = configure("trainer.max_epochs=25", "trainer.validate_every=50")
     folder = run_dir(config)
     with Cli(command, tmp_path) as cli:
         wait_for(folder / METRICS, cli.process)
@@ -385,11 +405,11 @@ def test_ctrl_c_ends_with_its_exit_code_and_the_same_command_goes_on(
     assert str(folder) in out
     record = read_record(folder)
     assert record
-    assert record.cost.steps == 540
+    assert record.cost.steps == 225
     started = time.monotonic()
     assert run(config) == record
     assert time.monotonic() - started < 1
-    whole = runs.results(configure("trainer.max_epochs=60", "trainer.validate_every=50", f"runs_dir={tmp_path}/whole"))
+    whole = runs.results(configure("trainer.max_epochs=25", "trainer.validate_every=50", f"runs_dir={tmp_path}/whole"))
     assert record.metrics == whole["metrics"]
 
 

@@ -14,11 +14,12 @@ from lnbench.records.files import CONFIG, FAILURE, RECORD
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.lock import is_held
 from lnbench.records.sealed import SealError, read_sealed, write_sealed
-from lnbench.schema import Schema
+from lnbench.schema import ConfigError, Schema
+from lnbench.tasks.source import DataError
 
-Cause = Literal["diverged", "out of memory", "disk", "killed", "error"]
-FROM_OUTSIDE: frozenset[Cause] = frozenset({"disk", "killed"})
-"""Causes that lie outside the run: it is tried again whenever it is asked for."""
+Cause = Literal["diverged", "out of memory", "disk", "killed", "refused", "error"]
+TRIED_AGAIN: frozenset[Cause] = frozenset({"disk", "killed", "refused"})
+"""Causes that lie outside the run, or before it: it is tried again whenever it is asked for."""
 
 
 class Failure(Schema):
@@ -110,6 +111,8 @@ def cause_of(error: BaseException) -> Cause:
     from lnbench.training.divergence import Diverged
     from lnbench.training.processes import ProcessKilled
 
+    if isinstance(error, ConfigError | DataError):
+        return "refused"
     if isinstance(error, Diverged):
         return "diverged"
     if isinstance(error, ProcessKilled):
