@@ -12,7 +12,7 @@ from lnbench.fused.pool import FusedPool
 from lnbench.launch.fork_server import start_fork_server
 from lnbench.launch.job import Job, Sweep
 from lnbench.launch.launch import launch
-from lnbench.launch.records import done_before, run_of
+from lnbench.launch.records import finished, run_of
 from lnbench.launch.settings import FusedSettings
 from lnbench.launch.slots import divided_threads, make_slots
 
@@ -28,9 +28,10 @@ def run_fused(sweep: Sweep, jobs: Sequence[Job], settings: FusedSettings) -> lis
         KeyboardInterrupt: Ctrl-C or SIGTERM came.
     """
     slots = make_slots(settings.gpus, 1, settings.cpu_slots)
-    done = [job for job in jobs if done_before(sweep, job)]
+    runs = {job: _run(sweep, job) for job in jobs}
+    done = [job for job, run in runs.items() if finished(run)]
     waiting = [job for job in jobs if job not in done]
-    places = group([_run(sweep, job) for job in waiting], settings.max_runs, len(slots))
+    places = group([runs[job] for job in waiting], settings.max_runs, len(slots))
     groups = [[waiting[place] for place in together] for together in places]
     server = partial(start_fork_server, settings.preload, divided_threads(len(slots)))
     pool = FusedPool(sweep, slots, server, groups, settings.max_runs)

@@ -13,6 +13,7 @@ from lnbench.launch.job import Job, Sweep
 from lnbench.outcome import JobFailed
 from lnbench.records import failure
 from lnbench.records.finished import finished_record
+from lnbench.records.record import Record, RecordError
 from lnbench.schema import ConfigError
 from lnbench.tasks.source import DataError
 
@@ -24,8 +25,7 @@ def done_before(sweep: Sweep, job: Job) -> JobReturn | None:
     """
     try:
         config = sweep.compose(job)
-        run = run_of(config)
-        record = finished_record(run) if run and not run.rerun else None
+        record = finished(run_of(config))
     except (HydraException, ValueError, OSError):
         return None
     if record is None:
@@ -35,6 +35,14 @@ def done_before(sweep: Sweep, job: Job) -> JobReturn | None:
     )
     returned.return_value = record.score
     return returned
+
+
+def finished(run: RunConfig | None) -> Record | None:
+    """The record of a job's run; None if it is to be done, if its record is damaged, or if the job is no run."""
+    try:
+        return finished_record(run) if run and not run.rerun else None
+    except (RecordError, OSError):
+        return None
 
 
 def record_death(sweep: Sweep, job: Job, death: JobFailed) -> None:
