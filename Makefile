@@ -11,7 +11,7 @@ METHOD := ln+prefix+mha_adapter
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint format parity clean
+.PHONY: help run test pytest lint format parity clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,7 +19,10 @@ help: ## List the commands
 run: $(INSTALLED) ## Set up if needed, then tune a small BERT; add overrides with ARGS="seed=1 trainer.max_epochs=2"
 	$(BIN)/python -m lnbench method=$(METHOD) $(ARGS)
 
-test: lint ## Set up if needed, then check style and types and run the tests; ARGS go to pytest
+test: $(INSTALLED) ## Set up if needed, then check style and types while running the tests; ARGS go to pytest
+	@$(MAKE) --no-print-directory --jobs=2 lint pytest
+
+pytest:
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(INSTALLED) ## Check style and types

@@ -169,7 +169,13 @@ def test_the_job_of_a_dead_node_is_done_by_another(cluster: Cluster, tmp_path: P
 
 
 @pytest.mark.parametrize(("launcher_name", "overrides"), [("ray", OVERRIDES)])
-class TestLauncher(LauncherTestSuite):
+class TestLauncher:
+    """Those of Hydra's own tests that other machines could fail; each starts fresh workers."""
+
+    test_sweep_2_jobs = LauncherTestSuite.test_sweep_2_jobs
+    test_sweep_and_override = LauncherTestSuite.test_sweep_and_override
+    test_sweep_with_custom_resolver = LauncherTestSuite.test_sweep_with_custom_resolver
+
     @pytest.fixture(autouse=True)
     def _connected(self, cluster: Cluster) -> Iterator[None]:
         ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
