@@ -12,7 +12,7 @@ from lnbench.schema import ConfigError
 from lnbench.tasks.data import TaskData
 from scripts.throughput import bare_runner, hf_model, hf_runner, lnbench_runner
 from scripts.throughput.clock import Round, with_peak_memory
-from scripts.throughput.flops import MatmulPeak, RowFlops
+from scripts.throughput.flops import MatmulSpeed, RowFlops
 from scripts.throughput.quartiles import quartiles, ratios
 
 WARM_UP_STEPS = 3
@@ -47,7 +47,7 @@ def measure(
     frameworks: Sequence[str],
     rounds: int,
     steps: int,
-    peak: MatmulPeak,
+    matmul: MatmulSpeed,
 ) -> list[dict[str, Any]]:
     """Trains with each framework and method in turn, again and again.
 
@@ -57,7 +57,7 @@ def measure(
         frameworks: some of `RUNNERS`.
         rounds: how often, after one short round that does not count.
         steps: that are timed in each round.
-        peak: is measured before each round.
+        matmul: is measured before each round.
 
     Returns:
         One row a method and framework that go together.
@@ -70,7 +70,7 @@ def measure(
         check_steps(name, len(data.train), configs[method].trainer.batch_size, steps)
     results: dict[tuple[str, str], list[Measured]] = {pair: [] for pair in pairs}
     for number in track(range(rounds + 1), description="end to end", auto_refresh=False):
-        peak.measure()
+        matmul.measure()
         for method, name in pairs:
             config = configs[method].model_copy(update={"seed": number})
             measured = run(name, config, data, steps if number else WARM_UP_STEPS)
@@ -123,6 +123,7 @@ def summarise(results: Sequence[Measured]) -> dict[str, Any]:
         "tokens_per_second": quartiles([1 / result.seconds_per_token for result in results]),
         "padding": quartiles([1 - each.lengths.sum() / each.processed_tokens for each in rounds]),
         "flops_per_second": quartiles([result.flops / result.round.seconds for result in results]),
+        "mean_flops_per_second": sum(result.flops for result in results) / sum(each.seconds for each in rounds),
         "first_step_seconds": quartiles([each.first_step_seconds for each in rounds]),
         "peak_bytes": max((result.peak_bytes for result in results if result.peak_bytes), default=None),
     }

@@ -13,7 +13,7 @@ from lnbench.config import RunConfig, validate
 from lnbench.model import check_length, load_pretrained
 from lnbench.schema import ConfigError
 from lnbench.tasks.classification import SequenceClassification
-from scripts.throughput.flops import MatmulPeak
+from scripts.throughput.flops import MatmulSpeed
 from scripts.throughput.step import device_of, in_bf16
 
 
@@ -70,7 +70,7 @@ def with_model(config: RunConfig, folder: Path) -> RunConfig:
     return config
 
 
-def new_peak(config: RunConfig, tokens: int) -> MatmulPeak:
+def new_matmul(config: RunConfig, tokens: int) -> MatmulSpeed:
     """For the first layer of a block's feed-forward network, which is one of the two largest.
 
     Args:
@@ -81,4 +81,4 @@ def new_peak(config: RunConfig, tokens: int) -> MatmulPeak:
         backbone = Backbone(empty_backbone(config.model, config.task.backbone))
     layer = backbone.linear_maps("ffn_input", 0)[0]
     dtype = torch.bfloat16 if in_bf16(config) else torch.float32
-    return MatmulPeak(tokens, (layer.in_features, layer.out_features), device_of(config), dtype)
+    return MatmulSpeed(tokens, (layer.in_features, layer.out_features), device_of(config), dtype)

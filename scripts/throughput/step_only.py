@@ -16,13 +16,11 @@ from lnbench.model import build_model
 from scripts.throughput import bare_runner, hf_model
 from scripts.throughput.clock import now, with_peak_memory
 from scripts.throughput.end_to_end import supports
-from scripts.throughput.flops import MatmulPeak, count_flops
+from scripts.throughput.flops import MatmulSpeed, count_flops
 from scripts.throughput.quartiles import quartiles, ratios
 from scripts.throughput.step import Step, device_of, new_step
 
 WARM_UP_STEPS = 3
-PEAK_EVERY = 5
-"""Repeats between two measurements of the peak."""
 REFERENCE = "full"
 COMPILED = "lnbench, compiled"
 Batch = dict[str, Tensor]
@@ -41,7 +39,7 @@ class Variant:
 
 
 def measure(
-    configs: Mapping[str, RunConfig], length: int, repeats: int, peak: MatmulPeak, compiled: bool = False
+    configs: Mapping[str, RunConfig], length: int, repeats: int, matmul: MatmulSpeed, compiled: bool = False
 ) -> list[dict[str, Any]]:
     """Times one step of each model and method in turn, again and again.
 
@@ -49,7 +47,7 @@ def measure(
         configs: by method.
         length: tokens of each row.
         repeats: how often, after some times that do not count.
-        peak: is measured now and then.
+        matmul: is measured before each repeat.
         compiled: whether lnbench's model under torch.compile takes part too.
 
     Returns:
@@ -63,9 +61,8 @@ def measure(
         if supports(name, method) and (compiled or name != COMPILED)
     }
     seconds: dict[tuple[str, str], list[float]] = {pair: [] for pair in variants}
-    for number in track(range(repeats), description="step only", auto_refresh=False):
-        if number % PEAK_EVERY == 0:
-            peak.measure()
+    for _ in track(range(repeats), description="step only", auto_refresh=False):
+        matmul.measure()
         for pair, variant in variants.items():
             started = now()
             variant.step()
@@ -138,6 +135,7 @@ def summarise(variant: Variant, seconds: list[float], batch: Batch) -> dict[str,
         "samples_per_second": quartiles([len(ids) / each for each in seconds]),
         "tokens_per_second": quartiles([ids.numel() / each for each in seconds]),
         "flops_per_second": quartiles([variant.flops / each for each in seconds]),
+        "mean_flops_per_second": variant.flops * len(seconds) / sum(seconds),
         "peak_bytes": variant.peak_bytes,
     }
 

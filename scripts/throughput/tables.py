@@ -15,8 +15,8 @@ def end_to_end_table(rows: Sequence[Row], title: str) -> Table:
     columns: dict[str, Column] = {
         "samples/s": lambda row: f"{row['samples_per_second']['median']:,.0f}",
         **SPEED,
-        "padding %": lambda row: f"{100 * row['padding']['median']:.0f}",
-        "first step s": lambda row: f"{row['first_step_seconds']['median']:.2f}",
+        "padding\n%": lambda row: f"{100 * row['padding']['median']:.0f}",
+        "first\nstep s": lambda row: f"{row['first_step_seconds']['median']:.2f}",
     }
     return _table(rows, title, columns)
 
@@ -24,7 +24,6 @@ def end_to_end_table(rows: Sequence[Row], title: str) -> Table:
 def step_table(rows: Sequence[Row], title: str) -> Table:
     """One line a method and model."""
     columns: dict[str, Column] = {
-        "trained": lambda row: f"{row['trained']:,}",
         "ms (quartiles)": lambda row: _milliseconds(row["seconds"]),
         **SPEED,
         "of full": lambda row: _median(row["of_full"]),
@@ -55,6 +54,7 @@ def _milliseconds(seconds: Mapping[str, float]) -> str:
 
 SPEED: dict[str, Column] = {
     "tokens/s": lambda row: f"{row['tokens_per_second']['median']:,.0f}",
-    "peak %": lambda row: f"{100 * row['peak_share']['median']:.0f}",
+    "matmul\n%": lambda row: f"{100 * row['matmul_share']:.0f}",
+    "peak\n%": lambda row: f"{100 * row['peak_share']['median']:.0f}",
     "ratio": lambda row: _median(row["lnbench_ratio"]),
 }

@@ -151,6 +151,7 @@ def test_a_whole_benchmark(bench: Callable[..., dict[str, Any]], capsys: pytest.
         assert [(row["method"], row["framework"]) for row in report[name]] == [("ln", "lnbench"), ("ln", "hf")]
     for row in (*report["end_to_end"], *report["step"]):
         assert 0 < row["peak_share"]["low"] <= row["peak_share"]["median"] <= row["peak_share"]["high"] < 1
+        assert 0 < row["matmul_share"] < 1
         assert row["tokens_per_second"]["median"] > row["samples_per_second"]["median"] > 0
         assert row["lnbench_ratio"]["median"] == 1 or row["framework"] != "lnbench"
     shown = capsys.readouterr().out
