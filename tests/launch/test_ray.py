@@ -172,6 +172,7 @@ def test_the_job_of_a_dead_node_is_done_by_another(cluster: Cluster, tmp_path: P
 class TestLauncher:
     """Those of Hydra's own tests that other machines could fail; each starts fresh workers."""
 
+    get_task_function = LauncherTestSuite.get_task_function
     test_sweep_2_jobs = LauncherTestSuite.test_sweep_2_jobs
     test_sweep_and_override = LauncherTestSuite.test_sweep_and_override
     test_sweep_with_custom_resolver = LauncherTestSuite.test_sweep_with_custom_resolver
