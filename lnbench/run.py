@@ -96,6 +96,7 @@ def _do(config: RunConfig, folder: Path) -> Record:
             _write(describe(config, cause_of(error), str(error)), folder)
         raise
     except (RunInterrupted, KeyboardInterrupt):
+        (folder / FAILURE).unlink(missing_ok=True)  # of an earlier try
         summary.show_interrupted(folder, saved=(folder / RESUME).is_file())
         raise
     except Exception as error:

@@ -327,6 +327,8 @@ def test_a_run_that_is_refused_says_why_and_is_tried_again(configure: Configure,
     found = look_at(run_dir(config), config.runs_dir)
     assert (found.state, found.reason) == ("failed", f"refused: {refusal.value}")
     runs.write_data(tmp_path / "data")
+    interrupt(config, "on_train_batch_end", 3)
+    assert look_at(run_dir(config), config.runs_dir).state == "interrupted"
     run(config)
     assert look_at(run_dir(config), config.runs_dir).state == "finished"
 
