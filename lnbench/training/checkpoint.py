@@ -55,7 +55,7 @@ def _split(value: Any, tensors: dict[str, Tensor]) -> Any:
         tensors[key] = value.detach().cpu().contiguous().clone()
         return {TENSOR: key}
     if isinstance(value, dict):
-        if all(isinstance(key, str) for key in value):
+        if all(isinstance(key, str) and key not in (TENSOR, PAIRS) for key in value):
             return {key: _split(item, tensors) for key, item in value.items()}
         return {PAIRS: [[key, _split(item, tensors)] for key, item in value.items()]}
     if isinstance(value, list | tuple):

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lnbench.records.files import BEST, RESUME
@@ -32,6 +32,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(trees)
+@example({"__tensor__": None, "__pairs__": []})
 def test_json_values_come_back(path: Path, tree: Any) -> None:
     IO.save_checkpoint({"tree": tree}, path)
     assert IO.load_checkpoint(path) == {"tree": tree}
