@@ -19,10 +19,10 @@ help: ## List the commands
 run: $(INSTALLED) ## Set up if needed, then tune a small BERT; add overrides with ARGS="seed=1 trainer.max_epochs=2"
 	$(BIN)/python -m lnbench method=$(METHOD) $(ARGS)
 
-test: $(INSTALLED) ## Set up if needed, then check style and types while running the tests; ARGS go to pytest
+test: ## Set up if needed, then check style and types while running the tests; ARGS go to pytest
 	@$(MAKE) --no-print-directory --jobs=2 lint pytest
 
-pytest:
+pytest: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(INSTALLED) ## Check style and types

@@ -9,7 +9,7 @@ from lnbench.backbone.loading import load_tokenizer
 from lnbench.config import RunConfig
 from lnbench.fsio import write_atomically
 from lnbench.model import TunedModel, build_model, check_length, count_parameters
-from lnbench.records.files import CONFIG, RECORD, remove_checkpoints
+from lnbench.records.files import CONFIG, FAILURE, RECORD, remove_checkpoints
 from lnbench.records.record import Record, SearchResult
 from lnbench.records.shift import keep_pretrained, measure_shift
 from lnbench.report import summary
@@ -74,12 +74,13 @@ def load(config: RunConfig) -> tuple[TunedModel, TaskData]:
 def _open_folder(folder: Path, config: RunConfig) -> None:
     """Makes the run's folder and saves its configuration there, before anything slow is done.
 
-    A record that is in the way goes first, with all from which an old run could be continued.
+    A record that is in the way goes first, with all from which an old run could be continued, and an earlier failure.
     """
     try:
         if (folder / RECORD).is_file():
             remove_checkpoints(folder)
             (folder / RECORD).unlink()
+        (folder / FAILURE).unlink(missing_ok=True)
         write_atomically(folder / CONFIG, json.dumps(config.to_dict(), indent=2) + "\n")
     except OSError as error:
         raise ConfigError(

@@ -7,15 +7,7 @@ from pathlib import Path
 
 from lnbench.config import RunConfig
 from lnbench.interruption import RunInterrupted
-from lnbench.records.failure import (
-    TRIED_AGAIN,
-    Failure,
-    RunFailed,
-    cause_of,
-    describe,
-    read_failure,
-    write_failure,
-)
+from lnbench.records.failure import Failure, RunFailed, cause_of, describe, read_failure, write_failure
 from lnbench.records.files import CONFIG, FAILURE, RESUME, remove_checkpoints
 from lnbench.records.finished import finished_record
 from lnbench.records.identity import run_dir, run_id
@@ -69,7 +61,7 @@ def _done_before(config: RunConfig, folder: Path) -> Record | None:
         summary.show_skipped(record, folder)
         return record
     failure = read_failure(folder)
-    if failure and failure.cause not in TRIED_AGAIN and not config.retry_failed:
+    if failure and failure.lasts and not config.retry_failed:
         message = f"{failure.message}; at {failure.failed_at}, retry_failed=true tries it again, see {folder / FAILURE}"
         raise RunFailed(_title(failure), failure.cause, message)
     return None
@@ -92,16 +84,14 @@ def _do(config: RunConfig, folder: Path) -> Record:
     except RunFailed:
         raise
     except (ConfigError, DataError) as error:
-        if (folder / CONFIG).is_file() and not (folder / RESUME).is_file():
+        if (folder / CONFIG).is_file() and not any((folder / name).is_file() for name in (RESUME, FAILURE)):
             _write(describe(config, cause_of(error), str(error)), folder)
         raise
     except (RunInterrupted, KeyboardInterrupt):
-        (folder / FAILURE).unlink(missing_ok=True)  # of an earlier try
         summary.show_interrupted(folder, saved=(folder / RESUME).is_file())
         raise
     except Exception as error:
         raise _record_failure(config, folder, error) from error
-    (folder / FAILURE).unlink(missing_ok=True)
     summary.show_finished(record, folder)
     return record
 

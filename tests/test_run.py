@@ -346,6 +346,22 @@ def test_a_run_that_was_begun_and_is_then_refused_can_still_go_on(configure: Con
     assert runs.results(config) == runs.results(configure(f"runs_dir={config.runs_dir}/whole"))
 
 
+def test_a_try_that_is_refused_before_it_begins_leaves_an_earlier_failure(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configure()
+    with monkeypatch.context() as patch:
+        break_training(patch, ZeroDivisionError("oops"))
+        with pytest.raises(RunFailed):
+            run(config)
+    failure = read_failure(run_dir(config))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=r"^trainer.device = 'gpu'"):
+        run(configure("retry_failed=true", "trainer.device=gpu"))
+    assert failure
+    assert read_failure(run_dir(config)) == failure
+
+
 class Cli:
     """`python -m lnbench` in a process of its own, where every warning is an error."""
 

@@ -5,7 +5,7 @@ from threading import Event
 
 from lnbench.config import RunConfig, trial
 from lnbench.fused.groups import group
-from lnbench.records.failure import TRIED_AGAIN, read_failure
+from lnbench.records.failure import read_failure
 from lnbench.records.finished import finished_record
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.record import RecordError
@@ -45,5 +45,5 @@ def _is_settled(config: RunConfig) -> bool:
     except RecordError:
         return False
     failure = read_failure(run_dir(config))
-    failed = failure is not None and failure.cause not in TRIED_AGAIN and not config.retry_failed
+    failed = failure is not None and failure.lasts and not config.retry_failed
     return not config.rerun and (record is not None or failed)

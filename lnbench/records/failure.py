@@ -41,6 +41,11 @@ class Failure(Schema):
     failed_at: str
     config: dict[str, Any]
 
+    @property
+    def lasts(self) -> bool:
+        """Whether the run is not tried again until someone asks for that."""
+        return self.cause not in TRIED_AGAIN
+
 
 class RunFailed(RuntimeError):
     """A run failed, now or earlier, and has left a failure record."""

@@ -18,7 +18,6 @@ from omegaconf import DictConfig
 
 from lnbench.compose import ROOT, config_dir, explain, register, to_plain, without_hydra
 from lnbench.config import RunConfig, validate
-from lnbench.records.failure import TRIED_AGAIN
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.listing import State, look_at
 from lnbench.runs.display import new_console, printable, to_json, totals
@@ -87,7 +86,7 @@ def _job(config: RunConfig, overrides: Sequence[str], place: Sequence[str]) -> J
     run = look_at(folder, config.runs_dir) if folder.is_dir() else None
     state = run.state if run else "never started"
     failure = run.failure if run else None
-    again = ["retry_failed=true"] if failure and failure.cause not in TRIED_AGAIN else []
+    again = ["retry_failed=true"] if failure and failure.lasts else []
     command = shlex.join(["python", "-m", "lnbench", *overrides, *place, *again])
     return Job(
         title=f"{config.method_name} on {config.task.name} with {config.model.name}, seed {config.seed}",
