@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from lnbench.backbone.attention import use_own_attention
+from lnbench.backbone.attention import adapt_attention
 from lnbench.backbone.backbone import Backbone, longest_text
 from lnbench.backbone.dropout import make_dropout_cheap
 from lnbench.backbone.loading import empty_backbone, load_backbone, load_config, require_kind
@@ -149,8 +149,7 @@ def _assemble(backbone: PreTrainedModel, config: RunConfig) -> TunedModel:
     backbone.config.use_cache = False
     pretrained_size = backbone.num_parameters()
     view = Backbone(backbone)
-    if view.table.attention:
-        use_own_attention(backbone)
+    adapt_attention(backbone)
     claims = attach(config.method, view, config.seed)
     if config.trainer.gradient_checkpointing:
         if not backbone.supports_gradient_checkpointing:

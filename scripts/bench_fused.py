@@ -22,6 +22,7 @@ from lnbench.config import RunConfig, validate
 from lnbench.fsio import write_atomically
 from lnbench.fused.step import Learned, Step, learn
 from lnbench.model import build_model, inputs_of
+from lnbench.training.frozen_weights import round_frozen_weights
 from lnbench.training.optimiser import new_optimiser
 from scripts.throughput.circumstances import circumstances
 from scripts.throughput.clock import now
@@ -62,6 +63,7 @@ def learn_alone(step: Step) -> Learned:
 def _run(seed: int, options: argparse.Namespace, device: torch.device) -> tuple[Step, Optimizer]:
     config = _config(seed, options)
     model = build_model(config).to(device).train()
+    round_frozen_weights(config, model)
     ids = torch.randint(1000, 20_000, (options.batch, options.length), device=device)
     labels = torch.zeros(options.batch, dtype=torch.int64, device=device)
     step = Step(

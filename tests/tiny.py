@@ -26,7 +26,7 @@ from transformers import (
     RobertaConfig,
 )
 
-from lnbench.backbone.attention import use_own_attention
+from lnbench.backbone.attention import adapt_attention
 from lnbench.backbone.backbone import Backbone
 from lnbench.backbone.dropout import make_dropout_cheap
 from lnbench.compose import config_dir
@@ -145,8 +145,7 @@ def tuned(
     """
     backbone.config.use_cache = False
     size, view = backbone.num_parameters(), Backbone(backbone)
-    if view.table.attention:
-        use_own_attention(backbone)
+    adapt_attention(backbone)
     claims = tune(backbone, methods, seed)
     torch.manual_seed(seed)
     model = TunedModel(backbone, head(view.output_size), claims, size)

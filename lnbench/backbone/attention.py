@@ -9,6 +9,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from lnbench.backbone.backbone import role_table
 from lnbench.backbone.dropout import drop
 from lnbench.backbone.stack import current_stack
 
@@ -65,11 +66,28 @@ def make_mask(*args: Any, **kwargs: Any) -> Tensor | None:
     return sdpa_mask(*args, **kwargs)
 
 
-def use_own_attention(model: PreTrainedModel) -> None:
-    """Makes every attention of `model` go through `attention`."""
+def adapt_attention(model: PreTrainedModel) -> None:
+    """Makes every attention of `model` go through `attention`; DeBERTa's, which cannot, becomes able to run in bf16."""
+    if role_table(model.config).attention is None:
+        _keep_scores_in_fp32(model)
+        return
     AttentionInterface.register(NAME, attention)
     AttentionMaskInterface.register(NAME, make_mask)
     model.set_attn_implementation(NAME)
+
+
+class _Fp32(nn.Module):
+    """Rounds no more."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.float()
+
+
+def _keep_scores_in_fp32(model: PreTrainedModel) -> None:
+    """For DeBERTa, which under autocast fills masked scores with a number too large for bf16 (its v2 does not)."""
+    for module in model.modules():
+        if getattr(module, "head_logits_proj", module) is None:
+            module.head_logits_proj = _Fp32()
 
 
 class _Folded(Function):

@@ -1,4 +1,4 @@
-"""Shows training data to methods that choose by it what they train."""
+"""Makes a model ready to be trained."""
 
 from collections.abc import Iterator
 
@@ -9,10 +9,11 @@ from lnbench.model import TunedModel, inputs_of
 from lnbench.tasks.data import TaskData
 from lnbench.training.batching import TrainLoader
 from lnbench.training.device import count_devices, use_gpu
+from lnbench.training.frozen_weights import round_frozen_weights
 
 
 def prepare(config: RunConfig, model: TunedModel, data: TaskData) -> None:
-    """Calls `prepare` of every part of the method; the same run prepares in the same way every time.
+    """Calls `prepare` of every part of the method, and rounds what stays frozen; the same for the same run every time.
 
     Args:
         config: of the run.
@@ -24,6 +25,7 @@ def prepare(config: RunConfig, model: TunedModel, data: TaskData) -> None:
     model.to(device).eval()
     for part in config.method.values():
         part.prepare(model, _losses(config, model, data, device))
+    round_frozen_weights(config, model)
 
 
 def _losses(config: RunConfig, model: TunedModel, data: TaskData, device: str) -> Iterator[Tensor]:

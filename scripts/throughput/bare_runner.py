@@ -9,6 +9,7 @@ from lnbench.model import TunedModel, build_model, inputs_of
 from lnbench.tasks.data import TaskData
 from lnbench.training.batching import TrainLoader
 from lnbench.training.device import use_gpu
+from lnbench.training.frozen_weights import round_frozen_weights
 from lnbench.training.optimiser import new_optimiser
 from scripts.throughput.clock import Clock, Round
 from scripts.throughput.flops import RowFlops, count_flops
@@ -27,6 +28,7 @@ def run(config: RunConfig, data: TaskData, steps: int) -> tuple[Round, RowFlops]
     flops = count_flops(model)
     clock = Clock(steps)
     model.to(device).train()
+    round_frozen_weights(config, model)
     step = step_of(model, config)
     loader = TrainLoader(data.train, config.trainer.batch_size, config.seed, pin_memory=use_gpu(config.trainer))
     for batch in islice(loader, steps + 1):

@@ -13,6 +13,7 @@ from torch.optim import AdamW
 from lnbench.backbone.loading import load_config
 from lnbench.config import RunConfig
 from lnbench.model import build_model
+from lnbench.training.frozen_weights import round_frozen_weights
 from scripts.throughput import bare_runner, hf_model
 from scripts.throughput.clock import now, with_peak_memory
 from scripts.throughput.end_to_end import supports
@@ -91,6 +92,7 @@ def lnbench_variant(config: RunConfig, batch: Batch, compiled: bool = False) -> 
     model = build_model(config).to(device_of(config)).train()
     step = bare_runner.step_of(model, config)
     variant = _variant(model, batch, step, lambda: bare_runner.loss(model, config, batch))
+    round_frozen_weights(config, model)
     if compiled:
         model.compile(dynamic=True)
     return variant

@@ -6,9 +6,9 @@ from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from lnbench.backbone import attention as own
-from lnbench.backbone.attention import attention, use_own_attention
+from lnbench.backbone.attention import adapt_attention, attention
 from lnbench.backbone.dropout import factors
-from tests.tiny import batch, hidden, tiny
+from tests.tiny import EVERY_ARCHITECTURE, batch, hidden, tiny
 
 B, HEADS, L, SIZE = 3, 4, 7, 8
 P = 0.25
@@ -70,5 +70,14 @@ def test_one_query_sees_all_keys_before_it() -> None:
 def test_a_model_in_evaluation_is_the_same(architecture: str) -> None:
     model, inputs = tiny(architecture).eval(), batch()
     before = hidden(model, inputs)
-    use_own_attention(model)
+    adapt_attention(model)
     assert torch.equal(hidden(model, inputs), before)
+
+
+@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+def test_every_architecture_computes_in_bf16(architecture: str) -> None:
+    model, inputs = tiny(architecture).eval(), batch()
+    adapt_attention(model)
+    expected = hidden(model, inputs)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(hidden(model, inputs).float(), expected, atol=0.05, rtol=0.05)

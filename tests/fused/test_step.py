@@ -17,6 +17,7 @@ from lnbench.tasks.heads import SentenceHead, TokenHead
 from lnbench.tasks.question_answering import ExtractiveQA
 from lnbench.tasks.regression import Regression
 from lnbench.tasks.token_classification import TokenClassification
+from lnbench.training.frozen_weights import store_frozen_weights
 from tests.tiny import ARCHITECTURES, EVERY_ARCHITECTURE, NAMES, batch, part, parts, shake, tiny, tuned
 
 LENGTHS = [(7, 4, 5), (3, 9, 2), (5, 5, 5)]
@@ -166,3 +167,14 @@ def test_the_models_are_left_as_they_were() -> None:
     learn(steps)
     assert all(torch.equal(tensor, before[name]) for name, tensor in steps[0].model.state_dict().items())
     assert all(parameter.grad is None for parameter in steps[0].model.parameters())
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_in_bf16(architecture: str) -> None:
+    def precision() -> torch.autocast:
+        return torch.autocast("cpu", torch.bfloat16)
+
+    steps = [replace(step, precision=precision) for step in new_steps(architecture, parts("ln+lora"))]
+    for step in steps:
+        store_frozen_weights(step.model, torch.bfloat16)
+    check(steps, tolerance=0.05)

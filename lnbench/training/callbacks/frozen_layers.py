@@ -53,7 +53,8 @@ class FrozenLayers(pl.Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Finds the layers, before the model is sharded."""
         if stage == "fit" and (self._pays or not self.config.frozen_dropout):
-            part = FrozenPart(self.model.backbone, self._sample())
+            with trainer.precision_plugin.forward_context():
+                part = FrozenPart(self.model.backbone, self._sample())
             self._part = part if part.blocks else None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
