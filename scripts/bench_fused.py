@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from lnbench.compose import compose_config, to_plain
 from lnbench.config import RunConfig, validate
 from lnbench.fsio import write_atomically
-from lnbench.fused.step import Learned, Step, learn
+from lnbench.fused.step import Learned, Own, Step, learn
 from lnbench.model import build_model, inputs_of
 from lnbench.training.frozen_weights import round_frozen_weights
 from lnbench.training.optimiser import new_optimiser
@@ -56,7 +56,7 @@ def learn_alone(step: Step) -> Learned:
     """What `learn` gives, by an ordinary forward and backward pass."""
     with step.precision():
         loss = step.task.loss(step.model(**inputs_of(step.batch)), step.batch)
-    gradients = torch.autograd.grad(loss, list(step.model.trained().values()))
+    gradients = torch.autograd.grad(loss, list(step.own.trained.values()))
     return Learned(loss.detach(), gradients)
 
 
@@ -68,6 +68,7 @@ def _run(seed: int, options: argparse.Namespace, device: torch.device) -> tuple[
     labels = torch.zeros(options.batch, dtype=torch.int64, device=device)
     step = Step(
         model=model,
+        own=Own.of(model),
         task=config.task,
         batch={"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels},
         pad_id=0,
@@ -81,7 +82,7 @@ def _timed(way: Callable[[], list[Learned]], steps: tuple[Step, ...], optimisers
     """Seconds of one whole step of every run, the device waited for."""
     started = now()
     for step, optimiser, learned in zip(steps, optimisers, way(), strict=True):
-        trained = step.model.trained().values()
+        trained = step.own.trained.values()
         for parameter, gradient in zip(trained, learned.gradients, strict=True):
             parameter.grad = gradient
         torch.nn.utils.clip_grad_norm_(trained, 1.0)

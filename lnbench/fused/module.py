@@ -1,6 +1,7 @@
 """The LightningModule of a run that trains together with others."""
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from lnbench.config import RunConfig
-from lnbench.fused.step import Learned, Step, can_be_stacked
+from lnbench.fused.step import Learned, Own, Step, can_be_stacked
 from lnbench.model import TunedModel
 from lnbench.tasks.data import TaskData
 from lnbench.training.module import TuningModule
@@ -44,6 +45,7 @@ class FusedModule(TuningModule):
             return super().training_step(batch, batch_idx)
         step = Step(
             model=self.model,
+            own=self._own,
             task=self.config.task,
             batch=batch,
             pad_id=self.data.train.pad_id,
@@ -51,7 +53,12 @@ class FusedModule(TuningModule):
             precision=self.trainer.precision_plugin.forward_context,
         )
         learned = self._ask(step)
-        return _Known.apply(learned, *self.model.trained().values())
+        return _Known.apply(learned, *self._own.trained.values())
+
+    @cached_property
+    def _own(self) -> Own:
+        """Of the model, once it is on its device."""
+        return Own.of(self.model)
 
 
 class _Known(Function):
@@ -64,4 +71,4 @@ class _Known(Function):
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
-        return None, *(outer[0] * gradient for gradient in ctx.gradients)
+        return None, *torch._foreach_mul(ctx.gradients, outer[0])

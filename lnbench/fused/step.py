@@ -1,11 +1,11 @@
 """The forward and backward pass of several runs at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.func import functional_call, vmap
 
 from lnbench.backbone.backbone import role_table
@@ -15,12 +15,29 @@ from lnbench.model import TunedModel, inputs_of
 from lnbench.tasks.base import Task
 
 
+@dataclass(frozen=True)
+class Own:
+    """What a run has for itself in its model, in which all else is equal in all runs."""
+
+    trained: Mapping[str, nn.Parameter]
+    """By name."""
+    scalars: Mapping[str, Tensor]
+    """Buffers without dimensions, such as the scale of LoRA, by name."""
+
+    @classmethod
+    def of(cls, model: TunedModel) -> "Own":
+        """Looks through a model, which takes too long for every step."""
+        return cls(model.trained(), {name: one for name, one in model.named_buffers() if one.ndim == 0})
+
+
 @dataclass(frozen=True, eq=False)
 class Step:
     """What one run asks for: its loss on a batch, and the gradient of what it trains."""
 
     model: TunedModel
-    """In training; all that is frozen in it is equal in all runs."""
+    """In training."""
+    own: Own
+    """Of the model."""
     task: Task
     batch: Batch
     pad_id: int
@@ -51,22 +68,24 @@ def learn(steps: Sequence[Step]) -> list[Learned]:
         steps: of models that can be stacked, with equally many rows.
     """
     first = steps[0]
-    models = [step.model for step in steps]
-    parameters, scalars = _stacked_parameters(models), _stacked_scalars(models)
+    with torch.no_grad():
+        parameters = _stacked([step.own.trained for step in steps])
+    for tensor in parameters.values():
+        tensor.requires_grad_()
+    scalars = _stacked([step.own.scalars for step in steps])
     batch = stack_batches([step.batch for step in steps], first.pad_id)
     stack = Stack([length_of(step.batch) for step in steps], [step.generator for step in steps])
 
-    def loss(own: dict[str, Tensor], batch: Batch) -> Tensor:
+    def loss_of(own: dict[str, Tensor], batch: Batch) -> Tensor:
         logits = functional_call(first.model, own, kwargs=inputs_of(batch))
         return first.task.loss(logits, batch)
 
     randomness = "different" if batch["input_ids"].is_cuda else "error"
     with first.precision(), stacked(stack):
-        losses = vmap(loss, randomness=randomness)(parameters | scalars, batch)
+        losses = vmap(loss_of, randomness=randomness)(parameters | scalars, batch)
     gradients = torch.autograd.grad(losses.sum(), list(parameters.values()))
-    return [
-        Learned(one, tuple(gradient[run] for gradient in gradients)) for run, one in enumerate(losses.detach().unbind())
-    ]
+    by_run = zip(*(gradient.unbind() for gradient in gradients), strict=True)
+    return [Learned(loss, own) for loss, own in zip(losses.detach().unbind(), by_run, strict=True)]
 
 
 def can_be_stacked(model: TunedModel, task: Task) -> bool:
@@ -82,15 +101,6 @@ def can_be_stacked(model: TunedModel, task: Task) -> bool:
     return own_attention and own_dropout and task.backbone == "headless"
 
 
-def _stacked_parameters(models: Sequence[TunedModel]) -> dict[str, Tensor]:
-    """What the models train, by name, (R, ...), as leaves of a new graph."""
-    trained = [model.trained() for model in models]
-    with torch.no_grad():
-        together = {name: torch.stack([values[name] for values in trained]) for name in trained[0]}
-    return {name: tensor.requires_grad_() for name, tensor in together.items()}
-
-
-def _stacked_scalars(models: Sequence[TunedModel]) -> dict[str, Tensor]:
-    """The models' buffers without dimensions, such as the scale of LoRA, by name, (R,)."""
-    buffers = [dict(model.named_buffers()) for model in models]
-    return {name: torch.stack([own[name] for own in buffers]) for name, one in buffers[0].items() if one.ndim == 0}
+def _stacked(tensors: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Those of every run by name, (R, ...)."""
+    return {name: torch.stack([own[name] for own in tensors]) for name in tensors[0]}

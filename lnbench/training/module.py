@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lnbench.config import RunConfig
 from lnbench.model import TunedModel, inputs_of
-from lnbench.seeding import derive_seed
+from lnbench.seeding import derive_seed, seed_devices
 from lnbench.tasks.data import TaskData
 from lnbench.training.checkpoint import SafetensorsCheckpointIO
 from lnbench.training.config import TrainerConfig
@@ -63,7 +62,7 @@ class TuningModule(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
         """Seeds dropout from the position in training alone, so that a resumed run draws the same masks."""
-        torch.manual_seed(derive_seed(self.config.seed, "dropout", self.current_epoch, batch_idx))
+        seed_devices(derive_seed(self.config.seed, "dropout", self.current_epoch, batch_idx))
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
         """Mean loss of the batch."""
@@ -105,7 +104,8 @@ class TuningModule(pl.LightningModule):
     ) -> None:
         """Clips by the common norm; Lightning itself refuses a fused optimiser beside bf16, which scales no loss."""
         if gradient_clip_val is not None:
-            nn.utils.clip_grad_norm_(self.model.trained().values(), gradient_clip_val)
+            trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            nn.utils.clip_grad_norm_(trained, gradient_clip_val)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps only what is trained."""

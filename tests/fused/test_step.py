@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lnbench.fused.step import Learned, Step, can_be_stacked, learn
+from lnbench.fused.step import Learned, Own, Step, can_be_stacked, learn
 from lnbench.methods.base import Method
 from lnbench.model import TunedModel, inputs_of
 from lnbench.tasks.classification import SequenceClassification
@@ -47,13 +47,15 @@ def new_steps(
     """A step of each of three runs."""
     return [
         Step(
-            model=new_model(architecture, method, head, run),
+            model=model,
+            own=Own.of(model),
             task=some_task(),
             batch={**batch(lengths, seed=run), "labels": torch.tensor([run, 1, 2])},
             pad_id=0,
             generator=torch.Generator().manual_seed(run),
         )
         for run, lengths in enumerate(LENGTHS)
+        for model in [new_model(architecture, method, head, run)]
     ]
 
 
@@ -146,8 +148,11 @@ def test_labels_of_tokens_are_padded() -> None:
     check([replace(step, task=some_task(TokenClassification.loss)) for step in steps])
 
 
-def test_reduced_precision() -> None:
-    steps = new_steps("bert", parts("ln+lora"))
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_reduced_precision(architecture: str) -> None:
+    steps = new_steps(architecture, parts("ln+lora"))
+    for step in steps:
+        store_frozen_weights(step.model, torch.bfloat16)
     check([replace(step, precision=lambda: torch.autocast("cpu", torch.bfloat16)) for step in steps], tolerance=0.03)
 
 
@@ -167,14 +172,3 @@ def test_the_models_are_left_as_they_were() -> None:
     learn(steps)
     assert all(torch.equal(tensor, before[name]) for name, tensor in steps[0].model.state_dict().items())
     assert all(parameter.grad is None for parameter in steps[0].model.parameters())
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_in_bf16(architecture: str) -> None:
-    def precision() -> torch.autocast:
-        return torch.autocast("cpu", torch.bfloat16)
-
-    steps = [replace(step, precision=precision) for step in new_steps(architecture, parts("ln+lora"))]
-    for step in steps:
-        store_frozen_weights(step.model, torch.bfloat16)
-    check(steps, tolerance=0.05)
