@@ -86,7 +86,7 @@ def main() -> None:
         "no step: what leaves the layers below": steps.fill,
         "no dropout below, and nothing computed": steps.spared,
     }
-    batches = shuffled_batches(steps.train.lengths, config.trainer.batch_size, np.random.default_rng(0))
+    batches = shuffled_batches(steps.train.lengths, config.trainer.batch_size, seed=0, epoch=0)
     seconds: dict[str, list[float]] = {name: [] for name in kinds}
     for rows in batches[: WARM_UP + options.rounds]:
         for name, kind in kinds.items():

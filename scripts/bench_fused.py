@@ -1,124 +1,154 @@
-"""Optimisation steps per second of runs that train together, against the same runs in sequence, on synthetic batches.
+"""Training throughput of runs that train together, against the same runs one after the other.
 
 python -m scripts.bench_fused
-python -m scripts.bench_fused --runs 4 --rounds 5
+python -m scripts.bench_fused --runs 4 --rounds 3 trainer.batch_size=16
 
-Every round times one step of each run, first one after the other and then together. What Lightning and the callbacks
-do besides, a few milliseconds a step, comes on top of both.
+Whole runs of LN-tuning, of different seeds, from data to record, with all that Lightning and the callbacks do. Only
+training counts, without its first three steps. Every round does both, on new seeds.
 """
 
 import argparse
 import json
-from collections.abc import Callable
+import sys
+import tempfile
+import warnings
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
+from threading import Event
+from typing import Any
 
-import torch
+from rich import box
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
-from torch.optim import Optimizer
 
 from lnbench.compose import compose_config, to_plain
 from lnbench.config import RunConfig, validate
 from lnbench.fsio import write_atomically
-from lnbench.fused.step import Learned, Own, Step, learn
-from lnbench.model import build_model, inputs_of
-from lnbench.training.frozen_weights import round_frozen_weights
-from lnbench.training.optimiser import new_optimiser
-from scripts.throughput.circumstances import circumstances
-from scripts.throughput.clock import now
-from scripts.throughput.quartiles import quartiles
+from lnbench.fused.together import run_together
+from lnbench.records.record import Record
+from lnbench.run import run
+from lnbench.schema import ConfigError
+from scripts.throughput.circumstances import circumstances, machine, positive
+from scripts.throughput.quartiles import quartiles, ratios
+
+SEQUENCE, TOGETHER = "one after the other", "together"
 
 
 def main() -> None:
-    """Times the steps, prints a table, and saves it if asked."""
-    options = _options()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    steps, optimisers = zip(*(_run(seed, options, device) for seed in range(options.runs)), strict=True)
-    ways: dict[str, Callable[[], list[Learned]]] = {
-        "in sequence": lambda: [learn_alone(step) for step in steps],
-        "together": lambda: learn(steps),
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for round_number in range(options.warmup + options.rounds):
-        for name, way in ways.items():
-            elapsed = _timed(way, steps, optimisers)
-            if round_number >= options.warmup:
-                seconds[name].append(elapsed)
-    rates = {name: [options.runs / value for value in values] for name, values in seconds.items()}
-    rows = {name: quartiles(values) for name, values in rates.items()}
-    _print(rows, options)
+    """Trains, prints a table, and saves the numbers if asked."""
+    warnings.simplefilter("ignore")
+    options = _parser().parse_intermixed_args()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            report = bench(options, Path(folder))
+    except ConfigError as error:
+        sys.exit(str(error))
+    _print(report)
     if options.save:
-        report = {**circumstances(options, _config(0, options)), "steps_per_second": rows}
         write_atomically(options.save, json.dumps(report, indent=2) + "\n")
 
 
-def learn_alone(step: Step) -> Learned:
-    """What `learn` gives, by an ordinary forward and backward pass."""
-    with step.precision():
-        loss = step.task.loss(step.model(**inputs_of(step.batch)), step.batch)
-    gradients = torch.autograd.grad(loss, list(step.own.trained.values()))
-    return Learned(loss.detach(), gradients)
+def bench(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """All measurements, as JSON values.
+
+    Args:
+        options: as the command line gives them.
+        folder: for the runs.
+
+    Raises:
+        ConfigError: the runs that are asked for cannot be done.
+    """
+    seconds: dict[str, list[float]] = {SEQUENCE: [], TOGETHER: []}
+    for number in track(range(options.rounds), description="rounds", auto_refresh=False):
+        configs = [configure(number * options.runs + place, options, folder) for place in range(options.runs)]
+        with redirect_stdout(StringIO()):
+            seconds[SEQUENCE].append(seconds_a_row_in_sequence([run(_in(config, "alone")) for config in configs]))
+            together = [_in(config, "together") for config in configs]
+            seconds[TOGETHER].append(
+                seconds_a_row_together([_record(end) for _, end in run_together(together, Event())])
+            )
+    rows = {
+        name: {
+            "samples_per_second": quartiles([1 / one for one in seconds[name]]),
+            "speedup": ratios(seconds[SEQUENCE], seconds[name]),
+        }
+        for name in seconds
+    }
+    return {**circumstances(options, configs[0]), "batch_size": configs[0].trainer.batch_size, "rows": rows}
 
 
-def _run(seed: int, options: argparse.Namespace, device: torch.device) -> tuple[Step, Optimizer]:
-    config = _config(seed, options)
-    model = build_model(config).to(device).train()
-    round_frozen_weights(config, model)
-    ids = torch.randint(1000, 20_000, (options.batch, options.length), device=device)
-    labels = torch.zeros(options.batch, dtype=torch.int64, device=device)
-    step = Step(
-        model=model,
-        own=Own.of(model),
-        task=config.task,
-        batch={"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels},
-        pad_id=0,
-        generator=torch.Generator().manual_seed(seed),
-        precision=lambda: torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"),
-    )
-    return step, new_optimiser(model, config.trainer, {name: part.lr for name, part in config.method.items()})
+def seconds_a_row_in_sequence(records: Sequence[Record]) -> float:
+    """Of training, for each row of each run."""
+    return sum(1 / _rate(record) for record in records) / len(records)
 
 
-def _timed(way: Callable[[], list[Learned]], steps: tuple[Step, ...], optimisers: tuple[Optimizer, ...]) -> float:
-    """Seconds of one whole step of every run, the device waited for."""
-    started = now()
-    for step, optimiser, learned in zip(steps, optimisers, way(), strict=True):
-        trained = step.own.trained.values()
-        for parameter, gradient in zip(trained, learned.gradients, strict=True):
-            parameter.grad = gradient
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimiser.step()
-    return now() - started
+def seconds_a_row_together(records: Sequence[Record]) -> float:
+    """Likewise, where each run's time is that of all."""
+    return 1 / sum(_rate(record) for record in records)
 
 
-def _print(rows: dict[str, dict[str, float]], options: argparse.Namespace) -> None:
-    table = Table(
-        title=f"{options.runs} runs of {options.method}, {options.model}, {options.batch} x {options.length} tokens"
-    )
-    for heading in ("", "steps/s", "quartiles", "of in sequence"):
+def configure(seed: int, options: argparse.Namespace, folder: Path) -> RunConfig:
+    """A short run without a test.
+
+    Raises:
+        ConfigError: it cannot be done.
+    """
+    short = [
+        "test=false",
+        f"trainer.max_steps={options.steps}",
+        "trainer.validate_every=null",
+        "trainer.progress=false",
+    ]
+    few = "++task.splits.validation_limit=64"
+    fixed = [f"seed={seed}", f"runs_dir={folder}", "trainer.on_oom=fail", few, *short]
+    return validate(to_plain(compose_config(f"method={options.method}", *options.overrides, *fixed)))
+
+
+def _in(config: RunConfig, name: str) -> RunConfig:
+    return config.model_copy(update={"runs_dir": Path(config.runs_dir) / name})
+
+
+def _record(end: Record | BaseException) -> Record:
+    if isinstance(end, BaseException):
+        raise end
+    return end
+
+
+def _rate(record: Record) -> float:
+    rate = record.cost.train_samples_per_second
+    assert rate is not None
+    return rate
+
+
+def _print(report: dict[str, Any]) -> None:
+    options = report["options"]
+    setup = f"{report['model']}, {report['precision']}, {report['task']}, batches of {report['batch_size']}"
+    table = Table(f"{options['runs']} runs of {options['method']}", title=setup, box=box.SIMPLE, pad_edge=False)
+    for heading in ("samples/s", "quartiles", "speed-up"):
         table.add_column(heading, justify="right")
-    reference = rows["in sequence"]["median"]
-    for name, row in rows.items():
-        span = f"{row['low']:.2f}-{row['high']:.2f}"
-        table.add_row(name, f"{row['median']:.2f}", span, f"{row['median'] / reference:.2f}")
-    Console().print(table)
+    for name, row in report["rows"].items():
+        rate, gain = row["samples_per_second"], row["speedup"]
+        table.add_row(
+            name, f"{rate['median']:,.0f}", f"{rate['low']:,.0f}-{rate['high']:,.0f}", f"{gain['median']:.2f}"
+        )
+    Console().print(table, machine(report))
 
 
-def _config(seed: int, options: argparse.Namespace) -> RunConfig:
-    names = [f"method={options.method}", f"model={options.model}", f"seed={seed}"]
-    return validate(to_plain(compose_config(*names)))
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=16)
-    parser.add_argument("--method", default="ln", help="a sum as in method=...")
-    parser.add_argument("--model", default="minilm")
-    parser.add_argument("--batch", type=int, default=32, help="rows of a run's batch")
-    parser.add_argument("--length", type=int, default=32, help="tokens of a row")
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--warmup", type=int, default=3, help="rounds that do not count")
-    parser.add_argument("--save", type=Path, help="JSON file for the numbers")
-    return parser.parse_args()
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.bench_fused", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("overrides", nargs="*", help="as lnbench takes them: model=, task=, data_root=, trainer.batch_size=")
+    add("--method", default="ln", help="a sum as in method= (default: ln)")
+    add("--runs", type=positive, default=16, help="of different seeds (default: 16)")
+    add("--rounds", type=positive, default=3, help="how often both are timed (default: 3)")
+    add("--steps", type=positive, default=50, help="of each run (default: 50)")
+    add("--save", type=Path, help="JSON file for the numbers")
+    return parser
 
 
 if __name__ == "__main__":

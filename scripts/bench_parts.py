@@ -35,6 +35,8 @@ from scripts.throughput.clock import now
 from scripts.throughput.quartiles import quartiles
 
 HIDDEN, FFN, HEADS, P = 384, 1536, 12, 0.1
+RUNS = 16
+"""That train together, where their padding is looked at."""
 Part = Callable[[], Tensor | tuple[Tensor, ...]]
 
 
@@ -110,12 +112,14 @@ def padding_shares(batch: int) -> dict[str, float]:
     """Share of real tokens of an epoch of the embedded tweets, by how batches are made."""
     config = default_config()
     data = load_data(config.task, load_tokenizer(config.model), config.data_root, config.cache_dir)
-    lengths, rng = data.train.lengths, np.random.default_rng(0)
+    lengths = data.train.lengths
     torch.manual_seed(0)
     grouped = np.array(list(LengthGroupedSampler(batch, lengths=lengths.tolist())))
-    orders = {"at random": rng.permutation(len(lengths)), "Trainer, grouped by length": grouped}
+    orders = {"at random": np.random.default_rng(0).permutation(len(lengths)), "Trainer, grouped by length": grouped}
     cut = {name: [order[i : i + batch] for i in range(0, len(order), batch)] for name, order in orders.items()}
-    cut["lnbench"] = shuffled_batches(lengths, batch, rng)
+    runs = [shuffled_batches(lengths, batch, seed, epoch=0) for seed in range(RUNS)]
+    cut["lnbench"] = runs[0]
+    cut[f"lnbench, {RUNS} runs together"] = [np.concatenate(step) for step in zip(*runs, strict=True)]
     cut["equally many tokens"] = _of_equal_tokens(lengths, round(batch * lengths.mean()))
     return {name: _real_share(lengths, batches) for name, batches in cut.items()}
 
@@ -131,7 +135,8 @@ def _of_equal_tokens(lengths: NDArray[np.int64], budget: int) -> list[NDArray[np
 
 
 def _real_share(lengths: NDArray[np.int64], batches: list[NDArray[np.int64]]) -> float:
-    return float(lengths.sum() / sum(len(rows) * lengths[rows].max() for rows in batches))
+    padded = sum(len(rows) * lengths[rows].max() for rows in batches)
+    return float(sum(lengths[rows].sum() for rows in batches) / padded)
 
 
 if __name__ == "__main__":

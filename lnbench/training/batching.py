@@ -9,29 +9,34 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, from_numpy
 
+from lnbench.seeding import derive_seed
 from lnbench.tasks.examples import IGNORED, Examples
 
 POOL = 64
 """Batches within which rows are sorted by length: more pad less, fewer mix more."""
 
 
-def shuffled_batches(lengths: NDArray[np.int64], batch_size: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+def shuffled_batches(lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
     """Cuts all rows into batches of similar length, in random order.
 
     Rows are shuffled, sorted by length within pools of `POOL` batches, cut, and the batches shuffled.
+    At which step of an epoch long rows come, and at which short ones, is the same for all seeds, so
+    that runs of several seeds that train together need little padding.
 
     Args:
         lengths: (N,) tokens of each row.
         batch_size: rows of a batch; one batch has fewer if it does not divide N.
-        rng: decides the order.
+        seed: decides with `epoch` which rows share a batch.
+        epoch: decides alone at which step longer rows come.
 
     Returns:
         Row numbers of each batch; every row is in exactly one.
     """
-    order = rng.permutation(len(lengths))
+    order = np.random.default_rng([seed, epoch]).permutation(len(lengths))
     pools = [order[start : start + POOL * batch_size] for start in range(0, len(order), POOL * batch_size)]
     batches = [batch for pool in pools for batch in _sorted_batches(pool, lengths, batch_size)]
-    return [batches[place] for place in rng.permutation(len(batches))]
+    steps = np.random.default_rng(derive_seed(epoch, "batches")).permutation(len(batches))
+    return [batches[place] for place in steps]
 
 
 def _sorted_batches(rows: NDArray[np.int64], lengths: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
@@ -90,9 +95,7 @@ class TrainLoader:
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         """The epoch's batches: all of them, or the rest of them once after a state was loaded."""
         start, self._start = self._start, 0
-        batches = shuffled_batches(
-            self.examples.lengths, self.batch_size, np.random.default_rng([self.seed, self._epoch])
-        )
+        batches = shuffled_batches(self.examples.lengths, self.batch_size, self.seed, self._epoch)
         for self._given, rows in enumerate(batches[start:], start + 1):
             more = self.more(rows) if self.more else {}
             yield _pinned({**self.examples.batch(rows), **more}, self.pin_memory)

@@ -32,8 +32,8 @@ from lnbench.training.new_module import NEW_MODULE
 from lnbench.training.sharding import whole
 from lnbench.training.strategy import ShardedStrategy
 
-STATE_FORMAT = 2
-"""Of what the callbacks keep in a checkpoint."""
+STATE_FORMAT = 3
+"""Of what the callbacks keep in a checkpoint, and of the order of batches that it counts."""
 
 
 @dataclass(frozen=True)

@@ -34,16 +34,26 @@ def rows(loader: TrainLoader | EvalLoader) -> list[list[int]]:
 
 @given(LENGTHS, SIZES, st.integers(0, 9))
 def test_every_row_is_in_exactly_one_batch(lengths: np.ndarray, size: int, seed: int) -> None:
-    batches = shuffled_batches(lengths, size, np.random.default_rng(seed))
+    batches = shuffled_batches(lengths, size, seed, 0)
     assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
     assert sorted(map(len, batches))[1:] == [size] * (len(batches) - 1)
     assert len(batches) == len(TrainLoader(new_examples(lengths), size, seed))
 
 
+def test_long_batches_come_at_the_same_step_for_every_seed_and_at_another_in_every_epoch() -> None:
+    lengths = random_lengths(3 * POOL * 4)
+    (first, other), (again, _) = (
+        [[lengths[batch].max() for batch in shuffled_batches(lengths, 4, seed, epoch)] for epoch in (0, 1)]
+        for seed in (0, 1)
+    )
+    assert np.corrcoef(first, again)[0, 1] > 0.9
+    assert abs(np.corrcoef(first, other)[0, 1]) < 0.3
+
+
 @given(LENGTHS, SIZES, st.integers(0, 9))
 def test_padding_is_minimal_within_a_pool(lengths: np.ndarray, size: int, seed: int) -> None:
     lengths = lengths[: POOL * size]
-    batches = shuffled_batches(lengths, size, np.random.default_rng(seed))
+    batches = shuffled_batches(lengths, size, seed, 0)
     padded = sum(len(batch) * lengths[batch].max() for batch in batches)
     longest_first = np.sort(lengths)[::-1]
     assert padded == sum(len(batch) * batch[0] for batch in np.split(longest_first, range(size, len(lengths), size)))
@@ -51,7 +61,7 @@ def test_padding_is_minimal_within_a_pool(lengths: np.ndarray, size: int, seed: 
 
 def test_pools_are_mixed_anew_and_batches_do_not_come_by_length() -> None:
     lengths = random_lengths(3 * POOL * 4)
-    first, second = (shuffled_batches(lengths, 4, np.random.default_rng(seed)) for seed in (0, 1))
+    first, second = (shuffled_batches(lengths, 4, seed, 0) for seed in (0, 1))
     assert {frozenset(batch) for batch in first}.isdisjoint(frozenset(batch) for batch in second)
     longest = [lengths[batch].max() for batch in first]
     assert longest != sorted(longest)

@@ -96,7 +96,7 @@ def test_training_stops_early_when_validation_does_not_improve(configure: Config
     assert outcome["metrics"]["validation"]["accuracy"] == max(seen)
 
 
-def sequential(lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:
+def sequential(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
     return [np.arange(start, min(start + batch_size, len(lengths))) for start in range(0, len(lengths), batch_size)]
 
 
