@@ -63,13 +63,10 @@ def bench(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """
     seconds: dict[str, list[float]] = {SEQUENCE: [], TOGETHER: []}
     for number in track(range(options.rounds), description="rounds", auto_refresh=False):
-        configs = [configure(number * options.runs + place, options, folder) for place in range(options.runs)]
+        configs = [configure(number * options.runs + place, options) for place in range(options.runs)]
         with redirect_stdout(StringIO()):
-            seconds[SEQUENCE].append(seconds_a_row_in_sequence([run(_in(config, "alone")) for config in configs]))
-            together = [_in(config, "together") for config in configs]
-            seconds[TOGETHER].append(
-                seconds_a_row_together([_record(end) for _, end in run_together(together, Event())])
-            )
+            seconds[SEQUENCE].append(in_sequence([_in(config, folder / SEQUENCE) for config in configs]))
+            seconds[TOGETHER].append(together([_in(config, folder / TOGETHER) for config in configs]))
     rows = {
         name: {
             "samples_per_second": quartiles([1 / one for one in seconds[name]]),
@@ -80,47 +77,38 @@ def bench(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return {**circumstances(options, configs[0]), "batch_size": configs[0].trainer.batch_size, "rows": rows}
 
 
-def seconds_a_row_in_sequence(records: Sequence[Record]) -> float:
-    """Of training, for each row of each run."""
-    return sum(1 / _rate(record) for record in records) / len(records)
+def in_sequence(configs: Sequence[RunConfig]) -> float:
+    """Does runs one by one; returns the seconds of training for each row of each run."""
+    return sum(1 / _rate(run(config)) for config in configs) / len(configs)
 
 
-def seconds_a_row_together(records: Sequence[Record]) -> float:
-    """Likewise, where each run's time is that of all."""
-    return 1 / sum(_rate(record) for record in records)
+def together(configs: Sequence[RunConfig]) -> float:
+    """Likewise with runs that train together, the time of each of which is that of all."""
+    ends = [end for _, end in run_together(configs, Event())]
+    return 1 / sum(map(_rate, ends))
 
 
-def configure(seed: int, options: argparse.Namespace, folder: Path) -> RunConfig:
+def configure(seed: int, options: argparse.Namespace) -> RunConfig:
     """A short run without a test.
 
     Raises:
         ConfigError: it cannot be done.
     """
-    short = [
-        "test=false",
-        f"trainer.max_steps={options.steps}",
-        "trainer.validate_every=null",
-        "trainer.progress=false",
-    ]
-    few = "++task.splits.validation_limit=64"
-    fixed = [f"seed={seed}", f"runs_dir={folder}", "trainer.on_oom=fail", few, *short]
-    return validate(to_plain(compose_config(f"method={options.method}", *options.overrides, *fixed)))
+    short = [f"trainer.max_steps={options.steps}", "trainer.validate_every=null", "++task.splits.validation_limit=64"]
+    fixed = [f"method={options.method}", f"seed={seed}", "test=false", "trainer.progress=false", "trainer.on_oom=fail"]
+    return validate(to_plain(compose_config(*options.overrides, *fixed, *short)))
 
 
-def _in(config: RunConfig, name: str) -> RunConfig:
-    return config.model_copy(update={"runs_dir": Path(config.runs_dir) / name})
+def _in(config: RunConfig, folder: Path) -> RunConfig:
+    return config.model_copy(update={"runs_dir": folder})
 
 
-def _record(end: Record | BaseException) -> Record:
+def _rate(end: Record | BaseException) -> float:
+    """Rows a second."""
     if isinstance(end, BaseException):
         raise end
-    return end
-
-
-def _rate(record: Record) -> float:
-    rate = record.cost.train_samples_per_second
-    assert rate is not None
-    return rate
+    assert end.cost.train_samples_per_second is not None
+    return end.cost.train_samples_per_second
 
 
 def _print(report: dict[str, Any]) -> None:
