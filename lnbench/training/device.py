@@ -52,3 +52,9 @@ def count_devices(config: TrainerConfig) -> int:
     if config.devices > available:
         raise ConfigError(f"trainer.devices = {config.devices}: this machine has {available} usable CUDA devices")
     return config.devices
+
+
+def synchronise() -> None:
+    """Waits for the GPU, if the process has one in use."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()

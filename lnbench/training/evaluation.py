@@ -11,12 +11,13 @@ from lnbench.model import TunedModel
 from lnbench.tasks.base import Task
 from lnbench.tasks.examples import Examples
 from lnbench.training.batching import EvalLoader
+from lnbench.training.device import synchronise
 
 Outputs = list[dict[str, NDArray[Any]]]
 
 
 class Collector:
-    """Gathers outputs batch by batch, and gives them back row by row."""
+    """Gathers outputs batch by batch, and gives them back row by row; a GPU is waited for only at the end."""
 
     def __init__(self, examples: Examples) -> None:
         """
@@ -24,7 +25,7 @@ class Collector:
             examples: the split whose rows are answered.
         """
         self.examples = examples
-        self._outputs: dict[int, dict[str, NDArray[Any]]] = {}
+        self._batches: list[tuple[dict[str, Tensor], Tensor]] = []
 
     def add(self, outputs: Mapping[str, Tensor], rows: Tensor) -> None:
         """Takes the outputs of one batch.
@@ -33,13 +34,18 @@ class Collector:
             outputs: tensors of B entries each.
             rows: (B,) row numbers.
         """
-        arrays = {name: tensor.float().cpu().numpy() for name, tensor in outputs.items()}
-        for place, row in enumerate(rows.tolist()):
-            self._outputs[row] = {name: array[place] for name, array in arrays.items()}
+        on_cpu = {name: tensor.float().to("cpu", non_blocking=True) for name, tensor in outputs.items()}
+        self._batches.append((on_cpu, rows.to("cpu", non_blocking=True)))
 
     def take(self) -> Outputs:
         """The outputs of all rows in order; the next collection starts empty."""
-        outputs, self._outputs = self._outputs, {}
+        synchronise()
+        batches, self._batches = self._batches, []
+        outputs = {}
+        for tensors, rows in batches:
+            arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+            for place, row in enumerate(rows.tolist()):
+                outputs[row] = {name: array[place] for name, array in arrays.items()}
         return [outputs[row] for row in range(len(self.examples))]
 
 

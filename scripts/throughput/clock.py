@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lnbench.training.device import synchronise
+
 T = TypeVar("T")
 
 
@@ -65,8 +67,7 @@ class Clock:
 
 def now() -> float:
     """Seconds, once the device has finished what it was asked for."""
-    if torch.cuda.is_initialized():
-        torch.cuda.synchronize()
+    synchronise()
     return time.perf_counter()
 
 

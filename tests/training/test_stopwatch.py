@@ -121,7 +121,7 @@ def test_its_state_counts_what_is_running(clock: Clock) -> None:
 def test_nothing_waits_for_the_device_at_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[int] = []
     trainer: Any = SimpleNamespace(global_step=0)
-    monkeypatch.setattr(stopwatch, "_synchronise", lambda: waits.append(trainer.global_step))
+    monkeypatch.setattr(stopwatch, "synchronise", lambda: waits.append(trainer.global_step))
     watch, module, ones = Stopwatch(gpus=0), pl.LightningModule(), torch.ones(2, 3)
     watch.on_train_start(trainer, module)
     for trainer.global_step in range(1, 101):

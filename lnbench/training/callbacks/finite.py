@@ -7,17 +7,16 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from lnbench.training.callbacks.history import LOSS_EVERY
 from lnbench.training.divergence import Diverged
 from lnbench.training.module import TuningModule
-
-CHECK_EVERY = 10
 
 
 class Finite(pl.Callback):
     """Raises `Diverged` when a loss or a trained value is no longer a number.
 
     The sum of all losses stays infinite or NaN once one of them was, so that on a GPU, where reading
-    a value makes the host wait, it is enough to look every few steps.
+    a value makes the host wait, it is enough to look when the loss is noted anyway.
     """
 
     def __init__(self) -> None:
@@ -34,7 +33,7 @@ class Finite(pl.Callback):
         """Looks at the loss."""
         assert isinstance(outputs, Mapping)
         self._losses = self._losses + outputs["loss"].detach()
-        if batch_idx % CHECK_EVERY == 0 or pl_module.device.type == "cpu":
+        if trainer.global_step % LOSS_EVERY == 0 or pl_module.device.type == "cpu":
             self._check(trainer, torch.as_tensor(self._losses), "the loss")
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from torch import Tensor
 
+from lnbench.training.device import synchronise
 from lnbench.training.energy import EnergyMeter
 
 WARM_UP = 3
@@ -102,7 +102,7 @@ class Stopwatch(pl.Callback):
         self._running.tokens = self._running.tokens + batch["attention_mask"].sum()
         steps = trainer.global_step - self._first_step
         if steps and self.first_step_seconds is None:
-            _synchronise()
+            synchronise()
             self.first_step_seconds = time.perf_counter() - self._made_at
         if steps >= WARM_UP and self._running is self.warm_up:
             self._switch(self.steady)
@@ -133,15 +133,9 @@ class Stopwatch(pl.Callback):
 
     def _switch(self, part: Part | None) -> None:
         """Charges what was used since the last call to the running part, and runs `part`."""
-        _synchronise()
+        synchronise()
         seconds, joules = time.perf_counter(), self._meter.joules()
         if self._running is not None:
             self._running.seconds += seconds - self._read[0]
             self._running.joules += joules - self._read[1]
         self._running, self._read = part, (seconds, joules)
-
-
-def _synchronise() -> None:
-    """Waits for the GPU, if the process has one in use."""
-    if torch.cuda.is_initialized():
-        torch.cuda.synchronize()
