@@ -68,6 +68,7 @@ def parts(batch: int, length: int) -> dict[str, Part]:
     tokens = batch * length
     x, wide = (torch.randn(tokens, size, requires_grad=True) for size in (HIDDEN, FFN))
     up = torch.randn(FFN, HIDDEN)
+    rounded = up.bfloat16()
     three = [torch.randn(HIDDEN, HIDDEN) for _ in range(3)]
     one = torch.cat(three)
     gain, bias = torch.ones(HIDDEN, requires_grad=True), torch.zeros(HIDDEN, requires_grad=True)
@@ -77,6 +78,8 @@ def parts(batch: int, length: int) -> dict[str, Part]:
     sdpa = functional.scaled_dot_product_attention
     return {
         "one linear map of the FFN": lambda: functional.linear(x, up),
+        "the same in bf16, weight rounded every time": lambda: functional.linear(x.bfloat16(), up.bfloat16()),
+        "the same in bf16, weight rounded once": lambda: functional.linear(x.bfloat16(), rounded),
         "query, key and value by three maps": lambda: tuple(functional.linear(x, weight) for weight in three),
         "query, key and value by one map": lambda: functional.linear(x, one).chunk(3, dim=-1),
         "GELU": lambda: functional.gelu(wide),
