@@ -2,11 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 
 from lnbench.config import RunConfig
 from lnbench.fused.step import Learned, Own, Step, can_be_stacked
@@ -40,7 +38,7 @@ class FusedModule(TuningModule):
         self.together = together if self._fused else 1
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
-        """Mean loss of the batch, whose gradient is known already."""
+        """Mean loss of the batch, whose gradient comes with it."""
         if not self._fused:
             return super().training_step(batch, batch_idx)
         step = Step(
@@ -52,23 +50,19 @@ class FusedModule(TuningModule):
             generator=torch.Generator().set_state(torch.get_rng_state()),
             precision=self.trainer.precision_plugin.forward_context,
         )
-        learned = self._ask(step)
-        return _Known.apply(learned, *self._own.trained.values())
+        self._learned = self._ask(step)
+        return self._learned.loss
+
+    def backward(self, loss: Tensor) -> None:
+        """Puts the gradient in place, which came with the loss."""
+        if not self._fused:
+            super().backward(loss)
+            return
+        gradients = torch._foreach_div(self._learned.gradients, self.trainer.accumulate_grad_batches)
+        for parameter, gradient in zip(self._own.trained.values(), gradients, strict=True):
+            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
 
     @cached_property
     def _own(self) -> Own:
         """Of the model, once it is on its device."""
         return Own.of(self.model)
-
-
-class _Known(Function):
-    """A loss with known gradients."""
-
-    @staticmethod
-    def forward(ctx: Any, learned: Learned, *parameters: Tensor) -> Tensor:
-        ctx.gradients = learned.gradients
-        return learned.loss.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
-        return None, *torch._foreach_mul(ctx.gradients, outer[0])

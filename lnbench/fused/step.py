@@ -54,7 +54,7 @@ class Learned:
     loss: Tensor
     """A scalar."""
     gradients: tuple[Tensor, ...]
-    """Of the trained parameters, in the order of `TunedModel.trained`."""
+    """Of the trained parameters, in the order of `TunedModel.trained`; contiguous, as a fused optimiser needs them."""
 
 
 def learn(steps: Sequence[Step]) -> list[Learned]:
@@ -84,7 +84,7 @@ def learn(steps: Sequence[Step]) -> list[Learned]:
     with first.precision(), stacked(stack):
         losses = vmap(loss_of, randomness=randomness)(parameters | scalars, batch)
     gradients = torch.autograd.grad(losses.sum(), list(parameters.values()))
-    by_run = zip(*(gradient.unbind() for gradient in gradients), strict=True)
+    by_run = zip(*(gradient.contiguous().unbind() for gradient in gradients), strict=True)
     return [Learned(loss, own) for loss, own in zip(losses.detach().unbind(), by_run, strict=True)]
 
 
