@@ -8,10 +8,6 @@ training counts, without its first three steps. Every round does both, on new se
 """
 
 import argparse
-import json
-import sys
-import tempfile
-import warnings
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from io import StringIO
@@ -26,29 +22,19 @@ from rich.table import Table
 
 from lnbench.compose import compose_config, to_plain
 from lnbench.config import RunConfig, validate
-from lnbench.fsio import write_atomically
 from lnbench.fused.together import run_together
 from lnbench.records.record import Record
 from lnbench.run import run
-from lnbench.schema import ConfigError
 from scripts.throughput.circumstances import circumstances, machine, positive
+from scripts.throughput.command import carry_out
 from scripts.throughput.quartiles import quartiles, ratios
 
 SEQUENCE, TOGETHER = "one after the other", "together"
 
 
 def main() -> None:
-    """Trains, prints a table, and saves the numbers if asked."""
-    warnings.simplefilter("ignore")
-    options = _parser().parse_intermixed_args()
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            report = bench(options, Path(folder))
-    except ConfigError as error:
-        sys.exit(str(error))
-    _print(report)
-    if options.save:
-        write_atomically(options.save, json.dumps(report, indent=2) + "\n")
+    """The command."""
+    carry_out(bench, _print, _parser().parse_intermixed_args())
 
 
 def bench(options: argparse.Namespace, folder: Path) -> dict[str, Any]:

@@ -14,10 +14,6 @@ Where it generates text, they go on from one batch of random prompts, greedily a
 """
 
 import argparse
-import json
-import sys
-import tempfile
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,13 +26,13 @@ from transformers.utils import logging
 
 from lnbench.compose import compose_config, to_plain
 from lnbench.config import RunConfig, validate
-from lnbench.fsio import write_atomically
 from lnbench.schema import ConfigError
 from lnbench.tasks.classification import SequenceClassification
 from scripts.inference.variants import Variant, hf_variants, lnbench_variants
 from scripts.inference.work import Work, classification, generation
 from scripts.throughput.circumstances import circumstances, machine, positive
 from scripts.throughput.clock import now
+from scripts.throughput.command import carry_out
 from scripts.throughput.quartiles import quartiles, ratios
 from scripts.throughput.setting import put_model, with_model
 from scripts.throughput.step import device_of
@@ -48,19 +44,9 @@ FRAMEWORKS = {"lnbench": "lnbench", "hf": "HF + peft"}
 
 
 def main() -> None:
-    """Measures, prints a table, and saves the numbers if asked."""
-    logging.set_verbosity_error()
+    """The command."""
     logging.disable_progress_bar()
-    warnings.simplefilter("ignore")
-    options = _parser().parse_intermixed_args()
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            report = bench(options, Path(folder))
-    except (ConfigError, ValueError) as error:
-        sys.exit(str(error))
-    Console().print(_table(report))
-    if options.save:
-        write_atomically(options.save, json.dumps(report, indent=2) + "\n")
+    carry_out(bench, _print, _parser().parse_intermixed_args())
 
 
 def bench(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -152,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _table(report: dict[str, Any]) -> Table:
+def _print(report: dict[str, Any]) -> None:
     setup = f"{report['model']}, {report['task']}, batches of {report['batch_size']}, {machine(report)}"
     table = Table(
         "method", "weights", "model", title=f"{setup}; time: {REFERENCE} is 1", box=box.SIMPLE, pad_edge=False
@@ -165,7 +151,7 @@ def _table(report: dict[str, Any]) -> Table:
         weights = "merged" if row["merged"] else ""
         quarters = f"{share['low']:.3f}-{share['high']:.3f}"
         table.add_row(row["method"], weights, FRAMEWORKS[row["framework"]], speed, time, quarters)
-    return table
+    Console().print(table)
 
 
 if __name__ == "__main__":

@@ -23,42 +23,27 @@ on, a median over rounds. Memory is measured on a GPU only.
 """
 
 import argparse
-import json
 import statistics
-import sys
-import tempfile
-import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
-from transformers.utils import logging
 
 from lnbench.backbone.loading import load_tokenizer
-from lnbench.fsio import write_atomically
 from lnbench.schema import ConfigError
 from lnbench.tasks.data import load_data
 from scripts.throughput import end_to_end, setting, step_only
 from scripts.throughput.circumstances import circumstances, machine, positive
+from scripts.throughput.command import carry_out
 from scripts.throughput.tables import end_to_end_table, step_table
 
 METHODS = ("ln", "bitfit", "lora", "prefix", "adapter", "full")
 
 
 def main() -> None:
-    """Measures, prints tables, and saves the numbers if asked."""
-    logging.set_verbosity_error()
-    warnings.simplefilter("ignore")
-    options = parser().parse_intermixed_args()
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            report = bench(options, Path(folder))
-    except ConfigError as error:
-        sys.exit(str(error))
-    _print(report)
-    if options.save:
-        write_atomically(options.save, json.dumps(report, indent=2) + "\n")
+    """The command."""
+    carry_out(bench, _print, parser().parse_intermixed_args())
 
 
 def bench(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
