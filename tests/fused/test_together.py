@@ -67,6 +67,21 @@ def test_runs_are_equal_to_those_alone(sweep: Sequence[Sequence[RunConfig]], rec
         assert_equal(one, other)
 
 
+def test_gradients_of_several_batches_add_up(sweep: Sequence[Sequence[RunConfig]], tmp_path: Path) -> None:
+    def accumulating(name: str) -> list[RunConfig]:
+        changes = {"accumulate": 2, "max_steps": 4}
+        return [
+            one.model_copy(update={"runs_dir": tmp_path / name, "trainer": one.trainer.model_copy(update=changes)})
+            for one in sweep[0][:2]
+        ]
+
+    together, alone = accumulating("together"), accumulating("alone")
+    assert all(isinstance(outcome, Record) for _, outcome in run_together(together, Event()))
+    for one, other in zip(together, alone, strict=True):
+        run(other)
+        assert_equal(one, other)
+
+
 def test_records_are_whole(sweep: Sequence[Sequence[RunConfig]], records: list[list[Record]]) -> None:
     fused, alone = records
     assert [one.id for one in fused] == [one.id for one in alone]
