@@ -42,8 +42,9 @@ def wait_for_another_folder() -> None:
     time.sleep(1 - time.time() % 1)
 
 
-def _records(path: Path) -> list[Any]:
-    return [PROTOBUF.Record.FromString(content) for content in _contents(path.read_bytes())]
+def parse(data: bytes) -> list[Any]:
+    """The whole records at the start of a file, of which more may be written."""
+    return [PROTOBUF.Record.FromString(content) for content in _contents(data)]
 
 
 class WandbFile:
@@ -52,12 +53,12 @@ class WandbFile:
     def __init__(self, path: Path) -> None:
         """Waits for the end of the file, which W&B's service writes when it gets to it."""
         self.media = path.parent / "files"
-        self.records = _records(path)
+        self.records = parse(path.read_bytes())
         for _ in range(100):
             if self.exit_codes:
                 break
             time.sleep(0.1)
-            self.records = _records(path)
+            self.records = parse(path.read_bytes())
 
     @property
     def run(self) -> Any:
@@ -112,7 +113,7 @@ class WandbFile:
 
 
 def _contents(data: bytes) -> Iterator[bytes]:
-    assert data[:4] == b":W&B"
+    assert data[:4] == b":W&B"[: len(data)]
     position, content = FILE_HEADER, b""
     while position + CHUNK_HEADER.size <= len(data):
         if (left := BLOCK - position % BLOCK) < CHUNK_HEADER.size:
@@ -120,6 +121,8 @@ def _contents(data: bytes) -> Iterator[bytes]:
             continue
         _, length, kind = CHUNK_HEADER.unpack_from(data, position)
         position += CHUNK_HEADER.size
+        if position + length > len(data):
+            return
         assert kind in (WHOLE, FIRST, MIDDLE, LAST)
         assert bool(content) == (kind in (MIDDLE, LAST))
         content += data[position : position + length]
@@ -127,7 +130,6 @@ def _contents(data: bytes) -> Iterator[bytes]:
         if kind in (WHOLE, LAST):
             yield content
             content = b""
-    assert not content
 
 
 def _values(items: Any) -> dict[str, Any]:

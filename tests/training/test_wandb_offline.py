@@ -25,7 +25,7 @@ from tests import runs
 from tests.conftest import Configure
 from tests.records.builders import new_record
 from tests.training.interruption import AtCall, inject, interrupt
-from tests.training.offline_wandb import WandbFile, isolate, offline_files, wait_for_another_folder
+from tests.training.offline_wandb import WandbFile, isolate, offline_files, parse, wait_for_another_folder
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -132,6 +132,17 @@ def test_a_finished_run_is_closed_as_such(finished: Finished) -> None:
     assert finished.file.exit_codes == [0]
     assert not finished.file.preempting
     assert wandb.run is None
+
+
+def test_a_file_that_is_still_written_is_read_to_its_last_whole_record(finished: Finished) -> None:
+    (path,) = offline_files(finished.config)
+    data = path.read_bytes()
+    records = parse(data)
+    parts = [parse(data[:end]) for end in range(0, len(data), 97)]
+    assert all(part == records[: len(part)] for part in parts)
+    counts = [len(part) for part in parts]
+    assert counts == sorted(counts)
+    assert counts[0] == 0 < counts[len(counts) // 2] < len(records)
 
 
 def test_a_failed_run_is_closed_as_such(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
