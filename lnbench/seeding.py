@@ -28,5 +28,5 @@ def seed_devices(seed: int) -> None:
 def seeded(seed: int, *purpose: object) -> Iterator[None]:
     """Within it, torch's CPU random numbers depend on the arguments alone; the stream outside is undisturbed."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(seed, *purpose))
+        torch.default_generator.manual_seed(derive_seed(seed, *purpose))
         yield

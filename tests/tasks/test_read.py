@@ -72,14 +72,22 @@ def test_the_hub_is_asked_for_exactly_the_named_split(monkeypatch: pytest.Monkey
 
 def test_an_unreachable_hub_names_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets, "load_dataset", _unreachable)
-    with pytest.raises(DataError, match=r"go online, or pass data_root=FOLDER with FOLDER/films/train\.jsonl"):
+    with pytest.raises(DataError, match=r"go online, or pass data_root=FOLDER with the splits in FOLDER/films, such"):
         read_splits(Source(folder="films", hub=HubDataset(id="a/b")), ["train"], None)
+
+
+def test_a_data_root_without_the_data_sets_folder_names_that_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets, "load_dataset", _unreachable)
+    with pytest.raises(DataError, match=f"put the splits into {tmp_path / 'films'}, which is not there, in one of"):
+        read_splits(Source(folder="films", hub=HubDataset(id="a/b")), ["train"], tmp_path)
 
 
 @pytest.mark.parametrize(
     ("source", "split", "message"),
     [
-        (Source(folder="films"), "train", "has neither package nor hub, so pass data_root"),
+        (Source(folder="films"), "train", "has neither package nor hub, so put the splits into"),
         (Source(folder="there"), "dev", r"has no split 'dev'; looked for dev\.jsonl\.gz, "),
         (Source(folder="broken"), "train", r"train\.json: cannot be read"),
         (Source(folder="t", package=TWEETS), "test", "has one split, 'train', and no 'test'"),
