@@ -30,6 +30,7 @@ from lnbench.training.optimiser import new_optimiser
 from scripts.throughput.circumstances import circumstances
 from scripts.throughput.clock import now
 from scripts.throughput.quartiles import quartiles
+from scripts.throughput.step import autocast
 
 WARM_UP = 3
 
@@ -40,9 +41,11 @@ class Steps:
     def __init__(self, config: RunConfig, model: TunedModel, data: TaskData) -> None:
         self.config, self.model, self.train = config, model, data.train
         self.optimiser = new_optimiser(model, config.trainer, {name: part.lr for name, part in config.method.items()})
+        self.precision = autocast(config)
         sample = inputs_of(self.train.batch(np.arange(1)))
-        self.part = FrozenPart(model.backbone, sample)
-        self.kept = FrozenStates(self.train, self.part.states(sample)[0, 0])
+        with self.precision:
+            self.part = FrozenPart(model.backbone, sample)
+            self.kept = FrozenStates(self.train, self.part.states(sample)[0, 0])
 
     def usual(self, rows: NDArray[np.int64]) -> None:
         """With dropout in all layers."""
@@ -56,7 +59,8 @@ class Steps:
 
     def fill(self, rows: NDArray[np.int64]) -> None:
         """Computes what leaves the layers below, and keeps it."""
-        self.kept.put(rows, self.part.states(inputs_of(self.train.batch(rows))))
+        with self.precision:
+            self.kept.put(rows, self.part.states(inputs_of(self.train.batch(rows))))
 
     def spared(self, rows: NDArray[np.int64]) -> None:
         """With what was kept in place of the layers below."""
@@ -64,7 +68,9 @@ class Steps:
             self._learn({**self.train.batch(rows), FROZEN_STATES: self.kept.batch(rows)})
 
     def _learn(self, batch: dict[str, Tensor]) -> None:
-        self.config.task.loss(self.model(**inputs_of(batch)), batch).backward()
+        with self.precision:
+            loss = self.config.task.loss(self.model(**inputs_of(batch)), batch)
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.trained().values(), self.config.trainer.grad_clip or torch.inf)
         self.optimiser.step()
         self.optimiser.zero_grad()

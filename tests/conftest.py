@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from lnbench.config import RunConfig
 from tests import runs
 from tests.tiny import ARCHITECTURES
 
 Configure = Callable[..., RunConfig]
+
+settings.register_profile("lnbench", deadline=None, derandomize=True)
+settings.load_profile("lnbench")
 
 
 def pytest_configure() -> None:

@@ -188,7 +188,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     path=st.sampled_from(["seed", "model", "trainer", "method", "task", "logger", "runs_dir", "new"]), value=json_values
 )

@@ -54,13 +54,12 @@ class FusedModule(TuningModule):
         return self._learned.loss
 
     def backward(self, loss: Tensor) -> None:
-        """Puts the gradient in place, which came with the loss."""
+        """Adds the gradient, which came with the loss, as autograd does, so that hooks of parameters see it."""
         if not self._fused:
             super().backward(loss)
             return
         gradients = torch._foreach_div(self._learned.gradients, self.trainer.accumulate_grad_batches)
-        for parameter, gradient in zip(self._own.trained.values(), gradients, strict=True):
-            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+        torch.autograd.backward(list(self._own.trained.values()), gradients)
 
     @cached_property
     def _own(self) -> Own:

@@ -53,6 +53,12 @@ def git_commit() -> str | None:
         return None
 
 
+def forget_peak_memory() -> None:
+    """Lets `peak_memory_bytes` begin anew on the GPU; what a process on a CPU has held cannot be forgotten."""
+    if torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()
+
+
 def peak_memory_bytes() -> int:
     """Most memory held so far: by tensors on the GPU, or by the process on a CPU."""
     if torch.cuda.is_available() and (peak := torch.cuda.max_memory_allocated()):

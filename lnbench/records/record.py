@@ -50,7 +50,7 @@ class Cost(Schema):
     """As `train_samples_per_second`, of real tokens; padding does not count."""
     test_samples_per_second: float
     peak_memory_bytes: int
-    """Of the GPU's allocator, or of the whole process on a CPU."""
+    """Of the GPU's allocator since the model was ready, or of the whole process on a CPU."""
     steps: int
     micro_batch_size: int | None = None
     """Rows whose gradients were computed at once, those of a batch being added up; None: not recorded."""

@@ -11,7 +11,6 @@ from lnbench.model import TunedModel
 from lnbench.tasks.base import Task
 from lnbench.tasks.examples import Examples
 from lnbench.training.batching import EvalLoader
-from lnbench.training.device import synchronise
 
 Outputs = list[dict[str, NDArray[Any]]]
 
@@ -26,6 +25,7 @@ class Collector:
         """
         self.examples = examples
         self._batches: list[tuple[dict[str, Tensor], Tensor]] = []
+        self._gpus: set[torch.device] = set()
 
     def add(self, outputs: Mapping[str, Tensor], rows: Tensor) -> None:
         """Takes the outputs of one batch.
@@ -34,12 +34,13 @@ class Collector:
             outputs: tensors of B entries each.
             rows: (B,) row numbers.
         """
-        on_cpu = {name: tensor.float().to("cpu", non_blocking=True) for name, tensor in outputs.items()}
-        self._batches.append((on_cpu, rows.to("cpu", non_blocking=True)))
+        on_cpu = {name: self._fetch(tensor.float()) for name, tensor in outputs.items()}
+        self._batches.append((on_cpu, self._fetch(rows)))
 
     def take(self) -> Outputs:
         """The outputs of all rows in order; the next collection starts empty."""
-        synchronise()
+        for gpu in self._gpus:
+            torch.cuda.synchronize(gpu)
         batches, self._batches = self._batches, []
         outputs = {}
         for tensors, rows in batches:
@@ -47,6 +48,12 @@ class Collector:
             for place, row in enumerate(rows.tolist()):
                 outputs[row] = {name: array[place] for name, array in arrays.items()}
         return [outputs[row] for row in range(len(self.examples))]
+
+    def _fetch(self, tensor: Tensor) -> Tensor:
+        """The tensor on the CPU, where its values are there only once its GPU has been waited for."""
+        if tensor.is_cuda:
+            self._gpus.add(tensor.device)
+        return tensor.to("cpu", non_blocking=tensor.is_cuda)
 
 
 def answer(model: TunedModel, task: Task, examples: Examples, batch_size: int) -> Outputs:

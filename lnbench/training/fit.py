@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lnbench.config import RunConfig
 from lnbench.model import TunedModel
+from lnbench.records.environment import forget_peak_memory
 from lnbench.records.files import BEST, METRICS, RESUME
 from lnbench.tasks.data import TaskData
 from lnbench.training.batching import EvalLoader, TrainLoader
@@ -77,6 +78,7 @@ def fit_and_test(
         RunInterrupted: a signal came; the resume point is saved.
     """
     pin = use_gpu(config.trainer)
+    forget_peak_memory()
     train = TrainLoader(data.train, config.trainer.batch_size, config.seed, pin_memory=pin)
     validation, test = (
         EvalLoader(split, config.trainer.eval_batch_size, pin_memory=pin) for split in (data.validation, data.test)

@@ -4,7 +4,6 @@ import json
 import logging
 from pathlib import Path
 
-import torch
 from pytorch_lightning.loggers import Logger
 
 from lnbench.config import RunConfig
@@ -64,8 +63,6 @@ def fit_within_memory(
         model.zero_grad()
         model.load_trained(initial)
         free_memory()
-        if torch.cuda.is_available():
-            torch.cuda.reset_peak_memory_stats()
     return outcome, micro_batch
 
 

@@ -22,6 +22,11 @@ def in_bf16(config: RunConfig) -> bool:
     return choose_precision(config.trainer) == "bf16-mixed"
 
 
+def autocast(config: RunConfig) -> torch.autocast:
+    """In which a run calls its model."""
+    return torch.autocast(device_of(config).type, torch.bfloat16, enabled=in_bf16(config))
+
+
 def new_step(config: RunConfig, parameters: Iterable[nn.Parameter], optimiser: Optimizer) -> Step:
     """A function that computes the loss that it is given, and optimises by its gradient.
 
@@ -32,10 +37,10 @@ def new_step(config: RunConfig, parameters: Iterable[nn.Parameter], optimiser: O
     """
     parameters = list(parameters)
     limit = config.trainer.grad_clip or torch.inf
-    autocast = torch.autocast(device_of(config).type, torch.bfloat16, enabled=in_bf16(config))
+    precision = autocast(config)
 
     def step(loss: Callable[[], Tensor]) -> None:
-        with autocast:
+        with precision:
             value = loss()
         value.backward()
         nn.utils.clip_grad_norm_(parameters, limit)

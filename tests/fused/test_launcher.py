@@ -18,8 +18,8 @@ from lnbench.run import run
 from tests import runs
 from tests.fused.test_together import assert_equal
 from tests.launch import jobs
-from tests.launch.jobs import wait_for
 from tests.launch.launching import launch_by
+from tests.waiting import wait_for
 
 QUICK = ["hydra.launcher.gpus=0", "hydra.launcher.preload=[]", "hydra.launcher.busy_poll_seconds=0.01"]
 Start = Callable[..., subprocess.Popen[bytes]]
@@ -29,7 +29,15 @@ def wait_for_progress(folders: Sequence[Path]) -> None:
     """Until all runs save metrics and state from now on."""
     begun = time.time()
     files = [folder / name for folder in folders for name in (METRICS, RESUME)]
-    wait_for(lambda: all(file.exists() and file.stat().st_mtime > begun for file in files), 120)
+    wait_for(lambda: all(written_since(file, begun) for file in files))
+
+
+def written_since(file: Path, begun: float) -> bool:
+    """Whether a file, which may come and go, is there and of a time after `begun`."""
+    try:
+        return file.stat().st_mtime > begun
+    except FileNotFoundError:
+        return False
 
 
 @pytest.fixture
@@ -68,7 +76,7 @@ def test_a_sweep_with_a_search_and_runs_that_do_not_fit(start: Start, runs_dir: 
 def test_a_sweep_that_is_stopped_and_then_killed_goes_on(
     start: Start, sources: dict[str, Path], data_root: Path, runs_dir: Path, tmp_path: Path
 ) -> None:
-    common = ["trainer.max_epochs=20", "trainer.checkpoint_minutes=0.001"]
+    common = ["trainer.max_epochs=40", "trainer.checkpoint_minutes=0.001"]
     configure = partial(runs.configure, sources["bert"], data_root)
     fused, alone = (
         [configure(folder, *common, f"seed={seed}") for seed in range(2)] for folder in (runs_dir, tmp_path / "alone")

@@ -62,24 +62,31 @@ def assert_equal(one: RunConfig, other: RunConfig) -> None:
     assert labels(one) == labels(other)
 
 
+def assert_equal_alone(together: Sequence[RunConfig], folder: Path) -> None:
+    """Does runs together, and each alone with its results in `folder`."""
+    assert all(isinstance(outcome, Record) for _, outcome in run_together(together, Event()))
+    for one in together:
+        alone = one.model_copy(update={"runs_dir": folder})
+        run(alone)
+        assert_equal(one, alone)
+
+
 def test_runs_are_equal_to_those_alone(sweep: Sequence[Sequence[RunConfig]], records: list[list[Record]]) -> None:
     for one, other in zip(*sweep, strict=True):
         assert_equal(one, other)
 
 
-def test_gradients_of_several_batches_add_up(sweep: Sequence[Sequence[RunConfig]], tmp_path: Path) -> None:
-    def accumulating(name: str) -> list[RunConfig]:
-        changes = {"accumulate": 2, "max_steps": 4}
-        return [
-            one.model_copy(update={"runs_dir": tmp_path / name, "trainer": one.trainer.model_copy(update=changes)})
-            for one in sweep[0][:2]
-        ]
-
-    together, alone = accumulating("together"), accumulating("alone")
-    assert all(isinstance(outcome, Record) for _, outcome in run_together(together, Event()))
-    for one, other in zip(together, alone, strict=True):
-        run(other)
-        assert_equal(one, other)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("method=ln+prefix", "trainer.accumulate=2", "trainer.max_steps=4"),
+        ("method=fisher_ln", "method.fisher_ln.batches=2"),
+        ("method=ln", "method.ln.layers=2-3", "trainer.frozen_dropout=false"),
+    ],
+    ids=["accumulate", "masked gradients", "frozen layers once"],
+)
+def test_settings_hold_together_too(configure: Configure, settings: Sequence[str], tmp_path: Path) -> None:
+    assert_equal_alone([configure(*settings, f"seed={seed}") for seed in range(2)], tmp_path / "alone")
 
 
 def test_records_are_whole(sweep: Sequence[Sequence[RunConfig]], records: list[list[Record]]) -> None:
@@ -120,13 +127,3 @@ def test_a_run_that_diverges_and_an_interruption_leave_the_others_alone(
     assert (run_dir(fine) / RESUME).is_file()
     assert isinstance(dict(run_together([fine], Event()))[0], Record)
     assert_equal(fine, sweep[1][0])
-
-
-def test_frozen_layers_are_computed_once_here_too(configure: Configure, tmp_path: Path) -> None:
-    common = ("method.ln.layers=2-3", "trainer.frozen_dropout=false")
-    fused = [configure(*common, f"seed={seed}") for seed in range(2)]
-    alone = [one.model_copy(update={"runs_dir": tmp_path / "alone"}) for one in fused]
-    assert all(isinstance(outcome, Record) for _, outcome in run_together(fused, Event()))
-    for one, other in zip(fused, alone, strict=True):
-        run(other)
-        assert_equal(one, other)

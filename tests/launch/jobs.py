@@ -19,6 +19,7 @@ from lnbench.outcome import INTERRUPTED
 from lnbench.records.files import RECORD, RESUME
 from lnbench.records.identity import run_dir
 from lnbench.records.lock import RunBusy
+from tests.waiting import wait_for
 
 
 def tell(config: DictConfig) -> dict[str, Any]:
@@ -77,8 +78,8 @@ def busy_once(config: DictConfig) -> int:
 def work(config: DictConfig) -> None:
     """Works until it is told to stop, and then saves; with `deaf` it goes on working."""
     folder = Path(config.folder)
-    (folder / f"pid-{config.x}").write_text(str(os.getpid()))
     try:
+        (folder / f"pid-{config.x}").write_text(str(os.getpid()))
         sleep()
     except KeyboardInterrupt:
         with (folder / f"saved-{config.x}").open("a") as saved:
@@ -137,12 +138,3 @@ class OddError(Exception):
 
     def __init__(self, one: str, two: str) -> None:
         super().__init__(one)
-
-
-def wait_for(condition: Any, seconds: float = 30) -> None:
-    """Waits until something is so."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError
-        time.sleep(0.01)

@@ -23,8 +23,8 @@ from lnbench.records.files import RECORD, RESUME
 from lnbench.records.identity import run_dir
 from lnbench.schema import ConfigError
 from tests.launch import jobs
-from tests.launch.jobs import wait_for
 from tests.launch.launching import launch_on_ray
+from tests.waiting import wait_for
 
 ray = pytest.importorskip("ray")
 from ray.cluster_utils import Cluster  # noqa: E402
@@ -112,7 +112,7 @@ def test_ctrl_c_lets_the_running_jobs_save_and_a_second_ends_them(cluster: Clust
         if deaf:
             assert program.poll() is None, "it waits"
             os.killpg(program.pid, signal.SIGINT)
-        output = program.communicate(timeout=30)[0]
+        output = program.communicate(timeout=120)[0]
     finally:
         program.kill()
         program.communicate()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import lnbench
-from tests.launch.jobs import wait_for
+from tests.waiting import wait_for
 
 Program = subprocess.Popen[str]
 
@@ -43,7 +43,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
 def test_ctrl_c_lets_the_running_jobs_save(start: Callable[..., Program], tmp_path: Path) -> None:
     program = start()
     os.killpg(program.pid, signal.SIGINT)
-    output = program.communicate(timeout=30)[0]
+    output = program.communicate(timeout=120)[0]
     assert program.returncode == 130
     assert [(tmp_path / f"saved-{x}").read_text() for x in range(2)] == ["once ", "once "]
     assert not (tmp_path / "pid-2").exists(), "no other job starts"
@@ -55,7 +55,7 @@ def test_ctrl_c_lets_the_running_jobs_save(start: Callable[..., Program], tmp_pa
 def test_a_signal_for_the_launcher_alone_is_passed_on(start: Callable[..., Program], tmp_path: Path) -> None:
     program = start()
     program.send_signal(signal.SIGTERM)
-    program.communicate(timeout=30)
+    program.communicate(timeout=120)
     assert program.returncode == 130
     assert [(tmp_path / f"saved-{x}").read_text() for x in range(2)] == ["once ", "once "]
 
@@ -66,7 +66,7 @@ def test_a_second_ctrl_c_ends_the_jobs_at_once(start: Callable[..., Program], tm
     wait_for(lambda: all((tmp_path / f"saved-{x}").exists() for x in range(2)))
     assert program.poll() is None, "it waits"
     os.killpg(program.pid, signal.SIGINT)
-    program.communicate(timeout=30)
+    program.communicate(timeout=120)
     assert program.returncode == 130
     assert not any(map(_alive, _pids(tmp_path)))
 

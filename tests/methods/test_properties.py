@@ -24,7 +24,7 @@ SETTINGS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "prompt": {"length": st.integers(1, 4)},
 }
 SUMMABLE = [name for name in PARTS if not part(name).exclusive]
-few = settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=30, suppress_health_check=list(HealthCheck))
 
 
 @st.composite

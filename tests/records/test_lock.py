@@ -59,8 +59,10 @@ def test_someone_who_looks_does_not_keep_a_run_from_starting(tmp_path: Path) -> 
     looking += "while True: is_held(path, 'id')"
     (tmp_path / LOCKS).mkdir()
     with subprocess.Popen([sys.executable, "-c", looking]) as process:
-        time.sleep(0.5)
-        for _ in range(20):
-            with hold(tmp_path, "id"):
-                pass
-        process.kill()
+        try:
+            time.sleep(0.5)
+            for _ in range(20):
+                with hold(tmp_path, "id"):
+                    pass
+        finally:
+            process.kill()

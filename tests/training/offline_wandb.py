@@ -12,6 +12,7 @@ import pytest
 
 from lnbench.config import RunConfig
 from lnbench.records.identity import run_dir, run_id
+from tests.waiting import wait_for
 
 PROTOBUF: Any = importlib.import_module("wandb.proto.wandb_internal_pb2")
 """Made for the installed protobuf when it is imported, so that types cannot be checked."""
@@ -53,12 +54,12 @@ class WandbFile:
     def __init__(self, path: Path) -> None:
         """Waits for the end of the file, which W&B's service writes when it gets to it."""
         self.media = path.parent / "files"
+        self.records: list[Any] = []
+        wait_for(lambda: self._ended(path))
+
+    def _ended(self, path: Path) -> bool:
         self.records = parse(path.read_bytes())
-        for _ in range(100):
-            if self.exit_codes:
-                break
-            time.sleep(0.1)
-            self.records = parse(path.read_bytes())
+        return bool(self.exit_codes)
 
     @property
     def run(self) -> Any:
