@@ -20,9 +20,9 @@ def test_times_of_runs_in_sequence_add_up(configure: Configure, monkeypatch: pyt
     assert in_sequence([configure(), configure("seed=1")]) == pytest.approx((1 / 10 + 1 / 40) / 2)
 
 
-def test_rates_of_runs_together_add_up(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_together_are_timed_by_the_first_that_ends(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     def ends(configs: Sequence[RunConfig], stop: object) -> Iterator[tuple[int, Any]]:
-        yield from ((place, record(10)) for place, _ in enumerate(configs))
+        yield from ((place, record(10 - place)) for place, _ in enumerate(configs))
 
     monkeypatch.setattr(bench_fused, "run_together", ends)
     assert together([configure(), configure("seed=1")]) == pytest.approx(1 / 20)
