@@ -5,11 +5,11 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_LAZY = ("load", "load_several")
+_LAZY = {"allow_modules": "lnbench.registry", "load": "lnbench.tuned", "load_several": "lnbench.tuned"}
 
 
 def __getattr__(name: str) -> Any:
-    """Imports the functions of `lnbench.tuned` at first use, so that `import lnbench` does not wait for torch."""
+    """Imports functions at first use, so that `import lnbench` does not wait for torch."""
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("lnbench.tuned"), name)
+    return getattr(import_module(_LAZY[name]), name)

@@ -3,6 +3,9 @@
 import argparse
 from pathlib import Path
 
+from lnbench.registry import allow_modules
+from lnbench.schema import ConfigError
+
 
 def parser_of_runs(program: str, description: str, examples: str) -> argparse.ArgumentParser:
     """A parser whose first argument, `run_dir`, is the folder of a run; the help ends with `examples` as they are."""
@@ -13,4 +16,19 @@ def parser_of_runs(program: str, description: str, examples: str) -> argparse.Ar
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run_dir", type=Path, help="folder that a run named at its end, or USER/NAME on the hub")
+    parser.add_argument(
+        "--plugin",
+        type=_allow,
+        action="append",
+        metavar="MODULE",
+        help="allow the methods and tasks of a module outside lnbench, whose code then runs",
+    )
     return parser
+
+
+def _allow(module: str) -> str:
+    try:
+        allow_modules([module])
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return module

@@ -8,10 +8,15 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializeAsAny
 
 from lnbench.backbone.config import ModelConfig
-from lnbench.methods.base import Method, canonical_name
-from lnbench.schema import ConfigError, Free, Schema, parse, parse_target, target_of
-from lnbench.tasks.base import Task
+from lnbench.backbone.source import content_of
+from lnbench.methods.base import METHODS, Method, canonical_name
+from lnbench.registry import KIND, allow_modules, kind_of
+from lnbench.schema import ConfigError, Free, Schema, parse
+from lnbench.tasks.base import TASKS, Task
 from lnbench.training.config import TrainerConfig
+
+MODEL_PLACE = ("source", "revision", "gguf_file")
+"""Settings of a model that say where it lies."""
 
 
 class WandbConfig(Schema):
@@ -57,6 +62,8 @@ class Settings(Schema):
     """Where tokenised data is kept; None: the user's cache folder."""
     data_root: Free[Path | None] = None
     """Folder with one subfolder a data set, read instead of the hub."""
+    plugins: Free[tuple[str, ...]] = ()
+    """Modules outside lnbench whose methods and tasks the configuration may name."""
     rerun: Free[bool] = False
     """Run again although a finished record of the same run exists."""
     retry_failed: Free[bool] = False
@@ -75,10 +82,15 @@ class RunConfig(Settings):
         return canonical_name(self.method)
 
     def identity(self) -> dict[str, Any]:
-        """What can change the numbers, nested parts included."""
-        parts = {name: {"_target_": target_of(part), **part.identity()} for name, part in self.method.items()}
-        task = {"_target_": target_of(self.task), **self.task.identity()}
+        """What can change the numbers, nested parts included; where model and data lie does not, once it is known what
+        they hold."""
+        parts = {name: {KIND: kind_of(type(part)), **part.identity()} for name, part in self.method.items()}
+        task = {KIND: kind_of(type(self.task)), **self.task.identity()}
         identity = {**super().identity(), "method": parts, "task": task}
+        if self.model.content:
+            identity["model"] = {key: value for key, value in identity["model"].items() if key not in MODEL_PLACE}
+        if self.task.content:
+            del task["source"]
         if self.search:
             set_value(identity, self.search.parameter, None)  # what the search finds follows from all else
         return identity
@@ -87,31 +99,50 @@ class RunConfig(Settings):
         """Plain JSON values from which `validate` builds an equal configuration."""
         dump = self.model_dump(mode="json")
         for name, part in self.method.items():
-            dump["method"][name]["_target_"] = target_of(part)
-        dump["task"]["_target_"] = target_of(self.task)
+            dump["method"][name][KIND] = kind_of(type(part))
+        dump["task"][KIND] = kind_of(type(self.task))
         return dump
 
 
 def validate(raw: Mapping[str, Any]) -> RunConfig:
-    """Types and checks a composed configuration, before torch or any model is loaded, and completes its task.
+    """Types and checks a composed configuration, before torch or any model is loaded, and completes it.
+
+    What the settings leave to the data is read from there, and what model and data hold is found out. The modules that
+    `plugins` names are imported.
 
     Args:
-        raw: plain values, as `OmegaConf.to_container` or a saved `config.json` gives them.
+        raw: plain values, as `OmegaConf.to_container` gives them.
 
     Raises:
         ConfigError: with one line a problem, each naming the field, its value and what is allowed.
         DataError: the task leaves settings to its data, and the data cannot be read.
     """
-    settings = dict(raw)
-    nodes = _group(settings, "method")
-    parts = {name: parse_target(Method, nodes[name], f"method.{name}") for name in sorted(nodes)}
-    task = parse_target(Task, _group(settings, "task"), "task")
-    _check_sum(parts)
-    checked = parse(Settings, settings)
-    config = RunConfig(**dict(checked), method=parts, task=task.resolved(checked.data_root))
+    allow_modules(_plugins(raw))
+    config = validate_saved(raw)
+    model, task = config.model, config.task.resolved(config.data_root)
+    if model.content is None:
+        model = model.model_copy(update={"content": content_of(model)})
+    config = config.model_copy(update={"model": model, "task": task})
     for value in config.search.values if config.search else ():
         trial(config, value)
     return config
+
+
+def validate_saved(raw: Mapping[str, Any]) -> RunConfig:
+    """Types and checks a configuration that a run has saved: nothing is read, and no code but lnbench's runs.
+
+    Args:
+        raw: plain values from a file, also of version 0.1.0.
+
+    Raises:
+        ConfigError: it is damaged, of another version, or names a class that is not allowed.
+    """
+    settings = dict(raw)
+    nodes, task = _group(settings, "method"), _group(settings, "task")
+    parts = {name: METHODS.parse(nodes[name], f"method.{name}") for name in sorted(nodes)}
+    _check_sum(parts)
+    checked = parse(Settings, settings)
+    return RunConfig(**dict(checked), method=parts, task=TASKS.parse(task, "task"))
 
 
 def trial(config: RunConfig, value: float | str) -> RunConfig:
@@ -145,6 +176,13 @@ def set_value(config: dict[str, Any], name: str, value: Any) -> None:
     if not isinstance(node, dict) or last not in node:
         raise ConfigError(f"search.parameter = {name!r}: is no setting of this run, such as trainer.lr_factor")
     node[last] = value
+
+
+def _plugins(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    plugins = raw.get("plugins") or ()
+    if not isinstance(plugins, list | tuple) or not all(isinstance(name, str) for name in plugins):
+        raise ConfigError(f"plugins = {plugins!r}: must be a list of modules, such as plugins=[my_methods]")
+    return tuple(plugins)
 
 
 def _group(settings: dict[str, Any], name: str) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from lnbench.model import ParameterCount
 from lnbench.records import environment
 from lnbench.records.adapter import header, save_adapter
 from lnbench.records.files import ADAPTER, METRICS, PREDICTIONS
-from lnbench.records.identity import run_id
+from lnbench.records.identity import PROTOCOL, run_id
 from lnbench.records.record import Cost, DataSeen, Parameters, Record, SearchResult, Selection, write_record
 from lnbench.records.sealed import file_digest
 from lnbench.records.shift import NormShift
@@ -69,6 +69,7 @@ def write_results(config: RunConfig, results: Results, folder: Path) -> Record:
 def _record(config: RunConfig, results: Results, folder: Path) -> Record:
     data = results.data
     return Record(
+        protocol=PROTOCOL,
         id=run_id(config),
         method=config.method_name,
         task=config.task.name,

@@ -5,7 +5,6 @@ override must be answered before the slow imports.
 """
 
 import difflib
-import importlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, TypeVar
@@ -76,33 +75,6 @@ def parse(schema: type[S], raw: Mapping[str, Any], path: str = "") -> S:
     except ValidationError as error:
         lines = [_explain(schema, path, dict(problem)) for problem in error.errors()]
         raise ConfigError("\n".join(lines)) from None
-
-
-def parse_target(base: type[S], raw: Mapping[str, Any], path: str) -> S:
-    """Validates `raw` against the subclass of `base` that its `_target_` key names.
-
-    Raises:
-        ConfigError: there is no such class, it is not a `base`, or a field is wrong.
-    """
-    if not isinstance(raw, Mapping):
-        raise ConfigError(f"{path} = {raw!r}: must be a group of settings with a _target_")
-    fields = dict(raw)
-    target = fields.pop("_target_", None)
-    if not isinstance(target, str) or "." not in target or not all(map(str.isidentifier, target.split("."))):
-        raise ConfigError(f"{path}._target_ = {target!r}: must be the full name of a {base.__name__} class")
-    module_name, _, class_name = target.rpartition(".")
-    try:
-        cls = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{path}._target_ = {target!r}: cannot be imported ({error})") from error
-    if not (isinstance(cls, type) and issubclass(cls, base)):
-        raise ConfigError(f"{path}._target_ = {target!r}: is not a {base.__module__}.{base.__name__}")
-    return parse(cls, fields, path)
-
-
-def target_of(value: Schema) -> str:
-    """The full class name that `parse_target` resolves back to `value`'s class."""
-    return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from lnbench.backbone.loading import load_tokenizer
-from lnbench.config import RunConfig, validate
+from lnbench.config import RunConfig, validate_saved
 from lnbench.exchange.hub import download, is_repository
 from lnbench.methods.linear_change import fold_changes
 from lnbench.methods.prefix_vectors import fold_prefixes
@@ -108,6 +108,6 @@ def _read_config(folder: Path) -> RunConfig:
     if not path.is_file():
         raise AdapterError(f"{folder}: is not the folder of a run; it has no {CONFIG}")
     try:
-        return validate(json.loads(path.read_bytes()))
+        return validate_saved(json.loads(path.read_bytes()))
     except (TypeError, ValueError) as error:
         raise AdapterError(f"{path}: is damaged, or was written by another version of lnbench ({error})") from error

@@ -27,7 +27,7 @@ from transformers.utils import logging
 from lnbench.compose import compose_config, to_plain
 from lnbench.config import RunConfig, validate
 from lnbench.schema import ConfigError
-from lnbench.tasks.classification import SequenceClassification
+from lnbench.tasks.sequence_classification import SequenceClassification
 from scripts.inference.variants import Variant, hf_variants, lnbench_variants
 from scripts.inference.work import Work, classification, generation
 from scripts.throughput.circumstances import circumstances, machine, positive

@@ -125,7 +125,7 @@ def test_examples_of_the_help_are_accepted(cli: Python, app: App) -> None:
 
 
 def test_the_configuration_can_be_shown(cli: Python) -> None:
-    assert "\nmethod:\n  ln:\n    _target_: lnbench.methods.ln." in cli("--cfg", "job").stdout
+    assert "\nmethod:\n  ln:\n    kind: ln\n" in cli("--cfg", "job").stdout
     tree = cli("--info", "defaults-tree", "method=prefix+ln").stdout
     assert "    method: prefix+ln:\n      method/ln\n      method/prefix\n      _self_\n" in tree
     assert "| method/ln  " in cli("--info", "defaults").stdout

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from lnbench.compose import compose_config, to_plain
 from lnbench.config import validate
-from lnbench.schema import ConfigError, Free, Schema, did_you_mean, parse, parse_target, target_of
+from lnbench.schema import ConfigError, Free, Schema, did_you_mean, parse
 
 
 class Inner(Schema):
@@ -70,30 +70,6 @@ def test_identity_leaves_out_what_cannot_change_the_numbers() -> None:
 def test_schemas_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Outer().ratio = 2.0  # type: ignore[misc]
-
-
-def test_a_target_is_found_by_its_name() -> None:
-    inner = Inner(size=5)
-    assert parse_target(Inner, {"_target_": target_of(inner), "size": 5}, "x") == inner
-
-
-@pytest.mark.parametrize(
-    ("raw", "message"),
-    [
-        (3, "x = 3: must be a group of settings"),
-        ({}, "x._target_ = None: must be the full name of a Inner class"),
-        ({"_target_": "Inner"}, "x._target_ = 'Inner': must be the full name"),
-        ({"_target_": "..Inner"}, "x._target_ = '..Inner': must be the full name"),
-        ({"_target_": "lnbench.nowhere.Inner"}, "x._target_ = 'lnbench.nowhere.Inner': cannot be imported"),
-        ({"_target_": "lnbench.schema.Inner"}, "x._target_ = 'lnbench.schema.Inner': cannot be imported"),
-        ({"_target_": "lnbench.schema.Schema"}, "x._target_ = 'lnbench.schema.Schema': is not a "),
-        ({"_target_": "lnbench.schema.parse"}, "x._target_ = 'lnbench.schema.parse': is not a "),
-    ],
-)
-def test_a_wrong_target_is_refused(raw: Any, message: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        parse_target(Inner, raw, "x")
-    assert str(caught.value).startswith(message)
 
 
 def test_did_you_mean() -> None:

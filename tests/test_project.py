@@ -11,6 +11,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from lnbench.records.identity import PROTOCOL
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
@@ -51,3 +53,8 @@ def test_continuous_integration_runs_what_readme_says() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     assert "make test" in script.read_text()
+
+
+def test_every_protocol_has_its_line_in_the_changes() -> None:
+    told = re.findall(r"^- \**Protocol (\d+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert [int(number) for number in told] == list(range(PROTOCOL, 0, -1))

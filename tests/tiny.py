@@ -31,9 +31,9 @@ from lnbench.backbone.backbone import Backbone
 from lnbench.backbone.dropout import make_dropout_cheap
 from lnbench.compose import config_dir
 from lnbench.methods.attach import attach
-from lnbench.methods.base import SEPARATOR, Method
+from lnbench.methods.base import METHODS, SEPARATOR, Method
 from lnbench.model import TunedModel
-from lnbench.schema import parse_target
+from lnbench.registry import KIND
 
 HIDDEN, EMBEDDING, LAYERS, HEADS, FFN, VOCABULARY, POSITIONS = 32, 16, 3, 4, 64, 100, 64
 
@@ -107,12 +107,12 @@ def shipped(name: str) -> dict[str, Any]:
 
 NAMES = sorted(file.stem for file in (config_dir() / "method").glob("*.yaml"))
 """Every name of a method, and of a sum that has a name of its own (`mam`)."""
-PARTS = [name for name in NAMES if "_target_" in shipped(name)]
+PARTS = [name for name in NAMES if KIND in shipped(name)]
 
 
 def part(name: str, **settings: Any) -> Method:
     """A method with its shipped settings, and `settings` in place of some of them."""
-    return parse_target(Method, {**shipped(name), **settings}, f"method.{name}")
+    return METHODS.parse({**shipped(name), **settings}, f"method.{name}")
 
 
 def parts(method: str) -> dict[str, Method]:

@@ -18,6 +18,8 @@ class ModelConfig(Schema):
     revision: str | None = None
     gguf_file: str | None = None
     """Name of a GGUF file in `source` to load model and tokenizer from; its weights become fp32."""
+    content: str | None = None
+    """What `source` holds, found out when a run is configured: SHA-256 of a folder's files, or a commit on the hub."""
     install: Free[str | None] = None
     """The command that installs the package of `source`, for the message when it is missing."""
     pooling: Literal["mean", "first", "last", "pooler"]

@@ -1,14 +1,11 @@
 """Loads pretrained weights and tokenizers: from a Python package, a folder, or the hub."""
 
-import functools
-import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import constants, get_session
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
@@ -24,10 +21,11 @@ from transformers.utils import logging
 
 from lnbench.backbone import gguf
 from lnbench.backbone.config import BackboneKind, ModelConfig
+from lnbench.backbone.source import PACKAGE_SCHEME, check_content, resolve_source
 from lnbench.backbone.tables import TABLES
+from lnbench.digests import hub_answers
 from lnbench.schema import ConfigError
 
-PACKAGE_SCHEME = "package:"
 WITH_POOLER = ("bert", "roberta", "xlm-roberta")
 """Architectures whose pooling layer can be left out."""
 LANGUAGE_MODELS = ("gpt2", "gpt_neox", "llama", "opt")
@@ -44,8 +42,10 @@ def load_backbone(model: ModelConfig, kind: BackboneKind = "headless", pooler: b
         pooler: keep the pretrained pooling layer, where the architecture has one.
 
     Raises:
-        ConfigError: the weights are not there or cannot be read, or are no language model's where one is needed.
+        ConfigError: the weights are not there, cannot be read, are others than those that the configuration means, or
+            are no language model's where one is needed.
     """
+    check_content(model)
     source, options = _origin(model)
     config = load_config(model)
     options |= {"config": config, "use_safetensors": True, **_model_options(config, kind, pooler)}
@@ -110,29 +110,6 @@ def load_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def resolve_source(source: str, install: str | None = None) -> str:
-    """A hub id or folder that transformers can load; `package:NAME/FOLDER` becomes the package's folder.
-
-    Args:
-        source: as in the configuration.
-        install: the command that installs the package, for the message when it is missing.
-
-    Raises:
-        ConfigError: the package is not installed or has no such folder.
-    """
-    if not source.startswith(PACKAGE_SCHEME):
-        return source
-    hint = f"; try: {install}" if install else ""
-    package, _, folder = source.removeprefix(PACKAGE_SCHEME).partition("/")
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise ConfigError(f"model.source = {source!r}: the Python package {package!r} is not installed{hint}")
-    path = Path(spec.submodule_search_locations[0]) / folder
-    if not path.is_dir():
-        raise ConfigError(f"model.source = {source!r}: the Python package {package!r} has no folder {folder!r}")
-    return str(path)
-
-
 def _origin(model: ModelConfig) -> tuple[str, dict[str, Any]]:
     source = resolve_source(model.source, model.install)
     local = Path(source).is_dir()
@@ -144,7 +121,7 @@ def _origin(model: ModelConfig) -> tuple[str, dict[str, Any]]:
         file = {"gguf_file": model.gguf_file}
     if local:
         return source, {"local_files_only": True, **file}
-    return source, {"revision": model.revision, "local_files_only": not _hub_answers(), **file}
+    return source, {"revision": model.content or model.revision, "local_files_only": not hub_answers(), **file}
 
 
 def _unpacked(model: ModelConfig, source: str) -> Path | None:
@@ -154,16 +131,6 @@ def _unpacked(model: ModelConfig, source: str) -> Path | None:
             return gguf.unpacked(Path(source), model.gguf_file)
     except (OSError, ValueError) as error:
         raise _unloadable(model, error) from error
-
-
-@functools.cache
-def _hub_answers() -> bool:
-    """Whether there is a way to the hub; without one, transformers would try again and again for a minute."""
-    try:
-        get_session().head(constants.ENDPOINT, timeout=5)
-    except Exception:  # of whichever HTTP client the hub's library has
-        return False
-    return True
 
 
 def _model_options(config: PreTrainedConfig, kind: BackboneKind, pooler: bool) -> dict[str, Any]:

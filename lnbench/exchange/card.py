@@ -4,7 +4,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from lnbench.config import validate
+from lnbench.config import validate_saved
 from lnbench.exchange import card_facts
 from lnbench.exchange.card_metadata import card_metadata
 from lnbench.exchange.markdown import cell, code, fenced
@@ -31,7 +31,7 @@ def model_card(record: Record) -> str:
     Raises:
         ConfigError: the record's configuration is of another version of lnbench.
     """
-    config = validate(record.config)
+    config = validate_saved(record.config)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,

@@ -11,7 +11,7 @@ from lnbench.exchange.markdown import code
 from lnbench.exchange.peft_format import EXPORTERS
 from lnbench.records.record import Record, SearchResult
 from lnbench.report.commands import command_lines, missing_runs
-from lnbench.report.variant import TARGET, all_changes
+from lnbench.report.variant import KINDS, all_changes
 
 TERMS = {"gain": "gains", "bias": "biases"}
 
@@ -26,7 +26,7 @@ def scores(record: Record) -> Iterator[tuple[str, list[str]]]:
 def settings(record: Record) -> Iterator[tuple[str, str]]:
     """Each part of the method with its settings."""
     for part, values in record.config["method"].items():
-        shown = (code(f"{name}={json.dumps(value)}") for name, value in values.items() if name != TARGET)
+        shown = (code(f"{name}={json.dumps(value)}") for name, value in values.items() if name not in KINDS)
         yield part, ", ".join(shown)
 
 

@@ -11,10 +11,10 @@ from lnbench.config import RunConfig
 from lnbench.exchange.hub import is_repository
 from lnbench.records.record import Record
 from lnbench.tasks.base import Task
-from lnbench.tasks.classification import SequenceClassification
 from lnbench.tasks.generation import ConditionalGeneration
 from lnbench.tasks.question_answering import ExtractiveQA
 from lnbench.tasks.regression import Regression
+from lnbench.tasks.sequence_classification import SequenceClassification
 from lnbench.tasks.source import HubDataset
 from lnbench.tasks.token_classification import TokenClassification
 

@@ -9,5 +9,5 @@ from lnbench.methods.bottleneck import SequentialAdapter
 class FfnAdapter(SequentialAdapter):
     """A sequential bottleneck adapter after the feed-forward network."""
 
-    part: ClassVar[str] = "adapter"
+    kind: ClassVar[str] = "adapter"
     sublayers: ClassVar[tuple[Sublayer, ...]] = ("ffn",)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from lnbench.registry import Registry
 from lnbench.schema import Schema
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Method(Schema):
     override is answered at once.
     """
 
+    kind: ClassVar[str]
+    """The name by which configurations and the identities of runs know the class."""
     exclusive: ClassVar[bool] = False
     """True for a method that leaves nothing to add, and so cannot be part of a sum."""
     folds: ClassVar[bool] = False
@@ -77,6 +80,10 @@ class Method(Schema):
             model: the whole model, at its start and in evaluation mode.
             losses: of training batches, each a scalar, computed when it is asked for.
         """
+
+
+METHODS = Registry(Method, "lnbench.methods")
+"""The methods that a configuration may name."""
 
 
 def canonical_name(parts: Iterable[str]) -> str:

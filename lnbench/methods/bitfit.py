@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -33,6 +33,8 @@ def _in_order(components: tuple[Component, ...]) -> tuple[Component, ...]:
 
 class BitFit(Method):
     """Trains the biases of the chosen blocks: all of them, or those of chosen components."""
+
+    kind: ClassVar[str] = "bitfit"
 
     components: Annotated[
         tuple[Component, ...], BeforeValidator(_listed), Field(min_length=1), AfterValidator(_in_order)

@@ -24,7 +24,7 @@ class BottleneckAdapter(Method):
     He et al. 2022, arXiv 2110.04366, initialise their adapters).
     """
 
-    part: ClassVar[str]
+    kind: ClassVar[str]
     """Name of the method, and of the inserted modules."""
     sublayers: ClassVar[tuple[Sublayer, ...]]
 
@@ -35,7 +35,7 @@ class BottleneckAdapter(Method):
     def attach(self, backbone: Backbone) -> list[nn.Parameter]:
         """Inserts the adapters, and claims their parameters."""
         claimed: list[nn.Parameter] = []
-        for layer in select_layers(self.layers, backbone.num_layers, f"method.{self.part}.layers"):
+        for layer in select_layers(self.layers, backbone.num_layers, f"method.{self.kind}.layers"):
             for sublayer in self.sublayers:
                 adapter = new_bottleneck(backbone.config.hidden_size, self.bottleneck, self.activation)
                 self.insert(backbone, layer, sublayer, adapter.to(backbone.model.device))
@@ -54,7 +54,7 @@ class SequentialAdapter(BottleneckAdapter):
         """Puts `adapter` after the sublayer's last linear map."""
         from lnbench.backbone.insertion import insert_sequential
 
-        insert_sequential(backbone.output_of(sublayer, layer), self.part, adapter)
+        insert_sequential(backbone.output_of(sublayer, layer), self.kind, adapter)
 
 
 class ParallelAdapter(BottleneckAdapter):
@@ -68,7 +68,7 @@ class ParallelAdapter(BottleneckAdapter):
         from lnbench.backbone.insertion import insert_parallel
 
         source, target = backbone.reader_of(sublayer, layer), backbone.output_of(sublayer, layer)
-        insert_parallel(source, target, self.part, adapter, self.scale)
+        insert_parallel(source, target, self.kind, adapter, self.scale)
 
 
 def new_bottleneck(hidden_size: int, bottleneck: int, activation: str) -> nn.Sequential:

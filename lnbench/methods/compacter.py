@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, Field
 
@@ -28,6 +28,8 @@ class Compacter(Method):
     The n matrices A_i, each (n, n), are the same in all adapters. W_up starts at zero, so that
     tuning starts from the pretrained function.
     """
+
+    kind: ClassVar[str] = "compacter"
 
     sublayers: Annotated[tuple[Sublayer, ...], Field(min_length=1), AfterValidator(_in_order)]
     """Adapters after multi-head attention, after the feed-forward network (Compacter++), or both."""

@@ -27,7 +27,7 @@ class FisherLayerNormTuning(LayerNormTuning):
     with each other. A parameter that another part claims too is trained whole.
     """
 
-    part: ClassVar[str] = "fisher_ln"
+    kind: ClassVar[str] = "fisher_ln"
 
     share: Annotated[float, Field(gt=0, le=1)]
     """Fraction of the elements that is trained."""
@@ -48,13 +48,13 @@ class FisherLayerNormTuning(LayerNormTuning):
         """Chooses the elements, and keeps the gradients of all others at zero."""
         import torch
 
-        names = model.claims[self.part]
+        names = model.claims[self.kind]
         parameters = [model.get_parameter(name) for name in names]
         scores = [torch.zeros_like(parameter) for parameter in parameters]
         for loss in islice(losses, self.batches):
             for score, gradient in zip(scores, torch.autograd.grad(loss, parameters), strict=True):
                 score += gradient.square()
-        others = {name for part, claimed in model.claims.items() if part != self.part for name in claimed}
+        others = {name for part, claimed in model.claims.items() if part != self.kind for name in claimed}
         for name, parameter, mask in zip(names, parameters, choose(scores, self.share), strict=True):
             model.get_buffer(name + MASK).copy_(mask | (name in others))
             parameter.register_hook(partial(_mask_gradient, model, name))

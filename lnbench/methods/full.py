@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 class Full(Method):
     """Trains all parameters of the backbone."""
 
+    kind: ClassVar[str] = "full"
     exclusive: ClassVar[bool] = True
 
     def attach(self, backbone: Backbone) -> list[nn.Parameter]:

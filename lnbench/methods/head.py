@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 class Head(Method):
     """Leaves the backbone as it is; the task head, which always trains, is all that learns."""
 
+    kind: ClassVar[str] = "head"
     exclusive: ClassVar[bool] = True
 
     def attach(self, backbone: Backbone) -> list[nn.Parameter]:

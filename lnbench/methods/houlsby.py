@@ -9,5 +9,5 @@ from lnbench.methods.bottleneck import SequentialAdapter
 class HoulsbyAdapter(SequentialAdapter):
     """A sequential bottleneck adapter after multi-head attention, and one after the feed-forward network."""
 
-    part: ClassVar[str] = "houlsby"
+    kind: ClassVar[str] = "houlsby"
     sublayers: ClassVar[tuple[Sublayer, ...]] = ("mha", "ffn")

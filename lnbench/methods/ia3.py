@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 class Ia3(Method):
     """l * y for the keys, the values, and the inner activation of the feed-forward network."""
 
+    kind: ClassVar[str] = "ia3"
     folds: ClassVar[bool] = True
     stage: ClassVar[Stage] = Stage.RESCALE
 

@@ -24,7 +24,7 @@ class LayerNormTuning(Method):
     A norm without a bias (RMSNorm) has only its gain trained.
     """
 
-    part: ClassVar[str] = "ln"
+    kind: ClassVar[str] = "ln"
     """Name of the method."""
 
     terms: Annotated[tuple[Literal["gain", "bias"], ...], Field(min_length=1)]
@@ -49,12 +49,12 @@ class LayerNormTuning(Method):
         places = [(norm, name) for norm, name in pairs if getattr(norm, name, None) is not None]
         if not places:
             raise ConfigError(
-                f"method.{self.part}.terms = {list(self.terms)}: the norms of this model have none of these"
+                f"method.{self.kind}.terms = {list(self.terms)}: the norms of this model have none of these"
             )
         return places
 
     def _norms(self, backbone: Backbone) -> list[nn.Module]:
-        layers = select_layers(self.layers, backbone.num_layers, f"method.{self.part}.layers")
+        layers = select_layers(self.layers, backbone.num_layers, f"method.{self.kind}.layers")
         norms = [backbone.norm_after(norm, layer, self.norm_reading) for layer in layers for norm in self.norms]
         if self.embedding_norm and (norm := backbone.norm_before_blocks(self.norm_reading)):
             norms.append(norm)

@@ -33,6 +33,7 @@ def _in_order(targets: tuple[Target, ...]) -> tuple[Target, ...]:
 class Lora(Method):
     """W -> W + scale * B A, with A of shape (rank, inputs) and B (outputs, rank)."""
 
+    kind: ClassVar[str] = "lora"
     folds: ClassVar[bool] = True
     stage: ClassVar[Stage] = Stage.WEIGHT
     may_differ: ClassVar[frozenset[str]] = frozenset({"lr", "alpha"})

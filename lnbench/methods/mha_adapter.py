@@ -9,5 +9,5 @@ from lnbench.methods.bottleneck import SequentialAdapter
 class MhaAdapter(SequentialAdapter):
     """A sequential bottleneck adapter after multi-head attention."""
 
-    part: ClassVar[str] = "mha_adapter"
+    kind: ClassVar[str] = "mha_adapter"
     sublayers: ClassVar[tuple[Sublayer, ...]] = ("mha",)

@@ -9,5 +9,5 @@ from lnbench.methods.bottleneck import ParallelAdapter
 class MhaParallelAdapter(ParallelAdapter):
     """A bottleneck adapter beside multi-head attention, from its input to its output."""
 
-    part: ClassVar[str] = "mha_parallel_adapter"
+    kind: ClassVar[str] = "mha_parallel_adapter"
     sublayers: ClassVar[tuple[Sublayer, ...]] = ("mha",)

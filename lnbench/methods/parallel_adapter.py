@@ -9,5 +9,5 @@ from lnbench.methods.bottleneck import ParallelAdapter
 class FfnParallelAdapter(ParallelAdapter):
     """A bottleneck adapter beside the feed-forward network, from its input to its output."""
 
-    part: ClassVar[str] = "parallel_adapter"
+    kind: ClassVar[str] = "parallel_adapter"
     sublayers: ClassVar[tuple[Sublayer, ...]] = ("ffn",)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -22,6 +22,8 @@ class Prefix(Method):
     The text's positions do not shift (P-tuning v2's code shifts them by `length`): a prefix that
     attention ignores leaves the model as it was.
     """
+
+    kind: ClassVar[str] = "prefix"
 
     length: Annotated[int, Field(ge=1)]
     """Number of prefix vectors in each layer."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -21,6 +21,8 @@ class Prompt(Method):
     They start as the embeddings of random words (Lester et al.'s "sampled vocabulary"). The text's
     positions shift by `length`, as in HF peft.
     """
+
+    kind: ClassVar[str] = "prompt"
 
     length: Annotated[int, Field(ge=1)]
 

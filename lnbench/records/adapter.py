@@ -17,7 +17,8 @@ class AdapterError(ValueError):
 
 def header(config: RunConfig) -> dict[str, str]:
     """What the tensors of a run belong to."""
-    return {"backbone": config.model.source, "method": config.method_name}
+    content = {"content": config.model.content} if config.model.content else {}
+    return {"backbone": config.model.source, **content, "method": config.method_name}
 
 
 def save_adapter(tensors: Mapping[str, Tensor], about: Mapping[str, str], folder: Path) -> None:
@@ -25,7 +26,7 @@ def save_adapter(tensors: Mapping[str, Tensor], about: Mapping[str, str], folder
 
     Args:
         tensors: trained values by parameter name.
-        about: what they belong to, such as the backbone's name; readable in the file's header.
+        about: what they belong to, such as the backbone's name and content; readable in the file's header.
     """
     write_tensors(folder / ADAPTER, tensors, json.dumps(dict(about)))
 

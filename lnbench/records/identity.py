@@ -7,11 +7,14 @@ from pathlib import Path
 from lnbench.config import RunConfig
 
 ID_LENGTH = 12
+PROTOCOL = 2
+"""How runs are made; raised whenever the numbers of a run may change, with a line in CHANGELOG.md. Records of another
+protocol are listed and loaded, but never taken for today's run, nor averaged or paired with today's runs."""
 
 
 def run_id(config: RunConfig) -> str:
     """12 hexadecimal digits, equal for two configurations exactly when their runs give equal numbers."""
-    canonical = json.dumps(config.identity(), sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps({"protocol": PROTOCOL, **config.identity()}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:ID_LENGTH]
 
 

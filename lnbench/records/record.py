@@ -105,6 +105,8 @@ class Record(Schema):
     model_config = ConfigDict(ser_json_inf_nan="constants")
 
     format: Literal[1] = 1
+    protocol: int = 1
+    """How the run was made, see `lnbench.records.identity.PROTOCOL`; runs of version 0.1.0 do not tell."""
     id: str
     status: Literal["finished"] = "finished"
     method: str

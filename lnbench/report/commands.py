@@ -17,10 +17,10 @@ from lnbench.backbone.config import ModelConfig
 from lnbench.compose import config_dir
 from lnbench.config import SearchConfig
 from lnbench.records.record import Record
+from lnbench.registry import KIND
 from lnbench.report.setting import leaves
-from lnbench.report.variant import TARGET
-from lnbench.schema import ConfigError, Schema, parse, parse_target
-from lnbench.tasks.base import Task
+from lnbench.schema import ConfigError, Schema, parse
+from lnbench.tasks.base import TASKS
 from lnbench.training.config import TrainerConfig
 
 PROGRAM = "python -m lnbench"
@@ -132,7 +132,7 @@ def _nearest(group: str, settings: Mapping[str, Any]) -> str | None:
         return USUAL_MODEL
     files = sorted((config_dir() / group).glob("*.yaml"))
     takes_files = [file.stem for file in files if _read(group, file.stem).get("path") == "???"]
-    return next((stem for stem in takes_files if _read(group, stem)[TARGET] == settings.get(TARGET)), None)
+    return next((stem for stem in takes_files if _read(group, stem)[KIND] == TASKS.kind_in(settings)), None)
 
 
 @cache
@@ -144,7 +144,7 @@ def _read(group: str, name: str) -> dict[str, Any]:
 
 def _plain(group: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that matter for a run, complete."""
-    parsed = parse(SCHEMAS[group], settings, group) if group in SCHEMAS else parse_target(Task, settings, group)
+    parsed = parse(SCHEMAS[group], settings, group) if group in SCHEMAS else TASKS.parse(settings, group)
     paths = {name: str(path) for name in PATHS if (path := getattr(parsed, name, None))}
     return {**parsed.identity(), **paths}
 

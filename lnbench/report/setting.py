@@ -5,13 +5,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from lnbench.config import validate
+from lnbench.config import validate_saved
 from lnbench.records.record import Record
 from lnbench.schema import ConfigError
-from lnbench.tasks.source import DataError
 
 APART = ("seed", "method", "task.name", "model.name", "trainer.lr", "trainer.lr_factor")
 """What has a column of its own."""
+LIBRARIES = ("torch", "transformers")
+"""Whose minor versions move scores."""
 
 
 def settings(records: Sequence[Record]) -> list[str]:
@@ -58,18 +59,26 @@ def _scope(record: Record, name: str) -> str:
 
 
 def _flat(record: Record) -> dict[str, str]:
-    return {
+    told = {
         name: value if isinstance(value, str) else json.dumps(value)
         for name, value in leaves(_identity(record.config))
         if not name.startswith("method.") and name not in APART
     }
+    return {**told, **_made_with(record)}
+
+
+def _made_with(record: Record) -> dict[str, str]:
+    """What may change numbers and is no setting: the protocol, and the minor versions of libraries."""
+    versions = {name: record.versions[name] for name in LIBRARIES if name in record.versions}
+    minor = {name: ".".join(version.split("+")[0].split(".")[:2]) for name, version in versions.items()}
+    return {"protocol": str(record.protocol), **minor}
 
 
 def _identity(config: Mapping[str, Any]) -> dict[str, Any]:
     """What of a configuration can change the numbers; all of it if this lnbench cannot read it."""
     try:
-        return validate(config).identity()
-    except (ConfigError, DataError):
+        return validate_saved(config).identity()
+    except ConfigError:
         return dict(config)
 
 

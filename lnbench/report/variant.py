@@ -7,10 +7,12 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from lnbench.compose import config_dir
-from lnbench.methods.base import SEPARATOR, Method, canonical_name
-from lnbench.schema import parse_target
+from lnbench.methods.base import METHODS, SEPARATOR, canonical_name
+from lnbench.registry import ADDRESS, KIND
 
-TARGET, RATE = "_target_", "lr"
+RATE = "lr"
+KINDS = (KIND, ADDRESS)
+"""Keys that name the class of a part, now and in version 0.1.0."""
 
 
 def variant_of(method: str, parts: Any) -> str:
@@ -31,7 +33,7 @@ def changes(part: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: settings[key]
         for key in sorted(settings)
-        if key != TARGET and (key not in usual or usual[key] != settings[key])
+        if key not in KINDS and (key not in usual or usual[key] != settings[key])
     }
 
 
@@ -49,7 +51,7 @@ def configured(method: str, settings: Mapping[str, Any]) -> dict[str, dict[str, 
     for name, value in settings.items():
         part, _, setting = name.partition(".")
         parts[part][setting] = value
-    return {part: _normal(part, values) if TARGET in values else values for part, values in parts.items()}
+    return {part: _normal(part, values) if KIND in values else values for part, values in parts.items()}
 
 
 def all_changes(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -66,13 +68,13 @@ def shipped(part: str) -> Mapping[str, Any]:
     raw = OmegaConf.to_container(OmegaConf.load(file))
     assert isinstance(raw, dict)
     values = {str(key): value for key, value in raw.items()}
-    return _normal(part, values) if TARGET in values else {}
+    return _normal(part, values) if KIND in values else {}
 
 
 def _normal(part: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Settings in the form in which a record has them."""
-    parsed = parse_target(Method, values, f"method.{part}")
-    return {**parsed.model_dump(mode="json"), TARGET: values[TARGET]}
+    parsed = METHODS.parse(values, f"method.{part}")
+    return {**parsed.model_dump(mode="json"), KIND: values[KIND]}
 
 
 def _part(name: str, settings: Mapping[str, Any]) -> str:

@@ -10,8 +10,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from lnbench.backbone.config import BackboneKind
+from lnbench.registry import Registry
 from lnbench.schema import Free, Schema
-from lnbench.tasks.own_files import hashes, name_of
+from lnbench.tasks.content import content_of, name_of, pinned
 from lnbench.tasks.source import Source, Splits
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Task(Schema):
     this folder. Import torch inside the methods, not at the top of the file.
     """
 
+    kind: ClassVar[str]
+    """The name by which configurations and the identities of runs know the class."""
     backbone: ClassVar[BackboneKind] = "headless"
     """Which form of the pretrained model the task tunes: hidden states, or a language model's logits."""
 
@@ -47,7 +50,7 @@ class Task(Schema):
     encoding: str = "utf-8"
     """Of these files."""
     content: dict[str, str] = Field(default_factory=dict)
-    """SHA-256 of these files by role, which `resolved` finds out."""
+    """What is read, by role, which `resolved` finds out: digest of a file, or commit of a data set on the hub."""
     metric: str
     """Name of the validation metric by which the best checkpoint is selected."""
     mode: Literal["max", "min"]
@@ -71,16 +74,18 @@ class Task(Schema):
         return None
 
     def resolved(self, data_root: Path | None) -> Self:
-        """This task with all that its settings leave to the data: the content of its files, and perhaps labels.
+        """This task with all that its settings leave to the data: its content, and perhaps labels.
 
         A resolved task, such as a finished run's, is returned as it is, and reads nothing.
 
         Raises:
             DataError: the data cannot be read.
         """
-        if self.path is None or self.content:
+        if self.content:
             return self
-        return self.model_copy(update={"content": hashes(self.files), "name": self.name or name_of(self.path)})
+        content = content_of(self, data_root)
+        name = self.name if self.path is None else self.name or name_of(self.path)
+        return self.model_copy(update={"content": content, "name": name, "source": pinned(self.source, content)})
 
     def columns(self) -> list[str]:
         """The columns that the data must have."""
@@ -192,3 +197,7 @@ class Task(Schema):
     def label_texts(self, labels: NDArray[Any]) -> list[str]:
         """The labels of one row of examples, as its batch has them, in words: one, or one a token."""
         return [str(labels.tolist())]
+
+
+TASKS = Registry(Task, "lnbench.tasks", renamed={"classification": "sequence_classification"})
+"""The families of tasks that a configuration may name."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lnbench.cache import one_at_a_time
-from lnbench.schema import target_of
+from lnbench.registry import kind_of
 from lnbench.tasks import cache
 from lnbench.tasks.base import Task
 from lnbench.tasks.examples import Examples
@@ -156,7 +156,7 @@ def _tokenised(
     tokenizer: PreTrainedTokenizerBase,
     cache_dir: Path | None,
 ) -> dict[str, Examples]:
-    parts = [CACHE_FORMAT, fingerprint, tokenizer_identity(tokenizer), target_of(task), task.identity()]
+    parts = [CACHE_FORMAT, fingerprint, tokenizer_identity(tokenizer), kind_of(type(task)), task.identity()]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     file = cache.token_file(cache_dir, key)
     with contextlib.nullcontext() if file.is_file() else one_at_a_time(file):

@@ -12,10 +12,9 @@ from typing import Any
 
 import pandas as pd
 
+from lnbench.tasks.content import SUFFIXES
 from lnbench.tasks.source import DataError
 
-SUFFIXES = (".jsonl.gz", ".jsonl", ".json.gz", ".json", ".csv", ".tsv", ".parquet")
-"""File types read from a local folder; the first that exists is taken."""
 COLUMN_SUFFIXES = (".conll", ".iob", ".iob2", ".bio", ".txt")
 """How files in CoNLL's format are named."""
 DOCUMENT_START = "-DOCSTART-"

@@ -42,6 +42,7 @@ class ConditionalGeneration(Task):
     first reference's), and those of `metrics`, which only the test computes, unless one of them is `metric`.
     """
 
+    kind: ClassVar[str] = "generation"
     backbone: ClassVar[BackboneKind] = "causal_lm"
 
     metric: Literal["loss"] | Metric = "loss"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -38,6 +38,8 @@ class ExtractiveQA(Task):
     Metrics, as SQuAD's official scorer has them, but in [0, 1]: `f1` of the answer's words against
     the nearest reference's, and `exact_match`.
     """
+
+    kind: ClassVar[str] = "question_answering"
 
     metric: Literal["f1", "exact_match"] = "f1"
     mode: Literal["max"] = "max"

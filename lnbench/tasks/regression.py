@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import model_validator
@@ -33,6 +33,8 @@ class Regression(SentenceTask):
     Metrics: `pearson` and `spearman`, the correlation with the true numbers and of their ranks, 0
     where all predictions are equal; `rmse`, the root of the mean squared error.
     """
+
+    kind: ClassVar[str] = "regression"
 
     metric: Literal["pearson", "spearman"] = "pearson"
     mode: Literal["max"] = "max"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -36,6 +36,8 @@ class TokenClassification(Task):
     Metrics, as conlleval and seqeval's default mode count: `f1`, `precision` and `recall` of
     entities, right if place, extent and type are; `accuracy`, the share of words with the right tag.
     """
+
+    kind: ClassVar[str] = "token_classification"
 
     metric: Literal["f1", "precision", "recall", "accuracy"] = "f1"
     mode: Literal["max"] = "max"

@@ -11,7 +11,7 @@ from transformers.utils import logging
 
 from lnbench.backbone.backbone import Backbone
 from lnbench.config import RunConfig
-from lnbench.tasks.classification import SequenceClassification
+from lnbench.tasks.sequence_classification import SequenceClassification
 
 
 def new_model(config: RunConfig) -> nn.Module:

@@ -12,7 +12,7 @@ from lnbench.compose import compose_config, to_plain
 from lnbench.config import RunConfig, validate
 from lnbench.model import check_length, load_pretrained
 from lnbench.schema import ConfigError
-from lnbench.tasks.classification import SequenceClassification
+from lnbench.tasks.sequence_classification import SequenceClassification
 from scripts.throughput.flops import MatmulSpeed
 from scripts.throughput.step import device_of, in_bf16
 

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 import torch
 from huggingface_hub import constants
 from transformers import AutoConfig
 
-from lnbench.backbone import loading
+from lnbench import digests
 from lnbench.backbone.backbone import role_table
 from lnbench.backbone.config import ModelConfig
 from lnbench.backbone.loading import empty_backbone, load_backbone, load_config, load_tokenizer, resolve_source
@@ -73,9 +74,9 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Nothing listens where the hub should be, and nothing is cached."""
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    loading._hub_answers.cache_clear()
+    digests.hub_answers.cache_clear()
     yield
-    loading._hub_answers.cache_clear()
+    digests.hub_answers.cache_clear()
 
 
 @pytest.mark.parametrize("load", [load_tokenizer, load_config, load_backbone])
@@ -96,7 +97,7 @@ def test_the_network_is_asked_once(offline: None, monkeypatch: pytest.MonkeyPatc
         asked.append(1)
         raise ConnectionError
 
-    monkeypatch.setattr(loading, "get_session", session)
+    monkeypatch.setattr(huggingface_hub, "get_session", session)
     for _ in range(3):
         with pytest.raises(ConfigError):
             load_config(model("someone/model"))
@@ -107,8 +108,8 @@ def test_a_local_model_does_not_ask_for_the_network(sources: dict[str, Path], mo
     def session() -> None:
         raise AssertionError("must not be asked")
 
-    monkeypatch.setattr(loading, "get_session", session)
-    loading._hub_answers.cache_clear()
+    monkeypatch.setattr(huggingface_hub, "get_session", session)
+    digests.hub_answers.cache_clear()
     load_backbone(model(sources["bert"]))
     load_tokenizer(model(sources["bert"]))
 

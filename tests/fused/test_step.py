@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from lnbench.fused.step import Learned, Own, Step, can_be_stacked, learn
 from lnbench.methods.base import Method
 from lnbench.model import TunedModel, inputs_of
-from lnbench.tasks.classification import SequenceClassification
 from lnbench.tasks.examples import IGNORED
 from lnbench.tasks.heads import SentenceHead, TokenHead
 from lnbench.tasks.question_answering import ExtractiveQA
 from lnbench.tasks.regression import Regression
+from lnbench.tasks.sequence_classification import SequenceClassification
 from lnbench.tasks.token_classification import TokenClassification
 from lnbench.training.frozen_weights import store_frozen_weights
 from tests.tiny import ARCHITECTURES, EVERY_ARCHITECTURE, NAMES, batch, part, parts, shake, tiny, tuned

@@ -15,7 +15,6 @@ from tests.conftest import Configure
     [
         "runs_dir=/elsewhere",
         "cache_dir=/elsewhere",
-        "data_root=null",
         "logger=wandb",
         "rerun=true",
         "retry_failed=true",

@@ -9,8 +9,8 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from lnbench.backbone.config import ModelConfig
 from lnbench.backbone.loading import load_tokenizer
 from lnbench.schema import parse
-from lnbench.tasks.classification import SequenceClassification
 from lnbench.tasks.generation import ConditionalGeneration
+from lnbench.tasks.sequence_classification import SequenceClassification
 
 Rows = list[dict[str, Any]]
 

@@ -12,8 +12,8 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from lnbench.tasks import data
-from lnbench.tasks.classification import SequenceClassification
 from lnbench.tasks.data import TaskData, load_data
+from lnbench.tasks.sequence_classification import SequenceClassification
 from lnbench.tasks.source import DataError
 from tests.tasks.builders import Rows, films, new_task, new_tokenizer
 from tests.tasks.conftest import Writer

@@ -15,10 +15,10 @@ from lnbench.config import RunConfig, validate
 from lnbench.records.identity import run_dir, run_id
 from lnbench.run import run
 from lnbench.schema import ConfigError
-from lnbench.tasks.classification import SequenceClassification
 from lnbench.tasks.data import load_data
 from lnbench.tasks.files import read_file
 from lnbench.tasks.regression import Regression
+from lnbench.tasks.sequence_classification import SequenceClassification
 from lnbench.tasks.source import DataError
 from lnbench.tasks.token_classification import TokenClassification
 from lnbench.tuned import load
@@ -240,7 +240,7 @@ def test_a_file_that_cannot_be_used_is_named(write: Write, name: str, content: s
 
 def test_a_file_that_is_not_compressed_as_its_name_says_is_named(write: Write) -> None:
     path = write(ROWS).rename(write(ROWS).parent / "mine.csv.gz")
-    with pytest.raises(DataError, match=r"mine\.csv\.gz: cannot be read \(Not a gzipped file"):
+    with pytest.raises(DataError, match=r"mine\.csv\.gz': cannot be read \(cannot be unpacked: Not a gzipped file"):
         configure("csv", path)
 
 

@@ -9,8 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 from transformers import PreTrainedTokenizerFast
 
-from lnbench.schema import parse_target
-from lnbench.tasks.base import Task
+from lnbench.tasks.base import TASKS, Task
 from lnbench.tasks.data import TaskData, load_data
 
 OF_OWN_FILES = {"conll", "csv", "csv_regression"}
@@ -21,7 +20,7 @@ CONF = Path(__file__).parents[2] / "conf" / "task"
 
 def shipped(name: str) -> Task:
     fields: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"))
-    return parse_target(Task, fields, "task")
+    return TASKS.parse(fields, "task")
 
 
 @pytest.mark.parametrize("name", sorted({path.stem for path in CONF.glob("*.yaml")} - OF_OWN_FILES))

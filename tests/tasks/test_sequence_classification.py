@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lnbench.schema import ConfigError
-from lnbench.tasks.classification import SequenceClassification
+from lnbench.tasks.sequence_classification import SequenceClassification
 from lnbench.tasks.source import DataError
 from tests.tasks.builders import films, new_task, new_tokenizer
 

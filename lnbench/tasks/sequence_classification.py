@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import field_validator
@@ -28,6 +28,8 @@ class SequenceClassification(SentenceTask):
     Metrics: `accuracy`; `macro_f1`, the F1 of each label, averaged; `mcc`, Matthews' correlation
     coefficient.
     """
+
+    kind: ClassVar[str] = "sequence_classification"
 
     metric: Literal["accuracy", "macro_f1", "mcc"] = "accuracy"
     mode: Literal["max"] = "max"

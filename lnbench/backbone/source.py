@@ -1,0 +1,79 @@
+"""Where a pretrained model lies, and what lies there. Does without torch, as configurations are checked before it."""
+
+import importlib.util
+from pathlib import Path
+
+from lnbench.backbone.config import ModelConfig
+from lnbench.digests import COMMIT, content_digest, hub_commit, joint_digest
+from lnbench.schema import ConfigError
+
+PACKAGE_SCHEME = "package:"
+SUFFIXES = (".json", ".jinja", ".model", ".safetensors", ".txt")
+"""Of the files in a model's folder that decide what it computes, or how it reads text."""
+
+
+def resolve_source(source: str, install: str | None = None) -> str:
+    """A hub id or folder that transformers can load; `package:NAME/FOLDER` becomes the package's folder.
+
+    The package is not imported.
+
+    Args:
+        source: as in the configuration.
+        install: the command that installs the package, for the message when it is missing.
+
+    Raises:
+        ConfigError: the package is not installed or has no such folder.
+    """
+    if not source.startswith(PACKAGE_SCHEME):
+        return source
+    hint = f"; try: {install}" if install else ""
+    package, _, folder = source.removeprefix(PACKAGE_SCHEME).partition("/")
+    if not package.isidentifier():
+        raise ConfigError(
+            f"model.source = {source!r}: {package!r} is not the name of a Python package; write package:NAME/FOLDER"
+        )
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ConfigError(f"model.source = {source!r}: the Python package {package!r} is not installed{hint}")
+    path = Path(spec.submodule_search_locations[0]) / folder
+    if not path.is_dir():
+        raise ConfigError(f"model.source = {source!r}: the Python package {package!r} has no folder {folder!r}")
+    return str(path)
+
+
+def content_of(model: ModelConfig) -> str | None:
+    """What the files of a pretrained model hold: SHA-256 for a folder, the commit for a repository on the hub.
+
+    Returns:
+        None if the model is not there, or its commit cannot be told.
+    """
+    try:
+        source = resolve_source(model.source, model.install)
+    except ConfigError:
+        return None
+    folder = Path(source)
+    if not folder.is_dir():
+        return hub_commit(source, "model", model.revision)
+    try:
+        if model.gguf_file:
+            return content_digest(folder / model.gguf_file)
+        files = [file for file in folder.iterdir() if file.suffix in SUFFIXES and file.is_file()]
+        return joint_digest({file.name: content_digest(file) for file in files}) if files else None
+    except OSError:
+        return None
+
+
+def check_content(model: ModelConfig) -> None:
+    """Makes sure that a model is still what a configuration was made with.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if model.content is None or COMMIT.fullmatch(model.content):
+        return
+    found = content_of(model)
+    if found is not None and found != model.content:
+        raise ConfigError(
+            f"model.source = {model.source!r}: holds other files than when this run was configured (content "
+            f"{found[:12]}, then {model.content[:12]}); put the former ones back, or start a new run"
+        )
