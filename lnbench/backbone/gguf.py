@@ -1,5 +1,6 @@
 """GGUF files, unpacked once for all runs: reading one takes far longer than reading what it unpacks to."""
 
+import functools
 import hashlib
 import importlib.util
 import logging
@@ -13,13 +14,19 @@ import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel
 
 from lnbench.cache import cache_root, one_at_a_time
+from lnbench.records.sealed import SealError, file_digest, read_sealed, write_sealed
 from lnbench.schema import ConfigError
+
+CHECKSUMS = "checksums.json"
+"""In an unpacked folder: the SHA-256 of each other file, by name."""
 
 log = logging.getLogger(__name__)
 
 
 def unpacked(folder: Path, name: str) -> Path | None:
     """A folder in the cache with the model and tokenizer of a GGUF file, in fp32, as `save_pretrained` writes them.
+
+    What is found there is compared with its checksums, once a process, and unpacked again where they do not fit.
 
     Returns:
         The folder; None if it cannot be written.
@@ -30,12 +37,30 @@ def unpacked(folder: Path, name: str) -> Path | None:
     """
     require_reader(name)
     target = cache_root() / "backbones" / _key(folder / name)
-    if target.is_dir():
+    if _is_intact(target):
         return target
     with one_at_a_time(target):
-        if not target.is_dir():
+        _is_intact.cache_clear()  # another process may have unpacked it meanwhile
+        if not _is_intact(target):
+            shutil.rmtree(target, ignore_errors=True)
+            _is_intact.cache_clear()
             return _unpack(folder, name, target)
     return target
+
+
+@functools.cache
+def _is_intact(target: Path) -> bool:
+    """Whether an unpacked folder is there and holds what was unpacked; a damaged one is told."""
+    if not target.is_dir():
+        return False
+    try:
+        checksums = read_sealed(target / CHECKSUMS)
+        damaged = [name for name, checksum in checksums.items() if file_digest(target / name) != checksum]
+    except (OSError, SealError) as error:
+        damaged = [f"{CHECKSUMS}: {error}"]
+    if damaged:
+        log.warning("%s is not what was unpacked (%s): unpacking the GGUF file again", target, ", ".join(damaged))
+    return not damaged
 
 
 def require_reader(name: str) -> None:
@@ -69,6 +94,7 @@ def _unpack(folder: Path, name: str, target: Path) -> Path | None:
     try:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
+        write_sealed(temporary / CHECKSUMS, {file.name: file_digest(file) for file in temporary.iterdir()})
         os.rename(temporary, target)
     except OSError as error:
         log.warning("%s cannot be written (%s): reading the GGUF file in every run", target, error)

@@ -1,16 +1,15 @@
-"""Keeps tokenised splits in the user's cache folder; a cache that fails costs time, never the run."""
+"""Keeps tokenised splits in the user's cache folder; a cache that fails or is damaged costs time, never the run."""
 
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
 
 from lnbench.cache import cache_root
-from lnbench.fsio import write_atomically
+from lnbench.records.tensors import TensorFileError, read_tensors, write_tensors
 from lnbench.tasks.examples import Examples
 
 log = logging.getLogger(__name__)
@@ -22,24 +21,31 @@ def token_file(cache_dir: Path | None, key: str) -> Path:
 
 
 def load(path: Path, pad_id: int) -> dict[str, Examples] | None:
-    """The splits kept in `path`, or None if there are none or they cannot be used."""
-    try:
-        splits: dict[str, dict[str, NDArray[np.generic]]] = {}
-        for name, array in load_file(path).items():
-            split, _, part = name.partition("/")
-            splits.setdefault(split, {})[part] = array
-        return {split: Examples.from_arrays(arrays, pad_id) for split, arrays in splits.items()}
-    except FileNotFoundError:
+    """The splits that `store` kept in `path`, or None if there are none or their checksum or key does not fit."""
+    if not path.is_file():
         return None
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    try:
+        tensors, key = read_tensors(path)
+        if key != path.stem:
+            raise ValueError(f"it was stored as {key}")
+        splits: dict[str, dict[str, NDArray[np.generic]]] = {}
+        for name, tensor in tensors.items():
+            split, _, part = name.partition("/")
+            splits.setdefault(split, {})[part] = tensor.numpy()
+        return {split: Examples.from_arrays(arrays, pad_id) for split, arrays in splits.items()}
+    except (TensorFileError, KeyError, TypeError, ValueError) as error:
         log.warning("token cache %s cannot be used (%s): tokenising again", path, error)
         return None
 
 
 def store(path: Path, splits: Mapping[str, Examples]) -> None:
     """Keeps `splits` in `path`, safely beside other writers; a failure is logged and goes no further."""
-    arrays = {f"{split}/{name}": a for split, rows in splits.items() for name, a in rows.to_arrays().items()}
+    tensors = {
+        f"{split}/{name}": torch.tensor(array)
+        for split, rows in splits.items()
+        for name, array in rows.to_arrays().items()
+    }
     try:
-        write_atomically(path, save(arrays))
+        write_tensors(path, tensors, path.stem)
     except OSError as error:
         log.warning("token cache %s cannot be written (%s): going on without it", path, error)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from transformers import PreTrainedTokenizerBase
 
-CACHE_FORMAT = 1
+CACHE_FORMAT = 2
 """Raised when tokenisation changes, so that no older cache file is taken for a new one."""
 DROPPED = "dropped"
 """In place of a role: the row plays none."""

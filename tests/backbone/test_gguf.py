@@ -1,0 +1,68 @@
+"""The cache of unpacked GGUF files, with a stand-in for what unpacks them."""
+
+from pathlib import Path
+
+import pytest
+
+from lnbench.backbone import gguf
+from tests import runs
+
+
+@pytest.fixture
+def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[int]]:
+    """A folder with a file that counts as GGUF, and a list that gets longer with every unpacking."""
+    unpacked: list[int] = []
+
+    class Model:
+        def save_pretrained(self, folder: Path) -> None:
+            unpacked.append(1)
+            runs.save_model("gpt2", folder)
+
+    class Tokenizer:
+        @staticmethod
+        def from_pretrained(*_: object, **__: object) -> "Tokenizer":
+            return Tokenizer()
+
+        def save_pretrained(self, folder: Path) -> None:
+            (folder / "words").write_text("a b c")
+
+    monkeypatch.setenv("LNBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(gguf, "_read", lambda *_: Model())
+    monkeypatch.setattr(gguf, "AutoTokenizer", Tokenizer)
+    monkeypatch.setattr(gguf, "require_reader", lambda _: None)
+    (tmp_path / "model.gguf").write_bytes(b"packed")
+    return tmp_path, unpacked
+
+
+def forget() -> None:
+    """As a new process would."""
+    gguf._is_intact.cache_clear()
+
+
+def test_an_intact_folder_is_taken_as_it_is(packed: tuple[Path, list[int]], caplog: pytest.LogCaptureFixture) -> None:
+    folder, unpacked = packed
+    first = gguf.unpacked(folder, "model.gguf")
+    forget()
+    assert gguf.unpacked(folder, "model.gguf") == first
+    assert len(unpacked) == 1
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("damage", ["bit", "file gone", "checksums gone"])
+def test_a_damaged_folder_is_unpacked_again(
+    packed: tuple[Path, list[int]], caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    folder, unpacked = packed
+    target = gguf.unpacked(folder, "model.gguf")
+    assert target
+    weights = (target / "model.safetensors").read_bytes()
+    if damage == "bit":
+        (target / "model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
+    else:
+        (target / ("words" if damage == "file gone" else gguf.CHECKSUMS)).unlink()
+    forget()
+    assert gguf.unpacked(folder, "model.gguf") == target
+    assert (target / "model.safetensors").read_bytes() == weights
+    assert (target / "words").is_file()
+    assert len(unpacked) == 2
+    assert "unpacking the GGUF file again" in caplog.text
