@@ -31,7 +31,8 @@ class DataSeen(Schema):
     rows: dict[str, int]
     """Of each split."""
     overlap: dict[str, int]
-    """`train/test` and the like: rows of the second split whose text is in the first."""
+    """`train/test` and the like: rows of the second split whose input is in the first; `train/test COLUMN`: whose text
+    in that column is."""
 
 
 class Cost(Schema):

@@ -60,6 +60,12 @@ class Task(Schema):
     def _has_data(self) -> Self:
         if self.path is None and (self.source is None or not self.name):
             raise ValueError("needs the path of a file, or a name and a source")
+        given = self.splits.given() if self.path is None else self.files
+        if self.splits.group_by and not self.splits.cuts(given):
+            raise ValueError(
+                f"splits.group_by = {', '.join(self.splits.group_by)}: nothing is cut from the training split, for "
+                f"validation and test have splits of their own; leave it out"
+            )
         return self
 
     @property
@@ -103,6 +109,14 @@ class Task(Schema):
         """
         raise NotImplementedError
 
+    def remarks(self, frame: pd.DataFrame) -> list[str]:
+        """What a person should know of a split as it was read, which `clean` has accepted."""
+        return []
+
+    def classes(self) -> list[str]:
+        """The classes that the model has to tell apart, as `balance` counts them; empty where there are no classes."""
+        return []
+
     def arrange(self, frame: pd.DataFrame, role: str) -> pd.DataFrame:
         """The rows of a cleaned split as they are encoded in one role: as they are, or several of them as one.
 
@@ -115,6 +129,10 @@ class Task(Schema):
     def group_keys(self, frame: pd.DataFrame) -> list[str]:
         """For each row the text by which repeated rows are recognised, so that none straddles two splits."""
         raise NotImplementedError
+
+    def text_keys(self, frame: pd.DataFrame) -> dict[str, list[str]]:
+        """Where an input has several texts: each by its column, in the form in which texts count as the same."""
+        return {}
 
     def encode(self, frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> Examples:
         """Tokenises one cleaned split."""

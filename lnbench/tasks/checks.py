@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lnbench.schema import did_you_mean
@@ -54,6 +55,32 @@ def is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def written(values: pd.Series) -> pd.Series:
-    """Values as text; 1.0 is what pandas makes of 1 beside a missing value."""
-    return values.map(lambda value: str(int(value)) if isinstance(value, float) and value.is_integer() else str(value))
+def is_empty(value: object) -> bool:
+    """Whether there is no value: a missing one, or a text of nothing but white space."""
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and math.isnan(value))
+
+
+def require_texts(values: pd.Series, where: str, kind: str = "a text", remedy: str = "") -> None:
+    """Refuses a column in which a value is no text or an empty one.
+
+    Args:
+        values: of a column.
+        where: the split's name, for the message.
+        kind: what the values must be, for the message.
+        remedy: what helps where a text is empty, for the message.
+
+    Raises:
+        DataError: naming the first such value and its row.
+    """
+    require(values, ~each(values, is_empty), where, f"{kind} that is not empty{remedy}")
+    require(values, each(values, is_text), where, kind)
+
+
+def replace(frame: pd.DataFrame, columns: Mapping[str, pd.Series]) -> pd.DataFrame:
+    """The frame with other values in some columns, whatever these are called."""
+    copy = frame.copy()
+    for name, values in columns.items():
+        copy[name] = values
+    return copy

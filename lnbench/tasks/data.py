@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 from lnbench.cache import one_at_a_time
 from lnbench.registry import kind_of
-from lnbench.tasks import cache
+from lnbench.tasks import cache, notes
 from lnbench.tasks.base import Task
+from lnbench.tasks.checks import each, is_empty, require, require_columns
 from lnbench.tasks.examples import Examples
-from lnbench.tasks.read import read_roles
+from lnbench.tasks.labels import label_names
+from lnbench.tasks.read import Part, read_roles
 from lnbench.tasks.source import ROLES, DataError
-from lnbench.tasks.split import assign, cut, overlap, sample
+from lnbench.tasks.split import assign, cut, overlap, sample, together
 from lnbench.tasks.tokens import pad_id, tokenizer_identity
 
 if TYPE_CHECKING:
@@ -38,8 +40,10 @@ class TaskData:
         frames: the cleaned rows of each split, from which its examples were made.
         fingerprint: SHA-256 of the texts and labels of all splits, in their order.
         overlap: for each two of the source's own splits in use (`"train/test"` and the like), as
-            they are before cuts and limits, how many rows of the second have a text of the first;
-            what is cut from train shares none.
+            they are before cuts and limits, how many rows of the second have the input of a row of
+            the first; what is cut from train shares none. Where an input has several texts, also for
+            each two roles and each text (`"train/test premise"`), as they are after cuts and before
+            limits, how many rows of the second have a text that the first has in that column.
         baseline: by split and metric, what the best answer that ignores the text scores.
         warnings: what a person should know of each split before the run.
     """
@@ -78,30 +82,50 @@ def load_data(
     Raises:
         DataError: the data cannot be found or used.
     """
-    given = _read(task, data_root)
+    read = read_roles(task, data_root)
+    given = {role: task.clean(part.frame, part.where) for role, part in read.items()}
     keys = {role: task.group_keys(frame) for role, frame in given.items()}
-    parts = _split(task, given, keys)
+    leaks = _leaks(task, keys)
+    parts = _split(task, given, together([keys["train"], *_groups(task, read["train"], given["train"])]), leaks)
     frames = _sampled(task, {role: task.arrange(frame, role) for role, frame in parts.items()})
     fingerprint = fingerprint_of(frames)
     examples = _tokenised(task, frames, fingerprint, tokenizer, cache_dir)
+    shared = {**overlap(keys), **_shared_texts(task, parts)}
+    warnings = {role: task.remarks(part.frame) for role, part in read.items()}
+    for role, some in notes.of_splits(task, frames, examples).items():
+        warnings[role] = [*warnings.get(role, []), *some, *notes.of_overlap(task, given, role, shared)]
+    warnings["train"] += notes.of_leaks(sum(leaks))
     return TaskData(
         **examples,
         frames=frames,
         fingerprint=fingerprint,
-        overlap=overlap(keys),
+        overlap=shared,
         baseline={role: _baseline(task, frames["train"], frame) for role, frame in frames.items()},
-        warnings=_warnings(task, frames, examples, sum(_leaks(task, keys))),
+        warnings=warnings,
     )
 
 
-def _warnings(
-    task: Task, frames: Mapping[str, pd.DataFrame], examples: Mapping[str, Examples], dropped: int
-) -> dict[str, list[str]]:
-    warnings = {role: task.warnings(frame, examples[role]) for role, frame in frames.items()}
-    if dropped:
-        warnings["train"].append(f"{dropped:,} rows are left out, because the test split has their text too")
-    warnings["test"] += [f"{metric} cannot be computed here: {why}" for metric, why in task.missing().items()]
-    return warnings
+def _groups(task: Task, part: Part, train: pd.DataFrame) -> list[list[str]]:
+    """The values of the columns by which the training rows are kept together, a list a column.
+
+    Raises:
+        DataError: there is no such column, or a row has no value in it.
+    """
+    require_columns(part.frame, task.splits.group_by, part.where)
+    columns = [part.frame[name].loc[train.index] for name in task.splits.group_by]
+    for values in columns:
+        require(values, ~each(values, is_empty), part.where, "a value, for task.splits.group_by names this column")
+    return [label_names(values).tolist() for values in columns]
+
+
+def _shared_texts(task: Task, parts: Mapping[str, pd.DataFrame]) -> dict[str, int]:
+    """By roles and text column, for inputs of several texts: how many rows share a text with an earlier role."""
+    texts = {role: task.text_keys(frame) for role, frame in parts.items()}
+    return {
+        f"{pair} {column}": rows
+        for column in texts["train"]
+        for pair, rows in overlap({role: columns[column] for role, columns in texts.items()}).items()
+    }
 
 
 def _baseline(task: Task, train: pd.DataFrame, split: pd.DataFrame) -> dict[str, float]:
@@ -109,19 +133,18 @@ def _baseline(task: Task, train: pd.DataFrame, split: pd.DataFrame) -> dict[str,
     return task.score(trivial) if trivial else {}
 
 
-def _read(task: Task, data_root: Path | None) -> dict[str, pd.DataFrame]:
-    """Role to checked rows, for the roles that the data has a split for."""
-    return {role: task.clean(part.frame, part.where) for role, part in read_roles(task, data_root).items()}
-
-
-def _split(task: Task, given: Mapping[str, pd.DataFrame], keys: Mapping[str, Sequence[str]]) -> dict[str, pd.DataFrame]:
-    """Cuts the missing roles off the training split, and out of it, if asked to, the texts of the test."""
-    roles = assign(keys["train"], task.splits.cuts(given), task.splits.seed)
-    roles = [DROPPED if leak else role for leak, role in zip(_leaks(task, keys), roles, strict=True)]
+def _split(
+    task: Task, given: Mapping[str, pd.DataFrame], groups: Sequence[str], leaks: Sequence[bool]
+) -> dict[str, pd.DataFrame]:
+    """Cuts the missing roles off the training split, and out of it the rows that leak, group by group."""
+    roles = assign(groups, task.splits.cuts(given), task.splits.seed)
+    roles = [DROPPED if leak else role for leak, role in zip(leaks, roles, strict=True)]
     frames = {**given, **cut(given["train"], roles)}
     for role in ROLES:
         if role not in frames:
-            raise DataError(f"{task.name}: no row is left for {role}; change splits.{role}_fraction or name a split")
+            raise DataError(
+                f"{task.name}: no row is left for {role}; change task.splits.{role}_fraction or name a split"
+            )
     return {role: frames[role] for role in ROLES}
 
 

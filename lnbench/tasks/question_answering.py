@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from lnbench.tasks.answer_score import exact_match, f1, words_of
 from lnbench.tasks.answer_spans import best_answers, find_answers, first_answer
 from lnbench.tasks.base import Task
-from lnbench.tasks.checks import each, is_text, require, require_columns
+from lnbench.tasks.checks import is_text, require, require_columns, require_texts
 from lnbench.tasks.source import DataError
 from lnbench.tasks.split import normalise
 
@@ -75,7 +75,7 @@ class ExtractiveQA(Task):
         require_columns(frame, self.columns(), where)
         kept = frame[self.columns()]
         for column in (QUESTION, CONTEXT):
-            require(kept[column], each(kept[column], is_text), where, "a text that is not empty")
+            require_texts(kept[column], where)
         answers: list[Any] = [find_answers(*row) for row in zip(kept[ANSWERS], kept[CONTEXT], strict=True)]
         allowed = "{text: [...], answer_start: [...]} with texts that occur in the context"
         if self.null_threshold is None:
@@ -88,6 +88,10 @@ class ExtractiveQA(Task):
         """The context in normalised form: no two splits share one."""
         normalised = {context: normalise(context) for context in frame[CONTEXT].unique()}
         return [normalised[context] for context in frame[CONTEXT]]
+
+    def text_keys(self, frame: pd.DataFrame) -> dict[str, list[str]]:
+        """The questions; contexts are what `group_keys` has."""
+        return {QUESTION: [normalise(question) for question in frame[QUESTION]]}
 
     def encode(self, frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> Examples:
         """Tokenises one cleaned split, one example a window."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, model_validator
 
 from lnbench.tasks.base import Task
-from lnbench.tasks.checks import each, is_text, require, require_columns, written
+from lnbench.tasks.checks import each, is_empty, is_text, replace, require_columns, require_texts
+from lnbench.tasks.labels import label_name, label_names
 from lnbench.tasks.source import DataError
 from lnbench.tasks.split import normalise
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from lnbench.tasks.examples import Examples
+
+SKIP_EMPTY = "; ++task.skip_empty=true leaves out the rows without one"
 
 
 class SentenceTask(Task):
@@ -64,20 +67,30 @@ class SentenceTask(Task):
         """The text columns, and the label column as the family represents it."""
         kept = self._rows(frame, where)
         for column in self.texts:
-            require(kept[column], each(kept[column], is_text), where, "a text that is not empty")
-        return kept.assign(**{self.label: self._answers(kept[self.label], where)})
+            require_texts(kept[column], where, remedy=SKIP_EMPTY)
+        return replace(kept, {self.label: self._answers(kept[self.label], where)})
+
+    def remarks(self, frame: pd.DataFrame) -> list[str]:
+        """How many rows are left out for want of a text."""
+        empty = self._labelled(frame)[self.texts].map(is_empty).any(axis=1)
+        without = int(empty.sum()) if self.skip_empty else 0
+        return [f"{without:,} rows without a text are left out, as task.skip_empty says"] * bool(without)
 
     def _rows(self, frame: pd.DataFrame, where: str) -> pd.DataFrame:
         """The columns in use, without the rows to skip."""
         require_columns(frame, self.columns(), where)
-        kept = frame[self.columns()]
-        kept = kept[~written(kept[self.label]).isin(self.skip)]
+        kept = self._labelled(frame)
         if self.skip_empty:
             for column in self.texts:
-                kept = kept[each(kept[column], is_text)]
+                kept = kept[~each(kept[column], is_empty)]
         if kept.empty:
             raise DataError(f"{where}: has no rows")
         return kept
+
+    def _labelled(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The columns in use, without the rows that `skip` leaves out."""
+        kept = frame[self.columns()]
+        return kept[~label_names(kept[self.label]).isin([label_name(value) for value in self.skip])]
 
     def _answers(self, values: pd.Series, where: str) -> pd.Series:
         """The label column's values, checked."""
@@ -93,8 +106,14 @@ class SentenceTask(Task):
 
     def group_keys(self, frame: pd.DataFrame) -> list[str]:
         """The text, or both texts of the pair, in normalised form."""
-        columns = [[normalise(text) for text in frame[column].tolist()] for column in self.texts]
-        return ["\n".join(texts) for texts in zip(*columns, strict=True)]
+        return ["\n".join(texts) for texts in zip(*self._normalised(frame).values(), strict=True)]
+
+    def text_keys(self, frame: pd.DataFrame) -> dict[str, list[str]]:
+        """Each text of a pair, by its column."""
+        return {} if self.pair is None else self._normalised(frame)
+
+    def _normalised(self, frame: pd.DataFrame) -> dict[str, list[str]]:
+        return {column: [normalise(text) for text in frame[column].tolist()] for column in self.texts}
 
     def encode(self, frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> Examples:
         """Tokenises one cleaned split; a frame without labels gets 0 everywhere."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import field_validator
 
-from lnbench.tasks.checks import is_text, require, written
+from lnbench.tasks.checks import is_text, require
+from lnbench.tasks.labels import is_number, label_name, label_names, rewritten
 from lnbench.tasks.sentences import SentenceTask
 from lnbench.tasks.source import DataError
 
@@ -34,15 +34,16 @@ class SequenceClassification(SentenceTask):
     metric: Literal["accuracy", "macro_f1", "mcc"] = "accuracy"
     mode: Literal["max"] = "max"
     labels: list[str]
-    """What the label column may hold: these names, or their places in this list, counted from 0. An empty list is
-    filled from the training split, in alphabetical or numerical order."""
+    """What the label column may hold: these names, or, where none of them is a number, their places in this list,
+    counted from 0. How names are compared says `lnbench.tasks.labels.label_name`. An empty list is filled from the
+    training split, in alphabetical or numerical order."""
 
     @field_validator("labels")
     @classmethod
     def _distinct(cls, labels: list[str]) -> list[str]:
         if len(labels) == 1:
             raise ValueError("must name two labels or more; [] takes them from the data")
-        if len(set(labels)) < len(labels):
+        if len(set(map(label_name, labels))) < len(labels):
             raise ValueError("must not name a label twice")
         return labels
 
@@ -58,9 +59,9 @@ class SequenceClassification(SentenceTask):
 
     def _labels_in(self, frame: pd.DataFrame, where: str) -> list[str]:
         values = self._rows(frame, where)[self.label]
-        names = written(values)
+        names = label_names(values)
         require(values, values.notna() & names.map(is_text), where, "a label")
-        labels = sorted(set(names), key=int if all(map(_is_integer, names)) else None)
+        labels = sorted(set(names), key=float if all(map(is_number, names)) else None)
         if len(labels) < 2:
             raise DataError(f"{where}: column {self.label!r} holds nothing but {labels[0]!r}; there must be two labels")
         if len(labels) > max(2, len(names) // 2):
@@ -72,14 +73,22 @@ class SequenceClassification(SentenceTask):
 
     def _answers(self, values: pd.Series, where: str) -> pd.Series:
         """Places in `labels`, int64."""
-        places = {name: place for place, name in enumerate(self.labels)}
-        if not any(map(_is_integer, self.labels)):
+        places = {label_name(name): place for place, name in enumerate(self.labels)}
+        if not any(map(is_number, places)):
             places |= {str(place): place for place in range(len(self.labels))}
-        found = written(values).map(places)
+        found = label_names(values).map(places)
         require(values, found.notna(), where, f"one of {', '.join(self.labels)}, or a place in that list from 0")
         if found.nunique() < 2:
             raise DataError(f"{where}: column {self.label!r} has fewer than two of the labels {', '.join(self.labels)}")
         return found.astype("int64")
+
+    def remarks(self, frame: pd.DataFrame) -> list[str]:
+        """As for other texts, and how many labels are written otherwise than the label they stand for."""
+        return [*super().remarks(frame), *rewritten(self._labelled(frame)[self.label], self.label)]
+
+    def classes(self) -> list[str]:
+        """The labels."""
+        return self.labels
 
     def _targets(self, answers: pd.Series) -> NDArray[Any]:
         return answers.to_numpy("int64")
@@ -157,7 +166,3 @@ class SequenceClassification(SentenceTask):
 def _constant(labels: Tensor) -> bool:
     """Whether all labels are equal: correlation is then 0 by convention, of which torchmetrics strays."""
     return bool((labels == labels[0]).all())
-
-
-def _is_integer(name: str) -> bool:
-    return re.fullmatch(r"-?\d+", name) is not None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from lnbench.schema import Schema
 
@@ -64,6 +64,9 @@ class Splits(Schema):
     """Share of the training split that is cut off if `validation` is None."""
     test_fraction: Share = 0.1
     """Share of the training split that is cut off if `test` is None."""
+    group_by: tuple[str, ...] = ()
+    """Columns whose equal values stay together in cuts, such as the premise of a pair, a speaker or a document. Rows
+    of equal text stay together too, and so do rows that others join to them."""
     drop_overlap: bool = False
     """Leave out the training rows whose text the given test split has too; the record's overlap is counted before."""
     train_limit: Limit = None
@@ -74,6 +77,13 @@ class Splits(Schema):
     """Most rows to test on: an estimate in a fraction of the time, on the same rows for all runs."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of cuts and samples, apart from the run's seed: all seeds of a run see the same splits."""
+
+    @field_validator("group_by", mode="before")
+    @classmethod
+    def _one_or_several(cls, columns: Any) -> Any:
+        if isinstance(columns, str):
+            return (columns,)
+        return tuple(columns) if isinstance(columns, list) else columns
 
     @model_validator(mode="after")
     def _leaves_training_rows(self) -> Splits:

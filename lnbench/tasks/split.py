@@ -32,6 +32,31 @@ def assign(keys: Sequence[str], shares: Mapping[str, float], seed: int) -> list[
     return [roles[key] for key in keys]
 
 
+def together(columns: Sequence[Sequence[str]]) -> list[str]:
+    """For each row the key of its group: rows that share a value in any column, directly or over other rows, are one.
+
+    Args:
+        columns: one value a row in each; the keys are the least values of the first column in their groups.
+
+    Returns:
+        One key a row, which does not depend on the order of the rows; of one column, its values.
+    """
+    first, *others = columns
+    leader = {key: key for key in first}
+
+    def find(key: str) -> str:
+        while leader[key] != key:
+            leader[key] = key = leader[leader[key]]
+        return key
+
+    for values in others:
+        seen: dict[str, str] = {}
+        for key, value in zip(first, values, strict=True):
+            low, high = sorted((find(key), find(seen.setdefault(value, key))))
+            leader[high] = low
+    return [find(key) for key in first]
+
+
 def sample(keys: Sequence[str], size: int, seed: int) -> list[int]:
     """Draws rows by the hashes of their keys.
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lnbench.tasks import iob2
-from lnbench.tasks.checks import each, require, require_columns
+from lnbench.tasks.checks import each, replace, require, require_columns
+from lnbench.tasks.labels import label_name
 from lnbench.tasks.source import DataError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def tagged_rows(frame: pd.DataFrame, words: str, tags: str, where: str) -> pd.Da
     """
     require_columns(frame, [words, tags], where)
     kept = frame[[words, tags]]
-    kept = kept.assign(**{column: kept[column].map(_as_list) for column in (words, tags)})
+    kept = replace(kept, {column: kept[column].map(as_list) for column in (words, tags)})
     require(kept[words], each(kept[words], _are_words), where, "a list of words")
     require(kept[tags], each(kept[tags], _are_tags), where, "a list of tags, all names or all places in labels")
     lengths = kept[words].map(len)
@@ -36,11 +37,13 @@ def tagged_rows(frame: pd.DataFrame, words: str, tags: str, where: str) -> pd.Da
 def named_tags(values: pd.Series, labels: Sequence[str], where: str) -> pd.Series:
     """Tags by name, in IOB2, from names of any scheme that `iob2` reads or from places in `labels`.
 
+    White space around a name does not count.
+
     Raises:
         DataError: naming the first row with another tag.
     """
     names = dict(enumerate(labels))
-    named = values.map(lambda row: [names.get(tag, tag) for tag in row])
+    named = values.map(lambda row: [names[tag] if tag in names else label_name(tag) for tag in row])
     allowed = "tags in IOB2, IOB1, BILOU or BIOES (O, B-TYPE, I-TYPE, ...)"
     require(
         named, each(named, _are_readable), where, f"{allowed}, or places in {', '.join(labels)}" if labels else allowed
@@ -48,7 +51,7 @@ def named_tags(values: pd.Series, labels: Sequence[str], where: str) -> pd.Serie
     return named.map(iob2.from_any)
 
 
-def _as_list(value: Any) -> Any:
+def as_list(value: Any) -> Any:
     """A list where Parquet gives an array."""
     return value.tolist() if isinstance(value, np.ndarray) else value
 

@@ -12,10 +12,11 @@ from pydantic import Field, field_validator
 
 from lnbench.tasks import iob2
 from lnbench.tasks.base import Task
-from lnbench.tasks.checks import each, require
+from lnbench.tasks.checks import each, replace, require
+from lnbench.tasks.labels import rewritten
 from lnbench.tasks.source import DataError
 from lnbench.tasks.split import normalise
-from lnbench.tasks.tagged_rows import named_tags, tagged_rows
+from lnbench.tasks.tagged_rows import as_list, named_tags, tagged_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +91,15 @@ class TokenClassification(Task):
         place = {label: number for number, label in enumerate(self.labels)}
         tags = named_tags(rows[self.tags], self.labels, where)
         require(tags, each(tags, lambda row: set(row) <= place.keys()), where, f"made of {', '.join(self.labels)}")
-        return rows.assign(**{self.tags: tags.map(lambda row: [place[tag] for tag in row])})
+        return replace(rows, {self.tags: tags.map(lambda row: [place[tag] for tag in row])})
+
+    def remarks(self, frame: pd.DataFrame) -> list[str]:
+        """How many tags are written otherwise than the tag they stand for."""
+        return rewritten((tag for row in frame[self.tags] for tag in as_list(row)), self.tags)
+
+    def classes(self) -> list[str]:
+        """The types of entities."""
+        return [label[2:] for label in self.labels if label.startswith("B-")]
 
     def group_keys(self, frame: pd.DataFrame) -> list[str]:
         """The sentence in normalised form."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lnbench.tasks.split import assign, cut, normalise, overlap, sample
+from lnbench.tasks.split import assign, cut, normalise, overlap, sample, together
 
 SHARES = {"validation": 0.2, "test": 0.3}
 KEYS = st.lists(st.text(max_size=4), max_size=40)
@@ -78,3 +78,34 @@ def test_samples_differ_by_seed_and_spread_over_repeated_keys() -> None:
     assert drawn != sample(keys, 100, 1)
     assert sum(drawn) / 100 == pytest.approx(500, abs=90)
     assert len({keys[place] for place in drawn}) > 60
+
+
+@pytest.mark.parametrize(
+    ("columns", "groups"),
+    [
+        (["abc"], "abc"),
+        (["abca", "xyzz"], "abaa"),
+        (["abcd", "xyyx"], "abba"),
+        (["abcd", "xyzw", "1221"], "abba"),
+        (["abcd", "xxyz", "1223"], "aaad"),
+    ],
+)
+def test_rows_that_share_a_value_in_any_column_are_one_group(columns: list[str], groups: str) -> None:
+    assert together([list(column) for column in columns]) == list(groups)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("wxyz"), st.sampled_from("123456")), max_size=12),
+    st.integers(0, 9),
+)
+def test_groups_are_the_connected_rows_whatever_their_order(rows: list[tuple[str, str, str]], seed: int) -> None:
+    def groups(some: list[tuple[str, str, str]]) -> dict[tuple[str, str, str], str]:
+        return dict(zip(some, together([[row[place] for row in some] for place in range(3)]), strict=True))
+
+    found = groups(rows)
+    assert groups(random.Random(seed).sample(rows, len(rows))) == found
+    for one in rows:
+        for other in rows:
+            if any(a == b for a, b in zip(one, other, strict=True)):
+                assert found[one] == found[other]
+    assert all(found[row] == min(other[0] for other in rows if found[other] == found[row]) for row in rows)

@@ -1,0 +1,92 @@
+"""How labels are written: one form for each value, in whichever file and type it comes; and what is odd about them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)")
+"""A number by its value; one with zeros in front, such as 007, is a name."""
+_TRUTH = {"true": "True", "false": "False"}
+
+
+def label_name(value: Any) -> str:
+    """A label in the one form that its value has.
+
+    White space around it is cut off. A number is written as short as it can be: 1, 1.0, "1" and
+    "1.0" are the label 1. True, "true" and "TRUE" are the label True.
+    """
+    if isinstance(value, float | np.floating) and np.isfinite(value):
+        return _shortest(np.format_float_positional(value, trim="-"))
+    text = str(value).strip()
+    return _shortest(text) if is_number(text) else _TRUTH.get(text.lower(), text)
+
+
+def is_number(name: str) -> bool:
+    """Whether a label is a number."""
+    return _NUMBER.fullmatch(name) is not None
+
+
+def _shortest(number: str) -> str:
+    whole, _, fraction = number.lstrip("+-").partition(".")
+    fraction = fraction.rstrip("0")
+    digits = f"{whole or '0'}.{fraction}" if fraction else whole or "0"
+    return f"-{digits}" if number.startswith("-") and digits != "0" else digits
+
+
+def label_names(values: pd.Series) -> pd.Series:
+    """`label_name` of each value."""
+    import pandas as pd
+
+    return pd.Series([label_name(value) for value in values.array], index=values.index, dtype=object)
+
+
+def rewritten(values: Iterable[Any], column: str) -> list[str]:
+    """A note on how many labels are written in another than their one form; none where all are in it."""
+    changed = [value for value in values if isinstance(value, str) and value != label_name(value)]
+    if not changed:
+        return []
+    example = f"such as {changed[0]!r} for {label_name(changed[0])!r}"
+    return [
+        f"column {column!r}: {len(changed):,} labels are written otherwise than the label they stand for, {example}"
+    ]
+
+
+def look_alikes(names: Iterable[str]) -> list[str]:
+    """A note on each group of labels that differ in nothing but case, white space, invisible characters or zeros."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        groups[_skeleton(name)].append(name)
+    return [
+        f"the labels {', '.join(map(repr, group))} look alike and are different classes; if they are the same, write "
+        f"them alike in the data"
+        for group in groups.values()
+        if len(group) > 1
+    ]
+
+
+def _skeleton(name: str) -> str:
+    visible = [c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) != "Cf" and not c.isspace()]
+    return re.sub(r"^0+(?=[0-9])", "", "".join(visible).casefold())
+
+
+def unlearned(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """A note on the classes that no training row has.
+
+    Args:
+        counts: for each role, how often each class occurs.
+    """
+    names = [name for name, count in counts["train"].items() if not count]
+    if not names:
+        return []
+    elsewhere = {role: sum(kinds.get(name, 0) for name in names) for role, kinds in counts.items() if role != "train"}
+    shares = ", ".join(f"{count:,} in {role}" for role, count in elsewhere.items())
+    return [f"nothing is labelled {', '.join(map(repr, names))} here ({shares}), so that cannot be learned"]

@@ -1,0 +1,169 @@
+"""What training and held-out rows share: counted, told before training, and kept apart on demand."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from lnbench.compose import compose_config, to_plain
+from lnbench.config import RunConfig, validate
+from lnbench.run import run
+from lnbench.schema import ConfigError
+from lnbench.tasks.data import TaskData, load_data
+from lnbench.tasks.source import DataError
+from tests.runs import SHORT
+from tests.tasks.builders import Rows, films, new_task
+from tests.tasks.conftest import Writer
+
+ROWS = films(*((f"a film {number}", number % 2) for number in range(30)))
+PAIRS: Rows = [
+    {"text": f"premise {number // 3}", "other": f"film {number}", "label": number % 2, "user": number // 6}
+    for number in range(300)
+]
+
+
+def write(path: Path, rows: Rows) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def of_files(*overrides: str) -> RunConfig:
+    return validate(to_plain(compose_config("task=csv", *overrides)))
+
+
+def load_pairs(root: Path, tokenizer: PreTrainedTokenizerFast, **splits: Any) -> TaskData:
+    task = new_task(pair="other", splits={"validation_fraction": 0.2, "test_fraction": 0.2, **splits})
+    return load_data(task, tokenizer, root, root / "cache")
+
+
+def values(loaded: TaskData, column: str) -> dict[str, set[str]]:
+    return {role: set(frame[column]) for role, frame in loaded.frames.items()}
+
+
+def test_a_run_on_the_same_file_twice_says_so_before_training(
+    sources: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, copy = write(tmp_path / "train.jsonl", ROWS), write(tmp_path / "copy.jsonl", ROWS)
+    files = [
+        f"task.path={path}",
+        f"task.validation_path={copy}",
+        f"task.test_path={write(tmp_path / 't.jsonl', ROWS[:7])}",
+    ]
+    places = [f"model.source={sources['bert']}", f"runs_dir={tmp_path / 'runs'}", f"cache_dir={tmp_path}"]
+    record = run(of_files(*files, *places, "model.name=tiny", "method=ln", *SHORT, "task.max_length=32"))
+    said = " ".join(capsys.readouterr().out.split("trains")[0].split())
+    assert "validation: 30 of 30 rows have an input that train has too; it is the same as train, row for row" in said
+    assert "test: 7 of 7 rows have an input that train has too note" not in said
+    assert "test: 7 of 7 rows have an input that train has too" in said
+    assert record.data.overlap["train/validation"] == 30
+
+
+def test_the_same_rows_in_another_format_are_the_same_file(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    table = tmp_path / "copy.csv"
+    table.write_text("label,text\n" + "".join(f"{row['label']},{row['text']}\n" for row in ROWS))
+    config = of_files(f"task.path={write(tmp_path / 'train.jsonl', ROWS)}", f"task.test_path={table}")
+    (note,) = load_data(config.task, tokenizer, None, tmp_path).warnings["test"]
+    assert note == "30 of 30 rows have an input that train has too; it is the same as train, row for row"
+
+
+def test_splits_that_share_nothing_are_not_mentioned(write_root: Writer, tokenizer: PreTrainedTokenizerFast) -> None:
+    root = write_root(train=ROWS[:10], validation=ROWS[10:20], test=ROWS[20:])
+    assert load_data(new_task(), tokenizer, root, root / "cache").warnings == {
+        "train": [],
+        "validation": [],
+        "test": [],
+    }
+
+
+def test_overlap_that_is_dropped_from_train_is_not_told_as_overlap(
+    write_root: Writer, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    root = write_root(train=ROWS, validation=films(("b", 0), ("c", 1)), test=ROWS[:10])
+    task = new_task(splits={"validation": "validation", "test": "test", "drop_overlap": True})
+    loaded = load_data(task, tokenizer, root, root / "cache")
+    assert loaded.warnings["test"] == []
+    assert loaded.overlap["train/test"] == 10
+
+
+def test_a_text_of_a_pair_that_straddles_a_cut_is_counted(
+    write_root: Writer, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    loaded = load_pairs(write_root(train=PAIRS), tokenizer)
+    texts = values(loaded, "text")
+    expected = {
+        role: sum(text in texts["train"] for text in loaded.frames[role]["text"]) for role in ("validation", "test")
+    }
+    assert min(expected.values()) > 0
+    for role, rows in expected.items():
+        assert loaded.overlap[f"train/{role} text"] == rows
+        assert loaded.overlap[f"train/{role} other"] == 0
+        assert loaded.warnings[role] == [
+            f"shares single texts with train: text in {rows} rows; "
+            f"++task.splits.group_by=COLUMN keeps rows of one text together"
+        ]
+
+
+@pytest.mark.parametrize("group_by", ["text", ["text"], ["text", "user"], "user"])
+def test_a_cut_by_a_column_keeps_its_values_together(
+    write_root: Writer, tokenizer: PreTrainedTokenizerFast, group_by: str | list[str]
+) -> None:
+    root = write_root(train=PAIRS)
+    loaded = load_pairs(root, tokenizer, group_by=group_by)
+    texts = values(loaded, "text")
+    assert not texts["train"] & texts["validation"]
+    assert not texts["train"] & texts["test"]
+    assert all("single texts" not in note for notes in loaded.warnings.values() for note in notes)
+    assert sum(loaded.sizes.values()) == 300
+    write_root(train=PAIRS[::-1])
+    assert values(load_pairs(root, tokenizer, group_by=group_by), "text") == texts
+
+
+def test_rows_of_equal_text_stay_together_whatever_their_groups(
+    write_root: Writer, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    rows = [{**row, "user": place} for row in ROWS for place in range(2)]
+    task = new_task(splits={"validation_fraction": 0.3, "test_fraction": 0.3, "group_by": "user", "seed": 1})
+    root = write_root(train=rows)
+    with pytest.raises(DataError, match=r"no row is left for .*; change task\.splits\."):
+        load_data(task, tokenizer, root, root / "cache")
+    rows = [{**row, "user": place % 15} for place, row in enumerate([*ROWS, *ROWS])]
+    root = write_root(train=rows)
+    texts = values(load_data(task, tokenizer, root, root / "cache"), "text")
+    assert not texts["train"] & (texts["validation"] | texts["test"])
+
+
+def test_a_group_is_one_whatever_its_values_are_written_like(
+    write_root: Writer, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    rows = [{**row, "user": value} for place, row in enumerate(PAIRS) for value in [(1.0, "1", " 1")[place % 3]]]
+    with pytest.raises(DataError, match="no row is left for validation"):
+        load_pairs(write_root(train=rows), tokenizer, group_by="user")
+
+
+def test_a_column_to_group_by_must_be_there_and_full(write_root: Writer, tokenizer: PreTrainedTokenizerFast) -> None:
+    root = write_root(train=PAIRS)
+    with pytest.raises(DataError, match="split 'train': has no column 'usr'; did you mean 'user'"):
+        load_pairs(root, tokenizer, group_by="usr")
+    write_root(train=[*PAIRS, {**PAIRS[0], "user": None}])
+    with pytest.raises(DataError, match=r"row 301: user = nan; must be a value, for task\.splits\.group_by names"):
+        load_pairs(root, tokenizer, group_by="user")
+
+
+def test_grouping_where_nothing_is_cut_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"splits\.group_by = text: nothing is cut"):
+        new_task(splits={"validation": "validation", "test": "test", "group_by": "text"})
+    path = write(tmp_path / "train.jsonl", ROWS)
+    files = [f"task.path={path}", f"task.validation_path={path}", f"task.test_path={path}"]
+    with pytest.raises(ConfigError, match=r"splits\.group_by = user: nothing is cut"):
+        of_files(*files, "task.splits.group_by=user")
+
+
+def test_the_command_line_takes_one_column_or_several(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.jsonl", PAIRS)
+    one, several = (
+        of_files(f"task.path={path}", f"task.splits.group_by={columns}") for columns in ("user", "[text,user]")
+    )
+    assert (one.task.splits.group_by, several.task.splits.group_by) == (("user",), ("text", "user"))
+    assert validate(several.to_dict()) == several
