@@ -71,7 +71,7 @@ def test_json_is_one_object_a_line(predict: Predict, single: Path) -> None:
     code, said = predict(single, "--json", "good film", "so grün")
     first, second = map(json.loads, said.splitlines())
     assert code is None
-    assert (first["sentence"], second["sentence"]) == ("good film", "so grün")
+    assert (first["input"]["sentence"], second["input"]["sentence"]) == ("good film", "so grün")
     assert first["label"] == max(first["probabilities"], key=first["probabilities"].get)
     assert sum(first["probabilities"].values()) == pytest.approx(1)
 
@@ -80,7 +80,7 @@ def test_a_tab_splits_a_pair(predict: Predict, pair: Path) -> None:
     code, said = predict(pair, "--json", "good film\ta bad film")
     answer = json.loads(said)
     assert code is None
-    assert (answer["sentence1"], answer["sentence2"]) == ("good film", "a bad film")
+    assert answer["input"] == {"sentence1": "good film", "sentence2": "a bad film"}
     assert answer["label"] in ("equivalent", "not_equivalent")
 
 

@@ -60,7 +60,7 @@ def test_it_predicts_what_the_run_predicted(configure: Configure) -> None:
     run(config)
     tuned = lnbench.load(run_dir(config))
     lines = [json.loads(line) for line in (run_dir(config) / PREDICTIONS).read_text().splitlines()]
-    answers = tuned.predict([line["sentence"] for line in lines], batch_size=7)
+    answers = tuned.predict([line["input"]["sentence"] for line in lines], batch_size=7)
     for answer, line in zip(answers, lines, strict=True):
         assert answer["label"] == line["label"]
         assert list(answer["probabilities"].values()) == pytest.approx(list(line["probabilities"].values()), abs=1e-6)

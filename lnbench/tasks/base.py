@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from lnbench.tasks.examples import Examples
 
 
+INPUT = "input"
+"""The key of a prediction under which its input is, by column, apart from all that the task has to say of it."""
+
+
 class Task(Schema):
     """One data set, seen as one kind of problem.
 
@@ -172,7 +176,7 @@ class Task(Schema):
     def predictions(
         self, outputs: Sequence[Mapping[str, NDArray[Any]]], frame: pd.DataFrame, examples: Examples
     ) -> list[dict[str, Any]]:
-        """One JSON-able prediction for each row of `frame`, beside its input and, if it has one, its reference.
+        """One JSON-able prediction a row of `frame`, with its input under `INPUT` and its reference, if it has one.
 
         Args:
             outputs: of each row of `examples`, the entries of what `outputs` returned.

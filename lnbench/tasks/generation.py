@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from lnbench.backbone.config import BackboneKind
 from lnbench.schema import ConfigError
-from lnbench.tasks.base import Task
+from lnbench.tasks.base import INPUT, Task
 from lnbench.tasks.checks import each, is_text, require, require_columns
 from lnbench.tasks.references import linear, reference_lists
 from lnbench.tasks.search import BeamSearch
@@ -173,7 +173,7 @@ class ConditionalGeneration(Task):
         self, outputs: Sequence[Mapping[str, NDArray[Any]]], frame: pd.DataFrame, examples: Examples
     ) -> list[dict[str, Any]]:
         """The source, the generated text, its references, and the loss of the target with its number of tokens."""
-        rows: list[dict[str, Any]] = [{SOURCE: source} for source in frame[SOURCE]]
+        rows: list[dict[str, Any]] = [{INPUT: {SOURCE: source}} for source in frame[SOURCE]]
         for row, output in zip(rows, outputs, strict=True):
             if GENERATED in output:
                 row[GENERATED] = examples.text(output[GENERATED].astype(np.int64))

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from lnbench.tasks.answer_score import exact_match, f1, words_of
 from lnbench.tasks.answer_spans import best_answers, find_answers, first_answer
-from lnbench.tasks.base import Task
+from lnbench.tasks.base import INPUT, Task
 from lnbench.tasks.checks import is_text, require, require_columns, require_texts
 from lnbench.tasks.source import DataError
 from lnbench.tasks.split import normalise
@@ -165,7 +165,7 @@ class ExtractiveQA(Task):
         ]
         asked = {column: row[column] for column in (ID, QUESTION, CONTEXT)}
         references = {"references": row[ANSWERS]["text"]} if ANSWERS in row else {}
-        return {**asked, "answer": ranked[0][0] if ranked else "", "n_best": best[:SHOWN], **references}
+        return {INPUT: asked, "answer": ranked[0][0] if ranked else "", "n_best": best[:SHOWN], **references}
 
     def score(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         """Exact match and F1 against the nearest reference, averaged over the questions."""
@@ -188,7 +188,7 @@ class ExtractiveQA(Task):
     def readable(self, prediction: Mapping[str, Any]) -> str:
         """The answer, its probability, and the question."""
         share = prediction["n_best"][0]["probability"] if prediction["n_best"] else 1.0
-        return f"{prediction['answer'] or '(no answer)'}  ({share:.3f})  {prediction[QUESTION]}"
+        return f"{prediction['answer'] or '(no answer)'}  ({share:.3f})  {prediction[INPUT][QUESTION]}"
 
     def balance(self, frame: pd.DataFrame, examples: Examples) -> dict[str, int]:
         """How many windows have the whole answer in them."""

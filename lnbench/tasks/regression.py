@@ -93,7 +93,7 @@ class Regression(SentenceTask):
         """The texts and the number."""
         numbers = self._numbers(np.stack([row["logits"][0] for row in outputs])).tolist()
         rows = zip(self._inputs(frame), numbers, strict=True)
-        return self._with_references([{**texts, "label": number} for texts, number in rows], frame)
+        return self._with_references([{**row_input, "label": number} for row_input, number in rows], frame)
 
     def score(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         """Pearson's and Spearman's correlation, and the root of the mean squared error."""
@@ -117,7 +117,7 @@ class Regression(SentenceTask):
 
     def readable(self, prediction: Mapping[str, Any]) -> str:
         """The number and the text."""
-        return f"{prediction['label']:.3f}  {' | '.join(prediction[column] for column in self.texts)}"
+        return f"{prediction['label']:.3f}  {self._shown(prediction)}"
 
     def label_texts(self, labels: NDArray[Any]) -> list[str]:
         """The number."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, model_validator
 
-from lnbench.tasks.base import Task
+from lnbench.tasks.base import INPUT, Task
 from lnbench.tasks.checks import each, is_empty, is_text, replace, require_columns, require_texts
 from lnbench.tasks.labels import label_name, label_names
 from lnbench.tasks.source import DataError
@@ -142,9 +142,13 @@ class SentenceTask(Task):
         return list(text)
 
     def _inputs(self, frame: pd.DataFrame) -> list[dict[str, Any]]:
-        """The texts of each row, by column."""
+        """The texts of each row by column, as the beginning of a prediction."""
         columns = (frame[column].tolist() for column in self.texts)
-        return [dict(zip(self.texts, texts, strict=True)) for texts in zip(*columns, strict=True)]
+        return [{INPUT: dict(zip(self.texts, texts, strict=True))} for texts in zip(*columns, strict=True)]
+
+    def _shown(self, prediction: Mapping[str, Any]) -> str:
+        """The texts of a prediction in one line."""
+        return " | ".join(prediction[INPUT][column] for column in self.texts)
 
     def _with_references(self, rows: list[dict[str, Any]], frame: pd.DataFrame) -> list[dict[str, Any]]:
         if self.label not in frame:

@@ -121,8 +121,8 @@ class SequenceClassification(SentenceTask):
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         probabilities = (odds / odds.sum(axis=1, keepdims=True)).tolist()
         rows = [
-            {**texts, "label": self.labels[place], "probabilities": dict(zip(self.labels, row, strict=True))}
-            for texts, place, row in zip(self._inputs(frame), logits.argmax(axis=1), probabilities, strict=True)
+            {**row_input, "label": self.labels[place], "probabilities": dict(zip(self.labels, row, strict=True))}
+            for row_input, place, row in zip(self._inputs(frame), logits.argmax(axis=1), probabilities, strict=True)
         ]
         return self._with_references(rows, frame)
 
@@ -151,7 +151,7 @@ class SequenceClassification(SentenceTask):
         """The label, the probabilities from the highest down, and the text."""
         ranked = sorted(prediction["probabilities"].items(), key=lambda item: -item[1])
         shares = ", ".join(f"{label} {value:.3f}" for label, value in ranked)
-        return f"{prediction['label']}  ({shares})  {' | '.join(prediction[column] for column in self.texts)}"
+        return f"{prediction['label']}  ({shares})  {self._shown(prediction)}"
 
     def label_texts(self, labels: NDArray[Any]) -> list[str]:
         """The label's name."""

@@ -43,7 +43,7 @@ def named_tags(values: pd.Series, labels: Sequence[str], where: str) -> pd.Serie
         DataError: naming the first row with another tag.
     """
     names = dict(enumerate(labels))
-    named = values.map(lambda row: [names[tag] if tag in names else label_name(tag) for tag in row])
+    named = values.map(lambda row: [names.get(tag, tag) if isinstance(tag, int) else label_name(tag) for tag in row])
     allowed = "tags in IOB2, IOB1, BILOU or BIOES (O, B-TYPE, I-TYPE, ...)"
     require(
         named, each(named, _are_readable), where, f"{allowed}, or places in {', '.join(labels)}" if labels else allowed

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from lnbench.tasks import iob2
-from lnbench.tasks.base import Task
+from lnbench.tasks.base import INPUT, Task
 from lnbench.tasks.checks import each, replace, require
 from lnbench.tasks.labels import rewritten
 from lnbench.tasks.source import DataError
@@ -155,7 +155,7 @@ class TokenClassification(Task):
         places = np.split(examples.extras["words"], examples.offsets[1:-1])
         sentences = frame[self.tokens].tolist()
         rows = [
-            {"tokens": words, "tags": self._of_words(output["tags"], place, len(words))}
+            {INPUT: {"tokens": words}, "tags": self._of_words(output["tags"], place, len(words))}
             for words, output, place in zip(sentences, outputs, places, strict=True)
         ]
         return self._with_references(rows, frame)
@@ -186,7 +186,7 @@ class TokenClassification(Task):
 
     def readable(self, prediction: Mapping[str, Any]) -> str:
         """The sentence, with its entities as [TYPE word word]."""
-        return " ".join(_marked(prediction["tokens"], prediction["tags"]))
+        return " ".join(_marked(prediction[INPUT]["tokens"], prediction["tags"]))
 
     def warnings(self, frame: pd.DataFrame, examples: Examples) -> list[str]:
         """How much was cut off, and how many words count as O because they have no token."""

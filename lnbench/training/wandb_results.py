@@ -11,6 +11,7 @@ import wandb
 from lnbench.records.files import ADAPTER, PREDICTIONS
 from lnbench.records.record import Record
 from lnbench.records.shift import NormShift
+from lnbench.tasks.base import INPUT
 
 BEST = {"validation": "best"}
 """Scores at the best step are not to be taken for the last ones, which the curves leave in the summary."""
@@ -38,9 +39,9 @@ def shift_charts(shift: Sequence[NormShift]) -> dict[str, wandb.Histogram | wand
 
 
 def predictions_table(folder: Path, limit: int) -> wandb.Table:
-    """The first `limit` rows of a run's test predictions; lists and the like as JSON."""
+    """The first `limit` rows of a run's test predictions; inputs as `input.COLUMN`, lists and the like as JSON."""
     with (folder / PREDICTIONS).open(encoding="utf-8") as file:
-        rows = [json.loads(line) for line in islice(file, limit)]
+        rows = [_flat(json.loads(line)) for line in islice(file, limit)]
     columns: list[str | int] = list(dict.fromkeys(name for row in rows for name in row))
     data: list[Iterable[Any]] = [[_cell(row.get(name)) for name in columns] for row in rows]
     return wandb.Table(columns=columns, data=data, allow_mixed_types=True)
@@ -52,6 +53,15 @@ def adapter_artifact(record: Record, folder: Path) -> wandb.Artifact:
     artifact = wandb.Artifact(f"adapter-{record.id}", type="adapter", metadata=about)
     artifact.add_file(str((folder / ADAPTER).resolve()), policy="immutable", skip_cache=True)
     return artifact
+
+
+def _flat(prediction: dict[str, Any]) -> dict[str, Any]:
+    """The input's columns beside the outputs; a prediction of an earlier version has no input of its own."""
+    given = prediction.get(INPUT)
+    if not isinstance(given, dict):
+        return prediction
+    outputs = {name: value for name, value in prediction.items() if name != INPUT}
+    return {**{f"{INPUT}.{name}": value for name, value in given.items()}, **outputs}
 
 
 def _cell(value: Any) -> Any:

@@ -185,7 +185,7 @@ def test_predictions_hold_texts_and_what_the_score_needs() -> None:
         == predictions
         == [
             {
-                "source": "a",
+                "input": {"source": "a"},
                 "generated": "the cat sat there",
                 "references": ["the cat sat there", "no"],
                 "nll": 3.0,
@@ -258,12 +258,12 @@ def test_a_run_learns_to_generate_and_is_loaded_again(configure: Any) -> None:
     }
     assert record.metrics["test"]["rougeL"] > 0.7
     lines = [json.loads(line) for line in (run_dir(config) / PREDICTIONS).read_text().splitlines()]
-    assert [line["source"] for line in lines] == ["c", "d", "e"]
+    assert [line["input"]["source"] for line in lines] == ["c", "d", "e"]
     assert lines[0]["references"] == ["a good film c", "a bad film c"]
     tuned = lnbench.load(run_dir(config))
-    again = tuned.predict([line["source"] for line in lines])
+    again = tuned.predict([line["input"]["source"] for line in lines])
     assert [row["generated"] for row in again] == [line["generated"] for line in lines]
-    assert again[0].keys() == {"source", "generated"}
+    assert again[0].keys() == {"input", "generated"}
 
 
 def test_head_leaves_a_language_model_untuned(configure: Any) -> None:

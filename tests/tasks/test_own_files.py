@@ -184,7 +184,7 @@ def test_a_model_tuned_on_a_file_is_used_without_it(
     path.unlink()
     assert record.metrics["test"]["f1"] > 0.9 > record.baseline["test"]["f1"]
     (prediction,) = load(run_dir(config)).predict(["good film  e bad"])
-    assert prediction == {"tokens": ["good", "film", "e", "bad"], "tags": ["B-PER", "O", "O", "B-LOC"]}
+    assert prediction == {"input": {"tokens": ["good", "film", "e", "bad"]}, "tags": ["B-PER", "O", "O", "B-LOC"]}
 
 
 def test_lists_of_words_and_tags_serve_as_well(write: Write) -> None:

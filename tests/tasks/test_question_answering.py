@@ -147,9 +147,7 @@ def test_a_prediction_shows_the_three_best_with_their_shares(tokenizer: PreTrain
     # Starts at 4 and 8 end at 8 or 4; "good film, a bad" has the same score as "good", the next ones follow.
     shares = np.array([6, 6, 2, 1]) / 15
     assert prediction == {
-        "id": "7",
-        "question": "b",
-        "context": CONTEXT,
+        "input": {"id": "7", "question": "b", "context": CONTEXT},
         "answer": "good",
         "n_best": [
             {"answer": text, "probability": pytest.approx(share)}
@@ -210,7 +208,7 @@ def test_new_questions_are_answered_without_references() -> None:
     frame = task.unlabelled(["b?\tan apple\tor two", ("c?", "a pear\nor none")])
     assert frame["context"].tolist() == ["an apple\tor two", "a pear\nor none"]
     predictions = answered(task, frame, new_byte_tokenizer())
-    assert [row["id"] for row in predictions] == ["1", "2"]
+    assert [row["input"]["id"] for row in predictions] == ["1", "2"]
     assert all("references" not in row for row in predictions)
 
 
@@ -242,7 +240,9 @@ def test_a_run_learns_to_answer(
     assert record.data.rows["test"] == 24
     assert record.metrics["test"]["f1"] > 0.8
     lines = (run_dir(config) / PREDICTIONS).read_text().splitlines()
-    assert [json.loads(line)["question"] for line in lines] == [row["question"] for row in splits["validation"]]
+    assert [json.loads(line)["input"]["question"] for line in lines] == [
+        row["question"] for row in splits["validation"]
+    ]
     (prediction,) = load(run_dir(config)).predict(["b\ta e c c bad d e"])
     assert prediction["answer"] == "bad"
 

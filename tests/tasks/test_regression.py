@@ -56,6 +56,16 @@ def test_the_model_learns_the_place_in_the_range_and_predicts_in_the_labels_unit
     assert [row["reference"] for row in task.predictions(outputs, frame, examples)] == [-10.0, 0.0, 30.0]
 
 
+@pytest.mark.parametrize("column", ["label", "reference", "input"])
+def test_a_text_column_may_be_called_like_an_output(column: str) -> None:
+    task = new_task(text=column, label="score", pair="rmse")
+    frame = task.clean(pd.DataFrame([{column: "a", "rmse": "b", "score": 3}]), "films")
+    outputs = [{"logits": np.ones(1)}]
+    (prediction,) = task.predictions(outputs, frame, task.encode(frame, new_tokenizer()))
+    assert prediction == {"input": {column: "a", "rmse": "b"}, "label": 5.0, "reference": 3.0}
+    assert task.readable(prediction).endswith("  a | b")
+
+
 def test_the_loss_is_the_mean_squared_error() -> None:
     loss = new_task().loss(torch.tensor([[0.5], [1.0]]), {"labels": torch.tensor([0.0, 0.4])})
     assert loss.item() == pytest.approx((0.25 + 0.36) / 2)
@@ -93,11 +103,11 @@ def test_numbers_are_shown_in_their_unit() -> None:
         "0 to 1": 2, "1 to 2": 0, "2 to 3": 0, "3 to 4": 0, "4 to 5": 1,
     }  # fmt: skip
     assert task.label_texts(np.array(0.5, np.float32)) == ["2.5"]
-    assert task.readable({"text": "a", "label": 1.23456}) == "1.235  a"
+    assert task.readable({"input": {"text": "a"}, "label": 1.23456}) == "1.235  a"
 
 
 def test_new_texts_need_no_number() -> None:
     task = new_task()
     frame = task.unlabelled(["a", "b"])
     predictions = task.predictions([{"logits": np.ones(1)}] * 2, frame, task.encode(frame, new_tokenizer()))
-    assert predictions == [{"text": "a", "label": 5.0}, {"text": "b", "label": 5.0}]
+    assert predictions == [{"input": {"text": text}, "label": 5.0} for text in "ab"]

@@ -118,12 +118,12 @@ def test_predictions_name_labels_and_carry_texts_and_references() -> None:
     logits = [{"logits": np.array([0.0, math.log(3)])}, {"logits": np.array([1e4, -1e4])}]
     assert task.predictions(logits, frame, task.encode(frame, new_tokenizer())) == [
         {
-            "text": "a",
+            "input": {"text": "a"},
             "label": "good",
             "probabilities": {"bad": pytest.approx(0.25), "good": pytest.approx(0.75)},
             "reference": "good",
         },
-        {"text": "b", "label": "bad", "probabilities": {"bad": 1.0, "good": 0.0}, "reference": "bad"},
+        {"input": {"text": "b"}, "label": "bad", "probabilities": {"bad": 1.0, "good": 0.0}, "reference": "bad"},
     ]
 
 

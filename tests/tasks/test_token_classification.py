@@ -228,7 +228,7 @@ def test_predictions_carry_words_and_references() -> None:
     task, frame = new_task(), clean((["ab", "b"], ["B-LOC", "O"]))
     examples = task.encode(frame, wordpieces())
     assert task.predictions(answered(examples, ["B-PER", "I-PER"]), frame, examples) == [
-        {"tokens": ["ab", "b"], "tags": ["B-PER", "I-PER"], "reference": ["B-LOC", "O"]}
+        {"input": {"tokens": ["ab", "b"]}, "tags": ["B-PER", "I-PER"], "reference": ["B-LOC", "O"]}
     ]
 
 

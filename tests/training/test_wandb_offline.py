@@ -115,7 +115,8 @@ def test_the_first_predictions_are_a_table(finished: Finished) -> None:
     assert len(lines) == 32
     rows = finished.file.table("predictions")
     shown = [row | {"probabilities": json.loads(row["probabilities"])} for row in rows]
-    assert shown == [json.loads(line) for line in lines[:20]]
+    predictions = [json.loads(line) for line in lines[:20]]
+    assert shown == [{"input.sentence": row.pop("input")["sentence"], **row} for row in predictions]
 
 
 def test_the_shift_is_a_table_and_a_histogram_a_term(finished: Finished) -> None:
@@ -224,13 +225,19 @@ def test_predictions_of_all_kinds_are_shown(results: Any) -> None:
         {"answer": "é", "tags": ["B-A", "O"], "score": 1, "more": None},
         {"answer": None, "tags": [], "score": 0.5},
         {"answer": 3, "tags": {"a": "ü"}, "score": 2},
+        {"input": {"answer": "a", "score": "b"}, "answer": "c", "tags": [], "score": 3},
+        {"input": "a column of an earlier version", "answer": "d", "tags": [], "score": 4},
     ]
     file = results(new_record(config={"model": {"source": "here"}}), rows)
-    assert file.table("predictions") == [
-        {"answer": "é", "tags": '["B-A", "O"]', "score": 1, "more": None},
-        {"answer": None, "tags": "[]", "score": 0.5, "more": None},
-        {"answer": 3, "tags": '{"a": "ü"}', "score": 2, "more": None},
+    shown = [
+        {"answer": "é", "tags": '["B-A", "O"]', "score": 1},
+        {"answer": None, "tags": "[]", "score": 0.5},
+        {"answer": 3, "tags": '{"a": "ü"}', "score": 2},
+        {"input.answer": "a", "input.score": "b", "answer": "c", "tags": "[]", "score": 3},
+        {"input": "a column of an earlier version", "answer": "d", "tags": "[]", "score": 4},
     ]
+    empty = dict.fromkeys(["answer", "tags", "score", "more", "input.answer", "input.score", "input"])
+    assert file.table("predictions") == [{**empty, **row} for row in shown]
 
 
 def test_no_predictions_and_no_norms_leave_no_tables(configure: Configure) -> None:
