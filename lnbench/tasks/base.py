@@ -67,7 +67,7 @@ class Task(Schema):
         given = self.splits.given() if self.path is None else self.files
         if self.splits.group_by and not self.splits.cuts(given):
             raise ValueError(
-                f"splits.group_by = {', '.join(self.splits.group_by)}: nothing is cut from the training split, for "
+                f"task.splits.group_by = {', '.join(self.splits.group_by)}: nothing is cut from the training split, for "
                 f"validation and test have splits of their own; leave it out"
             )
         return self

@@ -12,6 +12,9 @@ from lnbench.tasks.source import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
+SKIP_EMPTY = "; ++task.skip_empty=true leaves out the rows without one"
+"""What helps where a text is empty, for the message."""
+
 
 def require_columns(frame: pd.DataFrame, columns: Iterable[str], where: str) -> None:
     """Refuses a frame that lacks a column.

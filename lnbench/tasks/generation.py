@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -11,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from lnbench.backbone.config import BackboneKind
 from lnbench.schema import ConfigError
 from lnbench.tasks.base import INPUT, Task
-from lnbench.tasks.checks import each, is_text, require, require_columns
+from lnbench.tasks.checks import SKIP_EMPTY, each, is_empty, is_text, require, require_columns
 from lnbench.tasks.references import linear, reference_lists
 from lnbench.tasks.search import BeamSearch
 from lnbench.tasks.source import DataError
@@ -57,6 +58,9 @@ class ConditionalGeneration(Task):
     """Column of the text to generate."""
     references: str | None = None
     """Column with a list of texts, which stands for `target` in the rows where it is not empty."""
+    reference_columns: tuple[str, ...] = ()
+    """Columns with a reference each, which are more than `target`, or in place of it; a split has all of them or none.
+    An empty one counts as none."""
     skip_empty: bool = False
     """Leave out rows with an empty source instead of refusing the data."""
     template: str
@@ -93,18 +97,46 @@ class ConditionalGeneration(Task):
         """The columns of source and target, and of the references if there is one."""
         return [self.input, self.target] if self.references is None else [self.input, self.target, self.references]
 
+    def _columns_in(self, frame: pd.DataFrame) -> list[str]:
+        """The columns that a split must have: `columns()`, or all `reference_columns` in place of the target."""
+        extra = [column for column in self.reference_columns if column in frame]
+        if not extra:
+            return self.columns()
+        needed = [column for column in self.columns() if column != self.target or column in frame]
+        return [*needed, *self.reference_columns]
+
     def clean(self, frame: pd.DataFrame, where: str) -> pd.DataFrame:
         """Columns `source` and `target`, one row a reference."""
+        import pandas as pd
+
         if why := missing([self.metric] if self.metric != "loss" else []):
             raise ConfigError(f"task.metric = {self.metric!r}: {why[self.metric]}")
-        require_columns(frame, self.columns(), where)
+        columns = self._columns_in(frame)
+        require_columns(frame, columns, where)
         if self.skip_empty:
-            frame = frame[each(frame[self.input].map(linear), is_text)]
+            frame = frame[~each(frame[self.input].map(linear), is_empty)]
         sources = frame[self.input].map(linear)
-        require(frame[self.input], each(sources, is_text), where, "a text that is not empty, or a list of facts")
-        targets = reference_lists(frame[self.target], None if self.references is None else frame[self.references])
-        require(targets, each(targets, lambda texts: all(map(is_text, texts))), where, "a text that is not empty")
-        return frame.assign(**{SOURCE: sources, TARGET: targets})[[SOURCE, TARGET]].explode(TARGET)
+        kind = "a text that is not empty, or a list of facts"
+        require(frame[self.input], ~each(sources, is_empty), where, f"{kind}{SKIP_EMPTY}")
+        require(frame[self.input], each(sources, is_text), where, kind)
+        others = [column for column in self.reference_columns if column in columns]
+        targets = reference_lists(frame, self.target, self.references, others)
+        fine = each(targets, lambda texts: bool(texts) and all(map(is_text, texts)))
+        require(targets, fine, where, "a text that is not empty")
+        return pd.DataFrame({SOURCE: sources, TARGET: targets}).explode(TARGET)
+
+    def remarks(self, frame: pd.DataFrame) -> list[str]:
+        """How many rows are left out for want of a source, and which columns seem to be references and are not read."""
+        empty = int(each(frame[self.input].map(linear), is_empty).sum())
+        notes = [f"{empty:,} rows without a source are left out, as task.skip_empty says"] * bool(empty)
+        read = {*self.columns(), *self.reference_columns}
+        alike = re.compile(re.escape(self.target) + r"[ _.-]?[0-9]+")
+        if unread := [name for name in map(str, frame.columns) if name not in read and alike.fullmatch(name)]:
+            notes.append(
+                f"columns {', '.join(unread)} are not read; if they are references too, name them in "
+                f"++task.reference_columns=[{','.join(unread)}]"
+            )
+        return notes
 
     def arrange(self, frame: pd.DataFrame, role: str) -> pd.DataFrame:
         """One row a source where texts are generated, its references in a list and the first of them as its target."""

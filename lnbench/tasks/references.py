@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lnbench.tasks.checks import each
+from lnbench.tasks.checks import is_empty
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,14 +19,32 @@ def linear(source: Any) -> Any:
     return " ; ".join(facts)
 
 
-def reference_lists(targets: pd.Series, references: pd.Series | None) -> pd.Series:
-    """For each row a list: its references, or where there are none, its target alone."""
-    lists = targets.map(lambda target: [target])
-    if references is None:
-        return lists
-    filled = each(references, _is_filled)
-    lists[filled] = references[filled].map(list)
-    return lists
+def reference_lists(frame: pd.DataFrame, target: str, references: str | None, columns: Sequence[str]) -> pd.Series:
+    """For each row its references, each of them once.
+
+    Args:
+        frame: the rows.
+        target: column of a text or of a list of texts, which may be missing where `columns` are there.
+        references: column of a list of texts that stands for the target where it is not empty.
+        columns: of further references, a text each, which may be empty.
+
+    Returns:
+        A list a row, named after the target.
+    """
+    import pandas as pd
+
+    lists = [_references(row, target, references, columns) for row in frame.to_dict("records")]
+    return pd.Series(lists, index=frame.index, name=target, dtype=object)
+
+
+def _references(row: Mapping[Any, Any], target: str, references: str | None, columns: Sequence[str]) -> list[Any]:
+    texts = []
+    if target in row:
+        texts = list(row[target]) if _is_filled(row[target]) else [row[target]]
+    if references is not None and _is_filled(row[references]):
+        texts = list(row[references])
+    more = [row[column] for column in columns if not is_empty(row[column])]
+    return [*texts, *(text for place, text in enumerate(more) if text not in [*texts, *more[:place]])]
 
 
 def _is_filled(value: Any) -> bool:

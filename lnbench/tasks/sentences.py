@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, model_validator
 
 from lnbench.tasks.base import INPUT, Task
-from lnbench.tasks.checks import each, is_empty, is_text, replace, require_columns, require_texts
+from lnbench.tasks.checks import SKIP_EMPTY, each, is_empty, is_text, replace, require_columns, require_texts
 from lnbench.tasks.labels import label_name, label_names
 from lnbench.tasks.source import DataError
 from lnbench.tasks.split import normalise
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from lnbench.tasks.examples import Examples
-
-SKIP_EMPTY = "; ++task.skip_empty=true leaves out the rows without one"
 
 
 class SentenceTask(Task):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
     from lnbench.model import TunedModel
     from lnbench.tasks.examples import Examples
+
+_WORD = re.compile(r"[^ \t\r\n]+")
 
 
 class TokenClassification(Task):
@@ -114,10 +117,10 @@ class TokenClassification(Task):
         return tokenise_words(tokenizer, words, tags, max_length=self.max_length)
 
     def unlabelled(self, texts: Sequence[str | Sequence[str]]) -> pd.DataFrame:
-        """One row a sentence: a list of words, or a text to be split at white space."""
+        """One row a sentence: a list of words, or a text to be split at spaces, tabs and line breaks."""
         import pandas as pd
 
-        rows = [text.split() if isinstance(text, str) else list(text) for text in texts]
+        rows = [_WORD.findall(text) if isinstance(text, str) else list(text) for text in texts]
         for number, row in enumerate(rows, 1):
             if not row:
                 raise DataError(f"text {number} = {texts[number - 1]!r}: must have at least one word")

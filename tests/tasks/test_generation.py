@@ -79,8 +79,59 @@ def test_rows_that_cannot_be_used_are_named(data: Rows, message: str) -> None:
         clean(data)
 
 
-def test_empty_sources_are_left_out_on_demand() -> None:
-    assert clean(rows(("", "b"), ("a", "b")), new_generation(skip_empty=True))["source"].tolist() == ["a"]
+def test_empty_sources_are_left_out_on_demand_and_counted() -> None:
+    task, data = new_generation(skip_empty=True), rows(("", "b"), ("a", "b"))
+    assert clean(data, task)["source"].tolist() == ["a"]
+    assert task.remarks(pd.DataFrame(data)) == ["1 rows without a source are left out, as task.skip_empty says"]
+    with pytest.raises(DataError, match=r"row 1: facts = ''; .*\+\+task\.skip_empty=true"):
+        clean(data)
+
+
+SEVERAL: Rows = [
+    {"facts": "a", "text1": "one", "text2": "two", "text3": "one"},
+    {"facts": "b", "text1": "four", "text2": "", "text3": None},
+]
+
+
+def test_a_split_may_have_a_column_for_each_reference() -> None:
+    task = new_generation(reference_columns=["text1", "text2", "text3"])
+    frame = task.arrange(clean(SEVERAL, task), "test")
+    assert frame["references"].tolist() == [["one", "two"], ["four"]]
+    assert clean(rows(("a", "b")), task)["target"].tolist() == ["b"]
+    both = [{**row, "text": text} for row, text in zip(SEVERAL, ("zero", "four"), strict=True)]
+    assert task.arrange(clean(both, task), "test")["references"].tolist() == [["zero", "one", "two"], ["four"]]
+
+
+def test_references_that_are_there_in_part_or_empty_are_refused() -> None:
+    task = new_generation(reference_columns=["text1", "text2", "text3"])
+    with pytest.raises(DataError, match=r"has no column 'text3'; .*it has: facts, text1, text2"):
+        clean([{name: row[name] for name in ("facts", "text1", "text2")} for row in SEVERAL], task)
+    with pytest.raises(DataError, match=r"row 3: text = \[\]; must be a text"):
+        clean([*SEVERAL, {"facts": "c", "text1": "", "text2": "", "text3": ""}], task)
+
+
+def test_a_target_may_be_a_list_of_references() -> None:
+    frame = clean(rows(("a", ["one", "two"]), ("b", np.array(["three"], object)), ("c", "four")))
+    assert frame.to_numpy().tolist() == [["a", "one"], ["a", "two"], ["b", "three"], ["c", "four"]]
+
+
+def test_columns_that_look_like_references_and_are_not_read_are_named() -> None:
+    frame = pd.DataFrame([{"facts": "a", "text": "b", "text1": "c", "text_2": "d", "textual": "e"}])
+    (note,) = new_generation().remarks(frame)
+    assert note.startswith("columns text1, text_2 are not read; ")
+    assert note.endswith("++task.reference_columns=[text1,text_2]")
+    assert new_generation(reference_columns=["text1", "text_2"]).remarks(frame) == []
+
+
+def test_dialogsums_original_test_file_has_three_references(tmp_path: Path) -> None:
+    (tmp_path / "dialogsum").mkdir()
+    row = {"fname": "test_1", "dialogue": "#Person1#: film", "topic": "film", "summary": "a b"}
+    several = {"fname": "test_1", "dialogue": "c d", **{f"summary{n}": f"film {n}" for n in (1, 2, 3)}, "topic1": "c"}
+    for split, data in (("train", row), ("validation", row), ("test", several)):
+        (tmp_path / "dialogsum" / f"{split}.jsonl").write_text(json.dumps(data))
+    task = validate(to_plain(compose_config("task=dialogsum", "model=gpt2", "method=ln"))).task
+    loaded = load_data(task, new_byte_tokenizer(), tmp_path, tmp_path / "cache")
+    assert loaded.frames["test"]["references"].tolist() == [["film 1", "film 2", "film 3"]]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from tests.runs import SHORT
 
 Write = Callable[..., Path]
 ROWS: list[dict[str, Any]] = [{"text": f"a film {number}", "label": number % 2} for number in range(60)]
-SENTENCES = "-DOCSTART- -X- -X- O\n\nAnn NNP B-NP I-PER\nsaw VBD B-VP O\r\nParis NNP B-NP I-LOC\n\n\nrain\tNN\tO\tO\n"
+SENTENCES = "-DOCSTART- -X- -X- O\n\nAnn NNP B-NP I-PER\nsaw VBD B-VP O\r\nParis NNP B-NP I-LOC\n\n\nrain  NN O O\n"
 
 
 def configure(name: str, path: Path, *overrides: str) -> RunConfig:
@@ -159,6 +159,29 @@ def test_columns_in_conlls_format_become_sentences(write: Write) -> None:
     }
 
 
+@pytest.mark.parametrize("separator", [" ", "   ", "\t", " \t "])
+@pytest.mark.parametrize("word", ["10\u00a0000", "a\u3000b", "\u00a0", "\u3000a\u2009", "a\u2028b\x85"])
+def test_white_space_that_separates_no_columns_belongs_to_the_word(write: Write, separator: str, word: str) -> None:
+    frame = read_file(write(f"{word}{separator}X{separator}B-PER\n{word}{separator}Y{separator}O\n", "train.conll"))
+    assert frame.to_dict("list") == {"tokens": [[word, word]], "tags": [["B-PER", "O"]]}
+
+
+def test_spaces_are_part_of_a_word_where_tabs_separate_the_columns(write: Write) -> None:
+    text = "-DOCSTART- -X- O O\n\nNew York\tNNP\tB-LOC\n"
+    assert read_file(write(text, "train.conll"))["tokens"].tolist() == [["New York"]]
+    with pytest.raises(DataError, match=r"line 4: 'Paris B-LOC' has one column; .*, separated by tabs"):
+        read_file(write(text + "Paris B-LOC\n", "train.conll"))
+
+
+@pytest.mark.parametrize("start", ["-DOCSTART-", "-DOCSTART-\r", "-DOCSTART- -X- O O", "-DOCSTART- "])
+@pytest.mark.parametrize("separator", [" ", "\t"])
+@pytest.mark.parametrize("blank", ["", "\n"])
+def test_a_document_starts_with_or_without_more_columns(write: Write, start: str, separator: str, blank: str) -> None:
+    text = f"{start}\n{blank}Ann B-PER\n{start}\n{blank}Bob B-PER\nsaw O\n".replace(" B", f"{separator}B")
+    text = text.replace("saw ", f"saw{separator}")
+    assert read_file(write(text, "train.conll"))["tokens"].tolist() == [["Ann"], ["Bob", "saw"]]
+
+
 def test_tags_are_taken_from_the_file_in_iob2(write: Write, tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     text = "".join(f"Ann I-PER\nsaw O\nParis I-LOC\nagain O\n{number} O\n\n" for number in range(40))
     task = configure("conll", write(text, "train.conll")).task
@@ -236,6 +259,48 @@ def test_another_encoding_can_be_stated(write: Write) -> None:
 def test_a_file_that_cannot_be_used_is_named(write: Write, name: str, content: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         configure("csv", write(content, name))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("mine.csv", "text;label\na, b;1\nc;0\n", r"separated by ';', where a \.csv file has ','"),
+        ("mine.csv", "sep=;\ntext;label\na;1\n", "separated by ';'"),
+        ("mine.csv", "text\tlabel\na\t1\nb\t0\n", r"separated by '\\t'"),
+        ("mine.tsv", "text,label\na,1\nb,0\n", r"separated by ',', .* and a \.tsv file a tab"),
+        ("mine.tsv", 'text\tlabel\nb\t0\n"say ""a"""\t1\n', "line 3: .*say .* seems to be in quotes; .*jsonl"),
+        ("mine.tsv", 'text\tlabel\n"a\tb"\t1\nc\t0\n', "tabs or line breaks in fields in quotes; a .tsv file has no"),
+        ("mine.tsv", 'label\ttext\r\n1\t"a\r\nb"\r\n0\tc\r\n', "tabs or line breaks in fields in quotes"),
+    ],
+)
+def test_columns_that_are_separated_or_quoted_otherwise_are_named(
+    write: Write, name: str, content: str, message: str
+) -> None:
+    with pytest.raises(DataError, match=rf"mine\.[ct]sv: cannot be read \(.*{message}"):
+        configure("csv", write(content, name))
+
+
+@pytest.mark.parametrize(
+    "content", ['text\tlabel\n"a\t1\n"b"\t0\n""\t1\n"c" d""\t0\n', 'text\tlabel\na "b""c"\t0\n"\t1\n']
+)
+def test_quotes_that_enclose_no_field_are_characters(write: Write, content: str) -> None:
+    texts = [line.split("\t")[0] for line in content.splitlines()[1:]]
+    assert read_file(write(content, "mine.tsv"))["text"].tolist() == texts
+
+
+@pytest.mark.parametrize("index", [pd.Index([7, 9, 4]), pd.Index(["x", "y", "z"]), pd.Index([3, 1, 2], name="id")])
+def test_an_index_stored_in_a_parquet_file_renumbers_no_row(tmp_path: Path, index: Any) -> None:
+    pd.DataFrame({"text": ["a", " ", "b"], "label": [0, 1, 0]}, index=index).to_parquet(tmp_path / "mine.parquet")
+    assert read_file(tmp_path / "mine.parquet").index.tolist() == [0, 1, 2]
+    if index.name:
+        assert read_file(tmp_path / "mine.parquet")["id"].tolist() == [3, 1, 2]
+    with pytest.raises(DataError, match=r"mine\.parquet, row 2: text = ' '; must be a text"):
+        load_data(configure("csv", tmp_path / "mine.parquet").task, None)  # type: ignore[arg-type]
+
+
+def test_numbers_as_names_of_columns_are_texts(tmp_path: Path) -> None:
+    pd.DataFrame({0: ["a", "b"], 1: [0, 1]}).to_parquet(tmp_path / "mine.parquet")
+    assert read_file(tmp_path / "mine.parquet").columns.tolist() == ["0", "1"]
 
 
 def test_a_file_that_is_not_compressed_as_its_name_says_is_named(write: Write) -> None:

@@ -241,6 +241,7 @@ def test_a_text_is_split_at_white_space_and_shown_with_its_entities() -> None:
     assert "reference" not in first
     assert task.readable(first) == "a [LOC b ab]"
     assert task.readable(second) == "[PER b] [PER a]"
+    assert task.unlabelled(["10\u00a0000\n a\u3000b\t"])["tokens"].tolist() == [["10\u00a0000", "a\u3000b"]]
     with pytest.raises(DataError, match="text 2 = ' ': must have at least one word"):
         task.unlabelled(["a", " "])
 
