@@ -8,7 +8,7 @@ from pathlib import Path
 from lnbench.backbone.loading import load_tokenizer
 from lnbench.config import RunConfig
 from lnbench.fsio import write_atomically
-from lnbench.model import TunedModel, build_model, check_length, count_parameters
+from lnbench.model import TunedModel, build_model, check_length, check_vocabulary, count_parameters
 from lnbench.records.files import CONFIG, FAILURE, RECORD, remove_checkpoints
 from lnbench.records.record import Record, SearchResult
 from lnbench.records.shift import keep_pretrained, measure_shift
@@ -65,7 +65,9 @@ def execute(config: RunConfig, folder: Path, found: SearchResult | None = None) 
 def load(config: RunConfig) -> tuple[TunedModel, TaskData]:
     """The model of a run, ready to be trained, and its data."""
     check_length(config)
-    data = load_data(config.task, load_tokenizer(config.model), config.data_root, config.cache_dir)
+    tokenizer = load_tokenizer(config.model)
+    data = load_data(config.task, tokenizer, config.data_root, config.cache_dir)
+    check_vocabulary(config, tokenizer, data.highest_token)
     model = build_model(config)
     prepare(config, model, data)
     return model, data

@@ -37,10 +37,12 @@ def inspect(config: RunConfig) -> float:
         Number of training rows.
     """
     from lnbench.backbone.loading import load_tokenizer
+    from lnbench.model import check_vocabulary
     from lnbench.tasks.data import load_data
 
     tokenizer = load_tokenizer(config.model)
     data = load_data(config.task, tokenizer, config.data_root, config.cache_dir)
+    check_vocabulary(config, tokenizer, data.highest_token)
     console = Console(highlight=False)
     console.print(Text.assemble((config.task.name, "bold"), f" as {config.model.name} sees it"))
     for section in (_sizes(data), _balance(config.task, data), _lengths(data.train)):

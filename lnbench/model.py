@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lnbench.backbone.attention import adapt_attention
 from lnbench.backbone.backbone import Backbone, longest_text
 from lnbench.backbone.dropout import make_dropout_cheap
 from lnbench.backbone.loading import empty_backbone, load_backbone, load_config, require_kind
+from lnbench.backbone.vocabulary import embedded_tokens, unembedded
 from lnbench.config import RunConfig
 from lnbench.methods.attach import attach
 from lnbench.methods.base import MASK
@@ -121,6 +122,27 @@ def check_length(config: RunConfig) -> None:
         raise ConfigError(
             f"task.max_length = {longest}: {config.model.name} has {limit} positions{less}; "
             f"choose {limit - taken} or less"
+        )
+
+
+def check_vocabulary(config: RunConfig, tokenizer: PreTrainedTokenizerBase, highest: int) -> None:
+    """Makes sure, before any weights are loaded, that the pretrained model embeds the tokens of its data.
+
+    Args:
+        config: of the run.
+        tokenizer: of the model.
+        highest: the highest token id in the data.
+
+    Raises:
+        ConfigError: it does not, and its embedding is not to grow.
+    """
+    if config.model.grow_embedding:
+        return
+    if problem := unembedded(tokenizer, embedded_tokens(load_config(config.model)), highest):
+        raise ConfigError(
+            f"model {config.model.name!r} {problem}; ++model.grow_embedding=true gives it the rows that it lacks "
+            f"(they start at the mean of the others, and only methods that train the embedding train them); or choose "
+            f"the tokenizer with which the model was trained"
         )
 
 

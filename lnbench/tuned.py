@@ -10,6 +10,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from lnbench.backbone.loading import load_tokenizer
+from lnbench.backbone.vocabulary import embedded_tokens, unembedded
 from lnbench.config import RunConfig, validate_saved
 from lnbench.exchange.hub import download, is_repository
 from lnbench.methods.linear_change import fold_changes
@@ -18,6 +19,7 @@ from lnbench.model import TunedModel, build_model
 from lnbench.records.adapter import AdapterError, header, load_adapter
 from lnbench.records.files import ADAPTER, CONFIG
 from lnbench.tasks.base import Task
+from lnbench.tasks.source import DataError
 from lnbench.training.evaluation import answer
 
 
@@ -34,12 +36,16 @@ class Tuned:
         """Answers for texts, or for pairs of texts where the task is about pairs, in their order.
 
         Raises:
-            DataError: a text is empty, or is not a pair where the task needs pairs.
+            DataError: a text is empty, is not a pair where the task needs pairs, or has a token that the model does
+                not embed.
         """
         if not texts:
             return []
         frame = self.task.unlabelled(texts)
         examples = self.task.encode(frame, self.tokenizer)
+        embedded = embedded_tokens(self.model.backbone.config)
+        if problem := unembedded(self.tokenizer, embedded, int(examples.tokens.max())):
+            raise DataError(f"model {self.config.model.name!r} {problem}")
         return self.task.predictions(answer(self.model, self.task, examples, batch_size), frame, examples)
 
 

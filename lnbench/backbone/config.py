@@ -20,6 +20,9 @@ class ModelConfig(Schema):
     """Name of a GGUF file in `source` to load model and tokenizer from; its weights become fp32."""
     content: str | None = None
     """What `source` holds, found out when a run is configured: SHA-256 of a folder's files, or a commit on the hub."""
+    grow_embedding: bool = False
+    """Give the embedding a row for each token that the tokenizer knows and it lacks, starting at the mean of the
+    others; only methods that train the embedding (`full`) train them."""
     install: Free[str | None] = None
     """The command that installs the package of `source`, for the message when it is missing."""
     pooling: Literal["mean", "first", "last", "pooler"]

@@ -23,6 +23,7 @@ from lnbench.backbone import gguf
 from lnbench.backbone.config import BackboneKind, ModelConfig
 from lnbench.backbone.source import PACKAGE_SCHEME, check_content, resolve_source
 from lnbench.backbone.tables import TABLES
+from lnbench.backbone.vocabulary import grow_embedding, known_tokens
 from lnbench.digests import hub_answers
 from lnbench.schema import ConfigError
 
@@ -51,6 +52,7 @@ def load_backbone(model: ModelConfig, kind: BackboneKind = "headless", pooler: b
     options |= {"config": config, "use_safetensors": True, **_model_options(config, kind, pooler)}
     with _quietly():
         backbone = _from_pretrained(LOADERS[kind], model, source, **options)
+    _grow(backbone, model)
     if kind == "causal_lm":
         tokenizer = load_tokenizer(model)
         backbone.generation_config = GenerationConfig(
@@ -68,7 +70,14 @@ def empty_backbone(model: ModelConfig, kind: BackboneKind = "headless", pooler: 
     local = model.source.startswith(PACKAGE_SCHEME) or Path(model.source).is_dir()
     shape: dict[str, Any] | None = None if local else model.shape
     config = load_config(model) if shape is None else AutoConfig.for_model(**shape)
-    return LOADERS[kind].from_config(config, **_model_options(config, kind, pooler))
+    backbone: PreTrainedModel = LOADERS[kind].from_config(config, **_model_options(config, kind, pooler))
+    _grow(backbone, model)
+    return backbone
+
+
+def _grow(backbone: PreTrainedModel, model: ModelConfig) -> None:
+    if model.grow_embedding:
+        grow_embedding(backbone, known_tokens(load_tokenizer(model)))
 
 
 def require_kind(config: PreTrainedConfig, kind: BackboneKind) -> None:

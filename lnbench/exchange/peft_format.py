@@ -33,6 +33,11 @@ def export_peft(tuned: Tuned, folder: Path) -> None:
     method = tuned.config.method_name
     if method not in EXPORTERS:
         raise ConfigError(f"method = {method}: has no peft format; {', '.join(EXPORTERS)} have one, sums have none")
+    if tuned.config.model.grow_embedding:
+        raise ConfigError(
+            "model.grow_embedding = true: peft's format has no place for the rows that the embedding got; a merged "
+            "model (--merged) has them"
+        )
     settings, tensors = EXPORTERS[method](tuned)
     common = {
         "base_model_name_or_path": tuned.config.model.source,

@@ -67,8 +67,8 @@ class Task(Schema):
         given = self.splits.given() if self.path is None else self.files
         if self.splits.group_by and not self.splits.cuts(given):
             raise ValueError(
-                f"task.splits.group_by = {', '.join(self.splits.group_by)}: nothing is cut from the training split, for "
-                f"validation and test have splits of their own; leave it out"
+                f"task.splits.group_by = {', '.join(self.splits.group_by)}: nothing is cut from train, as "
+                f"validation and test are given; leave it out"
             )
         return self
 

@@ -63,6 +63,11 @@ class TaskData:
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
     @property
+    def highest_token(self) -> int:
+        """The highest token id of all splits."""
+        return max(int(examples.tokens.max()) for examples in self.splits.values())
+
+    @property
     def sizes(self) -> dict[str, int]:
         """Number of rows of each split."""
         return {role: len(frame) for role, frame in self.frames.items()}
