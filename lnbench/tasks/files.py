@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet
 
 from lnbench.tasks.content import SUFFIXES
 from lnbench.tasks.source import DataError
@@ -63,7 +62,7 @@ def _text(path: Path, encoding: str) -> str:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    frame = pyarrow.parquet.read_table(path).to_pandas(ignore_metadata=True)
+    frame = pd.read_parquet(path, engine="pyarrow", to_pandas_kwargs={"ignore_metadata": True})
     if frame.columns.has_duplicates:
         raise ValueError(f"it has column {frame.columns[frame.columns.duplicated()][0]!r} twice")
     return frame

@@ -42,7 +42,7 @@ def predictions_table(folder: Path, limit: int) -> wandb.Table:
     """The first `limit` rows of a run's test predictions; inputs as `input.COLUMN`, lists and the like as JSON."""
     with (folder / PREDICTIONS).open(encoding="utf-8") as file:
         rows = [_flat(json.loads(line)) for line in islice(file, limit)]
-    columns: list[str | int] = list(dict.fromkeys(name for row in rows for name in row))
+    columns: list[Any] = list(dict.fromkeys(name for row in rows for name in row))
     data: list[Iterable[Any]] = [[_cell(row.get(name)) for name in columns] for row in rows]
     return wandb.Table(columns=columns, data=data, allow_mixed_types=True)
 

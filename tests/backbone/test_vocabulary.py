@@ -98,9 +98,9 @@ def test_a_grown_embedding_is_trained_saved_and_made_again(model: Path, data: An
     record = run(config)
     assert record.parameters.backbone == count_parameters(build_skeleton(config)).backbone
     tuned = lnbench.load(run_dir(config))
-    weight = tuned.model.backbone.get_input_embeddings().weight
+    weight = tuned.model.backbone.get_input_embeddings().get_parameter("weight")
     assert weight.shape == (14, 32)
-    first = build_model(config).backbone.get_input_embeddings().weight
+    first = build_model(config).backbone.get_input_embeddings().get_parameter("weight")
     assert torch.equal(first[12:], first[:12].mean(dim=0).expand(2, -1))
     assert torch.equal(weight, first) is (method == "ln")
     assert torch.equal(weight[12], weight[13]) is (method == "ln"), "only the token that occurs is trained"

@@ -229,7 +229,7 @@ def test_predictions_of_all_kinds_are_shown(results: Any) -> None:
         {"input": "a column of an earlier version", "answer": "d", "tags": [], "score": 4},
     ]
     file = results(new_record(config={"model": {"source": "here"}}), rows)
-    shown = [
+    shown: list[dict[str, Any]] = [
         {"answer": "é", "tags": '["B-A", "O"]', "score": 1},
         {"answer": None, "tags": "[]", "score": 0.5},
         {"answer": 3, "tags": '{"a": "ü"}', "score": 2},
