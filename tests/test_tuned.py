@@ -52,7 +52,8 @@ def test_a_loaded_model_is_the_trained_one_to_the_last_bit(
     assert (expected - found).abs().max() == 0
     tensors, about = load_adapter(run_dir(config))
     assert tensors.keys() == trained.trained().keys()
-    assert about == {"backbone": str(sources[architecture]), "method": config.method_name}
+    backbone = {"backbone": str(sources[architecture]), "content": config.model.content}
+    assert about == {**backbone, "method": config.method_name}
 
 
 def test_it_predicts_what_the_run_predicted(configure: Configure) -> None:
