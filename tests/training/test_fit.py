@@ -121,8 +121,8 @@ def without_dropout(source: Path, folder: Path) -> Path:
     for file in source.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
     config = json.loads((folder / "config.json").read_text())
-    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    (folder / "config.json").write_text(json.dumps(config))
+    rates = {name: 0.0 for name, value in config.items() if "drop" in name and isinstance(value, float)}
+    (folder / "config.json").write_text(json.dumps(config | rates))
     return folder
 
 

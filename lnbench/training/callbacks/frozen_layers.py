@@ -1,7 +1,6 @@
 """The layers below the lowest trained one: their dropout, and their output, which is kept across epochs."""
 
 import logging
-import math
 from collections.abc import Mapping
 from contextlib import ExitStack
 
@@ -46,7 +45,7 @@ class FrozenLayers(pl.Callback):
         self._pays = (
             config.cache_frozen_gib > 0
             and count_devices(config) == 1
-            and steps > math.ceil(len(train) / config.accumulate)
+            and steps > len(train)
         )
         self._in_use = ExitStack()
 
