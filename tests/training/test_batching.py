@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lnbench.tasks.examples import Examples
-from lnbench.training.batching import POOL, EvalLoader, Piece, TrainLoader, shuffled_batches
+from lnbench.training.batching import POOL, EvalLoader, Piece, TrainLoader, in_pieces, shuffled_batches
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=300).map(np.array)
 SIZES = st.integers(1, 40)
@@ -126,6 +126,18 @@ def test_pieces_are_the_rows_of_the_batch_each_padded_to_its_own_longest(
         for piece in pieces:
             assert piece.rows["input_ids"].shape[1] == lengths[piece.rows["labels"]].max()
         assert sum(piece.share for piece in pieces) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("labels", [[[0, 1], [2, 3], [4, 5]], [[-100, 1, 2], [-100, -100, 3], [-100, -100, -100]]])
+def test_shares_make_the_mean_of_pieces_that_of_the_batch(labels: list[list[int]]) -> None:
+    batch: Mapping[str, Tensor] = {"labels": torch.tensor(labels), "logits": torch.randn(3, len(labels[0]), 6)}
+
+    def loss(part: Mapping[str, Tensor]) -> Tensor:
+        total = nn.functional.cross_entropy(part["logits"].transpose(1, 2), part["labels"], reduction="sum")
+        return total / (part["labels"] != -100).sum().clamp(min=1)
+
+    pieces = in_pieces([{name: tensor[rows] for name, tensor in batch.items()} for rows in (slice(2), slice(2, 3))])
+    assert float(sum(piece.share * loss(piece.rows) for piece in pieces)) == pytest.approx(loss(batch).item())
 
 
 def test_evaluation_covers_every_row_longest_first() -> None:
