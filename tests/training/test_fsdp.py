@@ -39,7 +39,7 @@ UNEVEN = "trainer.batch_size=7"
 METHODS = ["ln", "lora", "adapter", "prefix", "full", "ln+prefix"]
 SETTINGS = [
     ("method=ln", "trainer.batch_size=71"),  # one row is left for the last batch, and none for rank 1
-    ("method=ln+lora", "trainer.accumulate=2", "trainer.validate_every=3"),
+    ("method=ln+lora", UNEVEN, "trainer.accumulate=3", "trainer.validate_every=3"),
     ("method=ln+adapter", "trainer.gradient_checkpointing=true"),
     ("method=ln", "trainer.patience=1", "trainer.validate_every=2"),
 ]
