@@ -55,10 +55,11 @@ class Piece(NamedTuple):
 
 
 class TrainLoader:
-    """Training batches, each for one optimiser step and a list of `Piece`, shuffled anew each epoch.
+    """Training batches, shuffled anew each epoch; Lightning resumes it in the middle of an epoch.
 
-    Lightning resumes it in the middle of an epoch: its state counts the batches given. Lightning asks a loader whose length it knows for one batch
-    at a time, so after a training step these are the batches trained on.
+    A batch makes one optimiser step, and comes in pieces. The state counts the batches given. Lightning
+    asks a loader whose length it knows for one batch at a time, so after a training step these are the
+    batches trained on.
     """
 
     def __init__(

@@ -28,7 +28,7 @@ from lnbench.training.callbacks.stopwatch import Stopwatch
 from lnbench.training.checkpoint import SafetensorsCheckpointIO
 from lnbench.training.device import choose_precision, count_devices, use_gpu
 from lnbench.training.halved_evaluation import HalvingModule
-from lnbench.training.module import TuningModule, count_steps
+from lnbench.training.module import count_steps
 from lnbench.training.new_module import NEW_MODULE
 from lnbench.training.sharding import whole
 from lnbench.training.strategy import ShardedStrategy

@@ -27,7 +27,7 @@ VALIDATION, TEST = "validation", "test"
 
 
 def count_steps(config: TrainerConfig, batches: int) -> int:
-    """Number of optimiser steps of a whole run on `batches` training batches an epoch."""
+    """Number of optimiser steps of a whole run on `batches` training batches an epoch, each of which makes one."""
     steps = batches * config.max_epochs
     return min(steps, config.max_steps or steps)
 

@@ -65,7 +65,11 @@ FAMILIES: dict[str, tuple[str, Callable[[np.random.Generator, int], dict[str, An
     "stsb": ("bert", rated, ("task.max_length=32",)),
     "conll2004": ("bert", tagged, ("task.max_length=32",)),
     "squad": ("bert", asked, ("task.max_length=32", "task.stride=8")),
-    "e2e_nlg": ("gpt2", told, ("task.max_source_length=20", "task.max_target_length=40", "task.search.max_new_tokens=4")),
+    "e2e_nlg": (
+        "gpt2",
+        told,
+        ("task.max_source_length=20", "task.max_target_length=40", "task.search.max_new_tokens=4"),
+    ),
 }
 """A task of each family by its name: the model, a row, and settings."""
 

@@ -42,11 +42,7 @@ class FrozenLayers(pl.Callback):
         self.train = train
         self.batch_size = batch_size
         self._part: FrozenPart | None = None
-        self._pays = (
-            config.cache_frozen_gib > 0
-            and count_devices(config) == 1
-            and steps > len(train)
-        )
+        self._pays = config.cache_frozen_gib > 0 and count_devices(config) == 1 and steps > len(train)
         self._in_use = ExitStack()
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
