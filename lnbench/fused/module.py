@@ -1,7 +1,8 @@
 """The LightningModule of a run that trains together with others."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +12,25 @@ from lnbench.fused.step import Learned, Own, Step, can_be_stacked
 from lnbench.model import TunedModel
 from lnbench.tasks.data import TaskData
 from lnbench.training.module import TuningModule
+
+
+class _Known(torch.autograd.Function):
+    """A loss whose gradient is there already."""
+
+    @staticmethod
+    def forward(ctx: Any, learned: Learned, *parameters: Tensor) -> Tensor:
+        ctx.gradients = learned.gradients
+        return learned.loss.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        return None, *torch._foreach_mul(ctx.gradients, gradient)
+
+
+def with_gradients(learned: Learned, parameters: Sequence[Tensor]) -> Tensor:
+    """The loss, by which autograd gives each parameter its gradient, so that hooks of parameters see it."""
+    loss: Tensor = _Known.apply(learned, *parameters)
+    return loss
 
 
 class FusedModule(TuningModule):
@@ -37,29 +57,22 @@ class FusedModule(TuningModule):
         self._fused = can_be_stacked(model, config.task)
         self.together = together if self._fused else 1
 
-    def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
-        """Mean loss of the batch, whose gradient comes with it."""
+    def loss(self, rows: Mapping[str, Tensor]) -> Tensor:
+        """Mean loss of some rows, whose gradient comes with it."""
         if not self._fused:
-            return super().training_step(batch, batch_idx)
+            return super().loss(rows)
         step = Step(
             model=self.model,
             own=self._own,
             task=self.config.task,
-            batch=batch,
+            batch=rows,
             pad_id=self.data.train.pad_id,
             generator=torch.Generator().set_state(torch.get_rng_state()),
             precision=self.trainer.precision_plugin.forward_context,
         )
-        self._learned = self._ask(step)
-        return self._learned.loss
-
-    def backward(self, loss: Tensor) -> None:
-        """Adds the gradient, which came with the loss, as autograd does, so that hooks of parameters see it."""
-        if not self._fused:
-            super().backward(loss)
-            return
-        gradients = torch._foreach_div(self._learned.gradients, self.trainer.accumulate_grad_batches)
-        torch.autograd.backward(list(self._own.trained.values()), gradients)
+        learned = self._ask(step)
+        torch.set_rng_state(step.generator.get_state())  # the next rows draw on; others may have drawn meanwhile
+        return with_gradients(learned, list(self._own.trained.values()))
 
     @cached_property
     def _own(self) -> Own:

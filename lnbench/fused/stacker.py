@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from lnbench.fused.step import Learned, Step, learn
 from lnbench.records.failure import is_out_of_memory
-from lnbench.training.micro_batches import free_memory
+from lnbench.training.halved_evaluation import free_memory
 
 log = logging.getLogger(__name__)
 

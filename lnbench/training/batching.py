@@ -1,9 +1,10 @@
-"""Batches of rows of similar length, in an order that depends on seed and epoch alone."""
+"""Batches of rows of similar length, in pieces, and in an order that depends on seed and epoch alone."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,27 +45,47 @@ def _sorted_batches(rows: NDArray[np.int64], lengths: NDArray[np.int64], batch_s
     return [longest_first[start : start + batch_size] for start in range(0, len(rows), batch_size)]
 
 
+class Piece(NamedTuple):
+    """Some rows of a training batch, which go through the model at once."""
+
+    rows: Mapping[str, Tensor]
+    """Padded to the longest of them."""
+    share: float | Tensor
+    """How much their mean loss, and its gradient, counts in that of the batch."""
+
+
 class TrainLoader:
     """Training batches, shuffled anew each epoch; Lightning resumes it in the middle of an epoch.
 
-    Its state counts the batches given. Lightning asks a loader whose length it knows for one batch
-    at a time, so after a training step these are the batches trained on.
+    A batch makes one optimiser step, and comes in pieces. The state counts the batches given. Lightning
+    asks a loader whose length it knows for one batch at a time, so after a training step these are the
+    batches trained on.
     """
 
-    def __init__(self, examples: Examples, batch_size: int, seed: int, *, pin_memory: bool = False) -> None:
+    def __init__(
+        self,
+        examples: Examples,
+        batch_size: int,
+        seed: int,
+        *,
+        piece_size: int | None = None,
+        pin_memory: bool = False,
+    ) -> None:
         """
         Args:
             examples: the training split.
             batch_size: rows of a batch.
             seed: of the order; the order of an epoch depends on nothing else.
+            piece_size: most rows of a piece; None: a batch is one piece.
             pin_memory: copy batches to page-locked memory, from which a GPU fetches them faster.
         """
         self.examples = examples
         self.batch_size = batch_size
+        self.piece_size = piece_size or batch_size
         self.seed = seed
         self.pin_memory = pin_memory
         self.more: Callable[[NDArray[np.int64]], dict[str, Tensor]] | None = None
-        """What else joins a batch, from its (B,) row numbers: tensors of B entries."""
+        """What else joins a piece, from its (B,) row numbers: tensors of B entries."""
         self._epoch = 0
         self._start = 0
         self._given = 0
@@ -92,13 +113,17 @@ class TrainLoader:
         self._epoch = state["epoch"]
         self._start = self._given = state["given"]
 
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+    def __iter__(self) -> Iterator[list[Piece]]:
         """The epoch's batches: all of them, or the rest of them once after a state was loaded."""
         start, self._start = self._start, 0
         batches = shuffled_batches(self.examples.lengths, self.batch_size, self.seed, self._epoch)
         for self._given, rows in enumerate(batches[start:], start + 1):
-            more = self.more(rows) if self.more else {}
-            yield _pinned({**self.examples.batch(rows), **more}, self.pin_memory)
+            starts = range(0, len(rows), self.piece_size)
+            yield in_pieces([self._rows(rows[start : start + self.piece_size]) for start in starts])
+
+    def _rows(self, rows: NDArray[np.int64]) -> dict[str, Tensor]:
+        more = self.more(rows) if self.more else {}
+        return _pinned({**self.examples.batch(rows), **more}, self.pin_memory)
 
 
 class EvalLoader:
@@ -124,19 +149,17 @@ class EvalLoader:
             yield _pinned({**self.examples.batch(rows), "rows": from_numpy(rows)}, self.pin_memory)
 
 
-def pieces(batch: Mapping[str, Tensor], size: int) -> Iterator[Mapping[str, Tensor]]:
-    """Cuts a batch into batches of at most `size` rows, in order."""
-    for start in range(0, len(batch["labels"]), size):
-        yield {name: tensor[start : start + size] for name, tensor in batch.items()}
+def in_pieces(parts: Sequence[Mapping[str, Tensor]]) -> list[Piece]:
+    """A batch of which each part, on the CPU, is a piece; losses are means over the labels that count."""
+    if len(parts) == 1:
+        return [Piece(parts[0], 1.0)]
+    counts = [int(count_labels(part)) for part in parts]
+    return [Piece(part, count / max(1, sum(counts))) for part, count in zip(parts, counts, strict=True)]
 
 
-def share_of_loss(rows: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> Tensor:
-    """How much the mean loss of some rows of a batch counts in that of the batch, a scalar.
-
-    Losses are means over the labels that are not `IGNORED`.
-    """
-    labels, all_labels = ((part["labels"] != IGNORED).sum() for part in (rows, batch))
-    return labels / all_labels.clamp(min=1)
+def count_labels(rows: Mapping[str, Tensor]) -> Tensor:
+    """How many labels are not `IGNORED`, a scalar; the loss of rows is the mean over these."""
+    return (rows["labels"] != IGNORED).sum()
 
 
 def _pinned(batch: dict[str, Tensor], pin_memory: bool) -> dict[str, Tensor]:

@@ -15,14 +15,15 @@ class TrainerConfig(Schema):
     """How long, how fast and on what a model is tuned."""
 
     batch_size: Positive
+    """Rows that go through the model at once in training."""
     accumulate: Positive = 1
-    """Batches whose gradients are summed before one optimiser step."""
+    """How many times `batch_size` rows make an optimiser step, whose gradient is that of all of them as one batch."""
     eval_batch_size: Positive
     max_epochs: Positive
     max_steps: Positive | None = None
     """Optimiser steps after which training ends, if `max_epochs` has not ended it before."""
     validate_every: Positive | None = None
-    """Training batches between two validations; None validates once an epoch."""
+    """Optimiser steps between two validations; None validates once an epoch."""
     patience: Positive | None = None
     """Validations without improvement after which training stops; None never stops early."""
     lr: Rate | None = None
@@ -48,8 +49,13 @@ class TrainerConfig(Schema):
     devices: Free[Positive | Literal["all"]] = 1
     """Over how many devices of this machine the model is sharded, with a process for each; `all`: its GPUs."""
     on_oom: Free[Literal["fail", "halve"]] = "fail"
-    """When memory runs out: fail, or train again with half as many rows at a time. Batches and steps stay the same;
-    losses and gradients do up to rounding, except that dropout is drawn anew for each piece of a batch."""
+    """When memory runs out: fail, or train again with half as many rows at a time. The rows of each step stay the same;
+    losses and gradients do up to rounding, except that dropout is drawn anew for the rows that go together."""
     progress: Free[bool] = True
     checkpoint_minutes: Free[Annotated[float, Field(gt=0)]] = 10.0
     """Longest time whose work a killed run can lose."""
+
+    @property
+    def step_rows(self) -> int:
+        """Rows of an optimiser step; the last of an epoch may have fewer."""
+        return self.batch_size * self.accumulate

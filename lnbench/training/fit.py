@@ -27,13 +27,13 @@ from lnbench.training.callbacks.resume_point import ResumePoint
 from lnbench.training.callbacks.stopwatch import Stopwatch
 from lnbench.training.checkpoint import SafetensorsCheckpointIO
 from lnbench.training.device import choose_precision, count_devices, use_gpu
-from lnbench.training.micro_batches import MicroBatchedModule
-from lnbench.training.module import TuningModule, count_steps
+from lnbench.training.halved_evaluation import HalvingModule
+from lnbench.training.module import count_steps
 from lnbench.training.new_module import NEW_MODULE
 from lnbench.training.sharding import whole
 from lnbench.training.strategy import ShardedStrategy
 
-STATE_FORMAT = 3
+STATE_FORMAT = 4
 """Of what the callbacks keep in a checkpoint, and of the order of batches that it counts."""
 
 
@@ -71,7 +71,8 @@ def fit_and_test(
         data: tokenised splits.
         folder: of the run; gets metrics.csv, and checkpoints while they are needed.
         logger: gets the metrics too.
-        micro_batch_size: most rows whose gradients are computed at once; None: all of a batch.
+        micro_batch_size: most rows that go through the model at once in training, and evaluation halves its batches
+            when memory runs out; None: `trainer.batch_size`, and evaluation does not.
 
     Raises:
         ConfigError: this machine has not the device or precision asked for.
@@ -79,18 +80,20 @@ def fit_and_test(
     """
     pin = use_gpu(config.trainer)
     forget_peak_memory()
-    train = TrainLoader(data.train, config.trainer.batch_size, config.seed, pin_memory=pin)
+    at_once = micro_batch_size or config.trainer.batch_size
+    train = TrainLoader(data.train, config.trainer.step_rows, config.seed, piece_size=at_once, pin_memory=pin)
     validation, test = (
         EvalLoader(split, config.trainer.eval_batch_size, pin_memory=pin) for split in (data.validation, data.test)
     )
     steps = count_steps(config.trainer, len(train))
-    module = _new_module(model, config, data, steps, micro_batch_size).train()
+    new_module = HalvingModule if micro_batch_size else NEW_MODULE.get()
+    module = new_module(model, config, data, steps).train()
     stopwatch = Stopwatch(count_devices(config.trainer) if pin else 0)
     history = History(folder / METRICS, config.task.metric, config.task.mode, stopwatch)
     resume_point = ResumePoint(
         folder / RESUME, folder / BEST, _origin(model, data), config.trainer.checkpoint_minutes, stopwatch
     )
-    frozen = FrozenLayers(config.trainer, model, train, steps, micro_batch_size or config.trainer.batch_size)
+    frozen = FrozenLayers(config.trainer, model, train, steps, at_once)
     callbacks = [stopwatch, frozen, Finite(), history, *_callbacks(config, history, stopwatch, folder), resume_point]
     trainer = new_trainer(config, callbacks, folder, steps, logger)
     with resume_point.listening():
@@ -117,14 +120,6 @@ def fit_and_test(
         steps=trainer.global_step,
         together=module.together,
     )
-
-
-def _new_module(
-    model: TunedModel, config: RunConfig, data: TaskData, steps: int, micro_batch_size: int | None
-) -> TuningModule:
-    if micro_batch_size is None:
-        return NEW_MODULE.get()(model, config, data, steps)
-    return MicroBatchedModule(model, config, data, steps, micro_batch_size)
 
 
 def _origin(model: TunedModel, data: TaskData) -> dict[str, Any]:
@@ -162,8 +157,7 @@ def new_trainer(
         precision=choose_precision(settings),
         max_epochs=settings.max_epochs,
         max_steps=steps,
-        limit_train_batches=steps * settings.accumulate,
-        accumulate_grad_batches=settings.accumulate,
+        limit_train_batches=steps,
         gradient_clip_val=settings.grad_clip,
         val_check_interval=settings.validate_every or 1.0,
         check_val_every_n_epoch=None if settings.validate_every else 1,

@@ -15,7 +15,7 @@ from lnbench.schema import Schema
 from lnbench.tasks.data import TaskData
 from lnbench.training.config import Positive
 from lnbench.training.fit import Outcome, fit_and_test
-from lnbench.training.micro_batches import EvaluationOutOfMemory, free_memory
+from lnbench.training.halved_evaluation import EvaluationOutOfMemory, free_memory
 
 FILE = f"{CHECKPOINTS}/micro_batch.json"
 """Lies beside the checkpoints that were made with it."""

@@ -1,11 +1,12 @@
 """The LightningModule: one optimisation step, and evaluation."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -14,6 +15,7 @@ from lnbench.config import RunConfig
 from lnbench.model import TunedModel, inputs_of
 from lnbench.seeding import derive_seed, seed_devices
 from lnbench.tasks.data import TaskData
+from lnbench.training.batching import Piece
 from lnbench.training.checkpoint import SafetensorsCheckpointIO
 from lnbench.training.config import TrainerConfig
 from lnbench.training.evaluation import Collector
@@ -25,13 +27,18 @@ VALIDATION, TEST = "validation", "test"
 
 
 def count_steps(config: TrainerConfig, batches: int) -> int:
-    """Number of optimiser steps of a whole run on `batches` training batches an epoch."""
-    steps = math.ceil(batches / config.accumulate) * config.max_epochs
+    """Number of optimiser steps of a whole run on `batches` training batches an epoch, each of which makes one."""
+    steps = batches * config.max_epochs
     return min(steps, config.max_steps or steps)
 
 
 class TuningModule(pl.LightningModule):
-    """Trains a `TunedModel` on a `Task`."""
+    """Trains a `TunedModel` on a `Task`.
+
+    A batch makes one optimiser step and comes in pieces, whose gradients are added up. Loss and
+    gradient are those of all its rows at once up to rounding, for every task: the mean over all labels
+    that count. Only dropout differs, which is drawn anew in each piece.
+    """
 
     strict_loading = False
     together = 1
@@ -60,15 +67,26 @@ class TuningModule(pl.LightningModule):
         """Logits of one batch."""
         return self.model(**inputs_of(batch))
 
-    def on_train_batch_start(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: Sequence[Piece], batch_idx: int) -> None:
         """Seeds dropout from the position in training alone, so that a resumed run draws the same masks."""
         seed_devices(derive_seed(self.config.seed, "dropout", self.current_epoch, batch_idx))
 
-    def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
-        """Mean loss of the batch."""
-        return self.config.task.loss(self(batch), batch)
+    def training_step(self, batch: Sequence[Piece], batch_idx: int) -> Tensor:
+        """Mean loss of the batch, whose gradient is left in the parameters."""
+        self.trainer.optimizers[0].zero_grad()
+        return reduce(torch.add, [self._learn(piece) for piece in batch])
 
-    def on_train_batch_end(self, outputs: Any, batch: Mapping[str, Tensor], batch_idx: int) -> None:
+    def loss(self, rows: Mapping[str, Tensor]) -> Tensor:
+        """Mean loss of some rows."""
+        return self.config.task.loss(self(rows), rows)
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
+        """Does nothing: `training_step`, which Lightning calls before this, has done it."""
+
+    def backward(self, loss: Tensor) -> None:
+        """Does nothing: `training_step` has done it."""
+
+    def on_train_batch_end(self, outputs: Any, batch: Sequence[Piece], batch_idx: int) -> None:
         """Ends training after the last step, with a validation wherever that falls."""
         if self.global_step >= self.steps:
             self.trainer.should_stop = True
@@ -116,6 +134,15 @@ class TuningModule(pl.LightningModule):
         state = SafetensorsCheckpointIO().load_checkpoint(path)["state_dict"]
         tensors = {name.removeprefix(PREFIX): value for name, value in state.items()}
         self.model.load_trained(shares(tensors, self.model.state()))
+
+    def _learn(self, piece: Piece) -> Tensor:
+        """Adds the gradient of a piece of a batch; returns its part of the batch's loss."""
+        loss = self.loss(piece.rows)
+        share = torch.ones_like(loss) * piece.share
+        with torch.autocast(self.device.type, enabled=False):
+            loss.backward(share)
+        torch.clear_autocast_cache()  # what it keeps belongs to the graph that is gone
+        return loss.detach() * share
 
     def _evaluate(self, split: str, batch: Mapping[str, Tensor]) -> None:
         outputs = self.config.task.outputs(self.model, batch, test=split == TEST)

@@ -29,6 +29,6 @@ def prepare(config: RunConfig, model: TunedModel, data: TaskData) -> None:
 
 
 def _losses(config: RunConfig, model: TunedModel, data: TaskData, device: str) -> Iterator[Tensor]:
-    for batch in TrainLoader(data.train, config.trainer.batch_size, config.seed):
-        moved = {name: tensor.to(device) for name, tensor in batch.items()}
+    for (batch,) in TrainLoader(data.train, config.trainer.batch_size, config.seed):
+        moved = {name: tensor.to(device) for name, tensor in batch.rows.items()}
         yield config.task.loss(model(**inputs_of(moved)), moved)

@@ -12,7 +12,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from lnbench.backbone.backbone import Backbone
 from lnbench.model import TunedModel
-from lnbench.training.batching import share_of_loss
+from lnbench.training.batching import Piece, count_labels
 
 
 def shard(model: TunedModel, mesh: DeviceMesh) -> None:
@@ -24,21 +24,18 @@ def shard(model: TunedModel, mesh: DeviceMesh) -> None:
         fully_shard(module, mesh=mesh, reshard_after_forward=True)
 
 
-def share(batch: Mapping[str, Tensor], rank: int, count: int) -> tuple[dict[str, Tensor], Tensor]:
-    """The rows of a batch that one of `count` processes trains on.
+def own_part(piece: Piece, rank: int, count: int) -> Piece:
+    """The rows of a piece that one of `count` processes trains on.
 
     Args:
-        batch: tensors of B rows.
-        rank: of the process; one for which there is no row gets the first, with weight 0.
+        piece: of a batch.
+        rank: of the process; one for which there is no row gets the first, which counts nothing.
         count: of the processes.
-
-    Returns:
-        The rows; and how much the mean loss of these counts in that of the batch, a scalar. Losses
-        are means over the labels that are not `IGNORED`.
     """
-    taken = slice(rank, None, count) if rank < len(batch["labels"]) else slice(1)
-    rows = {name: tensor[taken] for name, tensor in batch.items()}
-    return rows, share_of_loss(rows, batch) * (rank < len(batch["labels"]))
+    has_rows = rank < len(piece.rows["labels"])
+    taken = slice(rank, None, count) if has_rows else slice(1)
+    rows = {name: tensor[taken] for name, tensor in piece.rows.items()}
+    return Piece(rows, piece.share * has_rows * count_labels(rows) / count_labels(piece.rows).clamp(min=1))
 
 
 def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """Lightning's view of a process that trains a sharded model together with others."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,8 +13,9 @@ from torch.distributed.fsdp import FSDPModule
 from torch.optim import Optimizer
 
 from lnbench.seeding import derive_seed
+from lnbench.training.batching import Piece
 from lnbench.training.module import TuningModule
-from lnbench.training.sharding import shard, share, share_as, whole
+from lnbench.training.sharding import own_part, shard, share_as, whole
 
 HARMLESS = (
     r"It is recommended to use `self\.log\(.*sync_dist=True",  # the scores of all processes are those of rank 0
@@ -57,17 +58,17 @@ class ShardedStrategy(SingleDeviceStrategy):
             shard(module.model, init_device_mesh(self.root_device.type, (self.count,)))
         super().model_to_device()
 
-    def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
-        """Loss of the whole batch, with the gradient of this process's part of it."""
+    def training_step(self, batch: Sequence[Piece], batch_idx: int) -> Tensor:
+        """Loss of the whole batch, whose gradient is left in the shares of the parameters."""
         if self.global_rank:
             torch.manual_seed(derive_seed(torch.initial_seed(), "process", self.global_rank))
-        rows, weight = share(batch, self.global_rank, self.count)
-        loss = super().training_step(rows, batch_idx)
+        own = [own_part(piece, self.global_rank, self.count) for piece in batch]
+        # `fully_shard` averages the gradients of all processes
+        summed = [piece._replace(share=piece.share * self.count) for piece in own]
+        loss = super().training_step(summed, batch_idx)
         assert isinstance(loss, Tensor)
-        total = (weight * loss).detach()
-        distributed.all_reduce(total)
-        part = self.count * weight * loss  # `fully_shard` averages the gradients of all processes
-        return part + (total - part).detach()
+        distributed.all_reduce(loss)
+        return loss / self.count
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
         """The optimiser's state with whole tensors."""

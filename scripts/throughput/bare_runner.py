@@ -31,8 +31,8 @@ def run(config: RunConfig, data: TaskData, steps: int) -> tuple[Round, RowFlops]
     round_frozen_weights(config, model)
     step = step_of(model, config)
     loader = TrainLoader(data.train, config.trainer.batch_size, config.seed, pin_memory=use_gpu(config.trainer))
-    for batch in islice(loader, steps + 1):
-        moved = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+    for (batch,) in islice(loader, steps + 1):
+        moved = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.rows.items()}
         step(lambda moved=moved: loss(model, config, moved))  # type: ignore[misc]
         clock.masks.append(moved["attention_mask"])
         clock.step_ended()

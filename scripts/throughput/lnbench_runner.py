@@ -1,7 +1,7 @@
 """Training as `python -m lnbench` does it."""
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from lnbench.config import RunConfig
 from lnbench.model import build_model
 from lnbench.tasks.data import TaskData
 from lnbench.training import fit
+from lnbench.training.batching import Piece
 from lnbench.training.prepare import prepare
 from scripts.throughput.clock import Clock, Round
 from scripts.throughput.flops import RowFlops, count_flops
@@ -46,9 +47,10 @@ class _Watch(pl.Callback):
         self.clock = clock
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Mapping[str, Any], batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Sequence[Piece], batch_idx: int
     ) -> None:
-        self.clock.masks.append(batch["attention_mask"])
+        (piece,) = batch
+        self.clock.masks.append(piece.rows["attention_mask"])
         self.clock.step_ended()
 
 

@@ -79,7 +79,7 @@ def test_runs_are_equal_to_those_alone(sweep: Sequence[Sequence[RunConfig]], rec
 @pytest.mark.parametrize(
     "settings",
     [
-        ("method=ln+prefix", "trainer.accumulate=2", "trainer.max_steps=4"),
+        ("method=ln+prefix", "trainer.accumulate=2"),
         ("method=fisher_ln", "method.fisher_ln.batches=2"),
         ("method=ln", "method.ln.layers=2-3", "trainer.frozen_dropout=false"),
     ],

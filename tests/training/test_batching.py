@@ -1,4 +1,5 @@
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lnbench.tasks.examples import Examples
-from lnbench.training.batching import POOL, EvalLoader, TrainLoader, shuffled_batches
+from lnbench.training.batching import POOL, EvalLoader, Piece, TrainLoader, in_pieces, shuffled_batches
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=300).map(np.array)
 SIZES = st.integers(1, 40)
@@ -28,8 +29,13 @@ def random_lengths(count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(1, 60, count)
 
 
-def rows(loader: TrainLoader | EvalLoader) -> list[list[int]]:
-    return [batch["labels"].tolist() for batch in loader]
+def rows(loader: TrainLoader) -> list[list[int]]:
+    return [labels(batch) for batch in loader]
+
+
+def labels(batch: Sequence[Piece]) -> list[int]:
+    """Of all rows of a batch."""
+    return [label for piece in batch for label in piece.rows["labels"].tolist()]
 
 
 @given(LENGTHS, SIZES, st.integers(0, 9))
@@ -98,12 +104,40 @@ def test_a_loaded_state_gives_the_rest_of_the_epoch_once(given_batches: int) -> 
     interrupted, resumed = (TrainLoader(examples, 8, seed=0) for _ in range(2))
     interrupted.set_epoch(4)
     iterator = iter(interrupted)
-    seen = [next(iterator)["labels"].tolist() for _ in range(given_batches)]
+    seen = [labels(next(iterator)) for _ in range(given_batches)]
     resumed.load_state_dict(interrupted.state_dict())
     resumed.set_epoch(4)
     seen += rows(resumed)
     assert seen == rows(resumed)
     assert len(seen) == len(resumed) == 13
+
+
+@given(LENGTHS, SIZES, SIZES)
+def test_pieces_are_the_rows_of_the_batch_each_padded_to_its_own_longest(
+    lengths: np.ndarray, size: int, piece_size: int
+) -> None:
+    examples = new_examples(lengths)
+    whole = [batch for (batch,) in TrainLoader(examples, size, seed=1)]
+    cut = list(TrainLoader(examples, size, seed=1, piece_size=piece_size))
+    for (rows, _), pieces in zip(whole, cut, strict=True):
+        assert labels(pieces) == rows["labels"].tolist()
+        assert [len(piece.rows["labels"]) for piece in pieces[:-1]] == [piece_size] * (len(pieces) - 1)
+        assert len(pieces) == math.ceil(len(rows["labels"]) / piece_size)
+        for piece in pieces:
+            assert piece.rows["input_ids"].shape[1] == lengths[piece.rows["labels"]].max()
+        assert sum(piece.share for piece in pieces) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("labels", [[[0, 1], [2, 3], [4, 5]], [[-100, 1, 2], [-100, -100, 3], [-100, -100, -100]]])
+def test_shares_make_the_mean_of_pieces_that_of_the_batch(labels: list[list[int]]) -> None:
+    batch: Mapping[str, Tensor] = {"labels": torch.tensor(labels), "logits": torch.randn(3, len(labels[0]), 6)}
+
+    def loss(part: Mapping[str, Tensor]) -> Tensor:
+        total = nn.functional.cross_entropy(part["logits"].transpose(1, 2), part["labels"], reduction="sum")
+        return total / (part["labels"] != -100).sum().clamp(min=1)
+
+    pieces = in_pieces([{name: tensor[rows] for name, tensor in batch.items()} for rows in (slice(2), slice(2, 3))])
+    assert float(sum(piece.share * loss(piece.rows) for piece in pieces)) == pytest.approx(loss(batch).item())
 
 
 def test_evaluation_covers_every_row_longest_first() -> None:
@@ -131,8 +165,8 @@ class Recorder(pl.LightningModule):
         self.weight = nn.Parameter(torch.zeros(1))
         self.seen: list[tuple[int, int, list[int]]] = []
 
-    def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
-        self.seen.append((self.current_epoch, batch_idx, batch["labels"].tolist()))
+    def training_step(self, batch: Sequence[Piece], batch_idx: int) -> Tensor:
+        self.seen.append((self.current_epoch, batch_idx, labels(batch)))
         return self.weight.sum()
 
     def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:

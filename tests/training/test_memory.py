@@ -1,22 +1,20 @@
 """Runs that go on although memory runs out; it is made to by counting rows."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lnbench.model import TunedModel
 from lnbench.records.failure import RunFailed
 from lnbench.records.files import CHECKPOINTS, RESUME
 from lnbench.records.identity import run_dir
 from lnbench.run import run
-from lnbench.training.batching import pieces, share_of_loss
+from lnbench.training.halved_evaluation import HalvingModule
 from lnbench.training.memory import FILE
-from lnbench.training.micro_batches import MicroBatchedModule
 from tests import runs
 from tests.conftest import Configure
 from tests.training.interruption import interrupt
@@ -154,7 +152,7 @@ def test_another_error_is_not_taken_for_it(configure: Configure, monkeypatch: py
     def fail(*_: Any) -> Tensor:
         raise RuntimeError("shapes do not fit")
 
-    monkeypatch.setattr(MicroBatchedModule, "training_step", fail)
+    monkeypatch.setattr(HalvingModule, "training_step", fail)
     with pytest.raises(RunFailed, match="shapes do not fit") as failed:
         run(configure(HALVE))
     assert failed.value.cause == "error"
@@ -179,16 +177,3 @@ def test_a_row_that_cannot_be_evaluated_is_a_failure_at_once(configure: Configur
         run(configure(HALVE))
     assert failed.value.cause == "out of memory"
     assert memory.seen == [8] * 4, "until the first validation, and only once"
-
-
-@pytest.mark.parametrize("labels", [[[0, 1], [2, 3], [4, 5]], [[-100, 1, 2], [-100, -100, 3], [-100, -100, -100]]])
-def test_shares_make_the_mean_of_pieces_that_of_the_batch(labels: list[list[int]]) -> None:
-    batch: Mapping[str, Tensor] = {"labels": torch.tensor(labels), "logits": torch.randn(3, len(labels[0]), 6)}
-
-    def loss(part: Mapping[str, Tensor]) -> Tensor:
-        total = nn.functional.cross_entropy(part["logits"].transpose(1, 2), part["labels"], reduction="sum")
-        return total / (part["labels"] != -100).sum().clamp(min=1)
-
-    parts = [share_of_loss(rows, batch) * loss(rows) for rows in pieces(batch, 2)]
-    assert len(parts) == 2
-    assert sum(parts) == pytest.approx(loss(batch).item())

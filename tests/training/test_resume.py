@@ -21,6 +21,8 @@ from tests.training.interruption import AtCall, inject, interrupt, send
 
 BATCHES = 9
 """Of an epoch; a run has two, and validates after every fourth batch and at the end."""
+STEPS = 5
+"""Of an epoch of batches that accumulate."""
 
 ACCUMULATING = ("trainer.accumulate=2", "trainer.validate_every=3")
 ONCE_AN_EPOCH = ("trainer.validate_every=null", "trainer.max_epochs=3")
@@ -50,8 +52,8 @@ MOMENTS = [
     (ACCUMULATING, "on_train_batch_end", 1),
     (ACCUMULATING, "on_train_batch_end", 2),
     (ACCUMULATING, "on_train_batch_end", 3),
-    (ACCUMULATING, "on_train_batch_end", BATCHES),
-    (ACCUMULATING, "on_train_batch_end", BATCHES + 3),
+    (ACCUMULATING, "on_train_batch_end", STEPS),
+    (ACCUMULATING, "on_train_batch_end", STEPS + 3),
     (ONCE_AN_EPOCH, "on_train_batch_end", 5),
     (ONCE_AN_EPOCH, "on_train_batch_end", BATCHES),
     (ONCE_AN_EPOCH, "on_train_epoch_end", 2),

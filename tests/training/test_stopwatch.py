@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 
 from lnbench.run import run
+from lnbench.training.batching import Piece
 from lnbench.training.callbacks import history, stopwatch
 from lnbench.training.callbacks.stopwatch import WARM_UP, Stopwatch
 from lnbench.training.checkpoint import SafetensorsCheckpointIO
@@ -16,7 +17,7 @@ from tests.conftest import Configure
 from tests.training.interruption import inject, interrupt
 
 ROWS, BATCHES, VALIDATIONS = 8, 18, 5
-"""Rows of a training batch, and training batches and validations of a whole run, which has two epochs."""
+"""Rows of a step, and steps and validations of a whole run, which has two epochs."""
 SLOW, STEADY = 5, 1
 """Seconds of a training batch in the warm-up of a process, and after it."""
 WATTS = 3
@@ -55,11 +56,11 @@ class Slow(pl.Callback):
 
     def on_before_backward(self, trainer: pl.Trainer, *_: Any) -> None:
         self.batches += 1
-        self.steady = self.batches > WARM_UP * trainer.accumulate_grad_batches
+        self.steady = self.batches > WARM_UP
         self.clock.move(STEADY if self.steady else SLOW)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self.steady_tokens += int(batch["attention_mask"].sum()) if self.steady else 0
+        self.steady_tokens += sum(int(rows["attention_mask"].sum()) for rows, _ in batch) if self.steady else 0
 
     def on_validation_batch_start(self, *_: Any) -> None:
         self.validations += 1
@@ -91,9 +92,9 @@ def slow(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Slow:
     return slow
 
 
-def seconds_of(batches: int, accumulate: int = 1) -> int:
+def seconds_of(batches: int) -> int:
     """Of the training batches of one process."""
-    warm_up = min(batches, WARM_UP * accumulate)
+    warm_up = min(batches, WARM_UP)
     return SLOW * warm_up + STEADY * (batches - warm_up)
 
 
@@ -125,7 +126,7 @@ def test_nothing_waits_for_the_device_at_each_step(monkeypatch: pytest.MonkeyPat
     watch, module, ones = Stopwatch(gpus=0), pl.LightningModule(), torch.ones(2, 3)
     watch.on_train_start(trainer, module)
     for trainer.global_step in range(1, 101):
-        watch.on_train_batch_end(trainer, module, None, {"input_ids": ones, "attention_mask": ones}, 0)
+        watch.on_train_batch_end(trainer, module, None, [Piece({"input_ids": ones, "attention_mask": ones}, 1.0)], 0)
     assert waits == [0, 1, WARM_UP]
     assert (watch.training.samples, watch.training.tokens) == (200, 600)
     assert (watch.paced.samples, watch.paced.tokens) == (2 * (100 - WARM_UP), 6 * (100 - WARM_UP))
@@ -147,24 +148,24 @@ def test_each_part_of_a_run_is_measured_alone(configure: Configure) -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "accumulate", "stops", "batches"),
+    ("overrides", "stops", "batches"),
     [
-        ([], 1, [5, 2], [5, 2, 11]),
-        (["trainer.accumulate=2", "trainer.validate_every=3"], 2, [], [18]),
-        (["trainer.patience=1", "trainer.lr=1e-9"], 1, [], [8]),
+        ([], [5, 2], [5, 2, 11]),
+        (["trainer.accumulate=4", "trainer.batch_size=2", "trainer.validate_every=3"], [], [18]),
+        (["trainer.patience=1", "trainer.lr=1e-9"], [], [8]),
     ],
     ids=["interrupted", "accumulating", "stopping early"],
 )
 def test_the_pace_leaves_out_the_first_steps_of_each_process(
-    configure: Configure, slow: Slow, overrides: list[str], accumulate: int, stops: list[int], batches: list[int]
+    configure: Configure, slow: Slow, overrides: list[str], stops: list[int], batches: list[int]
 ) -> None:
     for count in stops:
         interrupt(configure(*overrides), "on_train_batch_end", count)
     cost = run(configure(*overrides)).cost
-    steady = sum(max(0, count - WARM_UP * accumulate) for count in batches)
+    steady = sum(max(0, count - WARM_UP) for count in batches)
     assert cost.train_samples_per_second == ROWS / STEADY
     assert cost.train_tokens_per_second == slow.steady_tokens / (steady * STEADY)
-    assert cost.train_seconds == sum(seconds_of(count, accumulate) for count in batches)
+    assert cost.train_seconds == sum(seconds_of(count) for count in batches)
     assert cost.train_joules == WATTS * cost.train_seconds
     assert cost.train_samples == sum(batches) * ROWS
     assert cost.validation_seconds == slow.validations * 10

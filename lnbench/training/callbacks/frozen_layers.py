@@ -1,7 +1,6 @@
 """The layers below the lowest trained one: their dropout, and their output, which is kept across epochs."""
 
 import logging
-import math
 from collections.abc import Mapping
 from contextlib import ExitStack
 
@@ -43,11 +42,7 @@ class FrozenLayers(pl.Callback):
         self.train = train
         self.batch_size = batch_size
         self._part: FrozenPart | None = None
-        self._pays = (
-            config.cache_frozen_gib > 0
-            and count_devices(config) == 1
-            and steps > math.ceil(len(train) / config.accumulate)
-        )
+        self._pays = config.cache_frozen_gib > 0 and count_devices(config) == 1 and steps > len(train)
         self._in_use = ExitStack()
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

@@ -52,7 +52,7 @@ class History(pl.Callback):
         step, noted = trainer.global_step, self.rows[-1]["step"] if self.rows else 0
         if step % LOSS_EVERY == 0 and step > noted:
             assert isinstance(outputs, Mapping)
-            self._add(trainer, {LOSS: outputs["loss"].item() * trainer.accumulate_grad_batches})
+            self._add(trainer, {LOSS: outputs["loss"].item()})
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Notes the validation metrics."""

@@ -79,9 +79,7 @@ class ResumePoint(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Saves if it is time or a signal came, unless gradients of earlier batches are waiting."""
-        if batch_idx % trainer.accumulate_grad_batches:
-            return
+        """Saves if it is time or a signal came."""
         due = self._is_told_to_stop() or time.monotonic() - self._saved_at > self.seconds
         if trainer.strategy.reduce_boolean_decision(due, all=False):
             self._save(trainer)

@@ -2,13 +2,14 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
 from torch import Tensor
 
+from lnbench.training.batching import Piece
 from lnbench.training.device import synchronise
 from lnbench.training.energy import EnergyMeter
 
@@ -93,13 +94,14 @@ class Stopwatch(pl.Callback):
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
         outputs: Any,
-        batch: Mapping[str, Tensor],
+        batch: Sequence[Piece],
         batch_idx: int,
     ) -> None:
         """Counts without waiting for the device, but after the first step and after the warm-up."""
         assert self._running is not None
-        self._running.samples += len(batch["input_ids"])
-        self._running.tokens = self._running.tokens + batch["attention_mask"].sum()
+        for piece in batch:
+            self._running.samples += len(piece.rows["input_ids"])
+            self._running.tokens = self._running.tokens + piece.rows["attention_mask"].sum()
         steps = trainer.global_step - self._first_step
         if steps and self.first_step_seconds is None:
             synchronise()
