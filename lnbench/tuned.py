@@ -1,11 +1,13 @@
 """A finished run, loaded for use."""
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
@@ -89,17 +91,35 @@ def load_several(run_dirs: Sequence[str | Path]) -> list[Tuned]:
         AdapterError, ConfigError, HubError: as `load`.
     """
     several: list[Tuned] = []
-    frozen: dict[tuple[str, str | None, str], nn.Parameter] = {}
+    known: dict[str, list[nn.Parameter]] = defaultdict(list)
     for run_dir in run_dirs:
-        tuned = load(run_dir)
-        backbone, model = tuned.model.backbone, tuned.config.model
-        for name, parameter in list(backbone.named_parameters()):
-            if not parameter.requires_grad:
-                owner, _, own = name.rpartition(".")
-                shared = frozen.setdefault((model.source, model.revision, name), parameter)
-                setattr(backbone.get_submodule(owner), own, shared)
-        several.append(tuned)
+        several.append(load(run_dir))
+        share_frozen(several[-1].model.backbone, known)
     return several
+
+
+def share_frozen(backbone: nn.Module, known: dict[str, list[nn.Parameter]]) -> None:
+    """Puts in place of each frozen parameter an equal one that is known, and makes the others known.
+
+    Values decide, not what names them: a folder, a revision and a file can hold other weights than they did.
+
+    Args:
+        backbone: is changed; computes the same as before.
+        known: frozen parameters of other backbones, by name.
+    """
+    for name, parameter in list(backbone.named_parameters(remove_duplicate=False)):
+        if parameter.requires_grad:
+            continue
+        shared = next((other for other in known[name] if _are_equal(other, parameter)), None)
+        if shared is None:
+            known[name].append(parameter)
+        else:
+            owner, _, own = name.rpartition(".")
+            setattr(backbone.get_submodule(owner), own, shared)
+
+
+def _are_equal(one: nn.Parameter, other: nn.Parameter) -> bool:
+    return one.dtype == other.dtype and torch.equal(one, other)
 
 
 def _folder(run_dir: str | Path, revision: str | None) -> Path:
