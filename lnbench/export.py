@@ -39,7 +39,7 @@ def _write(run_dir: Path, merged: Path | None, peft: Path | None) -> None:
     from lnbench.exchange.peft_format import export_peft
     from lnbench.tuned import load
 
-    tuned = load(run_dir)
+    tuned = load(run_dir, precision="fp32")
     if merged:
         save_merged(tuned, merged)
     if peft:

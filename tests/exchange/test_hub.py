@@ -179,7 +179,7 @@ def test_it_is_loaded_back_by_its_name(finished: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(hub, "snapshot_download", snapshot)
     tuned = lnbench.load("me/films", revision)
-    assert asked == [("me/films", revision, [CONFIG, ADAPTER])]
+    assert asked == [("me/films", revision, [CONFIG, ADAPTER, RECORD])]
     assert tuned.predict(TEXTS) == lnbench.load(finished).predict(TEXTS)
 
 
