@@ -25,7 +25,7 @@ def insert_parallel(source: nn.Module, target: nn.Module, name: str, module: nn.
 
 
 def insert_before_norm(norm: nn.Module, name: str, module: nn.Module) -> None:
-    """Makes `norm` return norm(s + module(norm(s))) where it returned norm(s); `module` becomes its submodule `name`."""
+    """Makes `norm` return norm(s + module(norm(s))) for norm(s); `module` becomes its submodule `name`."""
     norm.add_module(name, module)
     norm.register_forward_pre_hook(partial(_add_before_norm, name))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lnbench.exchange.merge import HEAD_FILE
+from lnbench.exchange.heads import HEAD_FILE
 from lnbench.exchange.peft_format import CONFIG, WEIGHTS
 from lnbench.export import main
 from lnbench.records.identity import run_dir
