@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 from transformers import (
@@ -95,10 +96,12 @@ def put_plain_linear(head: nn.Module, weight: Tensor, bias: Tensor) -> None:
     """Makes a new head apply this linear map: weight (C, D), bias (C,).
 
     Raises:
-        Unequal: the head is of another kind.
+        Unequal: the head is of another kind, or for another number of classes.
     """
     if not isinstance(head, OWN):
         raise Unequal(f"{type(head).__name__} is no head of lnbench's own")
+    if head.classifier.weight.shape != weight.shape:
+        raise Unequal(f"a head of {len(weight)} classes, and the task has {len(head.classifier.bias)}")
     head.classifier.weight.copy_(weight)
     head.classifier.bias.copy_(bias)
 
@@ -120,6 +123,23 @@ def save_head(head: nn.Module, folder: Path) -> None:
     if tensors:
         whole = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
         write_atomically(folder / HEAD_FILE, save(whole, {"format": "pt", **about}))
+
+
+def read_head(file: Path, head: nn.Module) -> tuple[Tensor, Tensor]:
+    """The linear map, weight (C, D) and bias (C,), in a file that `save_head` wrote of a head such as `head`.
+
+    Raises:
+        Unequal: the file is of another kind of head, or cannot be read.
+    """
+    try:
+        with safe_open(file, framework="pt") as opened:
+            about = opened.metadata() or {}
+            weight, bias = (opened.get_tensor(f"{LINEAR}.{leaf}") for leaf in ("weight", "bias"))
+    except (OSError, SafetensorError) as error:
+        raise Unequal(f"{file.name} cannot be read ({error})") from error
+    if about.get(POOLING) != pooling_of(head):
+        raise Unequal(f"{file.name} is for {POOLING} {about.get(POOLING)}, and the task's head for {pooling_of(head)}")
+    return weight, bias
 
 
 def as_transformers(task: Task, model: TunedModel, weight: Tensor, bias: Tensor) -> TransformersHead:
@@ -153,14 +173,14 @@ def from_transformers(task: Task, model: TunedModel, tensors: dict[str, Tensor])
     Raises:
         Unequal: the head has more to it than one linear map of what `model.head` reads.
     """
-    classes = len(plain_linear(model.head)[1])
     names = as_transformers(task, model, *plain_linear(model.head)).tensors
     if set(names) != set(tensors):
         different = ", ".join(sorted(set(names) ^ set(tensors)))
         raise Unequal(f"the adapter's head has other tensors than {', '.join(names)}: {different}")
-    form = SENTENCE_FORMS.get(model.backbone.config.model_type)
-    split = isinstance(model.head, SentenceHead) and form and form.first and form.pooling != "pooler"
-    layer = form.first if form and split else next(reversed(names)).rpartition(".")[0]
+    last = next(reversed(names)).rpartition(".")[0]
+    form = SENTENCE_FORMS.get(model.backbone.config.model_type) if isinstance(model.head, SentenceHead) else None
+    layer = form.first if form and form.first and form.pooling != "pooler" else last
+    classes = len(tensors[f"{last}.bias"])
     weight, bias = tensors[f"{layer}.weight"][:classes], tensors[f"{layer}.bias"][:classes]
     made = as_transformers(task, model, weight, bias).tensors
     if unequal := [name for name, tensor in made.items() if not torch.equal(tensor, tensors[name])]:

@@ -1,6 +1,6 @@
 """An exported adapter gives the logits of the run through HF peft and transformers' own classes."""
 
-from collections.abc import Callable
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,49 +15,38 @@ from transformers import (
     PreTrainedModel,
 )
 
-from lnbench.backbone.loading import load_tokenizer
 from lnbench.exchange.heads import HEAD_FILE, SENTENCE_FORMS
+from lnbench.exchange.merge import save_merged
 from lnbench.exchange.peft_format import export_peft
-from lnbench.model import build_model
 from lnbench.schema import ConfigError
 from lnbench.tuned import Tuned
-from tests import runs
-from tests.tiny import DECODERS, EVERY_ARCHITECTURE, HIDDEN, batch, shake
+from tests.exchange.conftest import Build
+from tests.tiny import DECODERS, EVERY_ARCHITECTURE, HIDDEN, batch
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Unsupported layer type:UserWarning"),
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
 ]
 
-Build = Callable[..., Tuned]
 ENCODERS = sorted(set(EVERY_ARCHITECTURE) - set(DECODERS))
 METHODS = ["ln", "lora", "ia3"]
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of a tiny pretrained model."""
-    root = tmp_path_factory.mktemp("models")
-    return lambda name: root / name if (root / name).is_dir() else runs.save_model(name, root / name)
-
-
-@pytest.fixture
-def build(folders: Callable[[str], Path], data_root: Path, tmp_path: Path) -> Build:
-    """Makes what `load` gives of a run, with random values in place of trained ones."""
-
-    def built(architecture: str, *more: str) -> Tuned:
-        config = runs.configure(folders(architecture), data_root, tmp_path / "runs", *more)
-        model = build_model(config).eval()
-        shake(model)
-        return Tuned(model, load_tokenizer(config.model), config.task, config, "fp32")
-
-    return built
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "exchange.md").read_text()
+INSIDE, BESIDE = re.findall(r"^```python\n(.*?)^```$", DOCUMENT, re.DOTALL | re.MULTILINE)
 
 
 def through_peft(loader: Any, tuned: Tuned, folder: Path, classes: int) -> PreTrainedModel:
     base = loader.from_pretrained(tuned.config.model.source, num_labels=classes)
     model: PreTrainedModel = PeftModel.from_pretrained(base, str(folder)).eval()
     return model
+
+
+def run_documented(code: str, **values: str) -> dict[str, Any]:
+    """Runs lines of the documents with other words in place of those in capitals; returns the names that they set."""
+    names: dict[str, Any] = {}
+    for word, value in values.items():
+        code = code.replace(word, value)
+    exec(code, names)
+    return names
 
 
 def check(found: Tensor, tuned: Tuned, inputs: dict[str, Tensor]) -> None:
@@ -105,7 +94,11 @@ def test_a_regression(build: Build, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("architecture", "settings", "reason"),
     [
-        ("bert", ["model.pooling=mean"], "BertForSequenceClassification reads model.pooling=pooler, and this head mean"),
+        (
+            "bert",
+            ["model.pooling=mean"],
+            "BertForSequenceClassification reads model.pooling=pooler, and this head mean",
+        ),
         ("bert", ["model.pooling=first"], "reads model.pooling=pooler, and this head first"),
         ("roberta", ["model.pooling=mean"], "RobertaForSequenceClassification reads model.pooling=pooler"),
         ("distilbert", ["model.pooling=mean"], "DistilBertForSequenceClassification reads model.pooling=first"),
@@ -126,3 +119,41 @@ def test_a_head_that_transformers_does_not_have_is_refused_with_the_reason(
     with pytest.raises(ConfigError, match=rf"{reason}.*--head beside writes .*{HEAD_FILE}; --merged"):
         export_peft(tuned, tmp_path / "adapter")
     assert not (tmp_path / "adapter").exists()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "settings"),
+    [
+        ("bert", ["model.pooling=mean"]),
+        ("bert", ["model.pooling=pooler"]),
+        ("roberta", ["model.pooling=first"]),
+        ("distilbert", ["model.pooling=mean"]),
+        ("gpt2", ["model.pooling=last"]),
+        ("llama", ["model.pooling=last"]),
+        ("opt", ["model.pooling=last", "task=wnut17"]),
+    ],
+)
+def test_the_documented_lines_use_a_head_beside_its_adapter(
+    build: Build, architecture: str, settings: list[str], tmp_path: Path
+) -> None:
+    tuned = build(architecture, "method=ln", *settings)
+    export_peft(tuned, tmp_path, "beside")
+    names = run_documented(BESIDE, MODEL=tuned.config.model.source, ADAPTER=str(tmp_path))
+    check(names["logits"], tuned, dict(names["batch"]))
+
+
+def test_the_documented_lines_use_a_merged_model(build: Build, tmp_path: Path) -> None:
+    tuned = build("bert", "method=lora", "model.pooling=mean")
+    save_merged(tuned, tmp_path)
+    loads = 'model = PeftModel.from_pretrained(AutoModel.from_pretrained("MODEL", dtype="float32"), "ADAPTER").eval()'
+    merged = BESIDE.replace(loads, 'model = AutoModel.from_pretrained("PLAIN").eval()')
+    assert merged != BESIDE
+    names = run_documented(merged, MODEL=tuned.config.model.source, ADAPTER=str(tmp_path), PLAIN=str(tmp_path))
+    check(names["logits"], tuned, dict(names["batch"]))
+
+
+def test_the_documented_lines_use_a_head_in_its_adapter(build: Build, tmp_path: Path) -> None:
+    tuned = build("distilbert", "method=ln", "task=wnut17", "model.pooling=first")
+    export_peft(tuned, tmp_path)
+    names = run_documented(INSIDE, MODEL=tuned.config.model.source, ADAPTER=str(tmp_path), NUMBER="13")
+    check(names["model"](**batch()).logits, tuned, batch())
