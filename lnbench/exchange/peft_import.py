@@ -28,7 +28,7 @@ UNDERSTOOD = {
     "peft_version", "qalora_group_size", "r", "rank_pattern", "revision", "target_modules", "task_type", "use_rslora",
 }  # fmt: skip
 """Settings of an adapter that are read, or change nothing that it computes."""
-EMPTY = (None, False, {}, [], "none")
+EMPTY: tuple[Any, ...] = (None, False, {}, [], "none")
 """Values of other settings that mean nothing."""
 HARMLESS_STARTS = (None, True, False, "gaussian", "orthogonal", "eva")
 """Ways to start LoRA that leave the pretrained weights as they are."""

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from lnbench.backbone.backbone import Backbone, LinearMap
-from lnbench.backbone.tables import Map
+from lnbench.backbone.tables import Map, Sublayer
 from lnbench.exchange.peft_format import LN
 from lnbench.methods.lora import MAPS
 from lnbench.schema import ConfigError
 
 Tensors = dict[str, Tensor]
-SUBLAYERS = ("mha", "ffn")
+SUBLAYERS: tuple[Sublayer, ...] = ("mha", "ffn")
 RESCALED: dict[Map, str] = {"key": "ia3_key", "value": "ia3_value", "ffn_output": "ia3_ffn"}
 """The maps that (IA)^3 changes, and what it inserts there."""
 

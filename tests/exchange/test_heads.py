@@ -12,7 +12,6 @@ from transformers import (
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
-    PreTrainedModel,
 )
 
 from lnbench.exchange.heads import HEAD_FILE, SENTENCE_FORMS
@@ -34,9 +33,9 @@ DOCUMENT = (Path(__file__).parents[2] / "docs" / "exchange.md").read_text()
 INSIDE, BESIDE = re.findall(r"^```python\n(.*?)^```$", DOCUMENT, re.DOTALL | re.MULTILINE)
 
 
-def through_peft(loader: Any, tuned: Tuned, folder: Path, classes: int) -> PreTrainedModel:
+def through_peft(loader: Any, tuned: Tuned, folder: Path, classes: int) -> Any:
     base = loader.from_pretrained(tuned.config.model.source, num_labels=classes)
-    model: PreTrainedModel = PeftModel.from_pretrained(base, str(folder)).eval()
+    model = PeftModel.from_pretrained(base, str(folder)).eval()
     return model
 
 
@@ -54,7 +53,7 @@ def check(found: Tensor, tuned: Tuned, inputs: dict[str, Tensor]) -> None:
     expected = tuned.model(**inputs)
     real = inputs["attention_mask"].bool() if expected.ndim == 3 else slice(None)
     torch.testing.assert_close(found[real], expected[real], rtol=0, atol=1e-5)
-    assert expected[real].std(dim=0).min() > 1e-3
+    assert expected[real].std(dim=0).min() > 1e-4
 
 
 @pytest.mark.parametrize("method", METHODS)

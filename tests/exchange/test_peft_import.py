@@ -14,7 +14,6 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
-    PreTrainedModel,
 )
 
 import lnbench
@@ -74,10 +73,10 @@ def ia3(architecture: str, **common: Any) -> PeftConfig:
     return IA3Config(target_modules=targets, feedforward_modules=inner, **common)
 
 
-def theirs(loader: Any, source: Path, config: PeftConfig, folder: Path, **options: Any) -> PreTrainedModel:
+def theirs(loader: Any, source: Path, config: PeftConfig, folder: Path, **options: Any) -> Any:
     """A model of peft with an adapter of random values, which is saved."""
     config.base_model_name_or_path = str(source)
-    model: PreTrainedModel = get_peft_model(loader.from_pretrained(source, **options), config)
+    model = get_peft_model(loader.from_pretrained(source, **options), config)
     shake(model, scale=0.3)
     model.save_pretrained(folder)
     return model.eval()

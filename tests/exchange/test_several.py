@@ -92,7 +92,7 @@ def test_an_output_head_that_is_the_embedding_is_shared_with_it() -> None:
     models = [tiny_generator("gpt2").requires_grad_(False) for _ in range(2)]
     for model in models:
         share_frozen(model, known)
-    weights = {id(part.weight) for model in models for part in (model.lm_head, model.transformer.wte)}
+    weights = {id(model.get_parameter(f"{name}.weight")) for model in models for name in ("lm_head", "transformer.wte")}
     assert len(weights) == 1
 
 
