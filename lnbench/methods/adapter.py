@@ -31,6 +31,6 @@ class FfnAdapter(SequentialAdapter):
         if self.reads == "ffn":
             super().insert(backbone, layer, sublayer, adapter)
         elif norm := backbone.closing_norm(layer):
-            insert_before_norm(norm, self.part, adapter)
+            insert_before_norm(norm, self.kind, adapter)
         else:
-            insert_at_end(backbone.blocks[layer], self.part, adapter)
+            insert_at_end(backbone.blocks[layer], self.kind, adapter)

@@ -78,7 +78,7 @@ def theirs(loader: Any, source: Path, config: PeftConfig, folder: Path, **option
     config.base_model_name_or_path = str(source)
     model = get_peft_model(loader.from_pretrained(source, **options), config)
     shake(model, scale=0.3)
-    model.save_pretrained(folder)
+    model.save_pretrained(str(folder))
     return model.eval()
 
 
