@@ -37,7 +37,7 @@ def answers(folder: Path, **options: Any) -> tuple[list[dict[str, Any]], list[di
     """What a run predicted for its test rows, and what it says of them loaded."""
     lines = [json.loads(line) for line in (folder / PREDICTIONS).read_text().splitlines()]
     tuned = lnbench.load(folder, **options)
-    found = tuned.predict([line["sentence"] for line in lines])
+    found = tuned.predict([line["input"]["sentence"] for line in lines])
     return [{name: line[name] for name in found[0]} for line in lines], found
 
 
@@ -123,7 +123,7 @@ def test_the_command_answers_as_the_run_unless_told_otherwise(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     expected = [json.loads(line) for line in (folder / PREDICTIONS).read_text().splitlines()]
-    texts = [line["sentence"] for line in expected]
+    texts = [line["input"]["sentence"] for line in expected]
     monkeypatch.setattr(sys, "argv", ["predict", str(folder), "--json", *option, *texts])
     main()
     found = [json.loads(line)["probabilities"] for line in capsys.readouterr().out.splitlines()]

@@ -19,6 +19,8 @@ from lnbench.tuned import Tuned
 
 PREFIX = "base_model.model."
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+BASE = "base_model_content"
+"""In the header of the weights: what the pretrained model holds, as `model.content` says it."""
 LN = "ln_tuning_layers"
 Place = Literal["inside", "beside"]
 """Of the task head: in the adapter, or in a file of its own."""
@@ -60,7 +62,8 @@ def export_peft(tuned: Tuned, folder: Path, head: Place = "inside") -> None:
     common = {"base_model_name_or_path": model.source, "revision": model.revision, "inference_mode": True}
     weights = {PREFIX + name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_atomically(folder / CONFIG, json.dumps(common | settings, indent=2) + "\n")
-    write_atomically(folder / WEIGHTS, save(weights, {"format": "pt"}))
+    content = {BASE: model.content} if model.content else {}
+    write_atomically(folder / WEIGHTS, save(weights, {"format": "pt", **content}))
 
 
 def _head_inside(tuned: Tuned) -> TransformersHead:

@@ -1,19 +1,18 @@
 """An adapter in the file format of HF peft (0.21) becomes a tuned model: LN-tuning, LoRA and (IA)^3 in."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 
 from lnbench.backbone.backbone import Backbone
 from lnbench.compose import compose_config, to_plain
 from lnbench.config import RunConfig, validate
 from lnbench.exchange.card_metadata import base_model
 from lnbench.exchange.heads import HEAD_FILE, Unequal, from_transformers, put_plain_linear, read_head
-from lnbench.exchange.peft_format import CONFIG, PREFIX, WEIGHTS
+from lnbench.exchange.peft_format import BASE, CONFIG, PREFIX, WEIGHTS
 from lnbench.exchange.peft_methods import KINDS, Adapter, Tensors
 from lnbench.fsio import write_atomically
 from lnbench.model import BACKBONE, TunedModel, build_model, load_pretrained
@@ -59,7 +58,7 @@ def import_peft(adapter: Path, folder: Path, overrides: Sequence[str], any_base:
     raw = _compose(overrides, kind.method)
     config = validate(raw)
     if not any_base:
-        _check_base(theirs.about, config)
+        _check_base(theirs, config)
     try:
         adapted = kind.read(theirs, Backbone(load_pretrained(config)))
         raw["method"][kind.method] |= adapted.settings
@@ -86,7 +85,10 @@ def _compose(overrides: Sequence[str], method: str) -> dict[str, Any]:
 
 def _read(folder: Path) -> Adapter:
     try:
-        about, tensors = json.loads((folder / CONFIG).read_bytes()), load_file(folder / WEIGHTS)
+        about = json.loads((folder / CONFIG).read_bytes())
+        with safe_open(folder / WEIGHTS, framework="pt") as file:
+            names: list[str] = file.keys()
+            tensors, base = {name: file.get_tensor(name) for name in names}, (file.metadata() or {}).get(BASE)
     except (OSError, ValueError, SafetensorError) as error:
         raise ConfigError(f"{folder}: is no adapter of peft that can be read ({error})") from error
     kind = about.get("peft_type") if isinstance(about, dict) else None
@@ -98,18 +100,25 @@ def _read(folder: Path) -> Adapter:
     if foreign:
         said = ", ".join(f"{name} = {value!r}" for name, value in sorted(foreign.items()))
         raise ConfigError(f"{folder / CONFIG}: {said}: has no counterpart in lnbench")
-    return Adapter(about, {name.removeprefix(PREFIX): tensor.float() for name, tensor in tensors.items()})
+    return Adapter(about, base, {name.removeprefix(PREFIX): tensor.float() for name, tensor in tensors.items()})
 
 
-def _check_base(about: Mapping[str, Any], config: RunConfig) -> None:
-    """Makes sure that the adapter was trained on the model, as far as names tell."""
+def _check_base(theirs: Adapter, config: RunConfig) -> None:
+    """Makes sure that the adapter was trained on the model: by content where both have one, or else by name."""
+    model, about = config.model, theirs.about
+    if model.content and theirs.base_content == model.content:
+        return
     name, revision = about.get("base_model_name_or_path"), about.get("revision") or None
-    model = config.model
-    if name not in (model.source, base_model(config)) or revision != model.revision:
-        raise ConfigError(
-            f"the adapter is for {_named(name, revision)}, and the model is {_named(model.source, model.revision)}; "
-            f"choose model=NAME or model.source=..., or give --any-base if it has the same weights by another name"
-        )
+    same_name = name in (model.source, base_model(config)) and revision == model.revision
+    if same_name and not (model.content and theirs.base_content) and not model.gguf_file:
+        return
+    why = ""
+    if same_name:
+        why = ", of which a GGUF file is one of several" if model.gguf_file else ", which holds other files now"
+    raise ConfigError(
+        f"the adapter is for {_named(name, revision)}{why}, and the model is {_named(model.source, model.revision)}; "
+        f"choose model=NAME or model.source=..., or give --any-base if it has the same weights all the same"
+    )
 
 
 def _named(source: object, revision: str | None) -> str:

@@ -45,6 +45,8 @@ class Adapter:
 
     about: Mapping[str, Any]
     """Its settings."""
+    base_content: str | None
+    """What the pretrained model held that it was trained on, if lnbench wrote it."""
     tensors: Tensors
     """What nobody has taken yet, by name in the model that peft wrapped."""
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,7 @@ from lnbench.records.files import CONFIG as RUN_CONFIG
 from lnbench.schema import ConfigError
 from tests import runs
 from tests.exchange.conftest import Build
-from tests.tiny import batch, shake, tiny_generator
+from tests.tiny import batch, shake, tiny, tiny_generator
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Unsupported layer type:UserWarning"),
@@ -192,6 +193,25 @@ def test_an_adapter_that_says_something_else_is_refused(
     with pytest.raises(ConfigError, match=reason):
         import_peft(adapter, tmp_path / "run", tagger(folders("bert")))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_copy_of_the_model_is_known_by_its_content(build: Build, tmp_path: Path) -> None:
+    tuned = build("bert", "method=ln", "model.pooling=mean")
+    export_peft(tuned, tmp_path / "adapter", "beside")
+    copy = shutil.copytree(tuned.config.model.source, tmp_path / "copy")
+    import_peft(tmp_path / "adapter", tmp_path / "run", [f"model.source={copy}", "task=sst2"])
+    torch.testing.assert_close(lnbench.load(tmp_path / "run").model(**batch()), tuned.model(**batch()))
+    tiny("bert", seed=1).save_pretrained(copy)
+    about = json.loads((tmp_path / "adapter" / CONFIG).read_text())
+    (tmp_path / "adapter" / CONFIG).write_text(json.dumps(about | {"base_model_name_or_path": str(copy)}))
+    with pytest.raises(ConfigError, match=r"which holds other files now, .*--any-base"):
+        import_peft(tmp_path / "adapter", tmp_path / "other", [f"model.source={copy}", "task=sst2"])
+
+
+def test_a_gguf_file_is_not_named_by_its_folder(folders: Folders, adapter: Path, tmp_path: Path) -> None:
+    overrides = [*tagger(folders("bert")), "++model.gguf_file=one.gguf"]
+    with pytest.raises(ConfigError, match="of which a GGUF file is one of several"):
+        import_peft(adapter, tmp_path / "run", overrides)
 
 
 def test_another_name_of_the_model_is_taken_when_told_so(folders: Folders, adapter: Path, tmp_path: Path) -> None:
