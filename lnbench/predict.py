@@ -27,7 +27,7 @@ def main() -> None:
     from lnbench.tuned import load
 
     try:
-        tuned = load(options.run_dir, merged=options.merged)
+        tuned = load(options.run_dir, merged=options.merged, precision=options.precision)
         predictions = tuned.predict(texts)
     except (ConfigError, ValueError) as error:
         sys.exit(str(error))
@@ -42,6 +42,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument(
         "--merged", action="store_true", help="fold LoRA and (IA)^3 into the weights: faster, the same to rounding"
+    )
+    parser.add_argument(
+        "--precision", choices=("fp32", "bf16"), help="number format to compute in (default: that of the run)"
     )
     return parser.parse_intermixed_args()
 

@@ -25,6 +25,7 @@ from adapters import (
     LoRAConfig,
     ParBnConfig,
     PrefixTuningConfig,
+    SeqBnConfig,
 )
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -60,11 +61,12 @@ FOUR = {"reduction_factor": HIDDEN / 4}
 
 
 def methods(architecture: str) -> dict[str, AdapterConfig]:
-    """The configurations to compare, by the name of the method in lnbench."""
+    """The configurations to compare, by the name of the method in lnbench; `seq_bn` by that in `adapters`."""
     parallel = FOUR | {"ln_before": architecture == "gpt2"}
     prefix = PrefixTuningConfig(flat=True, prefix_length=LENGTH, dropout=0.0)
     return {
         "adapter": DoubleSeqBnConfig(mh_adapter=False, non_linearity="relu", **FOUR),
+        "seq_bn": SeqBnConfig(**FOUR),
         "mha_adapter": DoubleSeqBnConfig(output_adapter=False, non_linearity="relu", **FOUR),
         "houlsby": DoubleSeqBnConfig(non_linearity="gelu", **FOUR),
         "parallel_adapter": ParBnConfig(**parallel),

@@ -123,6 +123,10 @@ class Backbone:
         assert final is not None
         return final
 
+    def closing_norm(self, layer: int) -> nn.Module | None:
+        """The norm that ends block `layer` (counted from 0) in a post-LN model; others end with a residual sum."""
+        return self.norm_after("ffn", layer, "sublayer") if self.table.placement == "post" else None
+
     def norm_before_blocks(self, reading: NormReading) -> nn.Module | None:
         """The norm that comes after no sublayer: of the embeddings, or by position the first of a pre-LN model."""
         if self.table.embedding_norm:

@@ -24,6 +24,18 @@ def insert_parallel(source: nn.Module, target: nn.Module, name: str, module: nn.
     target.register_forward_hook(partial(_add_parallel, relay, name, scale))
 
 
+def insert_before_norm(norm: nn.Module, name: str, module: nn.Module) -> None:
+    """Makes `norm` return norm(s + module(norm(s))) for norm(s); `module` becomes its submodule `name`."""
+    norm.add_module(name, module)
+    norm.register_forward_pre_hook(partial(_add_before_norm, name))
+
+
+def insert_at_end(block: nn.Module, name: str, module: nn.Module) -> None:
+    """Makes `block` return s + module(s) where it returned s, or s with more; `module` becomes its submodule `name`."""
+    block.add_module(name, module)
+    block.register_forward_hook(partial(_add_at_end, name))
+
+
 class _Relay:
     """Carries a tensor from one layer to another, and keeps it no longer than needed."""
 
@@ -47,6 +59,16 @@ class _Relay:
 
 def _add_sequential(name: str, host: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> Tensor:
     return output + host.get_submodule(name)(output)
+
+
+def _add_before_norm(name: str, norm: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
+    return inputs[0] + norm.get_submodule(name)(norm.forward(inputs[0]))
+
+
+def _add_at_end(name: str, block: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> Any:
+    if isinstance(output, tuple):
+        return (_add_sequential(name, block, inputs, output[0]), *output[1:])
+    return _add_sequential(name, block, inputs, output)
 
 
 def _add_parallel(

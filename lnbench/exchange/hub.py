@@ -7,7 +7,7 @@ from huggingface_hub import CommitOperationAdd, HfApi, get_token, snapshot_downl
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from lnbench.records.files import ADAPTER, CONFIG
+from lnbench.records.files import ADAPTER, CONFIG, RECORD
 from lnbench.schema import ConfigError
 
 
@@ -74,7 +74,7 @@ def download(name: str, revision: str | None = None) -> Path:
         HubError: it is not there, or cannot be reached.
     """
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=[CONFIG, ADAPTER]))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=[CONFIG, ADAPTER, RECORD]))
     except Exception as error:  # of whichever HTTP client the hub's library has
         reason = str(error).strip().partition("\n")[0]
         raise HubError(f"{name}: is no folder here, and cannot be had from the Hugging Face hub ({reason})") from error

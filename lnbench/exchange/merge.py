@@ -3,17 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
-from safetensors.torch import save
 from torch import Tensor
 
-from lnbench.fsio import write_atomically
+from lnbench.exchange.heads import save_head
 from lnbench.methods.base import MASK
 from lnbench.methods.linear_change import Change, folded
 from lnbench.model import BACKBONE, TunedModel, load_pretrained
 from lnbench.schema import ConfigError
 from lnbench.tuned import Tuned
-
-HEAD_FILE = "head.safetensors"
 
 
 def merge(tuned: Tuned) -> Tuned:
@@ -37,9 +34,7 @@ def save_merged(tuned: Tuned, folder: Path) -> None:
     merged = merge(tuned)
     merged.model.backbone.save_pretrained(folder)
     merged.tokenizer.save_pretrained(folder)
-    head = {name: tensor.contiguous() for name, tensor in merged.model.head.state_dict().items()}
-    if head:
-        write_atomically(folder / HEAD_FILE, save(head))
+    save_head(merged.model.head, folder)
 
 
 def _folded(model: TunedModel, plain: set[str]) -> dict[str, Tensor]:

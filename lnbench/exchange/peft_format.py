@@ -1,34 +1,46 @@
-"""Adapters in the file format of HF peft (0.21): LN-tuning, LoRA and (IA)^3 out; LN-tuning and LoRA in."""
+"""Adapters in the file format of HF peft (0.21): LN-tuning, LoRA and (IA)^3 out."""
 
 import json
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from lnbench.backbone.backbone import LinearMap
+from lnbench.exchange.heads import HEAD_FILE, TransformersHead, Unequal, as_transformers, plain_linear, save_head
 from lnbench.fsio import write_atomically
-from lnbench.methods.linear_change import LowRankUpdate, Rescale, insert_update
+from lnbench.methods.linear_change import LowRankUpdate, Rescale
 from lnbench.schema import ConfigError
 from lnbench.tuned import Tuned
 
 PREFIX = "base_model.model."
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+BASE = "base_model_content"
+"""In the header of the weights: what the pretrained model holds, as `model.content` says it."""
 LN = "ln_tuning_layers"
+Place = Literal["inside", "beside"]
+"""Of the task head: in the adapter, or in a file of its own."""
 Inserted = TypeVar("Inserted", bound=nn.Module)
 
 
-def export_peft(tuned: Tuned, folder: Path) -> None:
-    """Writes an adapter that `PeftModel.from_pretrained` puts on the pretrained model, for identical hidden states.
+def export_peft(tuned: Tuned, folder: Path, head: Place = "inside") -> None:
+    """Writes an adapter for `PeftModel.from_pretrained`.
+
+    Args:
+        tuned: with weights in fp32.
+        folder: is made.
+        head: `inside`: the adapter is for transformers' class of the task (`AutoModelForSequenceClassification`,
+            `AutoModelForTokenClassification`, `AutoModelForQuestionAnswering`), which then gives the same logits.
+            `beside`: it is for `AutoModel`, which gives the same hidden states, and the head is in `head.safetensors`.
+            A generator has no head, and is for `AutoModelForCausalLM`.
 
     Raises:
-        ConfigError: the method has no counterpart in peft, or is merged into the weights.
+        ConfigError: the method has no counterpart in peft, or is merged into the weights; or the head shall be inside,
+            and transformers' class computes something else.
     """
     method = tuned.config.method_name
     if method not in EXPORTERS:
@@ -39,42 +51,29 @@ def export_peft(tuned: Tuned, folder: Path) -> None:
             "model (--merged) has them"
         )
     settings, tensors = EXPORTERS[method](tuned)
-    common = {
-        "base_model_name_or_path": tuned.config.model.source,
-        "inference_mode": True,
-        "task_type": "CAUSAL_LM" if tuned.task.backbone == "causal_lm" else "FEATURE_EXTRACTION",
-    }
+    settings["task_type"] = "CAUSAL_LM" if tuned.task.backbone == "causal_lm" else "FEATURE_EXTRACTION"
+    if tuned.task.backbone != "causal_lm" and head == "inside":
+        theirs = _head_inside(tuned)
+        tensors = {theirs.prefix + name: tensor for name, tensor in tensors.items()} | theirs.tensors
+        settings |= {"task_type": theirs.task_type, "modules_to_save": theirs.modules}
+    elif tuned.task.backbone != "causal_lm":
+        save_head(tuned.model.head, folder)
+    model = tuned.config.model
+    common = {"base_model_name_or_path": model.source, "revision": model.revision, "inference_mode": True}
     weights = {PREFIX + name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_atomically(folder / CONFIG, json.dumps(common | settings, indent=2) + "\n")
-    write_atomically(folder / WEIGHTS, save(weights, {"format": "pt"}))
+    content = {BASE: model.content} if model.content else {}
+    write_atomically(folder / WEIGHTS, save(weights, {"format": "pt", **content}))
 
 
-def import_peft(folder: Path, model: PreTrainedModel) -> list[str]:
-    """Puts a peft adapter on a plain pretrained model, ready to go on training.
-
-    Args:
-        folder: with adapter_config.json and adapter_model.safetensors.
-        model: the model that peft wrapped.
-
-    Returns:
-        Names of the parameters that hold the adapter; they alone require a gradient.
-
-    Raises:
-        ConfigError: the adapter is of another kind, or does not fit the model.
-    """
-    settings = json.loads((folder / CONFIG).read_text())
-    importers = {"LN_TUNING": _import_ln, "LORA": _import_lora}
-    if settings["peft_type"] not in importers:
-        raise ConfigError(f"{folder / CONFIG}: peft_type = {settings['peft_type']!r}; known: {', '.join(importers)}")
-    tensors = {name.removeprefix(PREFIX): tensor for name, tensor in load_file(folder / WEIGHTS).items()}
-    model.requires_grad_(False)
+def _head_inside(tuned: Tuned) -> TransformersHead:
     try:
-        parameters = importers[settings["peft_type"]](settings, tensors, model)
-    except (AttributeError, KeyError, RuntimeError) as error:
-        raise ConfigError(f"{folder / WEIGHTS}: does not fit {type(model).__name__} ({error})") from error
-    for parameter in parameters:
-        parameter.requires_grad_(True)
-    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+        return as_transformers(tuned.task, tuned.model, *plain_linear(tuned.model.head))
+    except Unequal as error:
+        raise ConfigError(
+            f"--peft: transformers has no class that gives the same logits: {error}. --head beside writes an adapter "
+            f"for AutoModel and the head in {HEAD_FILE}; --merged writes a plain model and the same head"
+        ) from error
 
 
 def _export_ln(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -86,15 +85,6 @@ def _export_ln(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
         for term, value in backbone.get_submodule(norm).named_parameters()
     }
     return {"peft_type": "LN_TUNING", "target_modules": norms}, tensors
-
-
-def _import_ln(settings: Mapping[str, Any], tensors: Mapping[str, Tensor], model: nn.Module) -> list[nn.Parameter]:
-    parameters = []
-    for name, value in tensors.items():
-        parameter = model.get_parameter(name.replace(f".{LN}.", "."))
-        parameter.data.copy_(value)
-        parameters.append(parameter)
-    return parameters
 
 
 def _export_lora(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -118,27 +108,6 @@ def _export_lora(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "fan_in_fan_out": _has_conv1d(tuned.model.backbone, ranks),
     }
     return settings, tensors
-
-
-def _import_lora(settings: Mapping[str, Any], tensors: Mapping[str, Tensor], model: nn.Module) -> list[nn.Parameter]:
-    if settings.get("use_dora") or settings.get("bias", "none") != "none":
-        raise ConfigError(f"{CONFIG}: DoRA and LoRA with biases have no counterpart here")
-    parameters: list[nn.Parameter] = []
-    for name in sorted(name for name in tensors if name.endswith(".lora_A.weight")):
-        layer = name.removesuffix(".lora_A.weight")
-        a, b = tensors[name], tensors[f"{layer}.lora_B.weight"]
-        host = model.get_submodule(layer)
-        update = LowRankUpdate(LinearMap(host), len(a), _scale(settings, layer, len(a)), settings["lora_dropout"])
-        update.load_state_dict({"a": a, "b": b})
-        insert_update(host, "lora", update)
-        parameters.extend(update.parameters())
-    return parameters
-
-
-def _scale(settings: Mapping[str, Any], layer: str, rank: int) -> float:
-    patterns = settings.get("alpha_pattern", {})
-    alpha = next((value for key, value in patterns.items() if layer == key or layer.endswith(f".{key}")), None)
-    return (alpha or settings["lora_alpha"]) / (rank**0.5 if settings.get("use_rslora") else rank)
 
 
 def _export_ia3(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:

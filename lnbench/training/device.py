@@ -8,6 +8,10 @@ from lnbench.schema import ConfigError
 from lnbench.training.config import TrainerConfig
 
 Precision = Literal["32-true", "bf16-mixed"]
+"""A number format, as Lightning names it."""
+Format = Literal["fp32", "bf16"]
+"""A number format, as `trainer.precision` names it."""
+FORMATS: dict[Precision, Format] = {"32-true": "fp32", "bf16-mixed": "bf16"}
 
 
 def use_gpu(config: TrainerConfig) -> bool:
@@ -29,11 +33,23 @@ def choose_precision(config: TrainerConfig) -> Precision:
         ConfigError: the run asks for a device that is not there, or for bf16 where it is slow or missing.
     """
     gpu = use_gpu(config)
-    capable = torch.cuda.is_bf16_supported() if gpu else torch.backends.cpu.get_cpu_capability() == "AVX512"
+    capable = computes_bf16("cuda" if gpu else "cpu")
     if config.precision == "bf16" and not capable:
         raise ConfigError("trainer.precision = 'bf16': this device computes it slowly or not at all; use fp32 or auto")
     wanted = config.precision == "bf16" or (config.precision == "auto" and gpu)
     return "bf16-mixed" if wanted and capable else "32-true"
+
+
+def computes_bf16(device_type: str) -> bool:
+    """Whether a kind of device, `cpu` or `cuda`, has bf16, and is not far slower at it than at fp32."""
+    if device_type == "cuda":
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    return torch.backends.cpu.get_cpu_capability() == "AVX512"
+
+
+def computing_in(number_format: Format, device_type: str) -> torch.autocast:
+    """Within it, a model with fp32 weights computes as a run with this `trainer.precision` does."""
+    return torch.autocast(device_type, torch.bfloat16, enabled=number_format == "bf16")
 
 
 def count_devices(config: TrainerConfig) -> int:

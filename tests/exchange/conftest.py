@@ -4,12 +4,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from lnbench.backbone.loading import load_tokenizer
+from lnbench.model import build_model
 from lnbench.records.identity import run_dir
 from lnbench.run import run
 from lnbench.tuned import Tuned, load
+from tests import runs
 from tests.conftest import Configure
+from tests.tiny import shake
 
 Tune = Callable[..., Tuned]
+Build = Callable[..., Tuned]
 
 
 @pytest.fixture
@@ -33,3 +38,23 @@ def tune(configure: Configure, sources: dict[str, Path]) -> Tune:
         return loaded
 
     return tuned
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a tiny pretrained model."""
+    root = tmp_path_factory.mktemp("models")
+    return lambda name: root / name if (root / name).is_dir() else runs.save_model(name, root / name)
+
+
+@pytest.fixture
+def build(folders: Callable[[str], Path], data_root: Path, tmp_path: Path) -> Build:
+    """Makes what `load` gives of a run, with random values in place of trained ones."""
+
+    def built(architecture: str, *more: str) -> Tuned:
+        config = runs.configure(folders(architecture), data_root, tmp_path / "runs", *more)
+        model = build_model(config).eval()
+        shake(model)
+        return Tuned(model, load_tokenizer(config.model), config.task, config, "fp32")
+
+    return built

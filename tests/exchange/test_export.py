@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lnbench.exchange.merge import HEAD_FILE
+from lnbench.exchange.heads import HEAD_FILE
 from lnbench.exchange.peft_format import CONFIG, WEIGHTS
 from lnbench.export import main
 from lnbench.records.identity import run_dir
@@ -21,11 +21,22 @@ def export(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
 def test_both_formats_are_written(configure: Configure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     config = configure("method=ln", "trainer.max_steps=2")
     run(config)
-    export(monkeypatch, run_dir(config), "--merged", tmp_path / "plain", "--peft", tmp_path / "adapter")
+    export(
+        monkeypatch, run_dir(config), "--merged", tmp_path / "plain", "--peft", tmp_path / "adapter", "--head", "beside"
+    )
     assert {"config.json", "model.safetensors", "tokenizer.json", HEAD_FILE} <= {
         p.name for p in (tmp_path / "plain").iterdir()
     }
-    assert {CONFIG, WEIGHTS} == {p.name for p in (tmp_path / "adapter").iterdir()}
+    assert {CONFIG, WEIGHTS, HEAD_FILE} == {p.name for p in (tmp_path / "adapter").iterdir()}
+
+
+def test_a_head_that_peft_cannot_hold_is_a_message(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = configure("method=ln", "trainer.max_steps=1")
+    run(config)
+    with pytest.raises(SystemExit, match=r"reads model\.pooling=pooler, and this head mean\. --head beside writes"):
+        export(monkeypatch, run_dir(config), "--peft", tmp_path / "adapter")
 
 
 def test_a_folder_that_is_no_run_is_a_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from huggingface_hub import CommitOperationAdd
 
 import lnbench
 from lnbench.exchange import hub, peft_format
+from lnbench.exchange.heads import HEAD_FILE
 from lnbench.exchange.hub import HubError, is_repository
 from lnbench.export import main
 from lnbench.records.files import ADAPTER, CARD, CONFIG, METRICS, RECORD
@@ -104,8 +105,8 @@ def test_one_commit_has_all_that_is_shared(
 def test_an_adapter_for_peft_goes_with_it(
     export: Callable[..., None], fake: FakeHub, folder: Path, tmp_path: Path
 ) -> None:
-    export(folder, "--hub", "me/films", "--peft", tmp_path / "adapter")
-    assert fake.content.keys() == {*SHARED, peft_format.CONFIG, peft_format.WEIGHTS}
+    export(folder, "--hub", "me/films", "--peft", tmp_path / "adapter", "--head", "beside")
+    assert fake.content.keys() == {*SHARED, peft_format.CONFIG, peft_format.WEIGHTS, HEAD_FILE}
     assert fake.content[peft_format.WEIGHTS] == (tmp_path / "adapter" / peft_format.WEIGHTS).read_bytes()
 
 
@@ -179,7 +180,7 @@ def test_it_is_loaded_back_by_its_name(finished: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(hub, "snapshot_download", snapshot)
     tuned = lnbench.load("me/films", revision)
-    assert asked == [("me/films", revision, [CONFIG, ADAPTER])]
+    assert asked == [("me/films", revision, [CONFIG, ADAPTER, RECORD])]
     assert tuned.predict(TEXTS) == lnbench.load(finished).predict(TEXTS)
 
 

@@ -34,9 +34,9 @@ class Recorder:
         self.outputs: list[Tensor] = []
         layer.register_forward_hook(self._record)
 
-    def _record(self, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def _record(self, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]) -> None:
         self.inputs.append(inputs[0])
-        self.outputs.append(output)
+        self.outputs.append(output[0] if isinstance(output, tuple) else output)
 
 
 @pytest.fixture
@@ -113,6 +113,30 @@ def test_a_sequential_adapter_follows_its_sublayers(
     backbone = Backbone(model)
     hosts = {backbone.output_of(sublayer, layer) for layer in range(backbone.num_layers) for sublayer in sublayers}
     assert {module for module in model.modules() if method in dict(module.named_children())} == hosts
+
+
+@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+def test_an_adapter_that_reads_the_block_adds_to_its_sum_what_it_makes_of_its_output(architecture: str) -> None:
+    plain, model = tiny(architecture), tiny(architecture)
+    tune(model, {"adapter": part("adapter", reads="block", layers="1")})
+    shake(model)
+    before, after = Backbone(plain), Backbone(model)
+    norm = before.norm_after("ffn", 0, "sublayer") if before.table.placement == "post" else None
+    summed = Recorder(norm).inputs if norm else Recorder(before.blocks[0]).outputs
+    output = Recorder(after.blocks[0]).outputs
+    with torch.no_grad():
+        hidden(plain, batch())
+        hidden(model, batch())
+        (host,) = (module for module in model.modules() if "adapter" in dict(module.named_children()))
+        adapter = host.get_submodule("adapter")
+        expected = norm(summed[0] + adapter(norm(summed[0]))) if norm else summed[0] + adapter(summed[0])
+    torch.testing.assert_close(output[0], expected)
+    assert (adapter(summed[0]) - summed[0]).abs().max() > 1e-2
+
+
+def test_what_an_adapter_reads_is_a_choice_of_two() -> None:
+    with pytest.raises(ConfigError, match=r"method\.adapter\.reads = 'norm': Input should be 'ffn' or 'block'"):
+        part("adapter", reads="norm")
 
 
 @pytest.mark.parametrize("method", ["adapter", "parallel_adapter"])

@@ -23,6 +23,7 @@ MODELS: dict[str, Callable[[dict[str, Any]], PreTrainedModel]] = {
 ADAPTER, PREFIX = {"bottleneck": 4}, {"length": 3}
 SUMS: dict[str, dict[str, dict[str, Any]]] = {
     "adapter": {"adapter": ADAPTER},
+    "seq_bn": {"adapter": ADAPTER | {"reads": "block"}},
     "mha_adapter": {"mha_adapter": ADAPTER},
     "houlsby": {"houlsby": ADAPTER},
     "parallel_adapter": {"parallel_adapter": ADAPTER},

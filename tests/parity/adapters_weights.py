@@ -1,7 +1,7 @@
 """From the weights of AdapterHub's `adapters` to ours, differentiable."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 from transformers import PreTrainedConfig
@@ -15,6 +15,8 @@ HOSTS = {
     "output_adapters.adapters": "mlp.c_proj",
 }
 """Where an adapter hangs in `adapters`, and the layer that has it as a submodule in lnbench."""
+ENDS = {"output.adapters": "output.LayerNorm.", "output_adapters.adapters": ""}
+"""The same where it reads what the block would yield: at the block's last norm, or else at the block itself."""
 ADAPTER = re.compile(r"(.*\.\d+)\.(.*adapters)\.tuning\.adapter_(down|up)\.(?:\d\.)?(\w+)")
 ATTENTION = {"bert": "encoder.layer.{}.attention.self", "gpt2": "h.{}.attn"}
 
@@ -27,17 +29,22 @@ def to_ours(method: str, config: PreTrainedConfig, weights: Tensors) -> Tensors:
         config: of the backbone.
         weights: by their names in `adapters`.
     """
-    part = "parallel_adapter" if method == "mam" else method
+    part = {"mam": "parallel_adapter", "seq_bn": "adapter"}.get(method, method)
+    hosts = ENDS if method == "seq_bn" else {place: f"{layer}." for place, layer in HOSTS.items()}
     return {
-        ours: tensor for name, weight in weights.items() for ours, tensor in _translated(part, config, name, weight)
+        ours: tensor
+        for name, weight in weights.items()
+        for ours, tensor in _translated(part, hosts, config, name, weight)
     }
 
 
-def _translated(part: str, config: PreTrainedConfig, name: str, weight: Tensor) -> Iterator[tuple[str, Tensor]]:
+def _translated(
+    part: str, hosts: Mapping[str, str], config: PreTrainedConfig, name: str, weight: Tensor
+) -> Iterator[tuple[str, Tensor]]:
     if match := ADAPTER.fullmatch(name):
         block, place, end, leaf = match.groups()
         ours, value = _of_adapter(leaf, weight)
-        yield f"{block}.{HOSTS[place]}.{part}.{0 if end == 'down' else 2}.{ours}", value
+        yield f"{block}.{hosts[place]}{part}.{0 if end == 'down' else 2}.{ours}", value
     elif name.endswith("phm_rule"):
         yield "compacter.factors", weight.transpose(1, 2)
     elif name.endswith("control_trans"):

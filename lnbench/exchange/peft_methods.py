@@ -1,0 +1,192 @@
+"""What adapters of HF peft are in lnbench: settings of a method, and values by its names."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from lnbench.backbone.backbone import Backbone, LinearMap
+from lnbench.backbone.tables import Map, Sublayer
+from lnbench.exchange.peft_format import LN
+from lnbench.methods.lora import MAPS
+from lnbench.schema import ConfigError
+
+Tensors = dict[str, Tensor]
+SUBLAYERS: tuple[Sublayer, ...] = ("mha", "ffn")
+RESCALED: dict[Map, str] = {"key": "ia3_key", "value": "ia3_value", "ffn_output": "ia3_ffn"}
+"""The maps that (IA)^3 changes, and what it inserts there."""
+
+
+class Adapted(NamedTuple):
+    """An adapter in lnbench."""
+
+    settings: dict[str, Any]
+    """Of its method."""
+    values: Tensors
+    """By name in the backbone with the method attached; what is missing keeps its start, which changes nothing."""
+
+
+class Place(NamedTuple):
+    """A linear map of a block."""
+
+    block: int
+    """Counted from 0."""
+    role: Map
+    layer: str
+    """Name of its layer in the backbone."""
+    map: LinearMap
+
+
+@dataclass
+class Adapter:
+    """An adapter as peft has saved it."""
+
+    about: Mapping[str, Any]
+    """Its settings."""
+    base_content: str | None
+    """What the pretrained model held that it was trained on, if lnbench wrote it."""
+    tensors: Tensors
+    """What nobody has taken yet, by name in the model that peft wrapped."""
+
+    def take(self, ending: str, backbone: Backbone) -> Tensors:
+        """By layer of the backbone the tensors whose names have an ending; what peft wrapped may be a larger model.
+
+        Raises:
+            ConfigError: the backbone has no such layer.
+        """
+        layers, taken = dict(backbone.model.named_modules()), {}
+        for name in [name for name in self.tensors if name.endswith(ending)]:
+            layer = name.removesuffix(ending)
+            layer = layer if layer in layers else layer.partition(".")[2]
+            if layer not in layers:
+                raise ConfigError(f"the model has no layer {name.removesuffix(ending)}")
+            taken[layer] = self.tensors.pop(name)
+        return taken
+
+
+def read_ln(adapter: Adapter, backbone: Backbone) -> Adapted:
+    """Gains and biases of norms; norms that the adapter leaves out keep their pretrained values.
+
+    Raises:
+        ConfigError: a norm is missing, or has no role.
+    """
+    leaves = {leaf: adapter.take(f".{LN}.{leaf}", backbone) for leaf in ("weight", "bias")}
+    values = {f"{layer}.{leaf}": tensor for leaf, taken in leaves.items() for layer, tensor in taken.items()}
+    tuned, names = set().union(*leaves.values()), _names(backbone)
+    places = {
+        names[backbone.norm_after(sublayer, block, "sublayer")]: (block, sublayer)
+        for block in range(backbone.num_layers)
+        for sublayer in SUBLAYERS
+    }
+    embedding, final = (
+        names[norm] if norm else None for norm in (backbone.norm_before_blocks("sublayer"), backbone.final_norm())
+    )
+    _check_roles(tuned - set(places) - {embedding, final})
+    inside = [places[name] for name in tuned & set(places)]
+    settings = {
+        "terms": ["gain", "bias"],
+        "norms": [sublayer for sublayer in SUBLAYERS if any(own == sublayer for _, own in inside)] or ["mha"],
+        "layers": _layers(block for block, _ in inside) or "1",
+        "norm_reading": "sublayer",
+        "embedding_norm": embedding in tuned,
+        "final_norm": final in tuned,
+    }
+    return Adapted(settings, values)
+
+
+def read_lora(adapter: Adapter, backbone: Backbone) -> Adapted:
+    """A and B of linear maps; unequal ranks are filled up with zeros, and unequal scales go into B.
+
+    Raises:
+        ConfigError: a layer is missing, or has no role.
+    """
+    a, b = (adapter.take(f".lora_{matrix}.weight", backbone) for matrix in ("A", "B"))
+    places = [
+        place for place in _places(backbone, [role for roles in MAPS.values() for role in roles]) if place.layer in a
+    ]
+    _check_roles(set(a) - {place.layer for place in places})
+    rank = max(map(len, a.values()))
+    scales = {layer: _scale(adapter.about, layer, len(matrix)) for layer, matrix in a.items()}
+    scale = max(scales.values())
+    values: Tensors = {}
+    for place in places:
+        inner, outer = a[place.layer], b[place.layer] * (scales[place.layer] / scale)
+        own = outer if place.map.rows is None else outer[place.map.rows]
+        inserted = f"{place.layer}.lora_{place.role}"
+        values[f"{inserted}.a"] = nn.functional.pad(inner, (0, 0, 0, rank - len(inner)))
+        values[f"{inserted}.b"] = nn.functional.pad(own, (0, rank - len(inner)))
+    roles = {place.role for place in places}
+    settings = {
+        "targets": [target for target, maps in MAPS.items() if roles & set(maps)],
+        "rank": rank,
+        "alpha": scale * rank,
+        "rslora": False,
+        "dropout": adapter.about.get("lora_dropout", 0.0),
+        "layers": _layers(place.block for place in places),
+    }
+    return Adapted(settings, values)
+
+
+def read_ia3(adapter: Adapter, backbone: Backbone) -> Adapted:
+    """Factors of keys, values and inner activations.
+
+    Raises:
+        ConfigError: a layer is missing, or something else is rescaled.
+    """
+    factors = adapter.take(".ia3_l", backbone)
+    places = [place for place in _places(backbone, RESCALED) if place.layer in factors]
+    values: Tensors = {}
+    rest = {layer: column.clone() for layer, column in factors.items()}
+    for place in places:
+        inner = place.role == "ffn_output"
+        column = factors[place.layer].flatten()
+        if factors[place.layer].shape[0 if inner else 1] != 1:
+            continue
+        rows = slice(None) if place.map.rows is None or inner else place.map.rows
+        values[f"{place.layer}.{RESCALED[place.role]}.factors"] = column[rows]
+        rest[place.layer].view(-1)[rows] = 1
+    _check_roles({layer for layer, left in rest.items() if (left != 1).any()})
+    return Adapted({"layers": _layers(place.block for place in places)}, values)
+
+
+def _names(backbone: Backbone) -> dict[nn.Module, str]:
+    return {module: name for name, module in backbone.model.named_modules()}
+
+
+def _places(backbone: Backbone, roles: Iterable[Map]) -> Iterator[Place]:
+    names = _names(backbone)
+    for role in roles:
+        for block in range(backbone.num_layers):
+            for linear_map in backbone.linear_maps(role, block):
+                yield Place(block, role, names[linear_map.layer], linear_map)
+
+
+def _layers(blocks: Iterable[int]) -> str:
+    return ",".join(str(block + 1) for block in sorted(set(blocks)))
+
+
+def _check_roles(layers: set[str]) -> None:
+    if layers:
+        raise ConfigError(f"the adapter changes what no method of its kind changes here: {', '.join(sorted(layers))}")
+
+
+def _scale(about: Mapping[str, Any], layer: str, rank: int) -> float:
+    """A pattern's key is a regular expression for the end of a layer's name."""
+    patterns = about.get("alpha_pattern") or {}
+    alpha = next((value for key, value in patterns.items() if re.fullmatch(rf"(.*\.)?({key})", layer)), None)
+    alpha = about["lora_alpha"] if alpha is None else alpha
+    return float(alpha / (rank**0.5 if about.get("use_rslora") else rank))
+
+
+class Kind(NamedTuple):
+    """A kind of adapter that lnbench has."""
+
+    method: str
+    """Its name in lnbench."""
+    read: Callable[[Adapter, Backbone], Adapted]
+
+
+KINDS = {"IA3": Kind("ia3", read_ia3), "LN_TUNING": Kind("ln", read_ln), "LORA": Kind("lora", read_lora)}
+"""By peft's name."""
