@@ -68,6 +68,15 @@ def test_trained_values_can_be_put_in_place(configure: Configure) -> None:
         assert torch.equal(first(**tiny.batch()), second(**tiny.batch()))
 
 
+def test_how_the_head_reads_states_is_a_part_of_what_is_saved(configure: Configure) -> None:
+    first, second = build_model(configure()), build_model(configure())
+    first.head.standardise(torch.randn(tiny.HIDDEN), torch.rand(tiny.HIDDEN) + 1)
+    second.load_trained(first.state())
+    for name, value in first.head.named_buffers():
+        assert torch.equal(second.head.get_buffer(name), value)
+    assert count_parameters(first) == count_parameters(build_skeleton(configure()))
+
+
 @pytest.mark.parametrize("change", ["missing", "unknown"])
 def test_values_of_another_model_are_refused(configure: Configure, change: str) -> None:
     model = build_model(configure())
