@@ -71,10 +71,14 @@ class Regression(SentenceTask):
         return answer
 
     def head(self, hidden_size: int, pooling: str, dropout: float) -> nn.Module:
-        """A new linear layer on the sentence vector, to one logit."""
+        """A new linear layer on the sentence vector, to one logit, which starts in the middle of the range."""
+        from torch import nn
+
         from lnbench.tasks.heads import SentenceHead
 
-        return SentenceHead(hidden_size, 1, pooling, dropout)
+        head = SentenceHead(hidden_size, 1, pooling, dropout)
+        nn.init.constant_(head.classifier.bias, 0.5)
+        return head
 
     def loss(self, logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         """Squared error on the scale where the label's range is 0 to 1, averaged over the batch.
