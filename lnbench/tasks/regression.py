@@ -27,8 +27,8 @@ BINS = 5
 class Regression(SentenceTask):
     """One number a row, by mean squared error.
 
-    The model's one logit stands for (label - low) / (high - low), so that learning rates do not
-    depend on the unit of the label. Predictions are in the label's unit, and may leave its range.
+    The model's one logit stands for (label - low) / (high - low) and starts at 0.5, so that learning
+    rates do not depend on the unit of the label. Predictions are in the label's unit, and may leave its range.
 
     Metrics: `pearson` and `spearman`, the correlation with the true numbers and of their ranks, 0
     where all predictions are equal; `rmse`, the root of the mean squared error.
