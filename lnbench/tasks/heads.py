@@ -86,7 +86,7 @@ class Head(nn.Module):
 
     def folded(self) -> nn.Linear:
         """The one linear layer that gives the same logits, without dropout, for states as they are."""
-        linear = nn.Linear(*reversed(self.classifier.weight.shape))
+        linear = nn.Linear(self.classifier.in_features, self.classifier.out_features)
         weight, bias, mean, scale = (
             tensor.detach().double() for tensor in (self.classifier.weight, self.classifier.bias, self.mean, self.scale)
         )

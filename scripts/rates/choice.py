@@ -55,7 +55,7 @@ def mean_shares(trials: Sequence[Trial]) -> dict[str, dict[float, float]]:
 def shipped_rate(conf: Path, method: str) -> float:
     """Of a method, or of all heads."""
     file, key = _place(conf, method)
-    return float(OmegaConf.load(file)[key])
+    return float(OmegaConf.select(OmegaConf.load(file), key))
 
 
 def write_rate(conf: Path, method: str, rate: float) -> None:

@@ -12,7 +12,7 @@ from lnbench.fused.step import Learned, Own, Step, can_be_stacked, learn
 from lnbench.methods.base import Method
 from lnbench.model import TunedModel, inputs_of
 from lnbench.tasks.examples import IGNORED
-from lnbench.tasks.heads import SentenceHead, TokenHead
+from lnbench.tasks.heads import Head, SentenceHead, TokenHead
 from lnbench.tasks.question_answering import ExtractiveQA
 from lnbench.tasks.regression import Regression
 from lnbench.tasks.sequence_classification import SequenceClassification
@@ -112,6 +112,7 @@ def test_each_run_has_its_own_scale() -> None:
 def test_each_run_reads_states_in_its_own_way() -> None:
     steps = new_steps("bert", parts("ln"))
     for run, step in enumerate(steps):
+        assert isinstance(step.model.head, Head)
         step.model.head.standardise(torch.full((HIDDEN,), float(run)), torch.full((HIDDEN,), 1.0 + run))
     check(steps)
 

@@ -1,13 +1,13 @@
 """Scripts that judge learning rates, on tiny models."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from omegaconf import OmegaConf
 
 from lnbench.compose import config_dir
 from lnbench.records.files import RECORD
@@ -66,15 +66,16 @@ def test_a_new_rate_changes_nothing_else_of_a_file(conf: Path, method: str) -> N
     write_rate(conf, method, 0.0123)
     assert shipped_rate(conf, method) == 0.012
     changed = [
-        file for file in conf.rglob("*.yaml") if file.read_text() != (config_dir() / file.relative_to(conf)).read_text()
+        (before, after)
+        for file in sorted(conf.rglob("*.yaml"))
+        for before, after in zip(
+            (config_dir() / file.relative_to(conf)).read_text().splitlines(), file.read_text().splitlines(), strict=True
+        )
+        if before != after
     ]
-    assert len(changed) == 1
-    before, after = (OmegaConf.load(file) for file in (config_dir() / changed[0].relative_to(conf), changed[0]))
-    assert [key for key in before if before[key] != after[key]] == ["head_lr" if method == "head" else "lr"]
-    comments = [[line.partition("#")[2] for line in file.read_text().splitlines()] for file in (changed[0],)]
-    assert comments[0] == [
-        line.partition("#")[2] for line in (config_dir() / changed[0].relative_to(conf)).read_text().splitlines()
-    ]
+    ((before, after),) = changed
+    key = "head_lr" if method == "head" else "lr"
+    assert after == re.sub(rf"^{key}: \S+", f"{key}: 1.2e-2", before)
 
 
 def test_rates_are_searched_once_and_written(
