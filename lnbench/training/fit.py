@@ -33,7 +33,7 @@ from lnbench.training.new_module import NEW_MODULE
 from lnbench.training.sharding import whole
 from lnbench.training.strategy import ShardedStrategy
 
-STATE_FORMAT = 4
+STATE_FORMAT = 5
 """Of what the callbacks keep in a checkpoint, and of the order of batches that it counts."""
 
 
