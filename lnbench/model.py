@@ -63,9 +63,13 @@ class TunedModel(nn.Module):
         """Which elements are trained of the parameters that are not trained whole: bool, by parameter name."""
         return {name.removesuffix(MASK): mask for name, mask in self.named_buffers() if name.endswith(MASK)}
 
+    def measured(self) -> dict[str, Tensor]:
+        """By name what the head has of training data without being trained, and each run for itself."""
+        return {f"{HEAD}.{name}": buffer for name, buffer in self.head.named_buffers()}
+
     def state(self) -> dict[str, Tensor]:
-        """What a file must hold to restore the model: trained parameters, and masks."""
-        return {**self.trained(), **{name + MASK: mask for name, mask in self.masks().items()}}
+        """What a file must hold to restore the model: trained parameters, masks, and what the head has measured."""
+        return {**self.trained(), **{name + MASK: mask for name, mask in self.masks().items()}, **self.measured()}
 
     def load_trained(self, tensors: Mapping[str, Tensor]) -> None:
         """Puts trained values in place.

@@ -1,13 +1,13 @@
 """A finished run, loaded for use."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from lnbench.backbone.loading import load_tokenizer
@@ -109,7 +109,7 @@ def load(
         raise AdapterError(f"{folder / ADAPTER}: belongs to {about}, but {CONFIG} says {header(config)}")
     model = build_model(config)
     try:
-        model.load_trained(tensors)
+        model.load_trained(_with_measured(tensors, model))
     except (ValueError, RuntimeError) as error:
         raise AdapterError(f"{folder / ADAPTER}: {str(error).splitlines()[-1].strip()}") from error
     with computing_in(precision, "cpu"):
@@ -161,6 +161,12 @@ def share_frozen(backbone: nn.Module, known: dict[str, list[nn.Parameter]]) -> N
 
 def _are_equal(one: nn.Parameter, other: nn.Parameter) -> bool:
     return one.dtype == other.dtype and torch.equal(one, other)
+
+
+def _with_measured(tensors: Mapping[str, Tensor], model: TunedModel) -> dict[str, Tensor]:
+    """The tensors of a file; files of lnbench 0.1.0 lack what heads measure, and so read states as they are."""
+    fresh = model.measured()
+    return {**(fresh if fresh.keys().isdisjoint(tensors) else {}), **tensors}
 
 
 def _folder(run_dir: str | Path, revision: str | None) -> Path:

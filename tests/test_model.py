@@ -5,6 +5,7 @@ import torch
 
 from lnbench.model import build_model, build_skeleton, check_length, count_parameters, inputs_of
 from lnbench.schema import ConfigError
+from lnbench.tasks.heads import Head
 from tests import tiny
 from tests.conftest import Configure
 
@@ -66,6 +67,16 @@ def test_trained_values_can_be_put_in_place(configure: Configure) -> None:
         assert not torch.equal(first(**tiny.batch()), second(**tiny.batch()))
         second.load_trained(first.state())
         assert torch.equal(first(**tiny.batch()), second(**tiny.batch()))
+
+
+def test_how_the_head_reads_states_is_a_part_of_what_is_saved(configure: Configure) -> None:
+    first, second = build_model(configure()), build_model(configure())
+    assert isinstance(first.head, Head)
+    first.head.standardise(torch.randn(tiny.HIDDEN), torch.rand(tiny.HIDDEN) + 1)
+    second.load_trained(first.state())
+    for name, value in first.head.named_buffers():
+        assert torch.equal(second.head.get_buffer(name), value)
+    assert count_parameters(first) == count_parameters(build_skeleton(configure()))
 
 
 @pytest.mark.parametrize("change", ["missing", "unknown"])

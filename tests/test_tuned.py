@@ -11,7 +11,7 @@ import lnbench
 import lnbench.execute
 from lnbench.config import RunConfig
 from lnbench.model import TunedModel, build_model
-from lnbench.records.adapter import AdapterError, load_adapter
+from lnbench.records.adapter import AdapterError, load_adapter, save_adapter
 from lnbench.records.files import ADAPTER, CONFIG, PREDICTIONS
 from lnbench.records.identity import run_dir
 from lnbench.run import run
@@ -51,7 +51,7 @@ def test_a_loaded_model_is_the_trained_one_to_the_last_bit(
         expected, found = trained(**inputs), tuned.model(**inputs)
     assert (expected - found).abs().max() == 0
     tensors, about = load_adapter(run_dir(config))
-    assert tensors.keys() == trained.trained().keys()
+    assert tensors.keys() == {*trained.trained(), "head.mean", "head.scale"}
     backbone = {"backbone": str(sources[architecture]), "content": config.model.content}
     assert about == {**backbone, "method": config.method_name}
 
@@ -113,6 +113,26 @@ def folder(finished: Path, tmp_path: Path) -> Path:
 def test_the_two_files_are_all_it_needs(folder: Path, finished: Path) -> None:
     texts = ["good film", "a bad film"]
     assert lnbench.load(folder).predict(texts) == lnbench.load(finished).predict(texts)
+
+
+def test_a_file_of_a_time_when_heads_read_states_as_they_are(folder: Path) -> None:
+    tensors, about = load_adapter(folder)
+    assert tensors.pop("head.scale").min() > 0
+    del tensors["head.mean"]
+    save_adapter(tensors, about, folder)
+    model, inputs = lnbench.load(folder).model, tiny.batch()
+    states = model.head.read(model.backbone(**inputs), inputs["attention_mask"])
+    expected = states @ tensors["head.classifier.weight"].T + tensors["head.classifier.bias"]
+    torch.testing.assert_close(model(**inputs), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["head.mean", "head.scale"])
+def test_half_of_how_the_head_reads_states_is_refused(folder: Path, name: str) -> None:
+    tensors, about = load_adapter(folder)
+    del tensors[name]
+    save_adapter(tensors, about, folder)
+    with pytest.raises(AdapterError, match=rf"does not fit this model and method: 1 names, first {name}"):
+        lnbench.load(folder)
 
 
 @pytest.mark.parametrize("name", [CONFIG, ADAPTER])

@@ -81,19 +81,20 @@ class TransformersHead:
 
 
 def plain_linear(head: nn.Module) -> tuple[Tensor, Tensor]:
-    """The linear map that a head applies to each vector it reads, in evaluation: weight (C, D), bias (C,).
+    """The linear map that a head applies to each vector it reads as it is, in evaluation: weight (C, D), bias (C,).
 
     Raises:
         Unequal: the head is of another kind.
     """
     if not isinstance(head, OWN):
         raise Unequal(f"{type(head).__name__} is no head of lnbench's own")
-    return head.classifier.weight.detach(), head.classifier.bias.detach()
+    linear = head.folded()
+    return linear.weight.detach(), linear.bias.detach()
 
 
 @torch.no_grad()
 def put_plain_linear(head: nn.Module, weight: Tensor, bias: Tensor) -> None:
-    """Makes a new head apply this linear map: weight (C, D), bias (C,).
+    """Makes a head apply this linear map to each vector as it is: weight (C, D), bias (C,).
 
     Raises:
         Unequal: the head is of another kind, or for another number of classes.
@@ -102,6 +103,8 @@ def put_plain_linear(head: nn.Module, weight: Tensor, bias: Tensor) -> None:
         raise Unequal(f"{type(head).__name__} is no head of lnbench's own")
     if head.classifier.weight.shape != weight.shape:
         raise Unequal(f"a head of {len(weight)} classes, and the task has {len(head.classifier.bias)}")
+    head.mean.zero_()
+    head.scale.fill_(1)
     head.classifier.weight.copy_(weight)
     head.classifier.bias.copy_(bias)
 

@@ -26,7 +26,7 @@ def merge(tuned: Tuned) -> Tuned:
 
 
 def save_merged(tuned: Tuned, folder: Path) -> None:
-    """Writes a merged model with its tokenizer as transformers reads them, and the task head beside.
+    """Writes a merged model with its tokenizer as transformers reads them, and the task head beside: a linear layer.
 
     Raises:
         ConfigError: as `merge`.

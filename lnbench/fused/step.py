@@ -21,13 +21,14 @@ class Own:
 
     trained: Mapping[str, nn.Parameter]
     """By name."""
-    scalars: Mapping[str, Tensor]
-    """Buffers without dimensions, such as the scale of LoRA, by name."""
+    buffers: Mapping[str, Tensor]
+    """Those without dimensions, such as the scale of LoRA, and what the head has measured, by name."""
 
     @classmethod
     def of(cls, model: TunedModel) -> "Own":
         """Looks through a model, which takes too long for every step."""
-        return cls(model.trained(), {name: one for name, one in model.named_buffers() if one.ndim == 0})
+        scalars = {name: one for name, one in model.named_buffers() if one.ndim == 0}
+        return cls(model.trained(), scalars | model.measured())
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +61,7 @@ class Learned:
 def learn(steps: Sequence[Step]) -> list[Learned]:
     """Does the steps of R runs in one pass.
 
-    The first run's model stands for all: it is called with the trained parameters and scalars of every
+    The first run's model stands for all: it is called with the trained parameters and buffers of every
     run, and with R batches of B rows each, of any lengths. Losses and gradients are those that each
     run gets alone, up to rounding; on a CPU the masks of dropout are the same too.
 
@@ -72,7 +73,7 @@ def learn(steps: Sequence[Step]) -> list[Learned]:
         parameters = _stacked([step.own.trained for step in steps])
     for tensor in parameters.values():
         tensor.requires_grad_()
-    scalars = _stacked([step.own.scalars for step in steps])
+    buffers = _stacked([step.own.buffers for step in steps])
     batch = stack_batches([step.batch for step in steps], first.pad_id)
     stack = Stack([length_of(step.batch) for step in steps], [step.generator for step in steps])
 
@@ -82,7 +83,7 @@ def learn(steps: Sequence[Step]) -> list[Learned]:
 
     randomness = "different" if batch["input_ids"].is_cuda else "error"
     with first.precision(), stacked(stack):
-        losses = vmap(loss_of, randomness=randomness)(parameters | scalars, batch)
+        losses = vmap(loss_of, randomness=randomness)(parameters | buffers, batch)
     gradients = torch.autograd.grad(losses.sum(), list(parameters.values()))
     by_run = zip(*(gradient.contiguous().unbind() for gradient in gradients), strict=True)
     return [Learned(loss, own) for loss, own in zip(losses.detach().unbind(), by_run, strict=True)]

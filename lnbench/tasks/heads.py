@@ -6,6 +6,12 @@ import torch
 from torch import Tensor, nn
 
 Pooling = Literal["mean", "first", "last", "pooler"]
+INITIAL = 0.002
+"""Standard deviation of a new head's weights: its first logits are small beside what a few steps change."""
+QUIET = 0.1
+"""A feature that varies less than this share of the average is divided by this share of it."""
+NOISE = 1e-5
+"""States that vary less than this, relative to their size, are equal up to rounding."""
 
 
 class BackboneOutput(Protocol):
@@ -15,24 +21,31 @@ class BackboneOutput(Protocol):
     """(B, L, D)"""
 
 
-class SentenceHead(nn.Module):
-    """Dropout and one linear layer on a sentence vector.
+class Head(nn.Module):
+    """Dropout and one linear layer on standardised states: W drop((h - mean) / scale) + b.
 
-    Args:
-        hidden_size: D, the size of the sentence vector.
-        num_labels: C, the number of logits.
-        pooling: what the sentence vector is: `mean` over the tokens without the padding, the
-            `first` token, the `last` token before the padding, or the backbone's own `pooler`.
-        dropout: probability of dropping an entry of the sentence vector.
+    `mean` and `scale`, (D,) float32, are no parameters: they are measured once, before training, so
+    that how fast a head learns does not depend on the scale of a model's states. In a new head they
+    are 0 and 1.
     """
 
-    def __init__(self, hidden_size: int, num_labels: int, pooling: str, dropout: float) -> None:
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, hidden_size: int, num_labels: int, dropout: float) -> None:
+        """
+        Args:
+            hidden_size: D, the size of a state.
+            num_labels: C, the number of logits.
+            dropout: probability of dropping an entry of a standardised state.
+        """
         super().__init__()
-        if pooling not in get_args(Pooling):
-            raise ValueError(f"pooling = {pooling!r}: must be one of {', '.join(get_args(Pooling))}")
-        self.pooling = pooling
         self.dropout = nn.Dropout(dropout)
-        self.classifier = _new_linear(hidden_size, num_labels)
+        self.classifier = nn.Linear(hidden_size, num_labels)
+        nn.init.normal_(self.classifier.weight, std=INITIAL)
+        nn.init.zeros_(self.classifier.bias)
+        self.register_buffer("mean", torch.zeros(hidden_size))
+        self.register_buffer("scale", torch.ones(hidden_size))
 
     def forward(self, output: BackboneOutput, attention_mask: Tensor) -> Tensor:
         """Classifies a batch that is padded on the right.
@@ -42,15 +55,68 @@ class SentenceHead(nn.Module):
             attention_mask: (B, L), 1 for a token and 0 for padding.
 
         Returns:
-            (B, C) logits.
+            Logits, C for each state.
+        """
+        states = self.states(output, attention_mask)
+        logits: Tensor = self.classifier(self.dropout((states - self.mean) / self.scale))
+        return logits
+
+    def states(self, output: BackboneOutput, attention_mask: Tensor) -> Tensor:
+        """The states that are classified, (..., D)."""
+        raise NotImplementedError
+
+    def read(self, output: BackboneOutput, attention_mask: Tensor) -> Tensor:
+        """Of them those of text, (N, D), without those of padding."""
+        return self.states(output, attention_mask)
+
+    def standardise(self, mean: Tensor, deviation: Tensor) -> None:
+        """Reads states from now on relative to others.
+
+        Where these do not vary at all, they are not scaled.
+
+        Args:
+            mean: (D,), of these others.
+            deviation: (D,), their standard deviation.
+        """
+        size = (mean.square() + deviation.square()).mean().sqrt()
+        typical = deviation.mean()
+        varies = bool(typical > NOISE * size)
+        self.mean.copy_(mean)
+        self.scale.copy_(deviation.clamp_min(QUIET * typical) if varies else torch.ones_like(deviation))
+
+    def folded(self) -> nn.Linear:
+        """The one linear layer that gives the same logits, without dropout, for states as they are."""
+        linear = nn.Linear(self.classifier.in_features, self.classifier.out_features)
+        weight, bias, mean, scale = (
+            tensor.detach().double() for tensor in (self.classifier.weight, self.classifier.bias, self.mean, self.scale)
+        )
+        with torch.no_grad():
+            linear.weight.copy_(weight / scale)
+            linear.bias.copy_(bias - (weight / scale) @ mean)
+        return linear
+
+
+class SentenceHead(Head):
+    """Classifies the sentence vector: logits are (B, C)."""
+
+    def __init__(self, hidden_size: int, num_labels: int, pooling: str, dropout: float) -> None:
+        """
+        Args:
+            hidden_size, num_labels, dropout: as `Head`.
+            pooling: what the sentence vector is: `mean` over the tokens without the padding, the
+                `first` token, the `last` token before the padding, or the backbone's own `pooler`.
+        """
+        super().__init__(hidden_size, num_labels, dropout)
+        if pooling not in get_args(Pooling):
+            raise ValueError(f"pooling = {pooling!r}: must be one of {', '.join(get_args(Pooling))}")
+        self.pooling = pooling
+
+    def states(self, output: BackboneOutput, attention_mask: Tensor) -> Tensor:
+        """The sentence vectors, (B, D).
 
         Raises:
             ValueError: pooling is `pooler` and the backbone has none.
         """
-        logits: Tensor = self.classifier(self.dropout(self._pool(output, attention_mask)))
-        return logits
-
-    def _pool(self, output: BackboneOutput, attention_mask: Tensor) -> Tensor:
         hidden = output.last_hidden_state
         if self.pooling == "first":
             return hidden[:, 0]
@@ -59,44 +125,20 @@ class SentenceHead(nn.Module):
             return hidden[rows, attention_mask.sum(dim=1) - 1]
         if self.pooling == "mean":
             weights = attention_mask / attention_mask.sum(dim=1, keepdim=True)
-            return (weights.to(hidden.dtype).unsqueeze(1) @ hidden).squeeze(1)
+            return (weights.unsqueeze(2) * hidden).sum(dim=1)  # as a product of matrices it would be rounded to bf16
         pooled: Tensor | None = getattr(output, "pooler_output", None)
         if pooled is None:
             raise ValueError("pooling = 'pooler': this backbone has no pooler; choose mean, first or last")
         return pooled
 
 
-class TokenHead(nn.Module):
-    """Dropout and one linear layer on the vector of every token.
+class TokenHead(Head):
+    """Classifies the vector of every token, padding included, for the loss to leave out: logits are (B, L, C)."""
 
-    Args:
-        hidden_size: D, the size of a token's vector.
-        num_labels: C, the number of logits of a token.
-        dropout: probability of dropping an entry of a vector.
-    """
+    def states(self, output: BackboneOutput, attention_mask: Tensor) -> Tensor:
+        """The last hidden states, (B, L, D)."""
+        return output.last_hidden_state
 
-    def __init__(self, hidden_size: int, num_labels: int, dropout: float) -> None:
-        super().__init__()
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = _new_linear(hidden_size, num_labels)
-
-    def forward(self, output: BackboneOutput, attention_mask: Tensor) -> Tensor:
-        """Classifies the tokens of a batch.
-
-        Args:
-            output: the backbone's output.
-            attention_mask: (B, L); unused, as padding is classified too, for the loss to leave out.
-
-        Returns:
-            (B, L, C) logits.
-        """
-        logits: Tensor = self.classifier(self.dropout(output.last_hidden_state))
-        return logits
-
-
-def _new_linear(inputs: int, outputs: int) -> nn.Linear:
-    """With BERT's initial values."""
-    linear = nn.Linear(inputs, outputs)
-    nn.init.normal_(linear.weight, std=0.02)
-    nn.init.zeros_(linear.bias)
-    return linear
+    def read(self, output: BackboneOutput, attention_mask: Tensor) -> Tensor:
+        """Those of tokens, (N, D)."""
+        return output.last_hidden_state[attention_mask.bool()]

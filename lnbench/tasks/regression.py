@@ -29,8 +29,8 @@ BINS = 5
 class Regression(SentenceTask):
     """One number a row, by mean squared error.
 
-    The model's one logit stands for (label - low) / (high - low), so that learning rates do not
-    depend on the unit of the label. Predictions are in the label's unit, and may leave its range.
+    The model's one logit stands for (label - low) / (high - low) and starts at 0.5, so that learning
+    rates do not depend on the unit of the label. Predictions are in the label's unit, and may leave its range.
 
     Metrics: `pearson` and `spearman`, the correlation with the true numbers and of their ranks, 0
     where all predictions are equal; `rmse`, the root of the mean squared error.
@@ -105,10 +105,14 @@ class Regression(SentenceTask):
         return answer
 
     def head(self, hidden_size: int, pooling: str, dropout: float) -> nn.Module:
-        """A new linear layer on the sentence vector, to one logit."""
+        """A new linear layer on the sentence vector, to one logit, which starts in the middle of the range."""
+        from torch import nn
+
         from lnbench.tasks.heads import SentenceHead
 
-        return SentenceHead(hidden_size, 1, pooling, dropout)
+        head = SentenceHead(hidden_size, 1, pooling, dropout)
+        nn.init.constant_(head.classifier.bias, 0.5)
+        return head
 
     def loss(self, logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         """Squared error on the scale where the label's range is 0 to 1, averaged over the batch.

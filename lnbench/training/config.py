@@ -30,7 +30,8 @@ class TrainerConfig(Schema):
     """One learning rate for all parts and the head; None takes each part's own."""
     lr_factor: Annotated[float, Field(gt=0)] = 1.0
     """Multiplies the learning rates of all parts; the head keeps its own."""
-    head_lr: Rate = 1e-3
+    head_lr: Rate = 5e-3
+    """Of the head, whose states are standardised, so that it suits models of any scale."""
     weight_decay: Fraction = 0.0
     warmup: Fraction = 0.06
     """Share of all optimiser steps over which the learning rate rises linearly from 0."""

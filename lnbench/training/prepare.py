@@ -10,19 +10,26 @@ from lnbench.tasks.data import TaskData
 from lnbench.training.batching import TrainLoader
 from lnbench.training.device import count_devices, use_gpu
 from lnbench.training.frozen_weights import round_frozen_weights
+from lnbench.training.standardise import standardise
 
 
 def prepare(config: RunConfig, model: TunedModel, data: TaskData) -> None:
-    """Calls `prepare` of every part of the method, and rounds what stays frozen; the same for the same run every time.
+    """Makes the head for the model's states, calls `prepare` of every part of the method, and rounds what stays frozen.
+
+    It is the same for the same run every time.
 
     Args:
         config: of the run.
         model: with its initial values; is left in evaluation mode and on the device of the run, or
             on the CPU if no one device is to hold it.
         data: of which the training split is used.
+
+    Raises:
+        ConfigError: the model's states are not finite.
     """
     device = "cuda" if use_gpu(config.trainer) and count_devices(config.trainer) == 1 else "cpu"
     model.to(device).eval()
+    standardise(config, model, data.train)
     for part in config.method.values():
         part.prepare(model, _losses(config, model, data, device))
     round_frozen_weights(config, model)

@@ -50,6 +50,7 @@ def test_transformers_alone_reads_what_is_saved(tune: Tune, architecture: str, t
         output.last_hidden_state, tuned.model.backbone(**inputs).last_hidden_state, rtol=0, atol=1e-5
     )
     head = load_file(tmp_path / HEAD_FILE)
+    assert head.keys() == {"classifier.weight", "classifier.bias"}
     logits = output.last_hidden_state[:, -1] @ head["classifier.weight"].T + head["classifier.bias"]
     torch.testing.assert_close(logits, tuned.model(**inputs), rtol=0, atol=1e-5)
     assert AutoTokenizer.from_pretrained(tmp_path)("a good film")["input_ids"] == inputs["input_ids"][0].tolist()

@@ -12,13 +12,13 @@ from lnbench.fused.step import Learned, Own, Step, can_be_stacked, learn
 from lnbench.methods.base import Method
 from lnbench.model import TunedModel, inputs_of
 from lnbench.tasks.examples import IGNORED
-from lnbench.tasks.heads import SentenceHead, TokenHead
+from lnbench.tasks.heads import Head, SentenceHead, TokenHead
 from lnbench.tasks.question_answering import ExtractiveQA
 from lnbench.tasks.regression import Regression
 from lnbench.tasks.sequence_classification import SequenceClassification
 from lnbench.tasks.token_classification import TokenClassification
 from lnbench.training.frozen_weights import store_frozen_weights
-from tests.tiny import ARCHITECTURES, EVERY_ARCHITECTURE, NAMES, batch, part, parts, shake, tiny, tuned
+from tests.tiny import ARCHITECTURES, EVERY_ARCHITECTURE, HIDDEN, NAMES, batch, part, parts, shake, tiny, tuned
 
 LENGTHS = [(7, 4, 5), (3, 9, 2), (5, 5, 5)]
 """Of the rows of each run's batch; the last batch needs no mask alone."""
@@ -109,6 +109,14 @@ def test_each_run_has_its_own_scale() -> None:
     check(steps)
 
 
+def test_each_run_reads_states_in_its_own_way() -> None:
+    steps = new_steps("bert", parts("ln"))
+    for run, step in enumerate(steps):
+        assert isinstance(step.model.head, Head)
+        step.model.head.standardise(torch.full((HIDDEN,), float(run)), torch.full((HIDDEN,), 1.0 + run))
+    check(steps)
+
+
 @pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
 def test_an_architecture_is_exact_or_declared_not_to_be_stacked(architecture: str) -> None:
     steps = new_steps(architecture, parts("ln+lora"))
@@ -154,7 +162,7 @@ def test_reduced_precision(architecture: str) -> None:
     steps = new_steps(architecture, parts("ln+lora"))
     for step in steps:
         store_frozen_weights(step.model, torch.bfloat16)
-    check([replace(step, precision=lambda: torch.autocast("cpu", torch.bfloat16)) for step in steps], tolerance=0.03)
+    check([replace(step, precision=lambda: torch.autocast("cpu", torch.bfloat16)) for step in steps], tolerance=0.04)
 
 
 def test_a_run_that_breaks_down_leaves_the_others_alone() -> None:

@@ -74,7 +74,9 @@ def test_the_loss_is_the_mean_squared_error() -> None:
 
 
 def test_the_head_gives_one_logit() -> None:
-    assert new_task().head(4, "mean", 0.0).get_parameter("classifier.weight").shape == (1, 4)
+    head = new_task().head(4, "mean", 0.0)
+    assert head.get_parameter("classifier.weight").shape == (1, 4)
+    assert head.get_parameter("classifier.bias").tolist() == [0.5], "the middle of the range"
 
 
 def test_scores_agree_with_their_definitions() -> None:

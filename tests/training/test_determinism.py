@@ -19,7 +19,8 @@ def test_another_seed_gives_other_numbers(configure: Configure) -> None:
     first, second = results(configure()), results(configure("seed=1"))
     assert first["history"] != second["history"]
     for name, values in first["adapter"].items():
-        assert values != second["adapter"][name]
+        fixed = name in ("head.mean", "head.scale")
+        assert (values == second["adapter"][name]) == fixed
 
 
 def test_parts_named_in_another_order_are_the_same_run(configure: Configure, tmp_path: Path) -> None:

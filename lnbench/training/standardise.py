@@ -1,0 +1,58 @@
+"""How large the states are that a task's head reads."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lnbench.config import RunConfig
+from lnbench.model import TunedModel, inputs_of
+from lnbench.schema import ConfigError
+from lnbench.seeding import derive_seed
+from lnbench.tasks.examples import Examples
+from lnbench.tasks.heads import Head
+
+ROWS = 256
+"""Of the training split that are looked at, at most; the same for all seeds, methods and models."""
+AT_ONCE = 8
+"""Rows that take less memory than a training step, so that a run that fits in memory does so here."""
+
+
+def standardise(config: RunConfig, model: TunedModel, train: Examples) -> None:
+    """Makes the head read states relative to those of some training rows, of the model as it is now.
+
+    Args:
+        config: of the run.
+        model: in evaluation mode; nothing is done if its task has a head of another kind.
+        train: the training split.
+
+    Raises:
+        ConfigError: the states are not finite.
+    """
+    if not isinstance(model.head, Head):
+        return
+    count, total, squares = 0, torch.zeros(()), torch.zeros(())
+    for states in _states(model, model.head, train):
+        count += len(states)
+        total, squares = total + states.sum(dim=0).cpu(), squares + states.square().sum(dim=0).cpu()
+    mean = total / count
+    deviation = (squares / count - mean.square()).clamp_min(0).sqrt()
+    if not deviation.isfinite().all():
+        raise ConfigError(
+            f"model.source = {config.model.source!r}: its states are not finite numbers for the first rows of "
+            f"{config.task.name}; its weights are damaged, or need another number format"
+        )
+    model.head.standardise(mean, deviation)
+
+
+def _states(model: TunedModel, head: Head, train: Examples) -> Iterator[Tensor]:
+    """Those of some rows, which chance picks, (N, D) float64."""
+    rows = np.random.default_rng(derive_seed(0, "standardise")).permutation(len(train))[:ROWS]
+    by_length = rows[np.argsort(train.lengths[rows], kind="stable")]
+    device = next(model.parameters()).device
+    with torch.no_grad():
+        for start in range(0, len(by_length), AT_ONCE):
+            batch = train.batch(by_length[start : start + AT_ONCE])
+            inputs = {name: tensor.to(device) for name, tensor in inputs_of(batch).items()}
+            yield head.read(model.backbone(**inputs), inputs["attention_mask"]).double()

@@ -1,0 +1,77 @@
+"""Which rate of a method is best over tasks, and where it is written."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from omegaconf import OmegaConf
+
+from lnbench.fsio import write_atomically
+from scripts.rates.trials import HEAD
+
+HEAD_FILE = Path("trainer/default.yaml")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one rate of a method gave on one task, averaged over seeds."""
+
+    method: str
+    task: str
+    factor: float
+    """Of the method's shipped rate."""
+    gain: float | None
+    """How much better than the answer without reading, in the task's metric; None if a run failed."""
+
+
+def best_factors(trials: Sequence[Trial]) -> dict[str, float]:
+    """For each method the factor with the highest mean share over tasks; of equal ones that nearest to 1."""
+    shares = mean_shares(trials)
+    return {
+        method: max(by_factor, key=lambda factor: (by_factor[factor], -abs(math.log(factor))))
+        for method, by_factor in shares.items()
+    }
+
+
+def mean_shares(trials: Sequence[Trial]) -> dict[str, dict[float, float]]:
+    """By method and factor, the mean over tasks of the gain as a share of the best of all methods on that task.
+
+    So tasks count alike whatever the unit of their metric. A failed run, and one worse than the answer without reading,
+    has gained nothing.
+    """
+    best = {task: max(one.gain or 0.0 for one in trials if one.task == task) for task in {one.task for one in trials}}
+    shares: dict[str, dict[float, list[float]]] = {}
+    for one in trials:
+        share = max(one.gain or 0.0, 0.0) / best[one.task] if best[one.task] > 0 else 0.0
+        shares.setdefault(one.method, {}).setdefault(one.factor, []).append(share)
+    return {
+        method: {factor: fmean(values) for factor, values in by_factor.items()} for method, by_factor in shares.items()
+    }
+
+
+def shipped_rate(conf: Path, method: str) -> float:
+    """Of a method, or of all heads."""
+    file, key = _place(conf, method)
+    return float(OmegaConf.select(OmegaConf.load(file), key))
+
+
+def write_rate(conf: Path, method: str, rate: float) -> None:
+    """Puts a rate in the place of the shipped one; the rest of the file stays as it is."""
+    file, key = _place(conf, method)
+    text, count = re.subn(rf"(?m)^{key}: \S+", f"{key}: {written(rate)}", file.read_text())
+    if count != 1:
+        raise SystemExit(f"{file}: has {count} lines that begin with {key!r}, not one")
+    write_atomically(file, text)
+
+
+def written(rate: float) -> str:
+    """With two digits at most: `1e-3`, `4.5e-4`."""
+    digits, _, exponent = f"{rate:.1e}".partition("e")
+    return f"{float(digits):g}e{int(exponent)}"
+
+
+def _place(conf: Path, method: str) -> tuple[Path, str]:
+    return (conf / HEAD_FILE, "head_lr") if method == HEAD else (conf / "method" / f"{method}.yaml", "lr")

@@ -1,0 +1,89 @@
+"""The runs by which learning rates are judged: ordinary ones, whose records are kept."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from omegaconf import OmegaConf
+
+from lnbench.compose import compose_config, config_dir, to_plain
+from lnbench.config import RunConfig, validate
+from lnbench.records.failure import RunFailed
+from lnbench.records.record import Record
+from lnbench.run import run
+from scripts.rates.acceptability import NAME, write_acceptability
+
+HEAD = "head"
+"""The method that trains nothing but the head, and so stands for the rate of all heads."""
+TASKS = ["sst2", "sick", "conll2004"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every run may cost."""
+
+    out: Path
+    """Gets the records, in `runs`."""
+    steps: int
+    batch_size: int
+    rows: int
+    """Most rows to validate on."""
+    more: Sequence[str]
+    """Overrides of all runs, such as `trainer.precision=bf16`."""
+
+    @classmethod
+    def of(cls, options: Namespace) -> Self:
+        """What the options of `add_options` say."""
+        return cls(options.out, options.steps, options.batch_size, options.rows, options.overrides)
+
+    def configure(self, method: str, task: str, seed: int, *overrides: str) -> RunConfig:
+        """A run within the budget that validates at its end, and keeps away from the test split."""
+        common = [
+            f"seed={seed}",
+            f"runs_dir={self.out / 'runs'}",
+            "test=false",
+            f"trainer.max_steps={self.steps}",
+            f"trainer.batch_size={self.batch_size}",
+            "trainer.max_epochs=1000",
+            "trainer.validate_every=null",
+            "trainer.progress=false",
+            f"++task.splits.validation_limit={self.rows}",
+        ]
+        chosen = write_acceptability(self.out / NAME, self._data_root()) if task == NAME else [f"task={task}"]
+        return validate(to_plain(compose_config(f"method={method}", *chosen, *common, *self.more, *overrides)))
+
+    def _data_root(self) -> Path:
+        given = [Path(one.partition("=")[2]) for one in self.more if one.startswith("data_root=")]
+        if not given:
+            raise SystemExit(f"--tasks {NAME}: is made of SST-2; add data_root=FOLDER")
+        return given[-1]
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """What all scripts about rates let one choose."""
+    parser.add_argument("--out", type=Path, required=True, help="folder of the runs and of what is measured")
+    parser.add_argument("--methods", nargs="+", default=methods(), help="default: all that are shipped")
+    parser.add_argument(
+        "--tasks", nargs="+", default=TASKS, help=f"or {NAME}: SST-2 with two words swapped in some rows"
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--rows", type=int, default=400, help="to validate on")
+    parser.add_argument("--overrides", nargs="+", default=[], help="of all runs: data_root=FOLDER task.max_length=64")
+
+
+def methods() -> list[str]:
+    """Those with a rate of their own, and `head`."""
+    files = sorted((config_dir() / "method").glob("*.yaml"))
+    return [file.stem for file in files if file.stem == HEAD or "lr" in OmegaConf.load(file)]
+
+
+def attempt(config: RunConfig) -> Record | None:
+    """The record of a run, which is done if it was not; None if it failed, as too large a rate may make it."""
+    try:
+        return run(config)
+    except RunFailed:
+        return None
