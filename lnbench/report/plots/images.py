@@ -50,8 +50,13 @@ def _jobs(plots: Sequence[Plot], folder: Path) -> list[dict[str, Any]]:
         figure = _titled(plot)
         for ending in FORMATS:
             size = {"format": ending, "width": WIDTH, "height": figure["layout"]["height"] + 40, "scale": SCALE}
-            jobs.append({"fig": figure, "path": folder / f"{UNSAFE.sub('_', plot.name)}.{ending}", "opts": size})
+            jobs.append({"fig": figure, "path": folder / f"{file_name(plot)}.{ending}", "opts": size})
     return jobs
+
+
+def file_name(plot: Plot) -> str:
+    """Of the images of a plot, without what stands behind the full stop."""
+    return UNSAFE.sub("_", plot.name)
 
 
 def _titled(plot: Plot) -> dict[str, Any]:
