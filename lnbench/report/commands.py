@@ -18,7 +18,7 @@ from lnbench.registry import KIND
 from lnbench.report.setting import leaves
 from lnbench.schema import ConfigError, Schema, parse
 from lnbench.tasks.base import TASKS
-from lnbench.tasks.own_files import name_of
+from lnbench.tasks.content import name_of
 from lnbench.training.config import TrainerConfig
 
 PATHS = ("path", "validation_path", "test_path")
