@@ -67,9 +67,14 @@ def read(line: str) -> Any:
     word = shlex.split(line)[-1]
     (parsed,) = OverridesParser.create().parse_overrides([word])
     assert not parsed.is_sweep_override()
+    return set_to(parsed.value())
+
+
+def set_to(value: Any) -> Any:
+    """What a configuration holds in which an override has set a value."""
     config = OmegaConf.create({})
-    OmegaConf.update(config, "x", parsed.value())
-    return OmegaConf.to_container(config, resolve=True)["x"]
+    OmegaConf.update(config, "x", value)
+    return to_plain(config)["x"]
 
 
 @pytest.mark.parametrize("text", AWKWARD)
@@ -94,8 +99,7 @@ def test_a_sweep_has_each_value_once(values: list[str]) -> None:
     jobs = OverridesParser.create().parse_overrides(
         [f"x={value}" for value in parsed.sweep_string_iterator()]  # as Hydra's sweeper makes them
     )
-    config = [OmegaConf.to_container(OmegaConf.create({"x": job.value()}), resolve=True)["x"] for job in jobs]
-    assert config == values
+    assert [set_to(job.value()) for job in jobs] == values
 
 
 @pytest.mark.parametrize("text", [text for text in AWKWARD if text])

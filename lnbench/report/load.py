@@ -8,6 +8,7 @@ from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lnbench.escape import printable
 from lnbench.records.listing import FoundRun, find_runs
 from lnbench.records.record import Record
 from lnbench.report.setting import rates, settings
@@ -71,7 +72,7 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
 
 def told(found: FoundRun) -> str:
     """One line on a run that is not finished: how it stands, where it is, and what is wrong."""
-    return f"{found.state:<12} {found.folder}{f': {found.reason}' if found.reason else ''}"
+    return printable(f"{found.state:<12} {found.folder}{f': {found.reason}' if found.reason else ''}")
 
 
 def hardware_of(record: Record) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import TYPE_CHECKING
 
 from lnbench.report.claims import EXACT, LESS_IS_BETTER, Comparison, Side
@@ -35,13 +36,14 @@ def runs_of(side: Side, runs: pd.DataFrame) -> pd.DataFrame:
 def at_best_rate(runs: pd.DataFrame) -> pd.DataFrame:
     """For each variant, task, model and setting the runs at the learning rate that validated best on average.
 
-    Of several rates, those with fewer seeds than another are left out first; of equals, the last by name is taken.
+    Of several rates, those with fewer seeds than another are left out first, then those whose score is not a number; of
+    equals, the last by name is taken.
     """
     keys = ["variant", "task", "model", "setting"]
     worth = runs["validation_score"].where(runs["mode"] == "max", -runs["validation_score"])
     rated = runs.assign(worth=worth).groupby([*keys, "lr"], as_index=False)
     ranked = rated.agg(seeds=("seed", "nunique"), worth=("worth", "mean"))
-    ranked["worth"] = without_noise(ranked["worth"].to_numpy(), resolution_of(ranked["worth"]))
+    ranked["worth"] = ranked.groupby(keys)["worth"].transform(_comparable)
     best = ranked.sort_values(["seeds", "worth"], kind="stable").drop_duplicates(keys, keep="last")
     return runs.merge(best[[*keys, "lr"]], on=[*keys, "lr"])
 
@@ -90,6 +92,13 @@ def sign_of_better(comparison: Comparison, found: pd.DataFrame) -> int:
     if comparison.quantity == "score":
         return -1 if (found["mode"] == "min").any() else 1
     return -1 if comparison.quantity in LESS_IS_BETTER else 1
+
+
+def _comparable(worth: pd.Series[float]) -> pd.Series[float]:
+    """The same numbers without noise; what is none is less than all."""
+    known = worth[worth.abs() < inf]
+    exact = known.mask(known.notna(), without_noise(known.to_numpy(), resolution_of(known)))
+    return exact.reindex(worth.index, fill_value=-inf)
 
 
 def resolution_of(*scores: pd.Series[float]) -> float:

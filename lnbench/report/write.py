@@ -6,7 +6,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from lnbench.escape import printable
 from lnbench.fsio import write_atomically
 from lnbench.records.listing import FoundRun
 from lnbench.report import formats, judgement
@@ -54,4 +53,4 @@ def _show_problems(console: Console, problems: Sequence[FoundRun]) -> None:
     if problems:
         console.print(Text(f"Not in this report ({len(problems)}):", "bold yellow"))
     for found in problems:
-        console.print(Text(printable(f"  {told(found)}")), soft_wrap=True)
+        console.print(Text(f"  {told(found)}"), soft_wrap=True)

@@ -204,6 +204,12 @@ def test_noise_does_not_choose_a_learning_rate() -> None:
     assert rates == [["0.2"], ["0.2"]]
 
 
+def test_a_learning_rate_without_a_score_is_not_the_best() -> None:
+    lost = {"selection": Selection(metric="accuracy", mode="max", score=float("nan"))}
+    runs = [finished("ln", config={"trainer.lr": 0.1}), finished("ln", config={"trainer.lr": 0.2}, **lost)]
+    assert at_best_rate(frame(runs))["lr"].tolist() == ["0.1"]
+
+
 def test_pairs_with_a_run_that_is_no_better_than_its_baseline_are_marked() -> None:
     records = [
         finished(method, seed=seed, score=score, baseline={"test": {"accuracy": 0.6}})
