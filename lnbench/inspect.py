@@ -17,6 +17,7 @@ from rich.text import Text
 
 from lnbench.cli import IN_THIS_PROCESS, command_line
 from lnbench.config import RunConfig
+from lnbench.tasks.metric import written
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,7 +49,7 @@ def inspect(config: RunConfig) -> float:
     for section in (_sizes(data), _balance(config.task, data), _lengths(data.train)):
         if section.row_count:
             console.print(section)
-    for line in _notes(data):
+    for line in _notes(config.task, data):
         console.print(line)
     for title, row in _typical_rows(data.train).items():
         console.print(Text.assemble((f"{title} training row  ", "bold"), _row(config.task, data.train, row, tokenizer)))
@@ -96,12 +97,12 @@ def _lengths(examples: Examples) -> Table:
     return table
 
 
-def _notes(data: TaskData) -> list[Text]:
+def _notes(task: Task, data: TaskData) -> list[Text]:
     """Overlap, trivial scores and warnings, a line each."""
     shared = ", ".join(f"{pair} {rows:,}" for pair, rows in data.overlap.items())
-    scores = "  ".join(f"{name} {value:.4f}" for name, value in data.baseline["test"].items())
+    scores = "  ".join(f"{name} {value}" for name, value in written(data.baseline["test"]).items())
     lines = [Text(f"rows of the second split whose input is in the first: {shared}")] * bool(shared)
-    lines += [Text(f"test scores without reading: {scores}")] * bool(scores)
+    lines += [Text(f"test scores of the {task.baseline}: {scores}")] * bool(scores)
     return lines + [Text(f"{role}: {note}", "yellow") for role, notes in data.warnings.items() for note in notes]
 
 

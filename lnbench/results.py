@@ -77,6 +77,7 @@ def _record(config: RunConfig, results: Results, folder: Path) -> Record:
         metrics=results.outcome.metrics,
         missing=config.task.missing(),
         baseline=data.baseline,
+        baseline_name=config.task.baseline,
         parameters=_parameters(results.count),
         shift=results.shift,
         cost=_cost(results),

@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from lnbench.escape import markdown
 from lnbench.fsio import write_atomically
 from lnbench.names import plain_name
 from lnbench.records.environment import hardware
@@ -92,7 +93,8 @@ def _is_shown(plot: Plot) -> bool:
 
 
 def _figure(plot: Plot, folder: str) -> str:
-    return f"## {plot.kind}: {plot.title}\n\n![{plot.title}]({folder}/{plain_name(plot.name)}.png)\n\n{plot.caption}\n"
+    title, caption = markdown(plot.title), markdown(plot.caption)
+    return f"## {plot.kind}: {title}\n\n![{title}]({folder}/{plain_name(plot.name)}.png)\n\n{caption}\n"
 
 
 def _judged(loaded: Loaded, timed: bool) -> list[Verdict]:
@@ -138,7 +140,7 @@ def _summary(verdicts: Sequence[Verdict]) -> str:
 
 def _line(verdict: Verdict) -> str:
     """The claim, and what of it the mean differences are against, where these do not decide."""
-    against = [f"*{finding.title}*" for finding in verdict.findings if finding.mean_is_against]
+    against = [f"*{markdown(finding.title)}*" for finding in verdict.findings if finding.mean_is_against]
     if verdict.outcome == "not decided" and against:
         return f"{verdict.claim.text} The means are against it: not {', nor '.join(against)}."
     return verdict.claim.text

@@ -56,7 +56,7 @@ def test_sizes_labels_and_overlap_are_shown(command: Command, data_root: Path, t
     assert sum(counts) == 96
     assert f"{counts[0]} ({counts[0] / 96:.1%})" in out
     assert "rows of the second split whose input is in the first: train/validation 0, train/test 0" in out
-    assert "test scores without reading: accuracy 0." in out
+    assert "test scores of the majority baseline: accuracy " in out
     assert [path.name for path in tmp_path.iterdir() if path.name not in ("cache", "data")] == []
 
 

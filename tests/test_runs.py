@@ -93,6 +93,18 @@ def five(made: Made) -> dict[str, str]:
     return {state: run_id(config) for state, config in configs.items()}
 
 
+def test_a_run_that_is_no_better_than_its_baseline_is_marked(runs: Runs, made: Made) -> None:
+    finish(made("method=ln"), baseline={"validation": {"accuracy": 0.75}}, baseline_name="majority baseline")
+    finish(made("method=bitfit"), baseline={"validation": {"accuracy": 0.7}})
+    lines = runs()[1].splitlines()
+    scores = {line.split()[2]: "75.00% †" in line for line in lines if "75.00%" in line}
+    assert scores == {"ln": True, "bitfit": False}
+    assert lines[-2].startswith("† no better than the majority baseline")
+    listed = {row["method"]: row for row in runs.listed()}
+    assert {name: row["no_better"] for name, row in listed.items()} == {"ln": ["validation"], "bitfit": []}
+    assert "the run is no better than the majority baseline on validation" in runs("--show", listed["ln"]["id"])[1]
+
+
 def test_every_run_is_listed_with_its_state(runs: Runs, five: dict[str, str], made: Made) -> None:
     with hold(runs.folder, begin(made("method=lora")).name):
         code, out = runs()
@@ -102,7 +114,7 @@ def test_every_run_is_listed_with_its_state(runs: Runs, five: dict[str, str], ma
     assert lines[-1] == "5 runs: 1 finished, 1 failed, 1 running, 1 interrupted, 1 damaged"
     assert {line.split()[0] for line in lines if any(run in line for run in five.values())} == set(five.values())
     (line,) = [line for line in lines if five["finished"] in line]
-    assert line.replace(" ", "") == f"{five['finished']}finishedlntweetsminilm00.75002026-01-0100:0180"
+    assert line.replace(" ", "") == f"{five['finished']}finishedlntweetsminilm0accuracy75.00%2026-01-0100:0180"
     assert {state: row["id"] for state, row in rows.items() if state != "running"} == five
     assert (rows["finished"]["metric"], rows["finished"]["score"]) == ("accuracy", 0.75)
     assert (rows["failed"]["cause"], rows["failed"]["message"]) == ("error", "it broke")

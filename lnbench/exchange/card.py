@@ -5,13 +5,15 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lnbench.config import validate_saved
+from lnbench.escape import cell, code, fenced, markdown
 from lnbench.exchange import card_facts
 from lnbench.exchange.card_metadata import card_metadata
-from lnbench.exchange.markdown import cell, code, fenced
 from lnbench.fsio import write_atomically
+from lnbench.records.baseline import note_on
 from lnbench.records.files import CARD
 from lnbench.records.record import Record
 from lnbench.report.setting import rates
+from lnbench.tasks.metric import metric_of
 
 TEMPLATE = "card.md"
 
@@ -39,7 +41,13 @@ def model_card(record: Record) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"code": code, "cell": cell, "fenced": fenced}
+    environment.filters |= {"code": code, "cell": cell, "fenced": fenced, "text": markdown}
     return environment.get_template(TEMPLATE).render(
-        metadata=card_metadata(record, config).to_yaml(), record=record, config=config, facts=card_facts, rates=rates
+        metadata=card_metadata(record, config).to_yaml(),
+        record=record,
+        config=config,
+        facts=card_facts,
+        rates=rates,
+        note=note_on(record),
+        metric=metric_of(record.selection.metric),
     )

@@ -6,21 +6,23 @@ from pathlib import Path
 from statistics import fmean
 
 from lnbench.config import RunConfig
+from lnbench.escape import code
 from lnbench.exchange.card_metadata import base_model
-from lnbench.exchange.markdown import code
 from lnbench.exchange.peft_format import EXPORTERS
 from lnbench.records.record import Record, SearchResult
 from lnbench.report.commands import command_lines, missing_runs
 from lnbench.report.variant import KINDS, all_changes
+from lnbench.tasks.metric import Metric, written
 
 TERMS = {"gain": "gains", "bias": "biases"}
 
 
 def scores(record: Record) -> Iterator[tuple[str, list[str]]]:
-    """Each metric with its values: validation, test, and test without reading; empty where there is none."""
-    columns = [record.metrics.get("validation", {}), record.metrics.get("test", {}), record.baseline.get("test", {})]
+    """Each metric with its values: validation, test, and the baseline's in the test; empty where there is none."""
+    found = [record.metrics.get("validation", {}), record.metrics.get("test", {}), record.baseline.get("test", {})]
+    columns = list(map(written, found))
     for name in dict.fromkeys(name for column in columns for name in column):
-        yield name, [f"{column[name]:.4f}" if name in column else "" for column in columns]
+        yield name, [column.get(name, "") for column in columns]
 
 
 def settings(record: Record) -> Iterator[tuple[str, str]]:
@@ -30,10 +32,11 @@ def settings(record: Record) -> Iterator[tuple[str, str]]:
         yield part, ", ".join(shown)
 
 
-def search(result: SearchResult) -> str:
+def search(result: SearchResult, metric: Metric) -> str:
     """How a setting was chosen."""
     tried = ", ".join(
-        f"{code(trial.value)} ({'failed' if trial.score is None else f'{trial.score:.4f}'})" for trial in result.trials
+        f"{code(trial.value)} ({'failed' if trial.score is None else metric.written(trial.score)})"
+        for trial in result.trials
     )
     return f"{code(result.parameter)} = {code(result.chosen)}, the best on the validation split of {tried}"
 

@@ -17,7 +17,7 @@ PACKAGES = (
     "pytorch-lightning",
     "hydra-core",
     "datasets",
-    "torchmetrics",
+    "scikit-learn",
     "tokenizers",
     "numpy",
 )

@@ -1,5 +1,6 @@
 """What a run leaves: one JSON file, written last and atomically."""
 
+from math import nan
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ from lnbench.records.files import RECORD
 from lnbench.records.sealed import SealError, file_digest, read_as, write_sealed
 from lnbench.records.shift import NormShift
 from lnbench.schema import Schema
+from lnbench.tasks.metric import RESOLUTION
 
 
 class Parameters(Schema):
@@ -124,7 +126,9 @@ class Record(Schema):
     missing: dict[str, str] = Field(default_factory=dict)
     """Metrics of the task that the machine could not compute, and what each of them needs."""
     baseline: dict[str, dict[str, float]]
-    """What answering without reading would score, by split and metric."""
+    """What the best answer that ignores the input scores, by split and metric."""
+    baseline_name: str = "input-free baseline"
+    """What people call that answer."""
     parameters: Parameters
     shift: list[NormShift] = Field(default_factory=list)
     """How far each trained gain and bias of a norm moved, at the best checkpoint."""
@@ -143,6 +147,19 @@ class Record(Schema):
     def score(self) -> float:
         """The validation score by which the checkpoint was selected."""
         return self.selection.score
+
+    @property
+    def no_better(self) -> tuple[str, ...]:
+        """The splits on which the run is no better than the baseline, by the metric that selected the checkpoint."""
+        return tuple(split for split in self.metrics if split in self.baseline and self._is_no_better(split))
+
+    def _is_no_better(self, split: str) -> bool:
+        metric = self.selection.metric
+        score, least = self.metrics[split].get(metric, nan), self.baseline[split].get(metric)
+        if least is None:
+            return False
+        gain = score - least if self.selection.mode == "max" else least - score
+        return not gain > RESOLUTION * abs(least)
 
 
 class RecordError(ValueError):

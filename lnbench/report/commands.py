@@ -1,8 +1,5 @@
 """Commands that do missing runs as the runs at hand were done."""
 
-import json
-import re
-import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from yaml import safe_load
 
 from lnbench.backbone.config import ModelConfig
+from lnbench.commands import command, override
 from lnbench.compose import config_dir
 from lnbench.config import SearchConfig
 from lnbench.records.record import Record
@@ -21,9 +18,9 @@ from lnbench.registry import KIND
 from lnbench.report.setting import leaves
 from lnbench.schema import ConfigError, Schema, parse
 from lnbench.tasks.base import TASKS
+from lnbench.tasks.content import name_of
 from lnbench.training.config import TrainerConfig
 
-PROGRAM = "python -m lnbench"
 PATHS = ("path", "validation_path", "test_path")
 """Settings of a task that are outside a run's identity, and needed to do it again."""
 SCHEMAS: dict[str, type[Schema]] = {"model": ModelConfig, "trainer": TrainerConfig, "search": SearchConfig}
@@ -32,7 +29,8 @@ BASES = {"trainer": "default", "search": "lr"}
 """Choices in groups whose settings have no name."""
 USUAL_MODEL = "minilm"
 """Where a command starts from for a model that is not shipped."""
-PLAIN = re.compile(r"[\w./+-]+")
+MANDATORY = "???"
+"""What a shipped choice says of a setting that a command must give."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +68,12 @@ def missing_runs(
     for record in tasks.values():
         choice, *own = _group(record, "task")
         together[tuple(own)].append(choice)
-    settings = [f"method.{name}={_text(value)}" for name, value in changed.items()]
-    seed, shared = f"seed={','.join(map(str, seeds))}", _shared(next(iter(tasks.values())), runs_dir)
+    settings = [override(f"method.{name}", value, mark=_mark_of_method(name)) for name, value in changed.items()]
+    seed, shared = override("seed", *seeds), _shared(next(iter(tasks.values())), runs_dir)
     return [
         MissingRuns(
             method=method,
-            rest=(*settings, f"task={','.join(choices)}", seed, *shared, *own),
+            rest=(*settings, override("task", *choices), seed, *shared, *own),
             several=len(choices) > 1 or len(seeds) > 1,
         )
         for own, choices in together.items()
@@ -88,22 +86,23 @@ def command_lines(missing: Iterable[MissingRuns]) -> list[str]:
     for runs in dict.fromkeys(missing):
         methods[runs.rest, runs.several].append(runs.method)
     return [
-        " ".join([PROGRAM, *(["-m"] if several or len(names) > 1 else []), f"method={','.join(names)}", *quoted])
+        command([override("method", *names), *rest], several=several or len(names) > 1)
         for (rest, several), names in methods.items()
-        for quoted in [list(map(shlex.quote, rest))]
     ]
 
 
 def _shared(like: Record, runs_dir: Path) -> list[str]:
     """All that a command says besides method, task and seed."""
     model, *rest = _group(like, "model")
-    overrides = [f"model={model}", *rest, *_group(like, "trainer")[1:], f"runs_dir={runs_dir}"]
+    overrides = [override("model", model), *rest, *_group(like, "trainer")[1:], override("runs_dir", runs_dir)]
     if like.config.get("search"):
-        overrides = [one for one in overrides if not one.startswith(f"{like.config['search']['parameter']}=")]
+        overrides = [
+            one for one in overrides if not one.lstrip("+").startswith(f"{like.config['search']['parameter']}=")
+        ]
         search, *rest = _group(like, "search")
-        overrides += [f"search={search}", *rest]
+        overrides += [override("search", search), *rest]
     if root := like.config.get("data_root"):
-        overrides.append(f"data_root={root}")
+        overrides.append(override("data_root", root))
     return overrides
 
 
@@ -113,31 +112,55 @@ def _group(record: Record, group: str) -> list[str]:
     name = _nearest(group, settings) if isinstance(settings, Mapping) else None
     if name is None:
         return [getattr(record, group, "")]
-    written, usual = _read(group, name), dict(leaves(_plain(group, _read(group, name))))
+    written = _read(group, name)
     try:
         own = dict(leaves(_plain(group, record.config[group])))
+        usual = dict(leaves(_plain(group, _filled(written, own))))
     except ConfigError:
         return [name]
-    changed = {key: value for key, value in own.items() if usual.get(key) != value and not key.startswith("content")}
-    marks = {key: "" if OmegaConf.select(OmegaConf.create(written), key) is not None else "++" for key in changed}
-    return [name, *(f"{marks[key]}{group}.{key}={_text(value)}" for key, value in changed.items())]
+    return [name, *(_setting(group, key, own[key], written) for key in own if _differs(key, own, usual, written))]
+
+
+def _differs(key: str, own: Mapping[str, Any], usual: Mapping[str, Any], written: Mapping[str, Any]) -> bool:
+    """Whether a command has to give a setting; the name of a file of one's own follows from its path."""
+    if key.startswith("content") or (key == "name" and "path" in own and own[key] == name_of(Path(own["path"]))):
+        return False
+    return usual.get(key) != own[key] or written.get(key) == MANDATORY
+
+
+def _filled(written: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """A shipped choice with a run's values where it has none."""
+    return {key: own.get(key) if value == MANDATORY else value for key, value in written.items()}
+
+
+def _setting(group: str, key: str, value: Any, written: Mapping[str, Any]) -> str:
+    listed = OmegaConf.select(OmegaConf.create(dict(written)), key, throw_on_missing=False) is not None
+    mark = "" if listed or written.get(key) == MANDATORY else "++"
+    return override(f"{group}.{key}", value, mark=mark)
+
+
+def _mark_of_method(name: str) -> str:
+    part, _, setting = name.partition(".")
+    return "" if setting in _read("method", part) else "++"
 
 
 def _nearest(group: str, settings: Mapping[str, Any]) -> str | None:
-    """A shipped choice that a command can start from."""
+    """A shipped choice that a command can start from; for a file of one's own, one that takes files."""
+    if group == "task" and settings.get("path"):
+        files = sorted((config_dir() / group).glob("*.yaml"))
+        takes_files = [file.stem for file in files if _read(group, file.stem).get("path") == MANDATORY]
+        return next((stem for stem in takes_files if _read(group, stem)[KIND] == TASKS.kind_in(settings)), None)
     name = BASES.get(group, str(settings.get("name")))
     if (config_dir() / group / f"{name}.yaml").is_file():
         return name
-    if group == "model":
-        return USUAL_MODEL
-    files = sorted((config_dir() / group).glob("*.yaml"))
-    takes_files = [file.stem for file in files if _read(group, file.stem).get("path") == "???"]
-    return next((stem for stem in takes_files if _read(group, stem)[KIND] == TASKS.kind_in(settings)), None)
+    return USUAL_MODEL if group == "model" else None
 
 
 @cache
 def _read(group: str, name: str) -> dict[str, Any]:
-    content = OmegaConf.to_container(OmegaConf.load(config_dir() / group / f"{name}.yaml"))
+    """What a shipped choice says; nothing of one from elsewhere."""
+    file = config_dir() / group / f"{name}.yaml"
+    content = OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else {}
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}
 
@@ -147,11 +170,3 @@ def _plain(group: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     parsed = parse(SCHEMAS[group], settings, group) if group in SCHEMAS else TASKS.parse(settings, group)
     paths = {name: str(path) for name in PATHS if (path := getattr(parsed, name, None))}
     return {**parsed.identity(), **paths}
-
-
-def _text(value: object) -> str:
-    """A value as Hydra reads it; a text that looks like a number is quoted."""
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(_text, value))}]"
-    plain = isinstance(value, str) and PLAIN.fullmatch(value) and isinstance(safe_load(value), str)
-    return str(value) if plain else json.dumps(value)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from lnbench import escape
 from lnbench.report.table import Cell, Table
 
 NARROW = 6
@@ -17,21 +18,13 @@ NARROW = 6
 STYLES = ("", "bold green", "underline")
 """Of a cell in a terminal, by its rank."""
 Writer = Callable[[Table], str]
-LATEX: dict[str, str | int | None] = {
-    **{char: f"\\{char}" for char in "&%$#_{}"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "÷": r"$\div$",
-}
 
 
 def to_markdown(table: Table) -> str:
     """A heading, the table, its notes, and the commands that fill it."""
-    head = [f"## {table.title}", "", markdown_row(table.columns), markdown_rule(len(table.columns))]
-    rows = [markdown_row(map(_markdown_cell, row)) for row in table.rows]
-    notes = [line for note in table.notes for line in ("", note)]
+    head = [f"## {escape.markdown(table.title)}", "", markdown_row(table.columns), markdown_rule(len(table.columns))]
+    rows = [escape.row(map(_markdown_cell, row)) for row in table.rows]
+    notes = [line for note in table.notes for line in ("", escape.markdown(note))]
     return "\n".join([*head, *rows, *notes, *markdown_commands(table.commands)]) + "\n"
 
 
@@ -39,8 +32,8 @@ def to_latex(table: Table) -> str:
     """A `table` environment with the rules of booktabs."""
     import pandas as pd
 
-    headings = [escape_latex(heading) for heading in table.columns]
-    texts = [[escape_latex(cell.text) for cell in row] for row in table.rows]
+    headings = [escape.latex(heading) for heading in table.columns]
+    texts = [[escape.latex(cell.text) for cell in row] for row in table.rows]
     marks = [[("", "textbf:--rwrap;", "underline:--rwrap;")[cell.rank] for cell in row] for row in table.rows]
     styles = pd.DataFrame(marks, columns=headings)
     styler = pd.DataFrame(texts, columns=headings).style.hide(axis="index").apply(lambda _: styles, axis=None)
@@ -50,34 +43,38 @@ def to_latex(table: Table) -> str:
         environment="table*" if len(headings) > NARROW else None,
         position="t",
         position_float="centering",
-        caption=escape_latex(table.title),
+        caption=escape.latex(table.title),
         label=f"tab:{table.name}",
     )
-    return "".join(f"% {line}\n" for line in ["needs \\usepackage{booktabs}", *table.notes]) + text
-
-
-def escape_latex(text: str) -> str:
-    """A text whose characters LaTeX prints as they are."""
-    return text.translate(str.maketrans(LATEX))
+    return (
+        "".join(f"% {line}\n" for line in ["needs \\usepackage{booktabs}", *map(escape.one_line, table.notes)]) + text
+    )
 
 
 def to_csv(table: Table) -> str:
     """The numbers behind the table, in full precision, one a row."""
-    return table.data.to_csv(index=False, lineterminator="\n")
+    texts = table.data.select_dtypes(exclude="number").columns
+    harmless = table.data.assign(**{name: table.data[name].map(escape.csv) for name in texts})
+    return harmless.to_csv(index=False, lineterminator="\n")
 
 
 def show(console: Console, table: Table) -> None:
     """Prints the table, below itself where it is too wide, its notes dim, and the commands in one line each."""
-    texts = [[Text(cell.text.replace(" ± ", "\n± "), STYLES[cell.rank]) for cell in row] for row in table.rows]
-    console.print(Text(f"\n{table.title}", "bold"))
+    texts = [
+        [Text(escape.printable(cell.text.replace(" ± ", "\n± ")), STYLES[cell.rank]) for cell in row]
+        for row in table.rows
+    ]
+    console.print(Text(f"\n{escape.printable(table.title)}", "bold"))
     for places in _parts(table, texts, console.width):
         shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
         for place in places:
-            shown.add_column(table.columns[place], justify="right" if place else "left", no_wrap=not place)
+            shown.add_column(
+                Text(escape.printable(table.columns[place])), justify="right" if place else "left", no_wrap=not place
+            )
         for row in texts:
             shown.add_row(*(row[place] for place in places))
         console.print(shown, "")
-    console.print(Text("\n".join(table.notes), "dim"))
+    console.print(Text(escape.printable("\n".join(table.notes)), "dim"))
     show_commands(console, table.commands)
 
 
@@ -104,15 +101,14 @@ def show_commands(console: Console, commands: Sequence[str], indent: str = "") -
         console.print(Text(f"{indent}  {command}", "cyan"), soft_wrap=True)
 
 
-def markdown_commands(commands: Iterable[str]) -> list[str]:
+def markdown_commands(commands: Sequence[str]) -> list[str]:
     """Lines to be copied, under a heading."""
-    lines = list(commands)
-    return ["", "Missing runs:", "", "```", *lines, "```"] if lines else []
+    return ["", "Missing runs:", "", escape.fenced("\n".join(commands))] if commands else []
 
 
 def markdown_row(cells: Iterable[str]) -> str:
-    """One row; what would end a cell is escaped."""
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+    """One row of texts of any origin."""
+    return escape.row(map(escape.markdown, cells))
 
 
 def markdown_rule(columns: int, left: int = 1) -> str:
@@ -121,7 +117,8 @@ def markdown_rule(columns: int, left: int = 1) -> str:
 
 
 def _markdown_cell(cell: Cell) -> str:
-    return {1: f"**{cell.text}**", 2: f"*{cell.text}*"}.get(cell.rank, cell.text)
+    text = escape.markdown(cell.text)
+    return {1: f"**{text}**", 2: f"*{text}*"}.get(cell.rank, text)
 
 
 FILES: dict[str, Writer] = {"md": to_markdown, "tex": to_latex, "csv": to_csv}

@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from lnbench import escape
+from lnbench.records.baseline import MARK, marked
 from lnbench.report.formats import markdown_commands, markdown_row, markdown_rule, show_commands
 from lnbench.report.verdicts import LEVEL, Finding, Outcome, Verdict
 
@@ -15,23 +17,32 @@ COLOURS: dict[Outcome, str] = {"supported": "green", "contradicted": "red", "not
 HEADINGS = ("", "comparison", "difference [95% interval]", "n", "effect", "p")
 EXPLANATION = (
     "Each comparison is of pairs of runs that agree in task, model, seed and all other settings (and, for costs, in "
-    "hardware). Differences of scores are left - right, in percentage points; of all else left ÷ right. With 3 to 11 "
-    "pairs: paired t-test, t interval and Cohen's d_z. With more: Wilcoxon signed-rank test, BCa bootstrap interval "
-    "and rank-biserial correlation r. Fewer pairs are not tested. The p-values are two-sided and corrected by Holm's "
-    f"method over all comparisons made here; below {LEVEL} they decide, if the interval excludes no difference, too."
+    "hardware). Differences of scores are left - right, and tasks whose scores have different units or scales are "
+    "judged apart; of all else they are left ÷ right. With 3 to 11 pairs: paired t-test, t interval and Cohen's d_z. "
+    "With more: Wilcoxon signed-rank test, BCa bootstrap interval and rank-biserial correlation r. Fewer pairs are not "
+    "tested. The p-values are two-sided and corrected by Holm's method over all comparisons made here; below "
+    f"{LEVEL} they decide, if the interval excludes no difference, too. {MARK} some of these runs are no better than "
+    "the majority baseline, or another answer that ignores the input."
 )
 
 
 def to_markdown(verdicts: Sequence[Verdict]) -> str:
     """All claims, each with its comparisons and, where it is not decided, the reason and the missing runs."""
-    lines = ["# Claims", "", EXPLANATION, "", markdown_row(["", "claim", "verdict"]), markdown_rule(3, left=3)]
+    lines = [
+        "# Claims",
+        "",
+        escape.markdown(EXPLANATION),
+        "",
+        markdown_row(["", "claim", "verdict"]),
+        markdown_rule(3, left=3),
+    ]
     lines += [markdown_row([SIGNS[one.outcome], one.claim.text, one.outcome]) for one in verdicts]
     for verdict in verdicts:
-        lines += ["", f"## {SIGNS[verdict.outcome]} {verdict.claim.text}", ""]
-        lines += [f"**{verdict.outcome}**; {verdict.claim.where}", ""]
+        lines += ["", f"## {SIGNS[verdict.outcome]} {escape.markdown(verdict.claim.text)}", ""]
+        lines += [f"**{verdict.outcome}**; {escape.markdown(verdict.claim.where)}", ""]
         lines += [markdown_row(HEADINGS), markdown_rule(len(HEADINGS), left=2)]
         lines += [markdown_row(cells(finding)) for finding in verdict.findings]
-        lines += ["", f"Not decided: {verdict.why}."] if verdict.why else []
+        lines += ["", f"Not decided: {escape.markdown(verdict.why)}."] if verdict.why else []
         lines += markdown_commands(verdict.commands)
     return "\n".join(lines) + "\n"
 
@@ -45,7 +56,7 @@ def show(console: Console, verdicts: Sequence[Verdict]) -> None:
         console.print(Text.assemble((head, f"bold {colour}"), verdict.claim.text, (f"  {verdict.claim.where}", "dim")))
         console.print(_grid(verdict.findings))
         if verdict.why:
-            console.print(Text(f"    {verdict.why}", "yellow"))
+            console.print(Text(f"    {escape.printable(verdict.why)}", "yellow"))
         show_commands(console, verdict.commands, indent="    ")
     console.print(Text(EXPLANATION, "dim"))
 
@@ -56,22 +67,24 @@ def cells(finding: Finding) -> list[str]:
     start = [SIGNS[finding.outcome], finding.title]
     if found is None:
         return [*start, "-", "0 pairs", "-", "-"]
-    values = [value for value in (found.mean, found.low, found.high) if value is not None]
-    mean, *interval = (_amount(finding, value) for value in values)
+    tasks = f"{len(finding.tasks)} task{'s' * (len(finding.tasks) != 1)}"
+    if finding.apart:
+        tasks = ", ".join(finding.tasks)
+    count = f"{found.n} pair{'s' * (found.n != 1)}, {tasks}"
     return [
         *start,
-        f"{mean} [{', '.join(interval)}]" if interval else mean,
-        f"{found.n} pair{'s' * (found.n != 1)}, {finding.tasks} task{'s' * (finding.tasks != 1)}",
+        _amount(finding, *(value for value in (found.mean, found.low, found.high) if value is not None)),
+        marked(count, bool(finding.pairs["no_better"].any())),
         "-" if found.effect is None else f"{found.effect_name} {found.effect:+.2f}",
         "-" if finding.p is None else (f"{finding.p:.3f}" if finding.p >= 0.001 else "<0.001"),
     ]
 
 
-def _amount(finding: Finding, value: float) -> str:
-    if finding.comparison.quantity != "score":
-        return f"{exp(value):.3f}"
-    losses = bool((finding.pairs["mode"] == "min").any())
-    return f"{value:+.4f}" if losses else f"{100 * value:+.2f}"
+def _amount(finding: Finding, mean: float, *interval: float) -> str:
+    if metric := finding.metric:
+        return metric.difference(mean, *interval)
+    shown, *ends = (f"{exp(value):.3f}" for value in (mean, *interval))
+    return f"{shown} [{', '.join(ends)}]" if ends else shown
 
 
 def _grid(findings: Sequence[Finding]) -> RichTable:
@@ -87,7 +100,7 @@ def _rows(findings: Sequence[Finding]) -> Iterator[list[Text]]:
         colour = COLOURS[finding.outcome]
         yield [
             Text(f"    {sign}", colour),
-            Text(title),
+            Text(escape.printable(title)),
             Text(difference, colour),
             *(Text(text, "dim") for text in (pairs, effect, f"p {p}")),
         ]

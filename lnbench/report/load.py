@@ -8,10 +8,12 @@ from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lnbench.escape import printable
 from lnbench.records.listing import FoundRun, find_runs
 from lnbench.records.record import Record
 from lnbench.report.setting import rates, settings
 from lnbench.report.variant import variant_of
+from lnbench.tasks.metric import metric_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +55,9 @@ def load(runs_dir: Path) -> Loaded:
 def frame(records: Sequence[Record]) -> pd.DataFrame:
     """One row a run.
 
-    `score` is the test score, and `validation_score` the validation score, by the metric that selected the checkpoint.
+    `score` is the test score, and `validation_score` the validation score, by the metric that selected the checkpoint;
+    `unit` is what scores must have in common to be averaged or compared, and `no_better` whether the run is no better
+    than an answer that ignores the input, which `baseline` names.
     `variant` names the method and what was changed in it, `lr` the learning rates, and `setting` all else that differs
     between the runs at hand; only runs that are equal in all three are repetitions of each other. `num_layers` is that
     of the model, as far as its runs tell: 0 where they do not.
@@ -68,7 +72,7 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
 
 def told(found: FoundRun) -> str:
     """One line on a run that is not finished: how it stands, where it is, and what is wrong."""
-    return f"{found.state:<12} {found.folder}{f': {found.reason}' if found.reason else ''}"
+    return printable(f"{found.state:<12} {found.folder}{f': {found.reason}' if found.reason else ''}")
 
 
 def hardware_of(record: Record) -> str:
@@ -93,8 +97,11 @@ COLUMNS = [
     "lr",
     "metric",
     "mode",
+    "unit",
     "score",
     "validation_score",
+    "no_better",
+    "baseline",
     "trained",
     "trained_percent",
     "inserted",
@@ -122,7 +129,10 @@ def _row(record: Record, setting: str) -> dict[str, Any]:
         "metric": record.selection.metric,
         "mode": record.selection.mode,
         "score": record.metrics["test"].get(record.selection.metric, nan),
+        "unit": metric_of(record.selection.metric, record.selection.mode).unit_on(record.task),
         "validation_score": record.selection.score,
+        "no_better": bool(record.no_better),
+        "baseline": record.baseline_name,
         "device": record.hardware.get("device", "unknown"),
         "hardware": hardware_of(record),
         "num_layers": _num_layers(record),

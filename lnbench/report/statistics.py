@@ -10,6 +10,12 @@ The rule, by the number of pairs:
   correlation; none of them assumes a normal distribution.
 
 All tests are two-sided, and all intervals are of 95%. Pairs count as independent, also those of one task.
+
+Scores are counts of right answers, and the like, divided by numbers of rows, so equal differences are frequent, and
+must stay equal although no computer divides exactly: differences that are nearer than a resolution are one, and
+nearer to 0 are 0. The resolution (`lnbench.tasks.metric.RESOLUTION`) is a millionth of the greatest score: one row more
+of a test set of fewer than a million changes a score by more, and the rounding of scores, even to single precision as
+in records of earlier versions, changes it by less.
 """
 
 from collections.abc import Sequence
@@ -51,18 +57,31 @@ class Difference:
     effect_name: str = ""
 
 
-def compare(differences: Sequence[float]) -> Difference:
+def compare(differences: Sequence[float], resolution: float = 0.0) -> Difference:
     """Tests whether the mean of paired differences is 0.
 
     Args:
         differences: one finite number a pair, at least one.
+        resolution: differences that are nearer to each other are taken for equal.
     """
-    values = np.asarray(differences, dtype=np.float64)
+    values = without_noise(np.asarray(differences, dtype=np.float64), resolution)
     n, mean = len(values), float(values.mean())
     constant = bool(np.ptp(values) <= 1e-12 * max(1.0, abs(mean)))
     if n < LEAST_PAIRS or (constant and n < LEAST_FOR_RANKS):
         return Difference(n, mean)
     return _by_ranks(values, constant) if n >= LEAST_FOR_RANKS else _by_t(values)
+
+
+def without_noise(values: Values, resolution: float) -> Values:
+    """The same values, those of a size that differs by less than the resolution made equal, and those near 0 made 0."""
+    sizes = np.abs(values)
+    order = np.argsort(sizes)
+    starts = np.diff(sizes[order], prepend=0.0) > resolution
+    groups = np.empty(len(values), dtype=np.int64)
+    groups[order] = np.cumsum(starts)
+    counts = np.maximum(np.bincount(groups), 1)
+    means = np.bincount(groups, weights=sizes) / counts
+    return np.where(groups > 0, np.sign(values) * means[groups], 0.0)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -115,7 +134,11 @@ def _by_ranks(values: Values, constant: bool) -> Difference:
 def _bootstrap(values: Values) -> tuple[float, float]:
     from scipy import stats
 
+    def mean(values: Values, axis: int) -> NDArray[np.float32]:
+        """In single precision, where means that differ by the order of their sums are equal, as the method needs."""
+        return values.mean(axis=axis).astype(np.float32)
+
     result: Any = stats.bootstrap(
-        (values,), np.mean, n_resamples=RESAMPLES, confidence_level=CONFIDENCE, rng=np.random.default_rng(0)
+        (values,), mean, n_resamples=RESAMPLES, confidence_level=CONFIDENCE, rng=np.random.default_rng(0)
     )
     return float(result.confidence_interval.low), float(result.confidence_interval.high)

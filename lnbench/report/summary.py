@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from lnbench.commands import tool
 from lnbench.config import RunConfig
+from lnbench.records.baseline import note_on
 from lnbench.records.record import Cost, Record, SearchResult
+from lnbench.tasks.metric import metric_of, written
 
 if TYPE_CHECKING:
     from lnbench.model import ParameterCount
@@ -38,7 +43,7 @@ def show_finished(record: Record, folder: Path) -> None:
     """The run's results, cost, and where they are kept."""
     console.print(Panel(_table(record), title=_title(record), title_align="left", expand=False))
     _print_path(f"saved in  {folder}")
-    _print_path(f'try it    python -m lnbench.predict "{folder}" "some text"')
+    _print_path(f"try it    {tool('lnbench.predict', folder, 'some text')}")
 
 
 def show_skipped(record: Record, folder: Path) -> None:
@@ -67,7 +72,7 @@ def show_busy(busy: Exception) -> None:
 
 def show_wandb(url: str | None, folder: Path) -> None:
     """Where a run is at Weights & Biases, or how to send there what `folder` keeps."""
-    _print_path(f"W&B       {url}" if url else f'W&B       wandb sync "{folder}"')
+    _print_path(f"W&B       {url or shlex.join(['wandb', 'sync', str(folder)])}")
 
 
 def _print_path(line: str) -> None:
@@ -86,11 +91,14 @@ def _table(record: Record) -> Table:
     for split, metrics in record.metrics.items():
         table.add_row(split, _scores(metrics))
     if record.search:
-        table.add_row("search", _trials(record.search))
+        table.add_row("search", _trials(record, record.search))
     for metric, why in record.missing.items():
         table.add_row("missing", f"{metric}: {why}")
-    if baseline := record.baseline.get("test"):
-        table.add_row("without reading", _scores(baseline))
+    split = "test" if "test" in record.metrics else "validation"
+    if baseline := record.baseline.get(split):
+        table.add_row(record.baseline_name, f"{split}: {_scores(baseline)}")
+    if note := note_on(record):
+        table.add_row("note", Text(f"the run is {note}", "bold yellow"))
     parameters, cost = record.parameters, record.cost
     table.add_row(
         "trained",
@@ -118,15 +126,16 @@ def _pauses(cost: Cost) -> str:
 
 
 def _scores(metrics: dict[str, float]) -> str:
-    return "  ".join(f"{name} [bold]{value:.4f}[/]" for name, value in metrics.items())
+    return "  ".join(f"{escape(name)} [bold]{value}[/]" for name, value in written(metrics).items())
 
 
 def _parts(record: Record) -> str:
     return ", ".join(f"{part} {size:,}" for part, size in record.parameters.by_part.items())
 
 
-def _trials(search: SearchResult) -> str:
+def _trials(record: Record, search: SearchResult) -> str:
+    metric = metric_of(record.selection.metric)
     tried = ", ".join(
-        f"{trial.value}: {'failed' if trial.score is None else f'{trial.score:.4f}'}" for trial in search.trials
+        f"{trial.value}: {'failed' if trial.score is None else metric.written(trial.score)}" for trial in search.trials
     )
-    return f"{search.parameter} = [bold]{search.chosen}[/] of {tried} (validation)"
+    return f"{search.parameter} = [bold]{search.chosen}[/] of {tried} (validation {metric.title})"

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Literal
 from lnbench.report.claims import EXACT, NAMES, Claim, Comparison, Side
 from lnbench.report.commands import MissingRuns, command_lines
 from lnbench.report.missing import missing_for
-from lnbench.report.pairs import at_best_rate, pairs, runs_of, sign_of_better
+from lnbench.report.pairs import at_best_rate, pairs, resolution_of, runs_of, sign_of_better
 from lnbench.report.statistics import LEAST_PAIRS, Difference, compare, holm
+from lnbench.tasks.metric import Metric, metric_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,12 +25,13 @@ LEVEL = 0.05
 
 @dataclass(frozen=True)
 class Finding:
-    """What the runs say of a comparison with one right side.
+    """What the runs say of a comparison with one right side; of scores, in one unit.
 
     Attributes:
         comparison: that a claim makes.
         right: one of its right sides.
         pairs: as `lnbench.report.pairs.pairs` returns them.
+        apart: whether there are pairs in another unit, too, which have a finding of their own.
         sign: 1 if a positive difference means that the left side is better, else -1.
         difference: of the pairs; None if there is none.
         p: corrected by Holm's method over all comparisons of all claims.
@@ -44,6 +46,7 @@ class Finding:
     pairs: pd.DataFrame
     sign: int
     difference: Difference | None
+    apart: bool = False
     p: float | None = None
     outcome: Outcome = "not decided"
     why: str = ""
@@ -56,12 +59,22 @@ class Finding:
         quantity, factor = self.comparison.quantity, self.comparison.factor
         share = "" if factor == 1 else f"{factor:g} x "
         names = f"{self.comparison.left.name} {self.comparison.left_is} than {share}{self.right.name}"
-        return names if quantity == "score" else f"{names} in {NAMES[quantity]}"
+        if quantity != "score":
+            return f"{names} in {NAMES[quantity]}"
+        titles = dict.fromkeys(metric_of(*one).title for one in self.pairs[["metric", "mode"]].itertuples(index=False))
+        return f"{names} in {' and '.join(titles)}" if self.apart else names
 
     @property
-    def tasks(self) -> int:
-        """Number of tasks that the pairs are of."""
-        return self.pairs["task"].nunique()
+    def metric(self) -> Metric | None:
+        """One of the metrics of the pairs, which have one unit; None if there are no pairs, or not of scores."""
+        if self.comparison.quantity != "score" or self.pairs.empty:
+            return None
+        return metric_of(self.pairs["metric"].iloc[0], self.pairs["mode"].iloc[0])
+
+    @property
+    def tasks(self) -> list[str]:
+        """That the pairs are of."""
+        return sorted(map(str, self.pairs["task"].unique()))
 
     @property
     def wanted(self) -> int:
@@ -126,15 +139,25 @@ def _findings(claim: Claim, runs: pd.DataFrame) -> Iterator[Finding]:
     for comparison in claim.comparisons:
         for right in comparison.right:
             found = pairs(comparison, right, runs)
-            values = found["difference"].tolist()
-            tested = compare(values) if values else None
-            if tested and comparison.quantity in EXACT:
-                tested = Difference(tested.n, tested.mean)
-            yield Finding(comparison, right, found, sign_of_better(comparison, found), tested)
+            scores = comparison.quantity == "score" and len(found)
+            groups = [own for _, own in found.groupby("unit", sort=False)] if scores else [found]
+            for own in groups:
+                sign, difference = sign_of_better(comparison, own), _difference(comparison, own)
+                yield Finding(comparison, right, own, sign, difference, apart=len(groups) > 1)
+
+
+def _difference(comparison: Comparison, found: pd.DataFrame) -> Difference | None:
+    if found.empty:
+        return None
+    scores = comparison.quantity == "score"
+    tested = compare(found["difference"].tolist(), resolution_of(found["left"], found["right"]) if scores else 0.0)
+    return Difference(tested.n, tested.mean) if comparison.quantity in EXACT else tested
 
 
 def _decided(finding: Finding, loaded: Loaded, runs: pd.DataFrame) -> Finding:
     sides = (finding.comparison.left, finding.right)
+    if finding.apart:
+        runs = runs[runs["unit"].isin(finding.pairs["unit"])]
     exact = finding.comparison.quantity in EXACT
     if finding.difference is not None:
         outcome, why = _exactly(finding) if exact else _by_test(finding, finding.difference)

@@ -9,9 +9,11 @@ from rich.text import Text
 
 from lnbench.compose import compose_config, config_dir, to_plain
 from lnbench.config import validate
+from lnbench.escape import printable
 from lnbench.methods.base import SEPARATOR
+from lnbench.records.baseline import note_on
 from lnbench.records.listing import FoundRun
-from lnbench.runs.display import new_console, print_json, printable, show_values, title
+from lnbench.runs.display import new_console, print_json, show_values, title
 from lnbench.runs.filters import as_text
 from lnbench.runs.row import flat, name_in, row_of
 from lnbench.schema import ConfigError
@@ -46,6 +48,8 @@ def show_details(run: FoundRun) -> None:
         record = run.record.model_dump()
         for name in SECTIONS:
             _section(console, name, flat(record[name]) if record[name] else {})
+            if name == "baseline" and (note := note_on(run.record)):
+                console.print(printable(f"  the run is {note}"), soft_wrap=True)
     _section(console, "files", {str(path): decimal(size) for path, size in _files(run).items()})
     if run.problem:
         _section(console, run.state, {"problem": run.problem})

@@ -13,9 +13,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lnbench.escape import printable
+from lnbench.records.baseline import footnote, marked
 from lnbench.records.files import FAILURE
 from lnbench.records.listing import FoundRun, State
 from lnbench.runs.row import Row, row_of
+from lnbench.tasks.metric import metric_of
 
 COLUMNS = ("id", "state", "method", "task", "model", "seed", "score", "when", "seconds")
 NUMBERS = ("seed", "score", "seconds")
@@ -44,6 +47,8 @@ def show_runs(runs: Sequence[FoundRun]) -> None:
     for row in rows:
         if row.state == "newer":
             console.print(printable(f"{row.id}  {row.message}"), soft_wrap=True)
+    if poor := [row.baseline for row in rows if row.no_better and row.baseline]:
+        console.print(printable(footnote(poor)), soft_wrap=True)
     console.print(totals(row.state for row in rows))
 
 
@@ -91,13 +96,6 @@ def to_json(value: Any) -> str:
     return json.dumps(_finite(value))
 
 
-def printable(text: str) -> str:
-    """The text with everything but line ends that a terminal would act on, or cannot show, as an escape sequence."""
-    return "".join(
-        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode() for char in text
-    )
-
-
 def _table(rows: Iterable[Row]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
     for column in COLUMNS:
@@ -111,10 +109,13 @@ def _cell(row: Row, column: str) -> Text:
     value = getattr(row, column)
     if value is None:
         return Text("")
+    if column == "score" and row.metric:
+        metric = metric_of(row.metric)
+        return Text(printable(marked(f"{metric.title} {metric.written(value)}", bool(row.no_better))))
     if column == "when":
         value = value[:16].replace("T", " ")
     if isinstance(value, float):
-        value = f"{value:,.0f}" if column == "seconds" else f"{value:.4f}"
+        value = f"{value:,.0f}"
     return Text(printable(str(value)), STYLES[row.state] if column == "state" else "")
 
 

@@ -1,7 +1,5 @@
 """Which runs of a sweep are not finished."""
 
-import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,19 +9,18 @@ from hydra import initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from lnbench.commands import command, override
 from lnbench.compose import ROOT, config_dir, explain, register, to_plain, without_hydra
 from lnbench.config import RunConfig, validate
+from lnbench.escape import printable
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.listing import State, look_at
-from lnbench.runs.display import new_console, printable, to_json, totals
+from lnbench.runs.display import new_console, to_json, totals
 from lnbench.schema import ConfigError
-
-PLAIN = re.compile(r"[\w./-]+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,7 @@ def jobs_of(overrides: Sequence[str], runs_dir: Path | None) -> list[Job]:
     for config, own in _expand(overrides):
         if runs_dir:
             config = config.model_copy(update={"runs_dir": runs_dir})
-        jobs.setdefault(run_id(config), _job(config, own, [f"runs_dir={_quoted(runs_dir)}"] if runs_dir else []))
+        jobs.setdefault(run_id(config), _job(config, own, [override("runs_dir", runs_dir)] if runs_dir else []))
     return list(jobs.values())
 
 
@@ -70,7 +67,7 @@ def show_missing(jobs: Sequence[Job]) -> None:
         if job.state != "finished":
             console.print(f"{job.state}: {printable(job.title)}  ({job.id})", soft_wrap=True)
             if job.command:
-                console.print(f"  {printable(job.command)}", soft_wrap=True)
+                console.print(f"  {job.command}", soft_wrap=True)
     console.print(totals(job.state for job in jobs))
 
 
@@ -87,13 +84,13 @@ def _job(config: RunConfig, overrides: Sequence[str], place: Sequence[str]) -> J
     state = run.state if run else "never started"
     failure = run.failure if run else None
     again = ["retry_failed=true"] if failure and failure.lasts else []
-    command = shlex.join(["python", "-m", "lnbench", *overrides, *place, *again])
+    line = command([*overrides, *place, *again])
     return Job(
         title=f"{config.method_name} on {config.task.name} with {config.model.name}, seed {config.seed}",
         id=run_id(config),
         folder=str(folder),
         state=state,
-        command="" if state in ("running", "finished", "newer") else command,
+        command="" if state in ("running", "finished", "newer") else line,
     )
 
 
@@ -123,8 +120,3 @@ def _params(master: DictConfig) -> dict[str, str]:
     if not sweeper._target_.endswith(f".{BasicSweeper.__name__}"):
         raise ConfigError(f"hydra.sweeper = {sweeper._target_}: only the jobs of Hydra's basic sweeper are known ahead")
     return dict(sweeper.params or {})
-
-
-def _quoted(path: Path) -> str:
-    """A path as Hydra's grammar takes it, whatever characters it has."""
-    return str(path) if PLAIN.fullmatch(str(path)) else QuotedString(str(path), Quote.single).with_quotes()

@@ -17,6 +17,7 @@ class Row:
         id, state, folder: of the run.
         method, task, model, seed: what was run; None where a damaged file does not tell, or the name of the folder.
         metric, score: of the validation by which a finished run's checkpoint was selected.
+        no_better: the splits on which a finished run is no better than the answer that `baseline` names.
         when: it finished or failed, else was begun, in UTC.
         seconds: that a finished run took.
         cause, message: why it failed, what is wrong with a damaged run, or what a newer one needs.
@@ -30,6 +31,8 @@ class Row:
     seed: int | None
     metric: str | None
     score: float | None
+    no_better: tuple[str, ...]
+    baseline: str | None
     when: str | None
     seconds: float | None
     cause: str | None
@@ -51,6 +54,8 @@ def row_of(run: FoundRun) -> Row:
         seed=seed if isinstance(seed, int) else None,
         metric=record.selection.metric if record else None,
         score=record.score if record else None,
+        no_better=record.no_better if record else (),
+        baseline=record.baseline_name if record else None,
         when=record.finished_at if record else failure.failed_at if failure else _begun(run.folder),
         seconds=record.cost.total_seconds if record else None,
         cause=failure.cause if failure else None,

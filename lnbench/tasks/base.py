@@ -38,6 +38,8 @@ class Task(Schema):
 
     kind: ClassVar[str]
     """The name by which configurations and the identities of runs know the class."""
+    baseline: ClassVar[str] = "input-free baseline"
+    """What people call the answer that `trivial` gives."""
     backbone: ClassVar[BackboneKind] = "headless"
     """Which form of the pretrained model the task tunes: hidden states, or a language model's logits."""
 

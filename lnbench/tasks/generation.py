@@ -13,6 +13,7 @@ from lnbench.backbone.config import BackboneKind
 from lnbench.schema import ConfigError
 from lnbench.tasks.base import INPUT, Task
 from lnbench.tasks.checks import SKIP_EMPTY, each, is_empty, is_text, require, require_columns
+from lnbench.tasks.metric import METRICS
 from lnbench.tasks.references import linear, reference_lists
 from lnbench.tasks.search import BeamSearch
 from lnbench.tasks.source import DataError
@@ -83,7 +84,7 @@ class ConditionalGeneration(Task):
     def _metric_fits(self) -> ConditionalGeneration:
         if self.metric != "loss" and self.metric not in self.metrics:
             raise ValueError(f"metric = {self.metric!r} must be 'loss' or one of metrics = {', '.join(self.metrics)}")
-        mode = "min" if self.metric in ("loss", "ter") else "max"
+        mode = METRICS[self.metric].mode
         if self.mode != mode:
             raise ValueError(f"mode = {self.mode!r} must be {mode!r} with metric = {self.metric!r}")
         return self

@@ -135,17 +135,13 @@ class Regression(SentenceTask):
 
     def score(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         """Pearson's and Spearman's correlation, and the root of the mean squared error."""
-        import torch
-        from torchmetrics.functional import mean_squared_error, regression
+        from scipy.stats import rankdata
 
-        said, true = (
-            torch.tensor([row[key] for row in predictions], dtype=torch.float64) for key in ("label", "reference")
-        )
-        constant = any(bool((numbers == numbers[0]).all()) for numbers in (said, true))
+        said, true = (np.array([row[key] for row in predictions], np.float64) for key in ("label", "reference"))
         return {
-            "pearson": 0.0 if constant else regression.pearson_corrcoef(said, true).item(),
-            "spearman": 0.0 if constant else regression.spearman_corrcoef(said, true).item(),
-            "rmse": mean_squared_error(said, true, squared=False).item(),
+            "pearson": _correlation(said, true),
+            "spearman": _correlation(rankdata(said), rankdata(true)),
+            "rmse": math.sqrt(np.square(said - true).mean()),
         }
 
     def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> list[dict[str, Any]]:
@@ -174,3 +170,11 @@ def _number(value: object) -> float:
         return float(str(value))
     except ValueError:
         return math.nan
+
+
+def _correlation(said: NDArray[np.float64], true: NDArray[np.float64]) -> float:
+    """Pearson's coefficient; 0 where all numbers of a side are equal, NaN where one is not finite."""
+    if any((numbers == numbers[0]).all() for numbers in (said, true)):
+        return 0.0
+    with np.errstate(invalid="ignore"):
+        return float(np.corrcoef(said, true)[0, 1])

@@ -30,6 +30,7 @@ class SequenceClassification(SentenceTask):
     """
 
     kind: ClassVar[str] = "sequence_classification"
+    baseline: ClassVar[str] = "majority baseline"
 
     metric: Literal["accuracy", "macro_f1", "mcc"] = "accuracy"
     mode: Literal["max"] = "max"
@@ -128,18 +129,14 @@ class SequenceClassification(SentenceTask):
 
     def score(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         """Accuracy, macro F1 and Matthews' correlation coefficient."""
-        import torch
-        from torchmetrics.functional import classification as metrics
+        from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
         place = {name: number for number, name in enumerate(self.labels)}
-        said, true = (torch.tensor([place[row[key]] for row in predictions]) for key in ("label", "reference"))
-        count = len(self.labels)
+        said, true = (np.array([place[row[key]] for row in predictions]) for key in ("label", "reference"))
         return {
-            "accuracy": metrics.multiclass_accuracy(said, true, count, average="micro").item(),
-            "macro_f1": metrics.multiclass_f1_score(said, true, count, average="macro").item(),
-            "mcc": 0.0
-            if _constant(said) or _constant(true)
-            else metrics.multiclass_matthews_corrcoef(said, true, count).item(),
+            "accuracy": float(accuracy_score(true, said)),
+            "macro_f1": float(f1_score(true, said, average="macro", zero_division=0)),
+            "mcc": 0.0 if _constant(said) or _constant(true) else float(matthews_corrcoef(true, said)),
         }
 
     def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> list[dict[str, Any]]:
@@ -163,6 +160,6 @@ class SequenceClassification(SentenceTask):
         return {name: int(counts.get(place, 0)) for place, name in enumerate(self.labels)}
 
 
-def _constant(labels: Tensor) -> bool:
-    """Whether all labels are equal: correlation is then 0 by convention, of which torchmetrics strays."""
-    return bool((labels == labels[0]).all())
+def _constant(places: NDArray[Any]) -> bool:
+    """Whether all labels are equal: correlation is then 0 by convention."""
+    return bool((places == places[0]).all())

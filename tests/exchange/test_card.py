@@ -10,13 +10,14 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from lnbench.compose import compose_config, to_plain
 from lnbench.config import RunConfig, validate
+from lnbench.escape import cell, code, fenced
 from lnbench.exchange.card import model_card, write_card
-from lnbench.exchange.markdown import cell, code, fenced
 from lnbench.records.files import CARD
 from lnbench.records.identity import run_dir
 from lnbench.records.record import Parameters, Record, SearchResult, Trial, check_files
 from lnbench.records.shift import NormShift
 from lnbench.run import run
+from lnbench.tasks.metric import written
 from tests.conftest import Configure
 from tests.records.builders import new_record
 
@@ -130,8 +131,8 @@ def test_every_family_has_its_metrics(
     card = read(record_of(composed(*overrides), metrics=metrics, baseline={}, missing=missing), tmp_path)
     assert (metadata(card).pipeline_tag, (metadata(card).tags or [])[-1]) == (pipeline, tag)
     assert results(card) == expected
-    for name, value in test.items():
-        assert re.search(rf"^\| `{name}` \| .* \| {value:.4f} \|  \|$", card.text, re.MULTILINE)
+    for title, value in written(test).items():
+        assert re.search(rf"^\| {title} \| .* \| {re.escape(value)} \|  \|$", card.text, re.MULTILINE)
     assert "`meteor` is not here: `needs a download`." in card.text
 
 
@@ -152,10 +153,10 @@ def test_the_page_says_what_was_done(tmp_path: Path) -> None:
     text = read(record, tmp_path).text
     for said in (
         "# `lora` on `rte` with `bert_large`",
-        "| `accuracy` | 0.7500 | 0.6667 | 0.5000 |",
+        "| accuracy | 75.00% | 66.67% | 50.00% |",
         "- `lora`: `lr=0.0004`, `targets=",
         "3,072 parameters, 6.775% of the backbone's 45,344 (`lora` 3,072); the head's 66 are counted apart",
-        "`trainer.lr_factor` = `0.3`, the best on the validation split of `0.3` (0.7000), `10` (failed)",
+        "`trainer.lr_factor` = `0.3`, the best on the validation split of `0.3` (70.00%), `10` (failed)",
         "gains by 0.15 on average, 0.5 at most\n",
         "1,234 steps of 64 rows",
         "62 s of training, 80 s in all, 1.50 GiB at most, on `some`",
@@ -170,6 +171,15 @@ def test_the_page_says_what_was_done(tmp_path: Path) -> None:
         "python 3.11.7\n",
     ):
         assert said in text
+
+
+def test_a_run_that_is_no_better_than_its_baseline_says_so(tmp_path: Path) -> None:
+    poor: dict[str, Any] = {"baseline": {"test": {"accuracy": 0.7}}, "baseline_name": "majority baseline"}
+    text = read(record_of(composed("method=ln", "task=rte"), **poor), tmp_path).text
+    assert "| metric | validation | test | test, majority baseline |" in text
+    assert "**This run is no better than the majority baseline on test.**" in text
+    better = {**poor, "baseline": {"test": {"accuracy": 0.5}}}
+    assert "no better" not in read(record_of(composed("method=ln", "task=rte"), **better), tmp_path).text
 
 
 @pytest.mark.parametrize(
@@ -206,14 +216,15 @@ def test_data_of_ones_own_are_not_taken_for_the_hubs(tmp_path: Path) -> None:
 def test_a_hostile_text_stays_a_text(tmp_path: Path) -> None:
     raw = composed("method=ln", "task=sst2").to_dict()
     raw["task"] |= {"labels": [HOSTILE, "good"]}
-    record = record_of(validate(raw), task=HOSTILE, model=HOSTILE, missing={"meteor": HOSTILE})
+    named = {"task": HOSTILE, "model": HOSTILE, "versions": {HOSTILE: HOSTILE}, "git_commit": HOSTILE}
+    record = record_of(validate(raw), missing={"meteor": HOSTILE}, **named)
     card = read(record, tmp_path)
     assert {result.dataset_name for result in metadata(card).eval_results or []} == {HOSTILE}
     assert metadata(card).model_name == f"ln on {HOSTILE} with {HOSTILE}"
-    assert not re.search(r"^(---|# boo.*)$", card.text, re.MULTILINE)
+    text = re.sub(r"(?ms)^(`{3,})[a-z]*$.*?^\1$", "", card.text)
+    assert not re.search(r"^(---|# boo.*)$", text, re.MULTILINE)
     outside = re.sub(r"(?s)(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", "", card.text)
-    assert "script" not in outside
-    assert "boo" not in outside
+    assert not re.search(r"(?<!\\)[<\[`]", outside)
     assert "\u202e" not in card.text
     assert len(re.findall(r"^#+ ", outside, re.MULTILINE)) == 6
 

@@ -62,6 +62,7 @@ def finished(
         "seed": seed,
         "selection": Selection(metric=metric, mode=mode, score=score + 0.01),
         "metrics": {"validation": {metric: score + 0.01}, "test": {metric: score}},
+        "baseline": {},
         "parameters": Parameters(
             backbone=22_713_216,
             trained=trained,

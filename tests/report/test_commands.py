@@ -1,11 +1,16 @@
+import json
 import shlex
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lnbench.compose import compose_config, to_plain
-from lnbench.config import RunConfig, validate
+from lnbench.config import RunConfig, settled, validate
+from lnbench.records.identity import run_id
 from lnbench.records.record import Record
 from lnbench.report.commands import MissingRuns, command_lines, missing_runs
 from tests.records.builders import new_record
@@ -55,6 +60,65 @@ def test_a_file_of_ones_own_is_named(tmp_path: Path) -> None:
     own = ["task=csv", f"task.path={tmp_path / 'mine.csv'}", "task.text=review", "task.label=stars"]
     got = composed(*overrides_of(one_line(composed("method=bitfit", *own))))
     assert got.identity() == composed("method=ln", "seed=4", *own).identity()
+
+
+def own_files(folder: Path) -> dict[str, list[str]]:
+    """For each kind of file the overrides of a run on one whose name is that of a shipped task."""
+    (folder / "mrpc.csv").write_text("text,label\n" + "good,positive\nbad,negative\n" * 20)
+    (folder / "stsb.csv").write_text("text,score\n" + "".join(f"text {row},{row % 5}\n" for row in range(40)))
+    (folder / "conll2003.conll").write_text("Ada B-PER\nsleeps O\n\nBob B-PER\nin O\nRome B-LOC\n\n" * 20)
+    return {
+        "csv": ["task=csv", f"task.path={folder / 'mrpc.csv'}"],
+        "csv_regression": [
+            *("task=csv_regression", f"task.path={folder / 'stsb.csv'}", "task.label=score"),
+            *("task.low=0", "task.high=5"),
+        ],
+        "conll": ["task=conll", f"task.path={folder / 'conll2003.conll'}"],
+    }
+
+
+@pytest.mark.parametrize("kind", ["csv", "csv_regression", "conll"])
+def test_a_file_called_like_a_shipped_task_is_not_taken_for_it(kind: str, tmp_path: Path) -> None:
+    own = own_files(tmp_path)[kind]
+    words = overrides_of(one_line(composed("method=bitfit", *own)))
+    assert f"task={kind}" in words
+    assert own[1] in words
+    assert not [word for word in words if word.startswith(("++task.path", "task.name"))]
+    got, wanted = composed(*words), composed("method=ln", "seed=4", *own)
+    assert run_id(got) == run_id(wanted)
+
+
+@pytest.mark.parametrize("parameter", ["trainer.lr_factor", "trainer.grad_clip"])
+def test_a_searched_setting_is_left_to_the_search(parameter: str) -> None:
+    own = ["search=lr", f"search.parameter={parameter}", "search.values=[0.5,2]"]
+    config = settled(composed("method=bitfit", *own), 2, seed=1)
+    assert composed(*overrides_of(one_line(config))).identity() == composed("method=ln", "seed=4", *own).identity()
+
+
+LETTERS = st.characters(exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp"], exclude_characters="/\0")
+NAMES = st.text(LETTERS, min_size=1, max_size=12).filter(lambda name: name.strip() == name and name.strip("."))
+LABELS = st.lists(NAMES, min_size=2, max_size=3, unique_by=str.casefold)
+
+
+@settings(max_examples=25, deadline=None)
+@given(NAMES, NAMES, NAMES, LABELS, st.booleans())
+def test_every_command_leads_back_to_its_run(
+    folder: str, file: str, column: str, labels: list[str], pair: bool
+) -> None:
+    with TemporaryDirectory() as temporary:
+        path = Path(temporary) / f"{file}.jsonl"
+        texts = {column: "a text", f"{column}2": "another"}
+        rows = [{**texts, f"{column}l": labels[row % len(labels)]} for row in range(30)]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        raw = composed("method=bitfit", "seed=4", *own_files(Path(temporary))["csv"]).to_dict()
+        own = {"path": str(path), "content": {}, "name": "", "labels": labels, "text": column, "label": f"{column}l"}
+        raw["task"] |= {**own, "pair": f"{column}2" if pair else None}
+        config = validate(raw)
+        record = record_of(config)
+        [line] = command_lines(missing_runs("bitfit", {}, {record.task: record}, [4], Path(folder)))
+        got = composed(*overrides_of(line))
+        assert run_id(got) == run_id(config)
+        assert (got.runs_dir, got.task.path) == (Path(folder), path)
 
 
 def test_a_shipped_run_has_a_short_command() -> None:

@@ -13,18 +13,14 @@ from typing import Any
 
 import pytest
 import wandb
-from hypothesis import given
-from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.console import Console
 
 from lnbench.records.record import Record
 from lnbench.report.__main__ import main
 from lnbench.report.claims import read_claims
-from lnbench.report.dashboard.markdown import escape
 from lnbench.report.dashboard.publish import publish
 from lnbench.report.dashboard.target import Target, target
-from lnbench.report.formats import markdown_row, markdown_rule
 from lnbench.report.load import Loaded, load
 from lnbench.training.logger import STEP
 from lnbench.training.wandb_results import summary_values
@@ -217,15 +213,6 @@ def test_names_of_any_origin_are_shown_as_they_are(server: FakeServer, tmp_path:
     assert "html_block" not in {token.type for token in tokens}
     assert {token.type for token in inline} <= SHOWN
     assert HOSTILE in "".join(token.content for token in inline)
-
-
-@given(st.text(st.characters(codec="utf-8", exclude_characters="\0")))
-def test_escaped_texts_read_as_they_were(text: str) -> None:
-    row = "\n".join([markdown_row(["a", "b"]), markdown_rule(2), markdown_row([escape(text), "end"])])
-    inline = [token for token in MARKDOWN.parse(row) if token.type == "inline"]
-    assert len(inline) == 4
-    assert {child.type for child in inline[2].children or []} <= {"text", "text_special"}
-    assert "".join(child.content for child in inline[2].children or []) == " ".join(text.split())
 
 
 def log(folder: Path, kind: str, synced: bool = False) -> None:

@@ -119,7 +119,7 @@ def test_numbers_that_json_does_not_have_are_told_in_words(tmp_path: Path) -> No
     record = finished("ln", metrics={"validation": {"f1": math.inf}, "test": {"accuracy": math.nan}})
     data = look_at(page_of(tmp_path, record)).data
     run = next(json.loads(text, parse_constant=pytest.fail) for text in data if '"scores"' in text)
-    assert run["scores"] == {"validation": {"f1": "inf"}, "test": {"accuracy": "nan"}}
+    assert run["scores"] == {"validation": {"F1": "inf"}, "test": {"accuracy": "nan"}}
 
 
 def test_curves_of_a_run_are_thinned(tmp_path: Path) -> None:
@@ -155,3 +155,14 @@ def test_intervals_are_drawn_to_one_scale_around_no_difference() -> None:
     assert adapter
     assert adapter.low < adapter.mean < adapter.high
     assert adapter.mean == pytest.approx(80 - 72 * 0.0433 / 0.1, abs=0.2)
+
+
+def test_a_run_that_is_no_better_than_its_baseline_is_marked_and_says_so(tmp_path: Path) -> None:
+    poor = {"baseline": {"test": {"accuracy": 0.5}}, "baseline_name": "majority baseline"}
+    found = look_at(page_of(tmp_path, finished("ln", score=0.5, **poor), finished("bitfit", score=0.6, **poor)))
+    text = " ".join(found.text)
+    assert "50.00% †" in text
+    assert "60.00% †" not in text
+    assert "† no better than the majority baseline on the test or the validation split" in text
+    notes = {json.loads(one)["note"] for one in found.data if '"scores"' in one}
+    assert notes == {"no better than the majority baseline on test", ""}

@@ -1,3 +1,4 @@
+import shlex
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,10 @@ def test_the_end_shows_scores_beside_what_not_reading_would_score(capsys: pytest
     said = " ".join(capsys.readouterr().out.replace("│", "").split())
     for text in (
         "ln+prefix on films with tiny, seed 3",
-        "accuracy 0.7500",
-        "accuracy 0.6667",
-        "accuracy 0.5000",
+        "accuracy 75.00%",
+        "accuracy 66.67%",
+        "input-free baseline test: accuracy 50.00%",
+        "MCC -0.5000",
         "4,608 parameters, 10.162%",
         "prefix 4,224",
         "1,234",
@@ -43,6 +45,26 @@ def test_the_end_shows_where_time_and_energy_went(capsys: pytest.CaptureFixture[
     assert "energy 6,150 J in training, 50 J in testing" in said
 
 
+def test_a_run_that_is_no_better_than_its_baseline_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "majority baseline"
+    summary.show_finished(new_record(baseline={"test": {"accuracy": 0.8}}, baseline_name=name), LONG)
+    said = " ".join(capsys.readouterr().out.replace("│", "").split())
+    assert "majority baseline test: accuracy 80.00%" in said
+    assert "note the run is no better than the majority baseline on test" in said
+    summary.show_finished(new_record(), LONG)
+    assert "no better" not in capsys.readouterr().out
+
+
+def test_the_commands_it_shows_can_be_copied(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path("/out dir, x=1/it's $HOME")
+    summary.show_finished(new_record(), folder)
+    summary.show_wandb(None, folder)
+    lines = capsys.readouterr().out.splitlines()
+    (predict,) = [line.removeprefix("try it") for line in lines if line.startswith("try it")]
+    assert shlex.split(predict) == ["python", "-m", "lnbench.predict", str(folder), "some text"]
+    assert shlex.split(lines[-1].removeprefix("W&B")) == ["wandb", "sync", str(folder)]
+
+
 def test_a_path_is_never_cut_or_broken(capsys: pytest.CaptureFixture[str]) -> None:
     record = new_record()
     summary.show_finished(record, LONG)
@@ -57,4 +79,4 @@ def test_a_skipped_run_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     summary.show_skipped(new_record(), LONG)
     said = capsys.readouterr().out
     assert said.startswith("This run is finished already; rerun=true does it again.")
-    assert "accuracy 0.6667" in said
+    assert "accuracy 66.67%" in said

@@ -3,8 +3,8 @@ import math
 import pytest
 from rich.console import Console
 
-from lnbench.records.record import Record
-from lnbench.report.formats import escape_latex, show, to_csv, to_latex, to_markdown
+from lnbench.records.record import Record, Selection
+from lnbench.report.formats import show, to_csv, to_latex, to_markdown
 from lnbench.report.load import frame
 from lnbench.report.paper import Figure, Figures, Paper
 from lnbench.report.scores import main_table
@@ -39,15 +39,15 @@ def scores() -> Table:
 MARKDOWN = """\
 ## Test scores: minilm
 
-| method | trained % | cb accuracy | rte accuracy | samsum loss | average |
+| method | trained % | cb accuracy (%) | rte accuracy (%) | samsum loss (nats) | average accuracy (%) |
 |:--|--:|--:|--:|--:|--:|
 | full | 100.000 | **71.00 ± 1.41 (2)** | **81.00 ± 1.41 (2)** | *2.5000 (1)* | **76.00 ± 1.41 (2)** |
 | bitfit | 0.112 | - | 75.00 ± 0.00 (2) | 2.7500 (1) | 1 of 2 tasks |
 | ln | 0.041 | *60.00 (1)* | *78.00 ± 1.41 (2)* | **2.2500 (1)** | *69.50 (1)* |
 
-Test scores, mean ± standard deviation over seeds (number of seeds); in percent, losses as they are.
+Test scores, mean ± standard deviation over seeds (number of seeds).
 
-The average is over tasks whose score is to be large, and only for methods that have run on all of them.
+An average is over all tasks of one unit and scale, and only for methods that have run on all of them. In no average: samsum.
 
 Bold: best of the column; underlined or in italics: second best.
 
@@ -56,10 +56,10 @@ Missing runs:
 ```
 python -m lnbench -m method=bitfit task=cb seed=0,1 model=minilm runs_dir=runs
 ```
-"""
+"""  # noqa: E501
 LATEX = r"""% needs \usepackage{booktabs}
-% Test scores, mean ± standard deviation over seeds (number of seeds); in percent, losses as they are.
-% The average is over tasks whose score is to be large, and only for methods that have run on all of them.
+% Test scores, mean ± standard deviation over seeds (number of seeds).
+% An average is over all tasks of one unit and scale, and only for methods that have run on all of them. In no average: samsum.
 % Bold: best of the column; underlined or in italics: second best.
 \begin{table}[t]
 \centering
@@ -67,7 +67,7 @@ LATEX = r"""% needs \usepackage{booktabs}
 \label{tab:scores-minilm}
 \begin{tabular}{lrrrrr}
 \toprule
-method & trained \% & cb accuracy & rte accuracy & samsum loss & average \\
+method & trained \% & cb accuracy (\%) & rte accuracy (\%) & samsum loss (nats) & average accuracy (\%) \\
 \midrule
 full & 100.000 & \textbf{71.00 $\pm$ 1.41 (2)} & \textbf{81.00 $\pm$ 1.41 (2)} & \underline{2.5000 (1)} & \textbf{76.00 $\pm$ 1.41 (2)} \\
 bitfit & 0.112 & - & 75.00 $\pm$ 0.00 (2) & 2.7500 (1) & 1 of 2 tasks \\
@@ -79,17 +79,18 @@ ln & 0.041 & \underline{60.00 (1)} & \underline{78.00 $\pm$ 1.41 (2)} & \textbf{
 TERMINAL = """\
 
 Test scores: minilm
-method   trained %   cb accuracy   rte accuracy   samsum loss        average
-────────────────────────────────────────────────────────────────────────────
-full       100.000         71.00          81.00    2.5000 (1)          76.00
-                      ± 1.41 (2)     ± 1.41 (2)                   ± 1.41 (2)
-bitfit       0.112             -          75.00    2.7500 (1)   1 of 2 tasks
-                                     ± 0.00 (2)
-ln           0.041     60.00 (1)          78.00    2.2500 (1)      69.50 (1)
-                                     ± 1.41 (2)
+method   trained %   cb accuracy (%)   rte accuracy (%)   samsum loss (nats)   average accuracy (%)
+───────────────────────────────────────────────────────────────────────────────────────────────────
+full       100.000             71.00              81.00           2.5000 (1)                  76.00
+                          ± 1.41 (2)         ± 1.41 (2)                                  ± 1.41 (2)
+bitfit       0.112                 -              75.00           2.7500 (1)           1 of 2 tasks
+                                             ± 0.00 (2)
+ln           0.041         60.00 (1)              78.00           2.2500 (1)              69.50 (1)
+                                             ± 1.41 (2)
 
-Test scores, mean ± standard deviation over seeds (number of seeds); in percent, losses as they are.
-The average is over tasks whose score is to be large, and only for methods that have run on all of them.
+Test scores, mean ± standard deviation over seeds (number of seeds).
+An average is over all tasks of one unit and scale, and only for methods that have run on all of them. In no
+average: samsum.
 Bold: best of the column; underlined or in italics: second best.
 Missing runs:
   python -m lnbench -m method=bitfit task=cb seed=0,1 model=minilm runs_dir=runs
@@ -106,13 +107,13 @@ def test_latex(scores: Table) -> None:
 
 def test_csv_has_the_numbers_in_full(scores: Table) -> None:
     lines = to_csv(scores).splitlines()
-    assert lines[0] == "method,task,metric,mean,std,n"
+    assert lines[0] == "method,task,metric,mean,std,n,no_better"
     assert len(lines) == 1 + len(SCORES | LOSSES)
-    method, task, metric, mean, deviation, n = lines[2].split(",")
+    method, task, metric, mean, deviation, n, _ = lines[2].split(",")
     assert (method, task, metric, n) == ("full", "rte", "accuracy", "2")
     assert float(mean) == pytest.approx(0.81)
     assert float(deviation) == pytest.approx(math.sqrt(2) / 100)
-    assert "ln,cb,accuracy,0.6,,1" in lines, "one seed has no deviation"
+    assert "ln,cb,accuracy,0.6,,1,0" in lines, "one seed has no deviation"
 
 
 def test_terminal(scores: Table, capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,10 +132,37 @@ def test_a_terminal_too_narrow_gets_the_columns_below_each_other(
     assert MARKDOWN.splitlines()[-2] in said, "a command is never broken"
 
 
-def test_latex_prints_every_character_as_it_is() -> None:
-    assert escape_latex(r"50% of a_b & {c} ~ ^ # $ \d") == (
-        r"50\% of a\_b \& \{c\} \textasciitilde{} \textasciicircum{} \# \$ \textbackslash{}d"
-    )
+def test_runs_that_are_no_better_than_their_baseline_are_marked_in_every_format(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    baseline = {"baseline": {"test": {"accuracy": 0.6}}, "baseline_name": "majority baseline"}
+    runs = [finished(name, score=score, **baseline) for name, score in (("ln", 0.7), ("bitfit", 0.6))]
+    table = made(*runs)["scores-minilm"]
+    assert {row[0].text: row[2].text for row in table.rows} == {"ln": "70.00 (1)", "bitfit": "60.00 (1) †"}
+    assert "† no better than the majority baseline on the test or the validation split" in to_markdown(table)
+    assert "*60.00 (1) †*" in to_markdown(table)
+    assert r"\underline{60.00 (1) $\dagger$}" in to_latex(table)
+    assert "% † no better than the majority baseline" in to_latex(table)
+    assert [line.rpartition(",")[2] for line in to_csv(table).splitlines()] == ["no_better", "1", "0"]
+    show(Console(highlight=False, width=110), table)
+    assert capsys.readouterr().out.count("†") == 2
+
+
+def test_scores_are_averaged_within_a_unit_and_what_is_left_out_is_named() -> None:
+    tasks = ("rte", "cb", "cola", "stsb", "samsum", "dialogsum")
+    table = made(*(finished("ln", task, score=0.5) for task in tasks))["scores-minilm"]
+    averages = {name: cell.text for name, cell in zip(table.columns, table.rows[0], strict=True) if "average" in name}
+    assert averages == {"average accuracy (%)": "50.00 (1)", "average loss (nats)": "0.5000 (1)"}
+    assert table.rows[0][table.columns.index("cola MCC (-1 to 1)")].text == "0.5000 (1)"
+    assert any(note.endswith(" In no average: cola, stsb.") for note in table.notes)
+
+
+@pytest.mark.parametrize(("score", "shown"), [(0.61, "0.61 (1)"), (54.9, "54.90 (1)")])
+def test_a_small_bleu_is_no_share(score: float, shown: str) -> None:
+    selection, metrics = Selection(metric="bleu", mode="max", score=score), {"bleu": score}
+    run = finished("ln", "e2e_nlg", selection=selection, metrics={"validation": metrics, "test": metrics})
+    table = made(run)["scores-minilm"]
+    assert (table.columns[2], table.rows[0][2].text) == ("e2e_nlg BLEU (0 to 100)", shown)
 
 
 def test_the_second_best_is_left_out_where_there_is_one_method() -> None:
@@ -222,7 +250,7 @@ def test_a_score_of_the_paper_stands_beside_ours() -> None:
     runs = [finished("ln"), finished("full")]
     figures = Figures([Paper(paper="Nobody", figures=[figure])])
     table = main_table(frame(runs), "x", "x", loaded(*runs), figures)
-    assert table.columns[2:] == ["rte accuracy", "rte (paper)"]
+    assert table.columns[2:] == ["rte accuracy (%)", "rte (paper)"]
     assert {row[0].text: row[3].text for row in table.rows} == {"full": "", "ln": "12.3"}
     assert table.notes[-1] == "Paper: Nobody (made up)."
 

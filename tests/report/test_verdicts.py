@@ -1,17 +1,20 @@
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pytest
 
-from lnbench.records.record import Record
+from lnbench.records.record import Record, Selection
 from lnbench.records.shift import NormShift
 from lnbench.report.claims import Claim, Comparison, Side, read_claims
-from lnbench.report.judgement import to_markdown
+from lnbench.report.judgement import cells, to_markdown
 from lnbench.report.load import frame
+from lnbench.report.pairs import at_best_rate
 from lnbench.report.verdicts import Outcome, Verdict, judge
 from tests.report.builders import finished, loaded
+from tests.report.test_statistics import MORE, RIGHT
 
 SHIPPED = {claim.id: claim for claim in read_claims()}
 LAYERS = 6
@@ -58,7 +61,7 @@ def test_every_claim_can_come_out_each_way(claim: Claim, outcome: Outcome) -> No
     tested = [finding for finding in verdict.findings if finding.comparison.quantity != "trained"]
     for finding in tested:
         assert finding.difference
-        assert (finding.difference.n, finding.tasks) == (6, 2)
+        assert (finding.difference.n, len(finding.tasks)) == (6, 2)
         assert finding.difference.test == "paired t"
         assert finding.p is not None
     assert not verdict.commands, "nothing is missing"
@@ -129,13 +132,94 @@ def test_a_smaller_loss_is_a_better_score() -> None:
     assert verdict.findings[0].difference.mean == pytest.approx(-0.1, abs=0.01)
 
 
-def test_losses_and_scores_are_not_mixed() -> None:
+def test_tasks_of_different_units_are_judged_apart() -> None:
+    tasks = ("rte", "cb", "cola", "samsum")
+    records = [record for side, shift in ((LN, 0.1), (BITFIT, 0.0)) for record in runs_of(side, shift, tasks=tasks)]
+    [verdict] = judged([CLAIM], *records)
+    assert [finding.tasks for finding in verdict.findings] == [["cb", "rte"], ["cola"], ["samsum"]]
+    assert [finding.outcome for finding in verdict.findings] == ["supported", "supported", "contradicted"]
+    assert [finding.title for finding in verdict.findings] == [
+        "ln better than bitfit in accuracy",
+        "ln better than bitfit in MCC",
+        "ln better than bitfit in loss",
+    ]
+    shown = [cells(finding) for finding in verdict.findings]
+    assert [row[2].split()[-1] for row in shown] == ["points", "MCC", "nats"]
+    assert [row[3] for row in shown] == ["6 pairs, cb, rte", "3 pairs, cola", "3 pairs, samsum"]
+    assert "judged apart" in to_markdown([verdict])
+
+
+def of_metric(name: str, mode: Literal["max", "min"], method: str, seed: int, score: float) -> Record:
+    metrics = {split: {name: score} for split in ("validation", "test")}
+    selection = Selection(metric=name, mode=mode, score=score)
+    return finished(method, "e2e_nlg", seed, selection=selection, metrics=metrics, config={"model": "gpt2"})
+
+
+@pytest.mark.parametrize(
+    ("metric", "left", "shown"),
+    [("bleu", 54.9 + 2.1, "+2.10 BLEU"), ("cider", 1.25, "-53.650 CIDEr"), ("rougeL", 55.4, "+50.00 points")],
+)
+def test_a_difference_is_written_in_the_unit_of_its_metric(metric: str, left: float, shown: str) -> None:
     records = [
-        record for side, shift in ((LN, 0.1), (BITFIT, 0.0)) for record in runs_of(side, shift, tasks=("rte", "samsum"))
+        of_metric(metric, "max", method, seed, score)
+        for method, score in (("ln", left), ("bitfit", 54.9))
+        for seed in (0, 1)
     ]
     [verdict] = judged([CLAIM], *records)
-    assert set(verdict.findings[0].pairs["task"]) == {"rte"}
-    assert verdict.outcome == "supported"
+    assert cells(verdict.findings[0])[2] == shown
+
+
+def test_only_runs_of_the_same_unit_are_missed() -> None:
+    records = [
+        *runs_of(LN, 0.1, tasks=("rte", "cola")),
+        *runs_of(BITFIT, 0.0, tasks=("rte",)),
+        finished("bitfit", "cola"),
+    ]
+    [verdict] = judged([CLAIM], *records)
+    assert verdict.commands == ["python -m lnbench -m method=bitfit task=cola seed=1,2 model=minilm runs_dir=runs"]
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_equal_differences_of_scores_share_a_rank(kind: type[np.floating[Any]]) -> None:
+    records = [
+        finished(method, "mrpc", seed, float(kind((right + more * (method == "ln")) / 408)))
+        for seed, (right, more) in enumerate(zip(RIGHT, MORE, strict=True))
+        for method in ("ln", "bitfit")
+    ]
+    [verdict] = judged([CLAIM], *records)
+    assert verdict.findings[0].p == pytest.approx(0.0578, abs=1e-4)
+
+
+def test_noise_does_not_choose_a_learning_rate() -> None:
+    def at(rate: float, right: Sequence[int]) -> list[Record]:
+        config, scores = {"trainer.lr": rate}, [float(np.float32(count / 408)) for count in right]
+        return [finished("ln", seed=seed, score=score, config=config) for seed, score in enumerate(scores)]
+
+    some, others = (328, 225, 349), (321, 265, 316)
+    assert sum(some) == sum(others)
+    rates = [
+        at_best_rate(frame([*at(0.1, first), *at(0.2, second)]))["lr"].unique().tolist()
+        for first, second in ((some, others), (others, some))
+    ]
+    assert rates == [["0.2"], ["0.2"]]
+
+
+def test_a_learning_rate_without_a_score_is_not_the_best() -> None:
+    lost = {"selection": Selection(metric="accuracy", mode="max", score=float("nan"))}
+    runs = [finished("ln", config={"trainer.lr": 0.1}), finished("ln", config={"trainer.lr": 0.2}, **lost)]
+    assert at_best_rate(frame(runs))["lr"].tolist() == ["0.1"]
+
+
+def test_pairs_with_a_run_that_is_no_better_than_its_baseline_are_marked() -> None:
+    records = [
+        finished(method, seed=seed, score=score, baseline={"test": {"accuracy": 0.6}})
+        for seed in range(3)
+        for method, score in (("ln", 0.8 + seed / 10), ("bitfit", 0.6))
+    ]
+    [verdict] = judged([CLAIM], *records)
+    assert cells(verdict.findings[0])[3] == "3 pairs, 1 task †"
+    better = [record.model_copy(update={"baseline": {"test": {"accuracy": 0.599}}}) for record in records]
+    assert cells(judged([CLAIM], *better)[0].findings[0])[3] == "3 pairs, 1 task"
 
 
 def test_p_values_are_corrected_for_all_comparisons_of_all_claims() -> None:
@@ -168,7 +252,10 @@ def test_a_verdict_reads_as_markdown() -> None:
     records = [finished(name, seed=seed, score=score) for name, row in scores.items() for seed, score in enumerate(row)]
     lines = to_markdown(judged([CLAIM], *records)).splitlines()
     assert "| ✔ | x | supported |" in lines
-    assert "| ✔ | ln better than bitfit | +11.00 [+8.52, +13.48] | 3 pairs, 1 task | d_z +11.00 | 0.003 |" in lines
+    assert (
+        r"| ✔ | ln better than bitfit | +11.00 \[+8.52, +13.48\] points | 3 pairs, 1 task | d\_z +11.00 | 0.003 |"
+        in lines
+    )
 
 
 def test_runs_dir_stands_in_the_commands() -> None:

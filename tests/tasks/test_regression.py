@@ -88,10 +88,28 @@ def test_scores_agree_with_their_definitions() -> None:
     }
 
 
+def test_scores_are_in_double_precision() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.normal(2.5, 1e-3, 300)
+    said = true + rng.normal(0, 1e-3, 300)
+    scores = scored(said.tolist(), true.tolist())
+    # Ranks of distinct numbers are 1 to n, whose variance is (n^2 - 1) / 12.
+    places = [np.argsort(np.argsort(numbers)) for numbers in (said, true)]
+    distances = int(((places[0] - places[1]) ** 2).sum())
+    assert scores["pearson"] == pytest.approx(np.corrcoef(said, true)[0, 1], rel=1e-13)
+    assert scores["spearman"] == pytest.approx(1 - 6 * distances / (300 * (300**2 - 1)), rel=1e-14)
+    assert scores["rmse"] == pytest.approx(math.sqrt(np.square(said - true).mean()), rel=1e-14)
+
+
 @pytest.mark.parametrize(("said", "true"), [([2.0, 2.0], [1.0, 3.0]), ([1.0, 3.0], [2.0, 2.0]), ([1.0], [2.0])])
 def test_nothing_correlates_with_a_constant(said: list[float], true: list[float]) -> None:
     scores = scored(said, true)
     assert (scores["pearson"], scores["spearman"]) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_a_number_that_is_not_finite_leaves_no_correlation(broken: float) -> None:
+    assert math.isnan(scored([1.0, broken, 2.0], [1.0, 2.0, 3.0])["pearson"])
 
 
 def test_the_trivial_answer_is_the_mean_of_the_training_split() -> None:

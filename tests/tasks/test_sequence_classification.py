@@ -106,6 +106,29 @@ def test_scores_agree_with_their_definitions() -> None:
     }
 
 
+def test_scores_are_in_double_precision() -> None:
+    said, true = ["x"] * 200 + ["y"] * 77, ["x"] * 150 + ["y"] * 127
+    scores = new_task(labels=["x", "y"]).score(
+        [{"label": label, "reference": reference} for label, reference in zip(said, true, strict=True)]
+    )
+    assert scores["accuracy"] == 227 / 277
+    # 150 of x and 77 of y are right; 50 of y were taken for x.
+    assert scores["macro_f1"] == pytest.approx((300 / 350 + 154 / 204) / 2, rel=1e-15)
+    assert scores["mcc"] == pytest.approx(150 * 77 / math.sqrt(200 * 150 * 127 * 77), rel=1e-15)
+
+
+def test_a_label_that_nobody_says_and_nothing_has_does_not_count_in_macro_f1() -> None:
+    rows = [{"label": "x", "reference": "x"}, {"label": "x", "reference": "y"}]
+    assert new_task(labels=["x", "y", "z"]).score(rows)["macro_f1"] == pytest.approx((2 / 3 + 0) / 2)
+
+
+@pytest.mark.parametrize("labels", [["x", "y"], ["x", "y", "z"]])
+def test_nothing_correlates_with_a_constant_answer(labels: list[str]) -> None:
+    rows = [{"label": "x", "reference": "x"}] * 3 + [{"label": "x", "reference": "y"}]
+    swapped = [{"label": row["reference"], "reference": row["label"]} for row in rows]
+    assert [new_task(labels=labels).score(some)["mcc"] for some in (rows, swapped, rows[:1])] == [0.0, 0.0, 0.0]
+
+
 def test_the_trivial_answer_is_the_training_splits_most_frequent_label() -> None:
     task = new_task()
     train, test = clean(films(("a", 1), ("b", 1), ("c", 0))), clean(films(("a", 0), ("b", 0), ("c", 0), ("d", 1)))

@@ -16,6 +16,7 @@ from lnbench.report.dashboard.panels import (
     changed_settings,
     cost_panels,
     curve_panels,
+    metrics_in,
     only,
     overview_panels,
     score_panels,
@@ -81,7 +82,7 @@ def _score_plots(runs: pd.DataFrame, loaded: Loaded, new_runset: NewRunset) -> I
     """Of each model, setting and task."""
     for _, title, of_place in places(runs):
         for task, found in of_place.groupby("task"):
-            metrics = found["metric"].unique().tolist()
+            metrics = metrics_in(found)
             yield wr.H2(f"{task}, {title}")
             yield _grid(found, loaded, new_runset, [*score_panels(metrics), *curve_panels(metrics)])
 
@@ -91,7 +92,7 @@ def _cost_plots(runs: pd.DataFrame, loaded: Loaded, new_runset: NewRunset) -> It
     for _, title, of_place in places(runs):
         for hardware, found in of_place.groupby("hardware"):
             yield wr.H2(f"{title}; {hardware}")
-            yield _grid(found, loaded, new_runset, cost_panels(found["metric"].unique().tolist()))
+            yield _grid(found, loaded, new_runset, cost_panels(metrics_in(found)))
 
 
 def _grid(runs: pd.DataFrame, loaded: Loaded, new_runset: NewRunset, panels: list[PanelTypes]) -> wr.PanelGrid:

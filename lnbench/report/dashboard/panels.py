@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import wandb_workspaces.reports.v2 as wr
@@ -10,6 +10,7 @@ from wandb_workspaces.reports.v2.interface import PanelTypes
 
 from lnbench.report.plots.curves import LOSS, VALIDATION
 from lnbench.report.variant import RATE, all_changes
+from lnbench.tasks.metric import Metric, metric_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,21 +38,37 @@ MOST_SHOWN = 100
 """Groups in one plot."""
 
 
-def score_panels(metrics: Sequence[str]) -> list[PanelTypes]:
+Named = Mapping[str, Metric]
+"""Metrics by the names that W&B has of them."""
+
+
+def metrics_in(runs: pd.DataFrame) -> Named:
+    """The metrics that selected the checkpoints of runs.
+
+    Args:
+        runs: as `lnbench.report.load.frame` returns them.
+    """
+    return {name: metric_of(name, mode) for name, mode in zip(runs["metric"], runs["mode"], strict=True)}
+
+
+def score_panels(metrics: Named) -> list[PanelTypes]:
     """Test scores, and these against the number of trained parameters, by metric."""
-    bars = [_bars(f"test/{metric}", f"Test {metric}") for metric in metrics]
-    return [*bars, *(_tradeoff("parameters/trained", "trained parameters", metric) for metric in metrics)]
+    bars = [_bars(f"test/{name}", f"Test {metric.logged}") for name, metric in metrics.items()]
+    return [*bars, *(_tradeoff("parameters/trained", "trained parameters", *item) for item in metrics.items())]
 
 
-def curve_panels(metrics: Sequence[str]) -> list[PanelTypes]:
+def curve_panels(metrics: Named) -> list[PanelTypes]:
     """The course of the validation scores, by metric, and of the training loss."""
-    return [*(_curve(VALIDATION + metric) for metric in metrics), _curve(LOSS)]
+    return [
+        *(_curve(VALIDATION + name, f"Validation {metric.logged}") for name, metric in metrics.items()),
+        _curve(LOSS, LOSS),
+    ]
 
 
-def cost_panels(metrics: Sequence[str]) -> list[PanelTypes]:
+def cost_panels(metrics: Named) -> list[PanelTypes]:
     """Times and memory, and the test scores against the training time; comparable on equal hardware alone."""
     bars = [_bars(key, title) for key, title in COSTS.items()]
-    return [*bars, *(_tradeoff("cost/train_seconds", "training time", metric) for metric in metrics)]
+    return [*bars, *(_tradeoff("cost/train_seconds", "training time", *item) for item in metrics.items())]
 
 
 def overview_panels() -> list[PanelTypes]:
@@ -92,17 +109,17 @@ def _bars(key: str, title: str) -> wr.BarPlot:
     )
 
 
-def _tradeoff(key: str, name: str, metric: str) -> wr.ScatterPlot:
-    return _scatter(key, f"test/{metric}", f"Test {metric} against {name}")
+def _tradeoff(key: str, expense: str, name: str, metric: Metric) -> wr.ScatterPlot:
+    return _scatter(key, f"test/{name}", f"Test {metric.logged} against {expense}")
 
 
 def _scatter(x: str, y: str, title: str) -> wr.ScatterPlot:
     return wr.ScatterPlot(title=title, x=wr.SummaryMetric(x), y=wr.SummaryMetric(y), log_x=True)
 
 
-def _curve(key: str) -> wr.LinePlot:
+def _curve(key: str, title: str) -> wr.LinePlot:
     return wr.LinePlot(
-        title=key,
+        title=title,
         x=STEP,
         y=[key],
         title_x="training step",

@@ -12,6 +12,7 @@ from lnbench.report.dashboard.panels import (
     changed_settings,
     cost_panels,
     curve_panels,
+    metrics_in,
     only,
     score_panels,
 )
@@ -47,7 +48,7 @@ def new_views(entity: str, project: str, loaded: Loaded, runs: pd.DataFrame) -> 
 
 def _sections(runs: pd.DataFrame) -> list[ws.Section]:
     """Costs are left out where the runs were made on several kinds of hardware, which a view would mix."""
-    metrics = runs["metric"].unique().tolist()
+    metrics = metrics_in(runs)
     panels = {"Scores": score_panels(metrics), "Curves": curve_panels(metrics)}
     if runs["hardware"].nunique() == 1:
         panels["Costs"] = cost_panels(metrics)

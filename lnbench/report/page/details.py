@@ -6,16 +6,18 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from lnbench.records.baseline import note_on
 from lnbench.records.record import Record
 from lnbench.report.history import Curve, read_curves, thinned
 from lnbench.report.setting import leaves
+from lnbench.tasks.metric import metric_of, written
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from lnbench.report.load import Loaded
 
-APART = ("id", "format", "status", "config", "shift", "metrics", "baseline", "selection")
+APART = ("id", "format", "status", "config", "shift", "metrics", "baseline", "baseline_name", "selection")
 """Fields of a record that have a place of their own, or none."""
 
 
@@ -26,9 +28,10 @@ def details(loaded: Loaded) -> dict[str, dict[str, Any]]:
 
 def run_rows(runs: pd.DataFrame) -> list[dict[str, Any]]:
     """The cells of the list of runs."""
-    columns = ["id", "variant", "task", "model", "seed", "metric", "score", "validation_score"]
-    more = ["trained_percent", "train_seconds", "peak_memory_bytes", "lr", "setting", "finished_at"]
-    return [dict(zip((*columns, *more), row, strict=True)) for row in runs[[*columns, *more]].itertuples(index=False)]
+    columns = ["id", "variant", "task", "model", "seed", "metric", "mode", "score", "validation_score", "no_better"]
+    more = ["baseline", "trained_percent", "train_seconds", "peak_memory_bytes", "lr", "setting", "finished_at"]
+    rows = [dict(zip((*columns, *more), row, strict=True)) for row in runs[[*columns, *more]].itertuples(index=False)]
+    return [{**row, "metric": metric_of(row["metric"], row["mode"])} for row in rows]
 
 
 def problem_rows(loaded: Loaded) -> list[dict[str, str]]:
@@ -50,8 +53,11 @@ def _details(record: Record, loaded: Loaded) -> dict[str, Any]:
     shown = {
         "folder": str(folder),
         "metric": record.selection.metric,
-        "scores": record.metrics,
-        "baseline": record.baseline,
+        "axis": metric_of(record.selection.metric, record.selection.mode).logged,
+        "scores": {split: written(scores) for split, scores in record.metrics.items()},
+        "baseline": {split: written(scores) for split, scores in record.baseline.items()},
+        "baseline_name": record.baseline_name,
+        "note": note_on(record),
         "about": dict(leaves(dumped)),
         "config": dict(leaves(record.config)),
         "curves": {name: _points(curve) for name, curve in read_curves(folder).items()},

@@ -24,12 +24,15 @@ class Interval:
 
 
 def intervals(findings: Sequence[Finding]) -> list[Interval | None]:
-    """Those of one claim, the differences of each quantity to one scale; None where there is no difference."""
+    """Those of one claim, the differences of each unit to one scale; None where there is no difference."""
     reach: dict[str, float] = {}
     for finding in findings:
-        quantity = finding.comparison.quantity
-        reach[quantity] = max([reach.get(quantity, 0.0), *map(abs, _values(finding))])
-    return [_interval(_values(finding), reach[finding.comparison.quantity]) for finding in findings]
+        reach[_unit(finding)] = max([reach.get(_unit(finding), 0.0), *map(abs, _values(finding))])
+    return [_interval(_values(finding), reach[_unit(finding)]) for finding in findings]
+
+
+def _unit(finding: Finding) -> str:
+    return finding.metric.unit if finding.metric else finding.comparison.quantity
 
 
 def _values(finding: Finding) -> list[float]:

@@ -21,11 +21,11 @@ function fillPairs(name, values) {
   dialog.querySelector(`[data-part=${name}] tbody`).replaceChildren(...rows);
 }
 
-function fillScores({ scores, baseline }) {
+function fillScores({ scores, baseline, baseline_name }) {
   const table = dialog.querySelector("[data-part=scores]");
   const splits = Object.keys(scores);
   const metrics = [...new Set(splits.flatMap((split) => Object.keys(scores[split])))];
-  const heads = splits.flatMap((split) => [split, `${split}, without reading`]);
+  const heads = splits.flatMap((split) => [split, `${split}, ${baseline_name}`]);
   table.tHead.replaceChildren(newRow(["metric", ...heads].map((text) => newCell("th", text))));
   for (const cell of table.tHead.rows[0].cells) cell.scope = "col";
   const values = (metric) => splits.flatMap((split) => [scores[split][metric], baseline[split]?.[metric]]);
@@ -49,7 +49,7 @@ function curvesOf(run) {
     margin: { l: 56, r: 12, t: 12, b: 48 },
     legend: { orientation: "h", yref: "container", yanchor: "bottom", y: 0, x: 0 },
     xaxis: { ...axis, title: { text: "training step" }, anchor: "y2", rangemode: "tozero" },
-    yaxis: { ...axis, title: { text: `validation ${escaped(run.metric)}` }, domain: [0.55, 1] },
+    yaxis: { ...axis, title: { text: `validation ${escaped(run.axis)}` }, domain: [0.55, 1] },
     yaxis2: { ...axis, title: { text: "loss" }, domain: [0, 0.45] },
   };
   return { data, layout };
@@ -59,6 +59,9 @@ function show(run, id) {
   const { about } = run;
   document.getElementById("run-title").textContent = `${about.method} on ${about.task} with ${about.model}, seed ${about.seed}`;
   dialog.querySelector("[data-folder]").textContent = run.folder;
+  const note = dialog.querySelector("[data-note]");
+  note.textContent = run.note;
+  note.hidden = !run.note;
   fillScores(run);
   fillPairs("config", run.config);
   fillPairs("about", { id, ...about });

@@ -18,6 +18,7 @@ from plotly.offline import get_plotlyjs
 
 from lnbench import __version__
 from lnbench.fsio import write_atomically
+from lnbench.records.baseline import footnote, marked
 from lnbench.report import judgement
 from lnbench.report.history import MOST_POINTS
 from lnbench.report.load import Loaded
@@ -77,7 +78,13 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"cells": judgement.cells, "figure": _figure, "json": _json}
+    environment.filters |= {
+        "cells": judgement.cells,
+        "figure": _figure,
+        "json": _json,
+        "marked": marked,
+        "footnote": footnote,
+    }
     scripts = [get_plotlyjs(), "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)]
     environment.globals |= {
         "style": Markup((FOLDER / "page.css").read_text(encoding="utf-8")),

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from lnbench.report.pairs import SAME
+from lnbench.report.pairs import SAME, resolution_of
 from lnbench.report.plots.plot import COLOURS, NEUTRAL, Plot, new_figure, plain
-from lnbench.report.scores import is_percent
 from lnbench.report.statistics import LEAST_PAIRS, Difference, compare
+from lnbench.report.units import averaged, metric_in, titles_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,21 +41,27 @@ def ablation_plots(name: str, title: str, runs: pd.DataFrame) -> Iterator[Plot]:
     """
     for method, of_method in runs.dropna(subset=["score"]).groupby("method"):
         tasks = {str(task): found for task, found in of_method.groupby("task")}
-        summed = of_method[of_method["task"].isin([task for task, found in tasks.items() if is_percent(found)])]
-        subjects = {**({"all tasks": summed} if summed["task"].nunique() > 1 else {}), **tasks}
-        for subject, found in subjects.items():
+        together = {f"all {titles_in(found)} tasks": found for found in averaged(of_method).values()}
+        for subject, found in {**together, **tasks}.items():
             if bars := list(_bars(str(method), found)):
-                file = f"ablation-{name}-{method}-{subject.replace(' ', '-')}"
-                unit = f"difference from {plain(str(method))}{' (points)' if is_percent(found) else ''}"
-                yield Plot(file, KIND, f"{method}, {subject}, {title}", CAPTION, _figure(bars, unit))
+                own = f"all-{metric_in(found).unit}" if found["task"].nunique() > 1 else subject
+                unit = f"difference from {plain(str(method))} ({plain(metric_in(found).unit)})"
+                yield Plot(
+                    f"ablation-{name}-{method}-{own}",
+                    KIND,
+                    f"{method}, {subject}, {title}",
+                    CAPTION,
+                    _figure(bars, unit),
+                )
 
 
 def _bars(method: str, runs: pd.DataFrame) -> Iterator[Bar]:
-    scale, whole = 100.0 if is_percent(runs) else 1.0, runs[runs["variant"] == method]
+    scale, whole = metric_in(runs).factor, runs[runs["variant"] == method]
     for variant, found in runs[runs["variant"] != method].groupby("variant"):
         pairs = found.merge(whole, on=SAME, suffixes=("", "_whole"))
         if len(pairs):
-            yield Bar(str(variant), compare((scale * (pairs["score"] - pairs["score_whole"])).tolist()))
+            resolution = scale * resolution_of(pairs["score"], pairs["score_whole"])
+            yield Bar(str(variant), compare((scale * (pairs["score"] - pairs["score_whole"])).tolist(), resolution))
 
 
 def _figure(bars: list[Bar], unit: str) -> go.Figure:
@@ -77,7 +83,7 @@ def _figure(bars: list[Bar], unit: str) -> go.Figure:
             "thickness": 2,
         },
         customdata=[bar.difference.n for bar in bars],
-        hovertemplate="%{y}: %{x:+.2f} (%{customdata} pairs)<extra></extra>",
+        hovertemplate="%{y}: %{x:+.4~f} (%{customdata} pairs)<extra></extra>",
     )
     return figure
 

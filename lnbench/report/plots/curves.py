@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from lnbench.report.history import MOST_POINTS, Curve, mean_curve, thinned
 from lnbench.report.plots.plot import Look, Plot, new_figure, plain
 from lnbench.report.table import rows_of
+from lnbench.report.units import metric_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,23 +37,22 @@ def curve_plots(name: str, title: str, runs: pd.DataFrame, look: dict[str, Look]
         curves: of each run.
     """
     for task, found in runs.groupby("task"):
-        metric = str(found["metric"].iloc[0])
-        lines = [
-            line for row in rows_of(found) for line in _lines(row.label, row.runs, metric, look[row.label], curves)
-        ]
+        lines = [line for row in rows_of(found) for line in _lines(row.label, row.runs, look[row.label], curves)]
         if lines:
-            yield Plot(f"curves-{name}-{task}", KIND, f"{task}, {title}", CAPTION, _figure(lines, metric))
+            figure = _figure(lines, metric_in(found).heading)
+            yield Plot(f"curves-{name}-{task}", KIND, f"{task}, {title}", CAPTION, figure)
 
 
-def _lines(label: str, runs: pd.DataFrame, metric: str, look: Look, curves: Curves) -> Iterator[go.Scatter]:
+def _lines(label: str, runs: pd.DataFrame, look: Look, curves: Curves) -> Iterator[go.Scatter]:
     """The validation score in the upper panel, and the loss in the lower one."""
-    for column, axis in ((VALIDATION + metric, "y"), (LOSS, "y2")):
+    score, metric = f"{VALIDATION}{runs['metric'].iloc[0]}", metric_in(runs)
+    for column, axis, factor in ((score, "y", metric.factor), (LOSS, "y2", 1.0)):
         known = [curves[one][column] for one in runs["id"] if column in curves[one]]
         line = thinned(mean_curve(known))
         if line:
             yield go.Scatter(
                 x=list(line),
-                y=[float(f"{value:.5g}") for value in line.values()],
+                y=[float(f"{factor * value:.5g}") for value in line.values()],
                 yaxis=axis,
                 mode="lines+markers" if len(line) < 30 else "lines",
                 name=plain(label),
@@ -64,8 +64,8 @@ def _lines(label: str, runs: pd.DataFrame, metric: str, look: Look, curves: Curv
             )
 
 
-def _figure(lines: list[go.Scatter], metric: str) -> go.Figure:
-    figure = new_figure("training step", f"validation {plain(metric)}", len(lines) // 2)
+def _figure(lines: list[go.Scatter], heading: str) -> go.Figure:
+    figure = new_figure("training step", f"validation {plain(heading)}", len(lines) // 2)
     figure.update_layout(
         height=figure.layout.height + 120,
         yaxis={"domain": [0.42, 1]},

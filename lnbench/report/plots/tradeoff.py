@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 import plotly.graph_objects as go
 
+from lnbench.records.baseline import footnote, marked
 from lnbench.report.plots.plot import NEUTRAL, Look, Plot, new_figure, plain
-from lnbench.report.scores import is_percent
+from lnbench.report.units import averaged, heading_of, metric_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +31,7 @@ CAPTION = (
     "The grey line joins the methods that no other one beats in both directions (Pareto front)."
 )
 HEAD = "Parameters of the task's head are not counted."
-AVERAGE = "Averages are over tasks, for the methods that have run on all of them."
+AVERAGE = "Averages are over all tasks of one unit and scale, for the methods that have run on all of them."
 FREE = "A dotted line is a method that trains nothing but the head."
 
 
@@ -44,6 +45,7 @@ class Point:
         score: mean over `seeds`.
         deviation: sample standard deviation; 0 for a single seed.
         seeds: their number.
+        no_better: whether a run is no better than its baseline.
     """
 
     label: str
@@ -51,6 +53,12 @@ class Point:
     score: float
     deviation: float
     seeds: int
+    no_better: bool = False
+
+    @property
+    def name(self) -> str:
+        """As plotly shows it."""
+        return plain(marked(self.label, self.no_better))
 
 
 def tradeoff_plots(name: str, title: str, runs: pd.DataFrame, look: dict[str, Look]) -> Iterator[Plot]:
@@ -80,46 +88,42 @@ def pareto_front(points: Sequence[Point], larger: bool) -> list[Point]:
 
 def _plots(expense: Expense, name: str, title: str, runs: pd.DataFrame, look: dict[str, Look]) -> Iterator[Plot]:
     order = list(look)
-    for task, found in _subjects(runs):
+    for subject, found in _subjects(runs).items():
         points = sorted(_points(expense, found), key=lambda point: order.index(point.label))
         if sum(point.expense > 0 for point in points) < 2:
             continue
-        larger = bool((found["mode"] == "max").all())
-        metrics = " and ".join(dict.fromkeys(map(str, found["metric"])))
-        unit = f"test {plain(metrics)} (%)" if is_percent(found) else f"test {plain(metrics)}"
+        larger, several = metric_in(found).mode == "max", found["task"].nunique() > 1
+        poor = found.loc[found["no_better"].astype(bool), "baseline"]
         notes = {
             CAPTION: True,
             HEAD: expense == "trained",
-            AVERAGE: task is None,
+            AVERAGE: several,
+            footnote(poor): len(poor) > 0,
             FREE: any(not point.expense for point in points),
         }
         yield Plot(
-            name=f"{expense}-{name}-{task or 'average'}",
+            name=f"{expense}-{name}-{f'average-{metric_in(found).unit}' if several else subject}",
             kind=KINDS[expense],
-            title=f"{task or 'average over tasks'}, {title}",
+            title=f"{subject}, {title}",
             caption=" ".join(note for note, holds in notes.items() if holds),
-            figure=_figure(points, AXES[expense], unit, larger, look),
+            figure=_figure(points, AXES[expense], f"test {plain(heading_of(found))}", larger, look),
         )
 
 
-def _subjects(runs: pd.DataFrame) -> Iterator[tuple[str | None, pd.DataFrame]]:
-    """The runs that an average can be taken of, if they are of several tasks, and the runs of each task."""
-    tasks = {str(task): found for task, found in runs.groupby("task")}
-    summed = [task for task, found in tasks.items() if is_percent(found)]
-    if len(summed) > 1:
-        yield None, runs[runs["task"].isin(summed)]
-    yield from tasks.items()
+def _subjects(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The runs of which an average can be taken, and the runs of each task."""
+    return {**averaged(runs), **{str(task): found for task, found in runs.groupby("task")}}
 
 
 def _points(expense: Expense, runs: pd.DataFrame) -> Iterator[Point]:
     """Of the methods that have run on all tasks; averages are over tasks for each seed, then over seeds."""
-    scale = 100.0 if is_percent(runs) else 1.0
+    scale, poor = metric_in(runs).factor, set(runs.loc[runs["no_better"].astype(bool), "variant"])
     scores = runs.pivot_table(index=["variant", "seed"], columns="task", values="score").dropna().mean(axis=1)
     costs = runs.groupby(["variant", "task"])[expense].mean().groupby("variant").mean().to_dict()
     for variant, found in scores.groupby("variant"):
         values = (scale * found).tolist()
         spread = stdev(values) if len(values) > 1 else 0.0
-        yield Point(str(variant), float(costs[variant]), fmean(values), spread, len(values))
+        yield Point(str(variant), float(costs[variant]), fmean(values), spread, len(values), variant in poor)
 
 
 def _figure(points: Sequence[Point], x: str, y: str, larger: bool, look: dict[str, Look]) -> go.Figure:
@@ -130,13 +134,13 @@ def _figure(points: Sequence[Point], x: str, y: str, larger: bool, look: dict[st
     for point in points:
         if not point.expense:
             figure.add_hline(point.score, line={"color": look[point.label].colour, "dash": "dot"})
-            name = {"text": plain(point.label), "showarrow": False, "y": point.score, "yanchor": "bottom"}
+            name = {"text": point.name, "showarrow": False, "y": point.score, "yanchor": "bottom"}
             figure.add_annotation(x=1, xref="paper", xanchor="right", **name)
     figure.add_scatter(
         x=[point.expense for point in front],
         y=[point.score for point in front],
         mode="lines+text",
-        text=[f"{plain(point.label)}\u2002" for point in front],
+        text=[f"{point.name}\u2002" for point in front],
         textposition="top left",
         cliponaxis=False,
         line={"color": NEUTRAL, "width": 1.5, "shape": "hv"},
@@ -160,7 +164,7 @@ def _marker(point: Point, look: Look) -> go.Scatter:
         y=[point.score],
         error_y={"type": "data", "array": [point.deviation], "thickness": 1, "visible": point.seeds > 1},
         mode="markers",
-        name=plain(point.label),
+        name=point.name,
         marker={"color": look.colour, "symbol": look.symbol, "size": 11},
         customdata=[[point.deviation, point.seeds]],
         hovertemplate="%{y:.2f} ± %{customdata[0]:.2f}, n = %{customdata[1]}<br>%{x:,.5~r}",

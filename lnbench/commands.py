@@ -1,0 +1,94 @@
+"""Commands for people to copy: quoted for Hydra's grammar, and for the shell."""
+
+import re
+import shlex
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException
+
+INTERPOLATION = re.compile(r"(\\*)\$\{")
+"""What OmegaConf replaces by another value, unless it is escaped."""
+
+
+HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Categories of characters that are no signs."""
+
+
+def override(name: str, *values: Any, mark: str = "") -> str:
+    """A word that sets a setting, or sweeps over several values.
+
+    Args:
+        name: dotted.
+        values: plain ones, lists or mappings of them, or paths.
+        mark: `++` where the setting may be one that the configuration does not list.
+    """
+    return f"{mark}{name}={','.join(map(_written, values))}"
+
+
+def command(words: Iterable[str], several: bool = False) -> str:
+    """What does a run, or several.
+
+    Args:
+        words: overrides, quoted for Hydra.
+        several: whether they describe more than one run.
+    """
+    return tool("lnbench", *(["-m"] if several else []), *words)
+
+
+def tool(module: str, *arguments: str | Path) -> str:
+    """What runs a module."""
+    return " ".join(map(_word, ["python", "-m", module, *map(str, arguments)]))
+
+
+def _word(word: str) -> str:
+    """A word as a shell takes it.
+
+    What a terminal or a page would act on, or not show, is written out, as bash reads it; line ends and tabs stay.
+    """
+    if not any(map(_acts, word)):
+        return shlex.quote(word)
+    return f"$'{''.join(map(_letter, word))}'"
+
+
+def _acts(char: str) -> bool:
+    return char not in "\n\t" and unicodedata.category(char) in HIDDEN
+
+
+def _letter(char: str) -> str:
+    if char in "\\'":
+        return f"\\{char}"
+    if not _acts(char):
+        return char
+    if "\udc80" <= char <= "\udcff":  # a byte of a file's name that is no UTF-8
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return f"\\U{ord(char):08x}"
+
+
+def _written(value: Any) -> str:
+    """A value as Hydra reads it."""
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{_written(str(key))}:{_written(item)}' for key, item in value.items())}}}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"[{','.join(map(_written, value))}]"
+    if isinstance(value, str | Path):
+        return _text(str(value))
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _text(text: str) -> str:
+    literal = INTERPOLATION.sub(lambda found: rf"{2 * found[1]}\${{", text)
+    return literal if _is_plain(literal) else QuotedString(literal, Quote.single).with_quotes()
+
+
+def _is_plain(text: str) -> bool:
+    """Whether Hydra reads a text without quotes as itself, alone and in a list."""
+    try:
+        (whole, listed) = OverridesParser.create().parse_overrides([f"a={text}", f"a=[{text}]"])
+    except HydraException:
+        return False
+    return not whole.is_sweep_override() and whole.value() == text and listed.value() == [text]
