@@ -23,7 +23,7 @@ class _Known(torch.autograd.Function):
         return learned.loss.clone()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         return None, *torch._foreach_mul(ctx.gradients, gradient)
 
 

@@ -28,8 +28,8 @@ TARGETS = [10, 10, 10, 9, 32, 32, 32, 32]
 WORDS = ["a", "b", "c", "d", "e", "good", "bad", "film"]
 
 
-def words(rng: np.random.Generator, count: int) -> list[str]:
-    return rng.choice(WORDS, size=count).tolist()
+def words(rng: np.random.Generator, count: int | np.integer[Any]) -> list[str]:
+    return rng.choice(WORDS, size=int(count)).tolist()
 
 
 def classified(rng: np.random.Generator, row: int) -> dict[str, Any]:

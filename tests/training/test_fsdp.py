@@ -2,7 +2,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -184,14 +184,14 @@ def test_shares_add_up_to_the_mean_over_the_batch(rows: int, per_token: bool) ->
         labels[:, 0] = 1
     logits = torch.randn(*labels.shape, 3, generator=generator)
 
-    def loss(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    def loss(batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         return torch.nn.functional.cross_entropy(batch["logits"].flatten(0, -2), batch["labels"].flatten())
 
     batch = {"logits": logits, "labels": labels}
     parts = [{name: tensor[start : start + 3] for name, tensor in batch.items()} for start in range(0, rows, 3)]
     shares = [own_part(piece, rank, 3) for piece in in_pieces(parts) for rank in range(3)]
     assert all(len(part["labels"]) for part, _ in shares)
-    total = sum(weight * loss(part) for part, weight in shares)
+    total = torch.stack([weight * loss(part) for part, weight in shares]).sum()
     torch.testing.assert_close(total, loss(batch))
 
 
