@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.core_plugins import file_config_source
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
@@ -40,11 +40,14 @@ def config_dir() -> Path:
     return installed if installed.is_dir() else package.parent / "conf"
 
 
-class SumSource(FileConfigSource):
+class FileConfigSource(file_config_source.FileConfigSource):
     """Serves a folder of YAML files, each with its schema's defaults, and every sum `method/a+b`.
 
     A sum is a defaults list of its parts in canonical order. The parts come from the whole search
     path, so one that a user keeps elsewhere (`--config-dir`) can be summed too.
+
+    The class has the name of the one that it stands in for: Hydra registers its own again and again, and lets a class
+    of the same name be.
     """
 
     def is_config(self, config_path: str) -> bool:
@@ -72,9 +75,9 @@ class SumSource(FileConfigSource):
 
 
 def register() -> None:
-    """Makes Hydra read folders of configurations by `SumSource`; doing so twice does no harm."""
+    """Makes Hydra read folders of configurations by `FileConfigSource`; doing so twice does no harm."""
     Plugins.instance()  # which registers the usual source of folders
-    SourcesRegistry.instance().types[SumSource.scheme()] = SumSource
+    SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource
 
 
 def compose_config(*overrides: str) -> DictConfig:

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.object_type import ObjectType
+from hydra.core.singleton import Singleton
 from hydra.errors import ConfigCompositionException
 from hydra.plugins.config_source import ConfigSource
 from hydra.test_utils.config_source_common_tests import ConfigSourceTestSuite
 from omegaconf import DictConfig, OmegaConf
 
 from lnbench import compose as subject
-from lnbench.compose import SumSource, compose_config, config_dir, to_plain
+from lnbench.compose import FileConfigSource, compose_config, config_dir, to_plain
 from lnbench.config import validate
 from lnbench.defaults import FOUND_OUT, SCHEMAS
 from lnbench.methods.base import METHODS
@@ -50,7 +52,7 @@ class TestHydrasSuite(ConfigSourceTestSuite):
 
     @pytest.fixture
     def type_(self) -> type[ConfigSource]:
-        return SumSource
+        return FileConfigSource
 
     @pytest.fixture
     def path(self, tmp_path: Path) -> str:
@@ -62,8 +64,8 @@ class TestHydrasSuite(ConfigSourceTestSuite):
 
 
 @pytest.fixture
-def source() -> SumSource:
-    return SumSource("test", f"file://{config_dir()}")
+def source() -> FileConfigSource:
+    return FileConfigSource("test", f"file://{config_dir()}")
 
 
 def parts(*overrides: str) -> list[str]:
@@ -104,7 +106,7 @@ def test_a_sum_in_an_experiment(tmp_path: Path) -> None:
     assert (config.seed, config.method.ln.lr, config.method.mine.lr) == (5, 0.5, 0.25)
 
 
-def test_defaults_of_a_sum(source: SumSource) -> None:
+def test_defaults_of_a_sum(source: FileConfigSource) -> None:
     result = source.load_config("method/prefix+ln")
     assert result.config == {"defaults": ["ln", "prefix", "_self_"]}
     assert result.header == {"package": None}
@@ -114,7 +116,7 @@ def test_defaults_of_a_sum(source: SumSource) -> None:
 
 
 @pytest.mark.parametrize("name", ["ln+ln", "ln+prefix+ln", "ln+", "+ln", "ln++prefix", "+"])
-def test_a_repeated_or_empty_part_is_refused(source: SumSource, name: str) -> None:
+def test_a_repeated_or_empty_part_is_refused(source: FileConfigSource, name: str) -> None:
     with pytest.raises(ConfigCompositionException, match="the parts are '") as caught:
         source.load_config(f"method/{name}")
     assert str(caught.value).startswith(f"method = {name!r}: the parts are {str(name.split('+'))[1:-1]}; ")
@@ -141,14 +143,14 @@ def test_what_does_not_exist_is_named_with_what_does(override: str, message: str
         compose_config(override)
 
 
-def test_listing_offers_each_part_once(source: SumSource, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listing_offers_each_part_once(source: FileConfigSource, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COMP_LINE", raising=False)
     names = source.list("method", ObjectType.CONFIG)
     assert names == sorted(file.stem for file in (config_dir() / "method").glob("*.yaml"))
     assert "ln" in names
 
 
-def test_completion_continues_a_sum(source: SumSource, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_completion_continues_a_sum(source: FileConfigSource, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMP_LINE", "lnbench seed=1 method=ln+bitfit+p")
     names = source.list("method", ObjectType.CONFIG)
     assert {"ln", "ln+bitfit+prefix"} < set(names)
@@ -229,11 +231,19 @@ def test_settings_of_ones_own_files_can_be_set(tmp_path: Path) -> None:
     assert (mine.trainer.batch_size, mine.trainer.max_steps) == (5, 300)
 
 
+def test_folders_are_still_read_so_after_hydra_registers_its_own_classes() -> None:
+    subject.register()
+    Singleton.set_state(Singleton.get_state())  # as in the process of a job
+    assert SourcesRegistry.instance().resolve("file") is FileConfigSource
+
+
 def test_a_foreign_file_is_left_as_it_is(tmp_path: Path) -> None:
     for group, text in (("model", "size: 5\n"), ("task", "kind: mine\n"), ("other", "a: 1\n")):
         (tmp_path / group).mkdir()
         (tmp_path / group / "it.yaml").write_text(text)
-        assert SumSource("test", f"file://{tmp_path}").load_config(f"{group}/it").config == OmegaConf.create(text)
+        assert FileConfigSource("test", f"file://{tmp_path}").load_config(f"{group}/it").config == OmegaConf.create(
+            text
+        )
 
 
 def test_defaults_do_not_change_a_run() -> None:
