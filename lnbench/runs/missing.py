@@ -17,6 +17,8 @@ from lnbench.commands import command, override
 from lnbench.compose import ROOT, config_dir, explain, register, to_plain, without_hydra
 from lnbench.config import RunConfig, validate
 from lnbench.escape import printable
+from lnbench.launch.job import NO_JOBS
+from lnbench.overrides import understood
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.listing import State, look_at
 from lnbench.runs.display import new_console, to_json, totals
@@ -100,13 +102,15 @@ def _expand(overrides: Sequence[str]) -> list[tuple[RunConfig, list[str]]]:
     with initialize_config_dir(str(config_dir()), job_name="lnbench", version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         try:
-            master = loader.load_configuration(ROOT, [*overrides], RunMode.MULTIRUN)
+            master = loader.load_configuration(ROOT, understood(overrides, [config_dir()]), RunMode.MULTIRUN)
             swept = [f"{name}={values}" for name, values in _params(master).items()]
             parsed = OverridesParser.create(loader).parse_overrides([*swept, *master.hydra.overrides.task])
             (jobs,) = BasicSweeper.split_arguments(parsed, None)
             configs = [without_hydra(loader.load_sweep_config(master, job)) for job in jobs]
         except HydraException as error:
             raise ConfigError(explain(error)) from error
+    if not jobs:
+        raise ConfigError(NO_JOBS)
     return [(validate(to_plain(config)), job) for config, job in zip(configs, jobs, strict=True)]
 
 
