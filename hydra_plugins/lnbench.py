@@ -45,13 +45,13 @@ class _OwnLauncher(Launcher):
             Their results, in the same order.
 
         Raises:
-            ConfigError: there is no place to run them as the settings ask for.
+            ConfigError: there are no jobs, or there is no place to run them as the settings ask for.
             KeyboardInterrupt: Ctrl-C or SIGTERM came.
         """
         from lnbench.launch.job import Sweep, number
 
         sweep = Sweep.begin(self._context, self._task_function, self._config)
-        return self._run(sweep, number(job_overrides, initial_job_idx)) if job_overrides else []
+        return self._run(sweep, number(job_overrides, initial_job_idx))
 
     @abstractmethod
     def _check(self) -> None:

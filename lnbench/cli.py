@@ -3,24 +3,32 @@
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from argparse import Action
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from lnbench import __version__
 from lnbench.compose import ROOT, config_dir, explain, register, to_plain
 from lnbench.config import RunConfig, validate
 from lnbench.outcome import FAILED, INTERRUPTED, REFUSED, JobFailed
+from lnbench.overrides import understood
 from lnbench.records.failure import RunFailed
 from lnbench.records.lock import RunBusy
-from lnbench.schema import ConfigError
+from lnbench.schema import ConfigError, did_you_mean
 from lnbench.tasks.source import DataError
 
 IN_THIS_PROCESS = "hydra/launcher=basic"
 """Override with which all jobs of a sweep are done one after the other in the calling process."""
+
+HELP, VERSION = {"--help", "-h"}, "--version"
 
 HINT = "See the configuration with --cfg job, the choices with --help."
 
@@ -86,10 +94,10 @@ def command_line(job: Job, *overrides: str) -> None:
         job: what is done.
         overrides: put after those of the command line.
     """
-    sys.argv += overrides
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors, so that they can be explained below
     register()
     try:
+        sys.argv[1:] = arranged([*sys.argv[1:], *overrides])
         hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=ROOT)(Command(job).run)()
         sys.exit()
     except (HydraException, ValueError) as error:
@@ -101,6 +109,69 @@ def command_line(job: Job, *overrides: str) -> None:
         sys.exit(REFUSED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+def arranged(arguments: Sequence[str]) -> list[str]:
+    """A command line as Hydra takes it: options first, and overrides in its grammar.
+
+    Raises:
+        ConfigError: an argument is neither an option nor an override, or cannot be understood.
+    """
+    options: list[str] = []
+    words: list[str] = []
+    folders = [config_dir()]
+    rest = deque(arguments)
+    while rest:
+        word = rest.popleft()
+        if not word.startswith("-"):
+            words.append(word)
+            continue
+        action = _option(word)
+        options.append(word)
+        if "=" not in word and _takes_next(action, rest):
+            options.append(rest.popleft())
+        value = options[-1].removeprefix(f"{word.partition('=')[0]}=")
+        if value != word and action.choices and value not in action.choices:
+            raise ConfigError(f"{word}: {value!r} is not one of {', '.join(action.choices)}")
+        if action.dest == "config_dir":
+            folders.append(Path(value))
+    if VERSION in options:
+        print(f"lnbench {__version__}")
+        sys.exit()
+    if not HELP.isdisjoint(options):
+        return options
+    return [*options, *understood(words, [folder for folder in folders if folder.is_dir()])]
+
+
+def _takes_next(action: Action, rest: Sequence[str]) -> bool:
+    """Whether the next word of the command line is an option's value.
+
+    Raises:
+        ConfigError: the option must have a value, and there is none.
+    """
+    value = bool(rest) and not (rest[0].startswith("-") or ("=" in rest[0] and action.choices))
+    if action.nargs is None and not value:
+        allowed = f": {', '.join(action.choices)}" if action.choices else ""
+        raise ConfigError(f"{action.option_strings[0]}: has no value{allowed}")
+    return value and action.nargs != 0
+
+
+def _option(word: str) -> Action:
+    """The option that a word of the command line names, perhaps by its first letters.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    known = {name: action for action in get_args_parser()._actions for name in action.option_strings}
+    name = word.partition("=")[0]
+    found = [known[name]] if name in known else [known[one] for one in known if name[2:] and one.startswith(name)]
+    if len(found) != 1:
+        setting = word.lstrip("-") if "=" in word else "KEY=VALUE"
+        raise ConfigError(
+            f"{word}: there is no such option; {did_you_mean(name, known)}--hydra-help lists them, and a setting is "
+            f"typed without dashes: {setting}"
+        )
+    return found[0]
 
 
 def show(message: str, hint: str = HINT) -> None:

@@ -1,12 +1,14 @@
 """`method=a+b+c` for Hydra: a source of configurations that adds the sum of its parts to a folder."""
 
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.core_plugins import file_config_source
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
@@ -14,10 +16,19 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from lnbench.defaults import SCHEMAS, completed
 from lnbench.methods.base import SEPARATOR, canonical_name
+from lnbench.overrides import choices, groups, several, understood
 from lnbench.schema import ConfigError, did_you_mean
 
 GROUP = "method"
+OWN = {
+    "model": "for another: model.name=NAME model.source=HUB_ID_OR_FOLDER",
+    "task": "for a file of your own: task=csv task.path=FILE",
+}
+"""What to type for something of one's own in a configuration group."""
+AMBIGUOUS = re.compile(r"Ambiguous value for argument '(?P<argument>.*)'$", re.MULTILINE)
+ABSENT = re.compile(r"Could not delete from config\. '(?P<key>.*)' does not exist\.$")
 ROOT = "config"
 """Name of the configuration whose defaults list starts every composition."""
 
@@ -29,35 +40,31 @@ def config_dir() -> Path:
     return installed if installed.is_dir() else package.parent / "conf"
 
 
-class SumSource(FileConfigSource):
-    """Serves a folder of YAML files, and every sum `method/a+b` of the parts in its `method/`.
+class FileConfigSource(file_config_source.FileConfigSource):
+    """Serves a folder of YAML files, each with its schema's defaults, and every sum `method/a+b`.
 
     A sum is a defaults list of its parts in canonical order. The parts come from the whole search
     path, so one that a user keeps elsewhere (`--config-dir`) can be summed too.
+
+    The class has the name of the one that it stands in for: Hydra registers its own again and again, and lets a class
+    of the same name be.
     """
-
-    def __init__(self, provider: str, path: str) -> None:
-        """Takes `lnbench://FOLDER` as `path`; without a folder, serves the shipped configurations."""
-        super().__init__(provider, path)
-        self.path = self.path or str(config_dir())
-
-    @staticmethod
-    def scheme() -> str:
-        """What starts the addresses that Hydra resolves to this class."""
-        return "lnbench"
 
     def is_config(self, config_path: str) -> bool:
         """Whether `config_path` is a file of the folder or a sum."""
         return _is_sum(config_path) or super().is_config(config_path)
 
     def load_config(self, config_path: str) -> ConfigResult:
-        """Reads a file, or makes a sum.
+        """Reads a file and completes it, or makes a sum.
 
         Raises:
             ConfigCompositionException: a part of the sum is empty or repeated.
         """
         if not _is_sum(config_path):
-            return super().load_config(config_path)
+            result = super().load_config(config_path)
+            if isinstance(result.config, DictConfig) and result.header["package"] != "_global_":
+                result.config = completed(config_path.rpartition("/")[0], result.config)
+            return result
         config = OmegaConf.create({"defaults": [*_parts(config_path), "_self_"]})
         return ConfigResult(self.provider, self.full_path(), config, header={"package": None})
 
@@ -68,8 +75,9 @@ class SumSource(FileConfigSource):
 
 
 def register() -> None:
-    """Makes Hydra know `lnbench://`; doing so twice does no harm."""
-    Plugins.instance().register(SumSource)
+    """Makes Hydra read folders of configurations by `FileConfigSource`; doing so twice does no harm."""
+    Plugins.instance()  # which registers the usual source of folders
+    SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource
 
 
 def compose_config(*overrides: str) -> DictConfig:
@@ -84,7 +92,7 @@ def compose_config(*overrides: str) -> DictConfig:
     register()
     with initialize_config_dir(str(config_dir()), job_name="lnbench", version_base="1.3"):
         try:
-            return compose(ROOT, overrides=[*overrides])
+            return compose(ROOT, overrides=understood(overrides, [config_dir()]))
         except (HydraException, ValueError) as error:
             raise ConfigError(explain(error)) from error
 
@@ -112,13 +120,44 @@ def explain(error: Exception) -> str:
     """What is wrong and what is allowed, in place of Hydra's advice to append with `+`."""
     cause = error.__cause__
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, name = error.missing_cfg_file.rpartition("/")
-        known = error.options or sorted(file.stem for file in (config_dir() / group).glob("*.yaml"))
-        return f"{group} = {name!r}: does not exist; {did_you_mean(name, known)}available: {', '.join(known)}"
+        return _explain_missing(error.missing_cfg_file, error.options or [])
+    if ambiguous := AMBIGUOUS.match(str(error)):
+        return several(ambiguous["argument"])
+    if absent := ABSENT.match(str(error)):
+        return f"~{absent['key']}: takes a value away, and there is none; leave it out, or type {absent['key']}=VALUE"
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
+        if not len(cause.parent_node):
+            return f"{cause.full_key}: {_explain_none(str(cause.full_key).rpartition('.')[0])}"
         name, known = str(cause.key), sorted({*map(str, cause.parent_node), *_groups(cause.full_key)} - {"hydra"})
-        return f"{cause.full_key}: unknown key; {did_you_mean(name, known)}known keys: {', '.join(known) or 'none'}"
+        nearest = (not cause.full_key.count(".") and _elsewhere(name)) or did_you_mean(name, known)
+        return f"{cause.full_key}: unknown key; {nearest}known keys: {', '.join(known) or 'none'}"
     return f"{error}\n{_first_line(cause)}" if isinstance(cause, OmegaConfBaseException) else str(error)
+
+
+def _elsewhere(name: str) -> str:
+    """A question that offers a setting or a choice of this name that is not at the root; empty when there is none."""
+    settings = [f"{group}.{name}" for group, schema in SCHEMAS.items() if name in schema.model_fields]
+    chosen = [f"{group}={name}" for group in groups([config_dir()]) if name in choices(group, [config_dir()])]
+    return f"did you mean {' or '.join(settings + chosen)}? " if settings + chosen else ""
+
+
+def _explain_none(owner: str) -> str:
+    """Why something that is null, or has a plain value, such as `search`, has no settings."""
+    group = owner.partition(".")[0]
+    offered = choices(group, [config_dir()])
+    last = owner.rpartition(".")[2]
+    if owner == group and offered:
+        return f"{owner} has no settings here; choose with {group}=NAME: {', '.join(offered)}"
+    return f"{owner} has no settings here" + (f"; choose them with {group}={last}" if last in offered else "")
+
+
+def _explain_missing(file: str, options: Sequence[str]) -> str:
+    if "/" not in file:
+        return f"--config-name {file}: there is no such file in the folders of configurations"
+    group = next((name for name in groups([config_dir()]) if file.startswith(f"{name}/")), file.rpartition("/")[0])
+    name, known = file.removeprefix(f"{group}/"), options or choices(group, [config_dir()])
+    own = f"; {OWN[group]}" if group in OWN else ""
+    return f"{group} = {name!r}: does not exist; {did_you_mean(name, known)}available: {', '.join(known)}{own}"
 
 
 def _first_line(error: Exception) -> str:
@@ -128,7 +167,7 @@ def _first_line(error: Exception) -> str:
 
 def _groups(key: str | None) -> list[str]:
     """Names of the configuration groups when `key` lies beside them, at the root."""
-    return [] if "." in str(key) else [folder.name for folder in config_dir().iterdir() if folder.is_dir()]
+    return [] if "." in str(key) else groups([config_dir()])
 
 
 def _is_sum(config_path: str) -> bool:

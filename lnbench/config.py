@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny
@@ -12,7 +11,7 @@ from lnbench.backbone.source import content_of
 from lnbench.methods.base import METHODS, SEPARATOR, Method, canonical_name
 from lnbench.names import require_name
 from lnbench.registry import KIND, allow_modules, kind_of
-from lnbench.schema import ConfigError, Free, Schema, parse
+from lnbench.schema import ConfigError, Free, Place, Schema, parse
 from lnbench.tasks.base import TASKS, Task
 from lnbench.training.config import TrainerConfig
 
@@ -58,10 +57,10 @@ class Settings(Schema):
     test: bool = True
     """Whether the test split is answered; a trial of a search never touches it."""
     logger: Free[LoggerConfig]
-    runs_dir: Free[Path]
-    cache_dir: Free[Path | None] = None
+    runs_dir: Free[Place]
+    cache_dir: Free[Place | None] = None
     """Where tokenised data is kept; None: the user's cache folder."""
-    data_root: Free[Path | None] = None
+    data_root: Free[Place | None] = None
     """Folder with one subfolder a data set, read instead of the hub."""
     plugins: Free[tuple[str, ...]] = ()
     """Modules outside lnbench whose methods and tasks the configuration may name."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -10,13 +11,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from lnbench.backbone.attention import adapt_attention
 from lnbench.backbone.backbone import Backbone, longest_text
 from lnbench.backbone.dropout import make_dropout_cheap
-from lnbench.backbone.loading import empty_backbone, load_backbone, load_config, require_kind
+from lnbench.backbone.loading import empty_backbone, load_backbone, load_config, require_kind, require_pooling
 from lnbench.backbone.vocabulary import embedded_tokens, unembedded
 from lnbench.config import RunConfig
 from lnbench.methods.attach import attach
 from lnbench.methods.base import MASK
 from lnbench.schema import ConfigError
 from lnbench.seeding import seeded
+from lnbench.tasks.base import Task
 
 BACKBONE = "backbone"
 HEAD = "head"
@@ -115,16 +117,20 @@ def check_length(config: RunConfig) -> None:
     """Makes sure, before anything slow, that the pretrained model can do the task, and take its longest rows.
 
     Raises:
-        ConfigError: the model is no language model where one is needed, or has too few positions.
+        ConfigError: the model is no language model, or has no pooler, where one is needed, or has too few positions.
     """
     pretrained = load_config(config.model)
     require_kind(pretrained, config.task.backbone)
+    require_pooling(pretrained, config.model.pooling)
     longest, limit = config.task.longest_row, longest_text(pretrained)
     taken = sum(part.positions for part in config.method.values())
+    if limit is not None and taken >= limit:
+        lengths = [f"method.{name}.length = {part.positions}" for name, part in config.method.items() if part.positions]
+        raise ConfigError(f"{', '.join(lengths)}: leaves no room for text; {config.model.name} has {limit} positions")
     if longest is not None and limit is not None and longest + taken > limit:
         less = f", of which {config.method_name} takes {taken}" if taken else ""
         raise ConfigError(
-            f"task.max_length = {longest}: {config.model.name} has {limit} positions{less}; "
+            f"{_lengths(config.task, longest)}: {config.model.name} has {limit} positions{less}; "
             f"choose {limit - taken} or less"
         )
 
@@ -144,10 +150,17 @@ def check_vocabulary(config: RunConfig, tokenizer: PreTrainedTokenizerBase, high
         return
     if problem := unembedded(tokenizer, embedded_tokens(load_config(config.model)), highest):
         raise ConfigError(
-            f"model {config.model.name!r} {problem}; ++model.grow_embedding=true gives it the rows that it lacks "
+            f"model {config.model.name!r} {problem}; model.grow_embedding=true gives it the rows that it lacks "
             f"(they start at the mean of the others, and only methods that train the embedding train them); or choose "
             f"the tokenizer with which the model was trained"
         )
+
+
+def _lengths(task: Task, longest: int) -> str:
+    """The settings that make a task's longest row, and what they come to."""
+    values = {name: reduce(getattr, name.split("."), task) for name in task.lengths}
+    told = ", ".join(f"task.{name} = {value}" for name, value in values.items())
+    return told if len(values) == 1 else f"{told}: rows of up to {longest} tokens"
 
 
 def build_model(config: RunConfig) -> TunedModel:

@@ -6,10 +6,14 @@ override must be answered before the slow imports.
 
 import difflib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 
 class ConfigError(ValueError):
@@ -39,8 +43,33 @@ Later = Annotated[T, AddedLater]
 """`Later[int]` is an `int` field whose default value leaves the identity of earlier runs as it was."""
 
 
+def in_home(path: object) -> object:
+    """A path with the home folder in place of a leading `~`, which a shell leaves as it is after `KEY=`."""
+    if path == "":
+        raise ValueError("must name a file or a folder; null names none")
+    return os.path.expanduser(path) if isinstance(path, str) else path
+
+
+Place = Annotated[Path, BeforeValidator(in_home)]
+"""A file or folder of this machine."""
+
+
+TYPING = {
+    "string_type": "; in quotes it is one",
+    "bool_type": "; type true or false",
+    "list_type": "; a list is typed in brackets",
+    "tuple_type": "; a list is typed in brackets",
+}
+"""How to type a value of the kind that a setting wants."""
+ONE_VALUE = {"int_type", "float_type", "bool_type", "string_type", "literal_error"}
+"""Problems of settings that take no list."""
+
+
 class Schema(BaseModel):
-    """Base of every configuration: immutable, no unknown keys, no silent type conversions."""
+    """Base of every configuration: immutable, no unknown keys, no silent type conversions.
+
+    `parse` makes one exception: a whole number stands for its digits where a text is wanted, such as a label.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -70,39 +99,108 @@ def parse(schema: type[S], raw: Mapping[str, Any], path: str = "") -> S:
     Raises:
         ConfigError: one line a problem, each with the field's full name and value.
     """
+    plain: dict[str, Any] = json.loads(json.dumps(raw))
+    if infinite := [*_not_finite(plain, path)]:
+        raise ConfigError("\n".join(infinite))
     try:
-        return schema.model_validate_json(json.dumps(raw), strict=True)
+        return schema.model_validate_json(json.dumps(plain), strict=True)
     except ValidationError as error:
-        lines = [_explain(schema, path, dict(problem)) for problem in error.errors()]
-        raise ConfigError("\n".join(lines)) from None
+        problems = [dict(problem) for problem in error.errors()]
+    if numbers := [problem["loc"] for problem in problems if _is_number_for_text(plain, problem)]:
+        for location in numbers:
+            plain = _with_digits(plain, location)
+        return parse(schema, plain, path)
+    raise ConfigError("\n".join(_explain_all(schema, plain, path, problems)))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A question that offers the one of `known` that is nearest to `name`; empty when none is near."""
-    nearest = difflib.get_close_matches(name, list(known), n=1)
-    return f"did you mean {nearest[0]!r}? " if nearest else ""
+    written = {one.lower(): one for one in known}
+    nearest = difflib.get_close_matches(name.lower(), written, n=1)
+    return f"did you mean {written[nearest[0]]!r}? " if nearest else ""
 
 
-def _explain(schema: type[Schema], path: str, problem: dict[str, Any]) -> str:
-    location = [str(part) for part in problem["loc"]]
+def _not_finite(value: Any, name: str) -> Iterator[str]:
+    """A line for each number in a setting, or in those inside of it, that is infinite or none."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield f"{name} = {value}: must be a finite number; as a text it is typed in quotes"
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in inner:
+        yield from _not_finite(one, f"{name}.{key}".removeprefix("."))
+
+
+def _is_number_for_text(raw: Any, problem: Mapping[str, Any]) -> bool:
+    """Whether a setting that wants a text, and nothing else, has a whole number."""
+    whole = problem["type"] == "string_type" and type(problem["input"]) is int
+    return whole and len(_place(raw, problem)) == len(problem["loc"])
+
+
+def _with_digits(raw: Any, location: Sequence[int | str]) -> Any:
+    """A copy of plain values with the whole number at a place as a text."""
+    if not location:
+        return str(raw)
+    first, *rest = location
+    changed = copy(raw)
+    changed[first] = _with_digits(raw[first], rest)
+    return changed
+
+
+def _explain_all(
+    schema: type[Schema], raw: Mapping[str, Any], path: str, problems: Iterable[dict[str, Any]]
+) -> Iterator[str]:
+    """A line for each setting with a problem; one that may be of several kinds has a problem with each kind."""
+    settings: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for problem in problems:
+        settings.setdefault(_place(raw, problem), []).append(problem)
+    for place, own in settings.items():
+        if not any(other[: len(place)] == place for other in settings if other != place):
+            told = " or ".join([_explain(schema, path, [*place], own[0]), *map(_message, own[1:])])
+            values = own[0]["input"]
+            sweeps = isinstance(values, list) and all(problem["type"] in ONE_VALUE for problem in own)
+            name = ".".join(filter(None, [path, *place]))
+            yield f"{told}; for a run with each of them: -m {name}={','.join(map(str, values))}" if sweeps else told
+
+
+def _place(raw: Any, problem: Mapping[str, Any]) -> tuple[str, ...]:
+    """Where a problem is, without the kinds of value that pydantic has tried there."""
+    if problem["type"] in ("extra_forbidden", "missing"):
+        return tuple(map(str, problem["loc"]))
+    place: list[str] = []
+    for part in problem["loc"]:
+        if not (isinstance(raw, dict) and part in raw) and not (isinstance(raw, list) and isinstance(part, int)):
+            break
+        raw = raw[part]
+        place.append(str(part))
+    return tuple(place)
+
+
+def _explain(schema: type[Schema], path: str, location: list[str], problem: Mapping[str, Any]) -> str:
     name = ".".join(filter(None, [path, *location]))
     if problem["type"] == "extra_forbidden":
         return f"{name}: unknown key; {_known_keys(schema, location)}"
     if problem["type"] == "missing":
         return f"{name}: is missing"
-    return f"{name} = {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}"
+    if problem["type"] == "value_error" and isinstance(problem["input"], dict):
+        return f"{name}: {_message(problem)}"
+    return f"{name} = {problem['input']!r}: {_message(problem)}"
+
+
+def _message(problem: Mapping[str, Any]) -> str:
+    told = str(problem["msg"]).removeprefix("Value error, ")
+    return told if problem["input"] is None else told + TYPING.get(problem["type"], "")
 
 
 def _known_keys(schema: type[Schema], location: list[str]) -> str:
-    owner: type[BaseModel] = schema
+    owner = schema
     for part in location[:-1]:
-        owner = next(_schemas_in(owner.model_fields[part].annotation), owner) if part in owner.model_fields else owner
+        owner = next(schemas_in(owner.model_fields[part].annotation), owner) if part in owner.model_fields else owner
     known = sorted(owner.model_fields)
     return f"{did_you_mean(location[-1], known)}known keys: {', '.join(known)}"
 
 
-def _schemas_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def schemas_in(annotation: Any) -> Iterator[type["Schema"]]:
+    """The schemas that a field's type names, those inside of unions and lists included."""
+    if isinstance(annotation, type) and issubclass(annotation, Schema):
         yield annotation
     for argument in getattr(annotation, "__args__", ()):
-        yield from _schemas_in(argument)
+        yield from schemas_in(argument)

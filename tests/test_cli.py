@@ -1,10 +1,12 @@
 """The command line: what it answers, with which exit code, and before what is imported."""
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -16,6 +18,7 @@ from lnbench.cli import IN_THIS_PROCESS
 from lnbench.config import RunConfig
 from lnbench.interruption import RunInterrupted
 from lnbench.outcome import FAILED, INTERRUPTED, REFUSED
+from lnbench.overrides import as_typed
 from lnbench.schema import ConfigError
 from lnbench.tasks.source import DataError
 
@@ -96,6 +99,8 @@ def app(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
         ("trainer.batch_size=abc", "trainer.batch_size = 'abc': Input should be a valid integer"),
         ("trainer.batch_size=0", "trainer.batch_size = 0: Input should be greater than or equal to 1"),
         ("method=full+ln", "method = full+ln: 'full' leaves nothing to add, so it cannot be summed with ln"),
+        ("hydra/launcher=gpu", "hydra/launcher = 'gpu': does not exist; did you mean 'gpus'? available: "),
+        ("--config-dir", "--config-dir: has no value"),
         ("model.name=${nowhere}", "model.name: Interpolation key 'nowhere' not found"),
     ],
 )
@@ -163,6 +168,156 @@ def test_a_sweep_with_a_typo_does_not_start(app: App) -> None:
     code, stderr = app("-m", "method=ln,bitfit+prefx")
     assert (code, app.ran) == (REFUSED, [])
     assert stderr.startswith("method = 'prefx': does not exist; did you mean 'prefix'? available: ")
+
+
+METHODS = "adapter, bitfit, compacter, "
+MEANT = [
+    ("task=csv task.path=data/year=2019.csv", "task.path = 'data/year=2019.csv': cannot be read (No such file"),
+    ("task=csv 'task.path=data (1).csv'", "task.path = 'data (1).csv': cannot be read (No such file"),
+    ("task=csv task.path=#1;x&é!.csv", "task.path = '#1;x&é!.csv': cannot be read (No such file"),
+    ('task=csv "task.path=it\'s.csv"', 'task.path = "it\'s.csv": cannot be read (No such file'),
+    ("task=csv task.path=~/x.csv", "task.path = '/home/someone/x.csv': cannot be read (No such file"),
+    ("task=csv task.path='\"~/x.csv\"'", "task.path = '/home/someone/x.csv': cannot be read (No such file"),
+]
+"""Arguments with one meaning, of files that are not there."""
+MISTYPED = [
+    ("task.path=[a", "task.path=[a: cannot be understood (", "as a text: 'task.path=\"[a\"'"),
+    ("task.path='glob(x'", "task.path=glob(x: cannot be understood (", "as a text: 'task.path=\"glob(x\"'"),
+    ('task.path="\'a b"', "task.path='a b: cannot be understood (", "as a text: 'task.path=\"a b\"'"),
+    ("task.path='{a:文}'", "task.path={a:文}: cannot be understood (", "as a text: 'task.path=\"{a:文}\"'"),
+    ("task.path=x[1,2].csv", "task.path=x[1,2].csv: cannot be understood (", "as a text: 'task.path=\"x[1,2].csv\"'"),
+    ("seed=1,2", "seed=1,2: has several values, and this is no sweep; for one run with each of them add -m", ""),
+    ("method=ln,lora", "method=ln,lora: has several values", "for one run with all of them: method=ln+lora"),
+    (
+        "task.text=a,b",
+        "task.text=a,b: has several values",
+        "a list: 'task.text=[a,b]'; for a text: 'task.text=\"a,b\"'",
+    ),
+    ("task.text=ä,b", 'task.text="ä",b: has several values', ""),
+    ("-m seed=1, 2", "seed=1,: there is nothing before or after one of its commas", "without spaces"),
+    ("-m seed=[1,2]", "seed = [1, 2]: Input should be a valid integer; for a run with each of them: -m seed=1,2", ""),
+    ("-m method=glob(lorra*)", f"method=glob(lorra*): matches nothing; there is: {METHODS}", ""),
+    (
+        "-m method=glob(ln+*)",
+        "method=glob(ln+*): matches nothing: globs find single parts, not sums",
+        "method=ln+prefix",
+    ),
+    ("-m nothing=glob(*)", "nothing=glob(*): matches nothing; there is: no such group of choices", ""),
+    ("-m seed=range(3,3)", "seed=range(3,3): is a sweep over no value", ""),
+    ("-m seed=choice()", "seed=choice(): cannot be understood (", "empty choice is not legal"),
+    ("~trainer.lr", "~trainer.lr: takes a value away, and there is none", "trainer.lr=VALUE"),
+    ("method=ln prefix", "prefix: is no override; did you mean method=prefix?", "method=ln+prefix"),
+    ("method = ln", f"method: has no value; type method=NAME, without spaces; names: {METHODS}", ""),
+    ("method= ln", "ln: is no override; did you mean method=ln?", ""),
+    ("=3", "=3: names no setting; type KEY=VALUE", ""),
+    ("'task name=x'", "task name=x: 'task name' is no name of a setting; did you mean 'task'?", ""),
+    ("trainer..lr=3", "trainer..lr=3: 'trainer..lr' is no name of a setting", ""),
+    ("help", "help: is no override; did you mean --help?", ""),
+    ("data.csv", "data.csv: is no override; type KEY=VALUE", ""),
+    ("method=LN", "method = 'LN': does not exist; did you mean 'ln'?", ""),
+    ("method=", "method = '': does not exist; available: ", ""),
+    ("trainer=mini/", "trainer = 'mini/': does not exist; did you mean 'mini'?", ""),
+    ("task=glue/mrpc", "task = 'glue/mrpc': does not exist; did you mean 'mrpc'?", ""),
+    ("+method=lora", "+method=lora: is method=lora meant, or a sum such as method=ln+lora?", ""),
+    ("--seed=3", "--seed=3: there is no such option", "typed without dashes: seed=3"),
+    ("--multirum", "--multirum: there is no such option; did you mean '--multirun'?", ""),
+    ("--cfg", "--cfg: has no value: job, hydra, all", ""),
+    ("-c jobs", "-c: 'jobs' is not one of job, hydra, all", ""),
+    ("--info=defalts", "--info=defalts: 'defalts' is not one of all, config, defaults", ""),
+    ("--config-dir nowhere", "Additional config directory '", "nowhere' not found"),
+    ("--config-name nope", "--config-name nope: there is no such file", ""),
+    ("batch_size=8", "batch_size: unknown key; did you mean trainer.batch_size? known keys: ", ""),
+    ("lr=0.1", "lr: unknown key; did you mean trainer.lr or search=lr? known keys: ", ""),
+    ("wandb=true", "wandb: unknown key; did you mean logger.wandb or logger=wandb? known keys: ", ""),
+    ("prefix.length=5", "prefix: unknown key; did you mean method=prefix? known keys: ", ""),
+    ("method=lora,rank=8", "method=lora,rank=8: is rank=8 another setting?", "parted by spaces"),
+    (
+        "model=bert-base-uncased",
+        "model = 'bert-base-uncased': does not exist; did you mean 'bert_base_un",
+        "model.source=",
+    ),
+    ("task=my.csv", "task = 'my.csv': does not exist; did you mean 'csv'?", "task=csv task.path=FILE"),
+    ("search.values=[1,2]", "search.values: search has no settings here; choose with search=NAME: lr, ", ""),
+    ("logger.wandb.project=x", "logger.wandb.project: logger.wandb has no settings here", "with logger=wandb"),
+    ("trainer.lr.x=3", "trainer.lr.x: trainer.lr has no settings here", ""),
+    ("task=dialogsum task.max_length=64", "task.max_length: unknown key; did you mean 'max_", "max_source_length"),
+    ("task.source=null", "task: needs the path of a file, or a name and a source", ""),
+    ("task.labels=[true,false]", "task.labels.0 = True: Input should be a valid string; in quotes it is one", ""),
+    ("task.labels=a", "task.labels = 'a': Input should be a valid array; a list is typed in brackets", ""),
+    ("test=yes", "test = 'yes': Input should be a valid boolean; type true or false", ""),
+    ("runs_dir=", "runs_dir = '': must name a file or a folder", ""),
+    ("trainer.lr=1e-3x", "trainer.lr = '1e-3x': Input should be a valid number", ""),
+    ("trainer.devices=x", "trainer.devices = 'x': Input should be a valid integer or Input should be 'all'", ""),
+    ("method=lora method.lora.alpha=inf", "method.lora.alpha = inf: must be a finite number", ""),
+    ("trainer.warmup=nan", "trainer.warmup = nan: must be a finite number", ""),
+    ("search=lr search.values=[1,-inf]", "search.values.1 = -inf: must be a finite number", ""),
+]
+"""Arguments, how the answer begins, and what else it says."""
+
+
+@pytest.mark.parametrize(("arguments", "message"), MEANT)
+def test_an_argument_with_one_meaning_needs_no_quotes(
+    app: App, monkeypatch: pytest.MonkeyPatch, arguments: str, message: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    code, stderr = app(*shlex.split(arguments))
+    assert (code, app.ran) == (REFUSED, [])
+    assert stderr.startswith(message)
+
+
+@pytest.mark.parametrize(("arguments", "start", "more"), MISTYPED)
+def test_a_mistyped_argument_is_named_in_plain_words(app: App, arguments: str, start: str, more: str) -> None:
+    code, stderr = app(*shlex.split(arguments))
+    assert (code, app.ran) == (REFUSED, [])
+    assert stderr.startswith(start)
+    assert more in stderr
+    assert "Traceback" not in stderr
+    assert "hydra.cc" not in stderr
+
+
+def test_what_is_shown_as_it_must_be_typed_is_accepted(app: App) -> None:
+    for text in ("[a", "glob(x", "a,b", "{a:文}", 'x"y', "x\\", "it's"):
+        assert app("task=mrpc", *shlex.split(as_typed("task.text", text))) == (0, "")
+        assert getattr(app.ran[-1].task, "text", None) == text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "setting", "values"),
+    [
+        ("task=mrpc task.text=文本", "task.text", ["文本"]),
+        ("task=mrpc task.labels=[是,不是]", "task.labels", [["是", "不是"]]),
+        ("task=mrpc task.labels=[1,-2]", "task.labels", [["1", "-2"]]),
+        ("task=mrpc task.skip=[-1]", "task.skip", [("-1",)]),
+        ("task=mrpc task.text=7 task.pair=8", "task.text", ["7"]),
+        ("task=mrpc -m task.text=a=1,文", "task.text", ["a=1", "文"]),
+        ("model.name=a -m seed=1,2", "seed", [1, 2]),
+        ("seed=3 --multirun --multirun", "seed", [3]),
+        ("-m 'method=glob(l*)'", "method_name", ["ln", "lora"]),
+        ("'method=ln + prefix'", "method_name", ["ln+prefix"]),
+        ("+seed=3", "seed", [3]),
+        ("+experiment=smoke", "trainer.max_steps", [10]),
+        ("~trainer.max_steps", "trainer.max_steps", [None]),
+        ("model.source=~/m", "model.source", ["/home/someone/m"]),
+        ("runs_dir=~/r data_root=~/d", "runs_dir", [Path("/home/someone/r")]),
+    ],
+)
+def test_an_argument_with_one_meaning_is_accepted(
+    app: App, monkeypatch: pytest.MonkeyPatch, arguments: str, setting: str, values: list[object]
+) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert app(*shlex.split(arguments)) == (0, "")
+    assert [attrgetter(setting)(config) for config in app.ran] == values
+
+
+def test_a_sweep_in_the_home_folder_leaves_all_there(app: App, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert app("-m", "method=ln,lora", "runs_dir=~/runs") == (0, "")
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.yaml")] == ["home/runs/multirun.yaml"]
+
+
+def test_help_and_version_are_shown_whatever_else_is_typed(cli: Python) -> None:
+    assert cli("--help", "method").stdout == cli("-h").stdout
+    assert cli("--version").stdout == f"lnbench {lnbench.__version__}\n"
 
 
 def test_unusable_data_is_told_without_a_traceback(app: App) -> None:

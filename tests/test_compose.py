@@ -1,20 +1,26 @@
 """Sums in Hydra: `method=a+b`."""
 
+from collections.abc import Iterator
 from itertools import permutations
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.object_type import ObjectType
+from hydra.core.singleton import Singleton
 from hydra.errors import ConfigCompositionException
 from hydra.plugins.config_source import ConfigSource
 from hydra.test_utils.config_source_common_tests import ConfigSourceTestSuite
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from lnbench import compose as subject
-from lnbench.compose import SumSource, compose_config, config_dir, to_plain
+from lnbench.compose import FileConfigSource, compose_config, config_dir, to_plain
 from lnbench.config import validate
-from lnbench.schema import ConfigError
+from lnbench.defaults import FOUND_OUT, SCHEMAS
+from lnbench.methods.base import METHODS
+from lnbench.schema import ConfigError, Schema, schemas_in
+from lnbench.tasks.base import TASKS
 
 # The configurations that Hydra's test suite for sources expects: path -> text.
 SUITE_TREE = {
@@ -46,7 +52,7 @@ class TestHydrasSuite(ConfigSourceTestSuite):
 
     @pytest.fixture
     def type_(self) -> type[ConfigSource]:
-        return SumSource
+        return FileConfigSource
 
     @pytest.fixture
     def path(self, tmp_path: Path) -> str:
@@ -54,12 +60,12 @@ class TestHydrasSuite(ConfigSourceTestSuite):
             file = tmp_path / f"{name}.yaml"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
-        return f"lnbench://{tmp_path}"
+        return f"file://{tmp_path}"
 
 
 @pytest.fixture
-def source() -> SumSource:
-    return SumSource("test", "lnbench://")
+def source() -> FileConfigSource:
+    return FileConfigSource("test", f"file://{config_dir()}")
 
 
 def parts(*overrides: str) -> list[str]:
@@ -95,12 +101,12 @@ def test_a_sum_in_an_experiment(tmp_path: Path) -> None:
         "# @package _global_\ndefaults: [override /method: ln+mine]\nseed: 5\nmethod: {ln: {lr: 0.5}}\n"
     )
     (tmp_path / "method" / "mine.yaml").write_text("# @package method.mine\nlr: 0.25\n")
-    config = compose_config("experiment=mine", f"hydra.searchpath=['lnbench://',{tmp_path}]")
+    config = compose_config("experiment=mine", f"hydra.searchpath=[{tmp_path}]")
     assert list(config.method) == ["ln", "mine"]
     assert (config.seed, config.method.ln.lr, config.method.mine.lr) == (5, 0.5, 0.25)
 
 
-def test_defaults_of_a_sum(source: SumSource) -> None:
+def test_defaults_of_a_sum(source: FileConfigSource) -> None:
     result = source.load_config("method/prefix+ln")
     assert result.config == {"defaults": ["ln", "prefix", "_self_"]}
     assert result.header == {"package": None}
@@ -110,7 +116,7 @@ def test_defaults_of_a_sum(source: SumSource) -> None:
 
 
 @pytest.mark.parametrize("name", ["ln+ln", "ln+prefix+ln", "ln+", "+ln", "ln++prefix", "+"])
-def test_a_repeated_or_empty_part_is_refused(source: SumSource, name: str) -> None:
+def test_a_repeated_or_empty_part_is_refused(source: FileConfigSource, name: str) -> None:
     with pytest.raises(ConfigCompositionException, match="the parts are '") as caught:
         source.load_config(f"method/{name}")
     assert str(caught.value).startswith(f"method = {name!r}: the parts are {str(name.split('+'))[1:-1]}; ")
@@ -126,9 +132,10 @@ def test_a_repeated_or_empty_part_is_refused(source: SumSource, name: str) -> No
         ("method.ln.learning=1", "method.ln.learning: unknown key; known keys: .*lr"),
         ("method.prefx.lr=1", "method.prefx: unknown key; did you mean 'prefix'? known keys: ln, mha_adapter, prefix"),
         ("expermient=smoke", "expermient: unknown key; did you mean 'experiment'?"),
-        ("method=ln,prefix", "Ambiguous value for argument 'method=ln,prefix'"),
-        ("method=null", "must be a string or a list. Got NoneType"),
-        ("method=[", "."),
+        ("method=ln,prefix", "method=ln,prefix: has several values, and this is no sweep"),
+        ("method=null", "method=null: method takes the name of one of: adapter, "),
+        ("task=2019", "task=2019: task takes the name of one of: boolq, "),
+        ("method=[", "cannot be understood"),
     ],
 )
 def test_what_does_not_exist_is_named_with_what_does(override: str, message: str) -> None:
@@ -136,14 +143,14 @@ def test_what_does_not_exist_is_named_with_what_does(override: str, message: str
         compose_config(override)
 
 
-def test_listing_offers_each_part_once(source: SumSource, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listing_offers_each_part_once(source: FileConfigSource, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COMP_LINE", raising=False)
     names = source.list("method", ObjectType.CONFIG)
     assert names == sorted(file.stem for file in (config_dir() / "method").glob("*.yaml"))
     assert "ln" in names
 
 
-def test_completion_continues_a_sum(source: SumSource, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_completion_continues_a_sum(source: FileConfigSource, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMP_LINE", "lnbench seed=1 method=ln+bitfit+p")
     names = source.list("method", ObjectType.CONFIG)
     assert {"ln", "ln+bitfit+prefix"} < set(names)
@@ -182,3 +189,67 @@ def test_a_sum_with_a_name_of_its_own_is_the_sum(name: str, sum_: str) -> None:
     assert named == spelt
     assert validate(named).method_name == sum_
     assert validate(named).identity() == validate(spelt).identity()
+
+
+def settings_of(schema: type[Schema], node: DictConfig, prefix: str) -> Iterator[str]:
+    """Dotted names of all settings of a schema, and of those inside of it that are not null."""
+    for name, field in schema.model_fields.items():
+        inner = next(schemas_in(field.annotation), None)
+        if inner and isinstance(node[name], DictConfig):
+            yield from settings_of(inner, node[name], f"{prefix}.{name}")
+        elif name not in FOUND_OUT:
+            yield f"{prefix}.{name}"
+
+
+TYPED = [("mrpc", "+"), ("mrpc", "++"), *((task, "") for task in ("mrpc", "csv", "stsb", "conll2003", "squad", "dart"))]
+
+
+@pytest.mark.parametrize(("task", "plus"), TYPED)
+def test_every_setting_of_every_schema_can_be_set(task: str, plus: str) -> None:
+    methods = sorted(file.stem for file in (config_dir() / "method").glob("*.yaml") if file.stem != "mam")
+    chosen = [f"task={task}", f"method={'+'.join(methods)}", "logger=wandb", "search=lr"]
+    config = compose_config(*chosen)
+    parts = {f"method.{name}": METHODS.find(node.kind, "method") for name, node in config.method.items()}
+    schemas = {**SCHEMAS, **parts, "task": TASKS.find(config.task.kind, "task")}
+    settings = [
+        setting
+        for group, schema in schemas.items()
+        for setting in settings_of(schema, OmegaConf.select(config, group), group)
+    ]
+    assert {"model.revision", "model.gguf_file", "task.splits.validation_limit", "method.ln.lr"} <= {*settings}
+    changed = compose_config(*chosen, *(f"{plus}{name}=7" for name in settings))
+    assert {name for name in settings if OmegaConf.select(changed, name) != 7} == set()
+
+
+def test_settings_of_ones_own_files_can_be_set(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.yaml").write_text("name: mine\nsource: folder\npooling: mean\n")
+    (tmp_path / "trainer").mkdir()
+    (tmp_path / "trainer" / "mine.yaml").write_text("defaults: [default, _self_]\nbatch_size: 5\n")
+    mine = compose_config("model=mine", "trainer=mine", f"hydra.searchpath=[{tmp_path}]", "model.dropout=0.2")
+    assert (mine.model.dropout, mine.model.revision) == (0.2, None)
+    assert (mine.trainer.batch_size, mine.trainer.max_steps) == (5, 300)
+
+
+def test_folders_are_still_read_so_after_hydra_registers_its_own_classes() -> None:
+    subject.register()
+    Singleton.set_state(Singleton.get_state())  # as in the process of a job
+    assert SourcesRegistry.instance().resolve("file") is FileConfigSource
+
+
+def test_a_foreign_file_is_left_as_it_is(tmp_path: Path) -> None:
+    for group, text in (("model", "size: 5\n"), ("task", "kind: mine\n"), ("other", "a: 1\n")):
+        (tmp_path / group).mkdir()
+        (tmp_path / group / "it.yaml").write_text(text)
+        assert FileConfigSource("test", f"file://{tmp_path}").load_config(f"{group}/it").config == OmegaConf.create(
+            text
+        )
+
+
+def test_defaults_do_not_change_a_run() -> None:
+    config = compose_config("model=gpt2", "task=sst2", "method=ln")
+    bare = config.copy()
+    for group, name in (("model", "gpt2"), ("task", "sst2")):
+        bare[group] = OmegaConf.load(config_dir() / group / f"{name}.yaml")
+    assert bare != config
+    assert validate(to_plain(bare)).identity() == validate(to_plain(config)).identity()

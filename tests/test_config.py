@@ -38,6 +38,21 @@ def changed(raw: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
     return to_plain(config)
 
 
+def test_a_whole_number_is_a_text_where_one_is_wanted() -> None:
+    raw = {"inner": {"colour": 7}, "path": -1}
+    assert parse(Outer, raw) == Outer(inner=Inner(colour="7"), path="-1")
+    assert raw == {"inner": {"colour": 7}, "path": -1}, "what was given stays as it was"
+
+
+def test_a_value_that_may_be_of_several_kinds_is_refused_in_one_line(default: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        validate(changed(changed(default, "trainer.devices", "x"), "seed", "y"))
+    assert str(caught.value).splitlines() == [
+        "seed = 'y': Input should be a valid integer",
+        "trainer.devices = 'x': Input should be a valid integer or Input should be 'all'",
+    ]
+
+
 def test_parse_builds_nested_schemas() -> None:
     assert parse(Outer, {"inner": {"size": 3}, "ratio": 1}) == Outer(inner=Inner(size=3), ratio=1.0)
 
@@ -118,7 +133,8 @@ def test_other_settings_change_the_identity(default: dict[str, Any], key: str, v
         ("trainer.batch_size", "abc", "trainer.batch_size = 'abc': Input should be a valid integer"),
         ("trainer.batch_size", 0, "trainer.batch_size = 0: Input should be greater than or equal to 1"),
         ("trainer.max_steps", 0, "trainer.max_steps = 0: Input should be greater than or equal to 1"),
-        ("trainer.lr", math.nan, "trainer.lr = nan: Input should be "),
+        ("trainer.lr", math.nan, "trainer.lr = nan: must be a finite number"),
+        ("trainer.warmup", [math.inf], "trainer.warmup.0 = inf: must be a finite number"),
         ("trainer.precision", "fp16", "trainer.precision = 'fp16': Input should be 'auto', 'fp32' or 'bf16'"),
         ("trainer.batchsize", 8, "trainer.batchsize: unknown key; did you mean 'batch_size'? known keys: "),
         ("model.pooling", None, "model.pooling = None: Input should be 'mean', 'first', 'last' or 'pooler'"),

@@ -1,14 +1,21 @@
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from lnbench.__main__ import main
+from lnbench.backbone.loading import LANGUAGE_MODELS, load_config, require_kind, require_pooling
+from lnbench.compose import compose_config, config_dir, to_plain
+from lnbench.config import validate
 from lnbench.model import build_model, build_skeleton, check_length, count_parameters, inputs_of
+from lnbench.outcome import REFUSED
 from lnbench.schema import ConfigError
 from lnbench.tasks.heads import Head
-from tests import tiny
+from tests import runs, tiny
 from tests.conftest import Configure
 
+MODELS = config_dir() / "model"
 METHODS = ["ln", "ln+prefix+mha_adapter", "bitfit+ln", "full", "head"]
 
 
@@ -119,3 +126,78 @@ def test_rows_longer_than_the_model_are_refused(configure: Configure) -> None:
     check_length(configure(f"task.max_length={tiny.POSITIONS}"))
     with pytest.raises(ConfigError, match=r"^task.max_length = 65: tiny has 64 positions; choose 64 or less$"):
         check_length(configure("task.max_length=65"))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "overrides", "message"),
+    [
+        (
+            "distilbert",
+            ["model.pooling=pooler"],
+            "model.pooling = 'pooler': the architecture 'distilbert' has no pooler; choose mean, first or last",
+        ),
+        (
+            "bert",
+            ["task=dialogsum", "model.pooling=mean"],
+            "model: the task generates text, and the architecture 'bert' does not; choose a decoder, such as model=",
+        ),
+        (
+            "gpt2",
+            ["task=dialogsum", "task.max_target_length=8"],
+            "task.max_source_length = 512, task.max_target_length = 8, task.search.max_new_tokens = 100: rows of up to "
+            "612 tokens: tiny has 64 positions; choose 64 or less",
+        ),
+        (
+            "bert",
+            ["method=prompt", "method.prompt.length=64"],
+            "method.prompt.length = 64: leaves no room for text; tiny has 64 positions",
+        ),
+        (
+            "deberta",
+            ["method=bitfit", "method.bitfit.components=[key]"],
+            "method.bitfit.components = ['key']: the blocks of this model have no such biases; there are those of ",
+        ),
+    ],
+)
+def test_what_does_not_fit_the_model_is_refused_by_name_every_time(
+    data_root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    architecture: str,
+    overrides: list[str],
+    message: str,
+) -> None:
+    dropped = "task.max_length" if "task=dialogsum" in overrides else "-"
+    source = runs.save_model(architecture, tmp_path / architecture)
+    command = [word for word in runs.overrides(source, data_root, tmp_path / "runs") if not word.startswith(dropped)]
+    for _ in range(2):
+        monkeypatch.setattr(sys, "argv", ["lnbench", *command, *overrides])
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+        with pytest.raises(SystemExit) as caught:
+            main()
+        stderr = capsys.readouterr().err
+        assert caught.value.code == REFUSED
+        assert stderr.startswith(message)
+        assert "Traceback" not in stderr
+
+
+def test_every_shipped_decoder_is_named_to_who_needs_one(configure: Configure) -> None:
+    shipped = [validate(to_plain(compose_config(f"model={file.stem}"))).model for file in MODELS.glob("*.yaml")]
+    with pytest.raises(ConfigError) as caught:
+        require_kind(load_config(configure().model), "causal_lm")
+    named = {word.rstrip(",") for word in str(caught.value).replace("model=", "").split()}
+    decoders = {model.name for model in shipped if model.shape and model.shape["model_type"] in LANGUAGE_MODELS}
+    assert decoders
+    assert decoders <= named
+
+
+def test_architectures_with_a_pooler_are_known() -> None:
+    for architecture in tiny.EVERY_ARCHITECTURE:
+        model = tiny.tiny(architecture)
+        if getattr(model, "pooler", None) is None:
+            with pytest.raises(ConfigError, match="has no pooler"):
+                require_pooling(model.config, "pooler")
+        else:
+            require_pooling(model.config, "pooler")
+        require_pooling(model.config, "mean")

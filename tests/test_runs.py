@@ -280,11 +280,22 @@ def test_what_the_configuration_itself_sweeps_over(runs: Runs, made: Made) -> No
         (["method=ln,typo"], "method = 'typo': does not exist; available: "),
         (["trainer.lrr=1,2"], "trainer.lrr: unknown key; did you mean 'lr'? known keys: "),
         (["trainer.lr=2"], "trainer.lr = 2: Input should be less than or equal to 1"),
+        (["method=glob(lorra*)"], "method=glob(lorra*): matches nothing; there is: adapter, "),
+        (["seed=range(0)"], "seed=range(0): is a sweep over no value"),
         (["method=ln", "seed=interval(0,1)"], "BasicSweeper does not support sweep type : INTERVAL_SWEEP"),
     ],
 )
 def test_a_sweep_with_a_mistake(runs: Runs, overrides: list[str], message: str) -> None:
     assert str(runs("--missing", *overrides)[0]).startswith(message)
+
+
+def test_a_sweep_of_a_file_without_jobs(runs: Runs, tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    file = tmp_path / "experiment" / "empty.yaml"
+    file.write_text('# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: "range(0)"}}}\n')
+    assert str(runs("--missing", f"hydra.searchpath=[{tmp_path}]", "experiment=empty")[0]).startswith(
+        "the sweep has no"
+    )
 
 
 def test_deleting_tells_what_it_frees(runs: Runs, five: dict[str, str]) -> None:

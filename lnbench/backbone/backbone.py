@@ -22,6 +22,8 @@ class LinearMap:
     """An `nn.Linear`, or a `Conv1D`, whose weight is transposed."""
     rows: Tensor | None = None
     """(out_features,) int64, which of the layer's outputs are the map's; None: all."""
+    later_bias: nn.Parameter | None = None
+    """Of the map, where the layer has none and the bias is added later."""
 
     @property
     def in_features(self) -> int:
@@ -88,7 +90,8 @@ class Backbone:
         if isinstance(place, str):
             return [LinearMap(block.get_submodule(place))]
         module = block.get_submodule(place.path)
-        return [LinearMap(module, _rows(place, module, self.config.num_attention_heads))]
+        bias = block.get_parameter(place.bias) if place.bias else None
+        return [LinearMap(module, _rows(place, module, self.config.num_attention_heads), bias)]
 
     def reader_of(self, sublayer: Sublayer, layer: int) -> nn.Module:
         """The layer, one of several, by which a sublayer of block `layer` (counted from 0) reads its input, once.

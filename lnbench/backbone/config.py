@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from lnbench.schema import Free, Schema
+from lnbench.schema import Free, Schema, in_home
 
 BackboneKind = Literal["headless", "causal_lm"]
 
@@ -13,7 +13,7 @@ class ModelConfig(Schema):
     """Which pretrained model to tune, and how a sentence is read off it."""
 
     name: str
-    source: str = Field(min_length=1)
+    source: Annotated[str, BeforeValidator(in_home)]
     """A hub id, a folder, or `package:NAME/FOLDER` for weights that a Python package carries."""
     revision: str | None = None
     gguf_file: str | None = None

@@ -31,6 +31,8 @@ WITH_POOLER = ("bert", "roberta", "xlm-roberta")
 """Architectures whose pooling layer can be left out."""
 LANGUAGE_MODELS = ("gpt2", "gpt_neox", "llama", "opt")
 """Architectures that generate text: decoders with a role table."""
+POOLERS = (*WITH_POOLER, "albert")
+"""Architectures with a pooling layer."""
 LOADERS: dict[BackboneKind, Any] = {"headless": AutoModel, "causal_lm": AutoModelForCausalLM}
 
 
@@ -88,8 +90,22 @@ def require_kind(config: PreTrainedConfig, kind: BackboneKind) -> None:
     """
     if kind == "causal_lm" and config.model_type not in LANGUAGE_MODELS:
         raise ConfigError(
-            f"model: the task generates text, and the architecture {config.model_type!r} does not; choose a model of "
-            f"one of these: {', '.join(LANGUAGE_MODELS)}, such as model=gpt2"
+            f"model: the task generates text, and the architecture {config.model_type!r} does not; choose a decoder, "
+            f"such as model=gpt2, gpt2_medium, opt_350m, pythia_160m or smollm2_135m, or another of these "
+            f"architectures: {', '.join(LANGUAGE_MODELS)}"
+        )
+
+
+def require_pooling(config: PreTrainedConfig, pooling: str) -> None:
+    """Checks that a sentence can be read off an architecture in a way.
+
+    Raises:
+        ConfigError: it has no pooling layer, and has to have one.
+    """
+    if pooling == "pooler" and config.model_type not in POOLERS:
+        raise ConfigError(
+            f"model.pooling = 'pooler': the architecture {config.model_type!r} has no pooler; choose mean, first or "
+            f"last"
         )
 
 

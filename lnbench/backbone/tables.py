@@ -17,6 +17,8 @@ class Projection:
     """Which third of the layer's outputs: 0 query, 1 key, 2 value; None: the whole layer."""
     fusion: Fusion = "stacked"
     """`stacked`: all queries, all keys, all values. `interleaved`: head by head, each with the three in turn."""
+    bias: str | None = None
+    """Path of the map's bias where the layer has none, and the bias is added later."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +115,9 @@ ALBERT = RoleTable(
 # Disentangled attention does not go through transformers' attention function, so there is no place for a prefix.
 DEBERTA = RoleTable(
     blocks="encoder.layer",
-    query=Projection("attention.self.in_proj", 0, "interleaved"),
+    query=Projection("attention.self.in_proj", 0, "interleaved", bias="attention.self.q_bias"),
     key=Projection("attention.self.in_proj", 1, "interleaved"),
-    value=Projection("attention.self.in_proj", 2, "interleaved"),
+    value=Projection("attention.self.in_proj", 2, "interleaved", bias="attention.self.v_bias"),
     mha_output="attention.output.dense",
     ffn_inputs=("intermediate.dense",),
     ffn_output="output.dense",

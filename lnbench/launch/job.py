@@ -13,7 +13,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from lnbench.outcome import FAILED, INTERRUPTED, JobFailed
+from lnbench.schema import ConfigError
 
+NO_JOBS = "the sweep has no jobs: one of the settings that it is over has no values"
 KILLED, STOPPED = "killed", "stopped"
 """Causes of failure of a job whose process returned nothing: it died without a word, or was asked to stop."""
 
@@ -30,7 +32,13 @@ class Job:
 
 
 def number(job_overrides: Sequence[Sequence[str]], first: int) -> list[Job]:
-    """The jobs of a launch, as Hydra describes them; the first gets the number `first`."""
+    """The jobs of a launch, as Hydra describes them; the first gets the number `first`.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    if not job_overrides:
+        raise ConfigError(NO_JOBS)
     common = set.intersection(*map(set, job_overrides)) if len(job_overrides) > 1 else set()
     jobs = []
     for num, overrides in enumerate(job_overrides, first):

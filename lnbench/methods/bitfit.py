@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from lnbench.backbone.backbone import Backbone
 
-Component = Literal["all", Map, "norms"]
+Owner = Literal[Map, "norms"]
+Component = Literal["all", Owner]
+OWNERS: tuple[Owner, ...] = get_args(Owner)
 FUSIBLE: set[Component] = {"query", "key", "value"}
 """What is one layer, with one bias, in some architectures."""
 
@@ -47,27 +49,38 @@ class BitFit(Method):
         layers = select_layers(self.layers, backbone.num_layers, "method.bitfit.layers")
         claimed = [bias for layer in layers for bias in self._biases(backbone, layer)]
         if not claimed:
-            raise ConfigError(f"{self._setting()}: the blocks of this model have no such biases")
+            there = [component for component in OWNERS if self._biases_of(backbone, layers[0], component)]
+            hint = f"; there are those of {', '.join(there)}" if there else ""
+            raise ConfigError(f"{self._setting()}: the blocks of this model have no such biases{hint}")
         return claimed
 
     def _biases(self, backbone: Backbone, layer: int) -> list[nn.Parameter]:
         if "all" in self.components:
             return [bias for name, bias in backbone.pretrained[layer].items() if name.endswith("bias")]
-        owners = [
-            owner
-            for component in self.components
-            if component != "all"
-            for owner in self._owners(backbone, layer, component)
-        ]
-        return [bias for owner in owners if (bias := dict(owner.named_parameters()).get("bias")) is not None]
-
-    def _owners(self, backbone: Backbone, layer: int, component: Map | Literal["norms"]) -> list[nn.Module]:
-        if component == "norms":
-            return [backbone.norm_after(sublayer, layer, "sublayer") for sublayer in get_args(Sublayer)]
-        maps = backbone.linear_maps(component, layer)
-        if maps[0].rows is not None and not FUSIBLE.issubset(self.components):
+        chosen = [component for component in OWNERS if component in self.components]
+        biases = [bias for component in chosen for bias in self._biases_of(backbone, layer, component)]
+        if not FUSIBLE.issubset(self.components) and any(_shared(backbone, layer, name) for name in chosen):
             raise ConfigError(f"{self._setting()}: query, key and value share one bias in this model; choose all three")
-        return [linear_map.layer for linear_map in maps]
+        return biases
+
+    def _biases_of(self, backbone: Backbone, layer: int, component: Owner) -> list[nn.Parameter]:
+        if component == "norms":
+            norms = [backbone.norm_after(sublayer, layer, "sublayer") for sublayer in get_args(Sublayer)]
+            found = [_bias(norm) for norm in norms]
+        else:
+            maps = backbone.linear_maps(component, layer)
+            found = [_bias(one.layer) if one.later_bias is None else one.later_bias for one in maps]
+        return [bias for bias in found if bias is not None]
 
     def _setting(self) -> str:
         return f"method.bitfit.components = {list(self.components)}"
+
+
+def _bias(owner: nn.Module) -> nn.Parameter | None:
+    return dict(owner.named_parameters()).get("bias")
+
+
+def _shared(backbone: Backbone, layer: int, component: Owner) -> bool:
+    """Whether the bias of a linear map is that of others, too."""
+    maps = [] if component == "norms" else backbone.linear_maps(component, layer)
+    return any(one.rows is not None and _bias(one.layer) is not None for one in maps)

@@ -40,7 +40,9 @@ class Prompt(Method):
 
         longest = longest_text(backbone.config)
         if longest is not None and self.length >= longest:
-            raise ConfigError(f"method.prompt.length = {self.length}: the model has {longest} positions")
+            raise ConfigError(
+                f"method.prompt.length = {self.length}: leaves no room for text; the model has {longest} positions"
+            )
         words = backbone.model.get_input_embeddings().get_parameter("weight").detach()
         vectors = words[torch.randint(len(words), (self.length,)).to(words.device)]
         prompt = PromptEmbedding(vectors, longest)

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from lnbench.backbone.config import BackboneKind
 from lnbench.registry import Registry
-from lnbench.schema import Free, Schema
+from lnbench.schema import Free, Place, Schema
 from lnbench.tasks.content import content_of, name_of, pinned
 from lnbench.tasks.source import Source, Splits
 
@@ -43,15 +43,18 @@ class Task(Schema):
     backbone: ClassVar[BackboneKind] = "headless"
     """Which form of the pretrained model the task tunes: hidden states, or a language model's logits."""
 
+    lengths: ClassVar[tuple[str, ...]] = ("max_length",)
+    """The settings, by dotted name, that say how long a row may be."""
+
     name: str = ""
     """Of the data set; empty: the name of the file at `path`."""
     source: Source | None = None
     splits: Splits
-    path: Free[Path | None] = None
+    path: Free[Place | None] = None
     """A file of one's own to read in place of `source`; what it holds counts for the run's identity, not where."""
-    validation_path: Free[Path | None] = None
+    validation_path: Free[Place | None] = None
     """Its validation split; None: cut off `path`."""
-    test_path: Free[Path | None] = None
+    test_path: Free[Place | None] = None
     """Its test split; None: cut off `path`."""
     encoding: str = "utf-8"
     """Of these files."""
@@ -210,8 +213,8 @@ class Task(Schema):
             return []
         rows, tokens = np.count_nonzero(cut), cut[cut > 0]
         return [
-            f"{rows:,} of {len(examples):,} rows are cut off after task.max_length = {self.longest_row} tokens; they "
-            f"lose {tokens.mean():.0f} tokens on average, {tokens.max():,} at most"
+            f"{rows:,} of {len(examples):,} rows are cut off after task.{self.lengths[0]} = {self.longest_row} tokens; "
+            f"they lose {tokens.mean():.0f} tokens on average, {tokens.max():,} at most"
         ]
 
     def balance(self, frame: pd.DataFrame, examples: Examples) -> dict[str, int]:

@@ -12,7 +12,7 @@ from lnbench.tasks.source import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-SKIP_EMPTY = "; ++task.skip_empty=true leaves out the rows without one"
+SKIP_EMPTY = "; task.skip_empty=true leaves out the rows without one"
 """What helps where a text is empty, for the message."""
 
 

@@ -46,6 +46,7 @@ class ConditionalGeneration(Task):
 
     kind: ClassVar[str] = "generation"
     backbone: ClassVar[BackboneKind] = "causal_lm"
+    lengths: ClassVar[tuple[str, ...]] = ("max_source_length", "max_target_length", "search.max_new_tokens")
 
     metric: Literal["loss"] | Metric = "loss"
     mode: Literal["max", "min"] = "min"
@@ -135,7 +136,7 @@ class ConditionalGeneration(Task):
         if unread := [name for name in map(str, frame.columns) if name not in read and alike.fullmatch(name)]:
             notes.append(
                 f"columns {', '.join(unread)} are not read; if they are references too, name them in "
-                f"++task.reference_columns=[{','.join(unread)}]"
+                f"task.reference_columns=[{','.join(unread)}]"
             )
         return notes
 

@@ -50,6 +50,6 @@ def of_overlap(task: Task, given: Mapping[str, pd.DataFrame], role: str, overlap
     texts = {pair.partition(" ")[2]: rows for pair, rows in overlap.items() if pair.startswith(f"train/{role} ")}
     if any(texts.values()):
         shares = ", ".join(f"{column} in {rows:,} rows" for column, rows in texts.items() if rows)
-        remedy = "" if role in given else "; ++task.splits.group_by=COLUMN keeps rows of one text together"
+        remedy = "" if role in given else "; task.splits.group_by=COLUMN keeps rows of one text together"
         notes.append(f"shares single texts with train: {shares}{remedy}")
     return notes

@@ -68,7 +68,7 @@ def test_a_token_without_a_row_is_refused_before_any_weights_are_loaded(
     monkeypatch.setattr("lnbench.execute.build_model", lambda *_: pytest.fail("weights were loaded"))
     with pytest.raises(ConfigError) as caught:
         run(configure(model, data("covid19"), runs_dir))
-    for part in ("'tiny'", "'covid19' (id 12)", "knows 14 tokens", "embeds 12", "++model.grow_embedding=true"):
+    for part in ("'tiny'", "'covid19' (id 12)", "knows 14 tokens", "embeds 12", "model.grow_embedding=true"):
         assert part in str(caught.value)
 
 

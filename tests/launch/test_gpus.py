@@ -155,7 +155,8 @@ def test_a_preloaded_fork_server_has_one_thread(tmp_path: Path) -> None:
 
 def test_an_empty_launch_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "start_fork_server", None)
-    assert launch(jobs.tell, [], tmp_path) == []
+    with pytest.raises(ConfigError, match="the sweep has no jobs"):
+        launch(jobs.tell, [], tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,16 @@ def test_query_key_and_value_of_one_layer_are_trained_together() -> None:
         tuned("gpt2", components=["value", "query"])
 
 
+def test_biases_that_are_added_after_a_shared_layer_are_found_one_by_one() -> None:
+    query, value = (
+        {f"encoder.layer.{n}.attention.self.{name}" for n in range(LAYERS)} for name in ("q_bias", "v_bias")
+    )
+    assert set(trained(tuned("deberta", components=["query"]))) == query
+    assert set(trained(tuned("deberta", components=["query", "key", "value"]))) == query | value
+    with pytest.raises(ConfigError, match=r"\['key'\]: the blocks .* there are those of query, value, "):
+        tuned("deberta", components=["key"])
+
+
 def test_the_order_of_components_does_not_change_the_identity() -> None:
     one, other = part("bitfit", components=["norms", "query"]), part("bitfit", components=["query", "norms"])
     assert one.identity() == other.identity()

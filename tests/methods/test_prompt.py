@@ -166,7 +166,10 @@ def test_the_longest_text_is_checked_before_a_model_is_loaded(configure: Configu
 
 @pytest.mark.parametrize("length", [POSITIONS, POSITIONS + 1])
 def test_a_prompt_that_leaves_no_room_for_text_is_refused(length: int) -> None:
-    with pytest.raises(ConfigError, match=rf"method\.prompt\.length = {length}: the model has {POSITIONS} positions"):
+    with pytest.raises(
+        ConfigError,
+        match=rf"method\.prompt\.length = {length}: leaves no room for text; the model has {POSITIONS} positions",
+    ):
         with_prompt(tiny("bert"), length)
 
 

@@ -119,7 +119,7 @@ def test_columns_that_look_like_references_and_are_not_read_are_named() -> None:
     frame = pd.DataFrame([{"facts": "a", "text": "b", "text1": "c", "text_2": "d", "textual": "e"}])
     (note,) = new_generation().remarks(frame)
     assert note.startswith("columns text1, text_2 are not read; ")
-    assert note.endswith("++task.reference_columns=[text1,text_2]")
+    assert note.endswith("task.reference_columns=[text1,text_2]")
     assert new_generation(reference_columns=["text1", "text_2"]).remarks(frame) == []
 
 

@@ -101,7 +101,7 @@ def test_a_text_of_a_pair_that_straddles_a_cut_is_counted(
         assert loaded.overlap[f"train/{role} other"] == 0
         assert loaded.warnings[role] == [
             f"shares single texts with train: text in {rows} rows; "
-            f"++task.splits.group_by=COLUMN keeps rows of one text together"
+            f"task.splits.group_by=COLUMN keeps rows of one text together"
         ]
 
 
