@@ -129,7 +129,7 @@ def explain(error: Exception) -> str:
         if not len(cause.parent_node):
             return f"{cause.full_key}: {_explain_none(str(cause.full_key).rpartition('.')[0])}"
         name, known = str(cause.key), sorted({*map(str, cause.parent_node), *_groups(cause.full_key)} - {"hydra"})
-        nearest = (not cause.full_key.count(".") and _elsewhere(name)) or did_you_mean(name, known)
+        nearest = ("." not in str(cause.full_key) and _elsewhere(name)) or did_you_mean(name, known)
         return f"{cause.full_key}: unknown key; {nearest}known keys: {', '.join(known) or 'none'}"
     return f"{error}\n{_first_line(cause)}" if isinstance(cause, OmegaConfBaseException) else str(error)
 

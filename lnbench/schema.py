@@ -106,7 +106,8 @@ def parse(schema: type[S], raw: Mapping[str, Any], path: str = "") -> S:
         return schema.model_validate_json(json.dumps(plain), strict=True)
     except ValidationError as error:
         problems = [dict(problem) for problem in error.errors()]
-    if numbers := [problem["loc"] for problem in problems if _is_number_for_text(plain, problem)]:
+    numbers: list[tuple[int | str, ...]] = [one["loc"] for one in problems if _is_number_for_text(plain, one)]
+    if numbers:
         for location in numbers:
             plain = _with_digits(plain, location)
         return parse(schema, plain, path)

@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -158,7 +159,7 @@ def test_intervals_are_drawn_to_one_scale_around_no_difference() -> None:
 
 
 def test_a_run_that_is_no_better_than_its_baseline_is_marked_and_says_so(tmp_path: Path) -> None:
-    poor = {"baseline": {"test": {"accuracy": 0.5}}, "baseline_name": "majority baseline"}
+    poor: dict[str, Any] = {"baseline": {"test": {"accuracy": 0.5}}, "baseline_name": "majority baseline"}
     found = look_at(page_of(tmp_path, finished("ln", score=0.5, **poor), finished("bitfit", score=0.6, **poor)))
     text = " ".join(found.text)
     assert "50.00% †" in text

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -135,7 +136,7 @@ def test_a_terminal_too_narrow_gets_the_columns_below_each_other(
 def test_runs_that_are_no_better_than_their_baseline_are_marked_in_every_format(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    baseline = {"baseline": {"test": {"accuracy": 0.6}}, "baseline_name": "majority baseline"}
+    baseline: dict[str, Any] = {"baseline": {"test": {"accuracy": 0.6}}, "baseline_name": "majority baseline"}
     runs = [finished(name, score=score, **baseline) for name, score in (("ln", 0.7), ("bitfit", 0.6))]
     table = made(*runs)["scores-minilm"]
     assert {row[0].text: row[2].text for row in table.rows} == {"ln": "70.00 (1)", "bitfit": "60.00 (1) †"}

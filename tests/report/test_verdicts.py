@@ -205,7 +205,7 @@ def test_noise_does_not_choose_a_learning_rate() -> None:
 
 
 def test_a_learning_rate_without_a_score_is_not_the_best() -> None:
-    lost = {"selection": Selection(metric="accuracy", mode="max", score=float("nan"))}
+    lost: dict[str, Any] = {"selection": Selection(metric="accuracy", mode="max", score=float("nan"))}
     runs = [finished("ln", config={"trainer.lr": 0.1}), finished("ln", config={"trainer.lr": 0.2}, **lost)]
     assert at_best_rate(frame(runs))["lr"].tolist() == ["0.1"]
 

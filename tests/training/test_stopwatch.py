@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from lnbench import execute
+from lnbench.config import RunConfig
 from lnbench.run import run
 from lnbench.training.batching import Piece
 from lnbench.training.callbacks import history, stopwatch
@@ -179,7 +180,12 @@ def test_the_whole_time_is_that_of_all_processes(
 ) -> None:
     config, taken = configure("trainer.checkpoint_minutes=1e9"), 0.0
     load = execute.load
-    monkeypatch.setattr(execute, "load", lambda config: (clock.move(1_000), load(config))[1])
+
+    def slowly(config: RunConfig) -> Any:
+        clock.move(1_000)
+        return load(config)
+
+    monkeypatch.setattr(execute, "load", slowly)
     began = datetime.now(UTC)
     for count in (5, 2):
         start = clock.now
