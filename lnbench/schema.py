@@ -105,7 +105,7 @@ def parse(schema: type[S], raw: Mapping[str, Any], path: str = "") -> S:
     try:
         return schema.model_validate_json(json.dumps(plain), strict=True)
     except ValidationError as error:
-        problems = [dict(problem) for problem in error.errors()]
+        problems: list[dict[str, Any]] = [dict(problem) for problem in error.errors()]
     numbers: list[tuple[int | str, ...]] = [one["loc"] for one in problems if _is_number_for_text(plain, one)]
     if numbers:
         for location in numbers:

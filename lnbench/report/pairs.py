@@ -96,10 +96,11 @@ def sign_of_better(comparison: Comparison, found: pd.DataFrame) -> int:
 
 def _comparable(worth: pd.Series[float]) -> pd.Series[float]:
     """The same numbers without noise; what is none is less than all."""
+    import numpy as np
     import pandas as pd
 
     known = worth[worth.abs() < inf]
-    exact = without_noise(known.to_numpy(dtype=float), resolution_of(known))
+    exact = without_noise(known.to_numpy(dtype=np.float64), resolution_of(known))
     return pd.Series(exact, index=known.index).reindex(worth.index, fill_value=-inf)
 
 
