@@ -100,7 +100,7 @@ def _comparable(worth: pd.Series[float]) -> pd.Series[float]:
     import pandas as pd
 
     known = worth[worth.abs() < inf]
-    exact = without_noise(known.to_numpy(dtype=np.float64), resolution_of(known))
+    exact = without_noise(np.asarray(known, dtype=np.float64), resolution_of(known))
     return pd.Series(exact, index=known.index).reindex(worth.index, fill_value=-inf)
 
 
