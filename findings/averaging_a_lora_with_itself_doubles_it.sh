@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# One would think: the weighted sum of an adapter with itself, 0.5 and 0.5, is that adapter; weights (1, 1) give twice it.
-# What is so:      "linear" gives twice the adapter for (0.5, 0.5) and four times for (1, 1); "ties" with density 1 gives
-#                  half of it for (0.5, 0.5). "cat" and "svd" do what one would think.
+# One would think: the weighted sum of an adapter with itself, 0.5 and 0.5, is that adapter; weights (1, 1) give twice
+#                  it.
+# What is so:      "linear" gives twice the adapter for (0.5, 0.5) and four times for (1, 1); "ties" with density 1
+#                  gives half of it for (0.5, 0.5). "cat" and "svd" do what one would think.
 # Versions:        peft 0.21.2, torch 2.13.0, transformers 5.23.0.
-# Source:          _generalized_task_arithmetic_weighted_adapter in peft/tuners/lora/model.py gives each factor the root
-#                  of the weight and sums the A's and the B's apart. The product of two sums has cross terms: for n equal
-#                  adapters of weight 1/n they make it n times too large.
-# Why it matters:  averaging the adapters of several seeds (a soup) with "linear" multiplies what they agree on by their
-#                  number, so the soup is scored at the wrong strength and no error is raised.
+# Source:          _generalized_task_arithmetic_weighted_adapter in peft/tuners/lora/model.py gives each factor the
+#                  root of the weight and sums the A's and the B's apart. The product of two sums has cross terms: for
+#                  n equal adapters of weight 1/n they make it n times too large.
+# Why it matters:  averaging the adapters of several seeds (a soup) with "linear" multiplies what they agree on by
+#                  their number, so the soup is scored at the wrong strength and no error is raised.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -22,7 +23,12 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 config = LlamaConfig(
-    vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=4, num_key_value_heads=4
+    vocab_size=64,
+    hidden_size=32,
+    intermediate_size=64,
+    num_hidden_layers=1,
+    num_attention_heads=4,
+    num_key_value_heads=4,
 )
 torch.manual_seed(0)
 lora = peft.LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj"], init_lora_weights=False)
@@ -44,7 +50,9 @@ def size(kind, weights):
 half, one = [0.5, 0.5], [1.0, 1.0]
 seen = {"linear": size("linear", half), "linear, weights (1, 1)": size("linear", one), "ties": size("ties", half)}
 seen |= {"cat": size("cat", half), "svd": size("svd", half)}
-print(f"peft {peft.__version__}: an adapter averaged with itself; expected size 1 (2 for weights (1, 1)), seen {seen}")
+print(
+    f"peft {peft.__version__}: an adapter averaged with itself; expected size 1 (2 for weights (1, 1)), seen {seen}"
+)
 if seen != {"linear": 2.0, "linear, weights (1, 1)": 4.0, "ties": 0.5, "cat": 1.0, "svd": 1.0}:
     sys.exit("changed: the sizes are no longer 2, 4, 0.5, 1 and 1")
 PY

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# One would think: from_pretrained(gguf_file=...) gives the model that was written: names, permuted heads and the config
-#                  are taken care of, so the rotary embedding's scaling is too.
-# What is so:      the scaling is dropped in silence, both forms of it: the metadata rope.scaling.* (linear, as in Gemma 3)
-#                  and the tensor rope_freqs of Llama 3.1 and later. Each weight is equal, the config says rope_type
-#                  "default", and the logits are those of another model.
+# One would think: from_pretrained(gguf_file=...) gives the model that was written: names, permuted heads and the
+#                  config are taken care of, so the rotary embedding's scaling is too.
+# What is so:      the scaling is dropped in silence, both forms of it: the metadata rope.scaling.* (linear, as in
+#                  Gemma 3) and the tensor rope_freqs of Llama 3.1 and later. Each weight is equal, the config says
+#                  rope_type "default", and the logits are those of another model.
 # Versions:        transformers 5.23.0, gguf 0.19.0, torch 2.13.0.
 # Source:          the tables in transformers/integrations/ggml.py list no scaling key; load_gguf_checkpoint in
-#                  transformers/modeling_gguf_pytorch_utils.py rebuilds it for gpt-oss alone and skips unknown tensors.
+#                  transformers/modeling_gguf_pytorch_utils.py rebuilds it for gpt-oss alone and skips unknown
+#                  tensors.
 # Why it matters:  adapters trained on a model loaded this way fit another base than the safetensors one; scores of a
 #                  quantised base are worse for a reason that is not quantisation. Pass rope_parameters by hand.
 set -euo pipefail
@@ -72,13 +73,22 @@ seen = {}
 for name, rope in ropes.items():
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=64, hidden_size=64, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=4, max_position_embeddings=512, rope_parameters=rope, initializer_range=0.1,
+        vocab_size=64,
+        hidden_size=64,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=512,
+        rope_parameters=rope,
+        initializer_range=0.1,
     )
     model = LlamaForCausalLM(config).eval()
     write(f"{name}.gguf", model)
     loaded = AutoModelForCausalLM.from_pretrained(".", gguf_file=f"{name}.gguf").eval()
-    weights = all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), loaded.state_dict().values(), strict=True))
+    weights = all(
+        torch.equal(a, b) for a, b in zip(model.state_dict().values(), loaded.state_dict().values(), strict=True)
+    )
     with torch.no_grad():
         change = (loaded(text).logits - model(text).logits).norm() / model(text).logits.norm()
     seen[name] = (weights, round(change.item(), 3), loaded.config.rope_parameters["rope_type"])

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # One would think: Dataset.map's fingerprint hashes the function's code, so an edit of the function computes anew.
-# What is so:      that holds for functions of the main script. A function of an imported module is hashed by its name:
-#                  edit the module, run again, and map returns the rows that the old code made.
+# What is so:      that holds for functions of the main script. A function of an imported module is hashed by its
+#                  name: edit the module, run again, and map returns the rows that the old code made.
 # Versions:        datasets 5.2.0.
-# Source:          Hasher in datasets/fingerprint.py pickles with dill (datasets/utils/_dill.py), which writes what can
-#                  be imported as module and name; update_fingerprint never sees the code.
-# Why it matters:  preprocessing usually lives in a module. A corrected prompt, truncation or label map is not applied,
-#                  and the numbers of the old one are reported for the new.
+# Source:          Hasher in datasets/fingerprint.py pickles with dill (datasets/utils/_dill.py), which writes what
+#                  can be imported as module and name; update_fingerprint never sees the code.
+# Why it matters:  preprocessing usually lives in a module. A corrected prompt, truncation or label map is not
+#                  applied, and the numbers of the old one are reported for the new.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -36,7 +36,8 @@ edit() {  # the same edit in both places: keep $1 characters
 edit 2; before=$("$work/venv/bin/python" -W ignore main.py)
 edit 4; after=$("$work/venv/bin/python" -W ignore main.py)
 read -r version in_module in_main <<< "$after"
-echo "datasets $version: first run made '${before#* }' (module, main); after the edit expected 'abcd abcd', seen '$in_module $in_main'"
+echo "datasets $version: first run (module, main) '${before#* }'; after the edit of both expected 'abcd abcd'," \
+    "seen '$in_module $in_main'"
 if [ "${before#* }" != "ab ab" ] || [ "$in_module $in_main" != "ab abcd" ]; then
     echo "changed: an edit of the imported module is no longer overlooked" >&2
     exit 1

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # One would think: MetricCollection shares one state between metrics that would always hold the same state (compute
 #                  groups are a saving of time), so accuracy with and without ignore_index stay apart.
-# What is so:      it compares the states after the first batch alone. If they happen to be equal, say because the first
-#                  batch has no label to ignore, the metrics are one from then on and the second returns the first's value.
+# What is so:      it compares the states after the first batch alone. If they happen to be equal, say because the
+#                  first batch has no label to ignore, the metrics are one from then on and the second returns the
+#                  first's value.
 # Versions:        torchmetrics 1.9.0, torch 2.13.0.
 # Source:          _merge_compute_groups and _equal_metric_states in torchmetrics/collections.py.
-# Why it matters:  token accuracy with and without a label, or at two thresholds, is silently wrong for the epochs whose
-#                  first batch does not tell them apart; it depends on the order of the data. compute_groups=False mends it.
+# Why it matters:  token accuracy with and without a label, or at two thresholds, is silently wrong for the epochs
+#                  whose first batch does not tell them apart; it depends on the order of the data.
+#                  compute_groups=False mends it.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# One would think: modules_to_save=["norm"] on Llama trains the last norm, model.norm, as target_modules=["norm"] would:
-#                  a name stands for a whole part of the path.
+# One would think: modules_to_save=["norm"] on Llama trains the last norm, model.norm, as target_modules=["norm"]
+#                  would: a name stands for a whole part of the path.
 # What is so:      modules_to_save matches the end of the string: input_layernorm and post_attention_layernorm end on
 #                  "norm" too, so every norm of the model is copied, trained and saved. target_modules takes one.
 # Versions:        peft 0.21.2, torch 2.13.0, transformers 5.23.0.
 # Source:          _set_trainable in peft/utils/other.py asks key.endswith(name); target_modules wants a dot before it
 #                  (check_target_module_exists in peft/tuners/tuners_utils.py).
-# Why it matters:  "LoRA and the last norm" is in truth LoRA and LayerNorm tuning, and the counts of trained parameters
-#                  in a comparison are wrong.
+# Why it matters:  "LoRA and the last norm" is in truth LoRA and LayerNorm tuning, and the counts of trained
+#                  parameters in a comparison are wrong.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -22,7 +22,12 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 config = LlamaConfig(
-    vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=4
+    vocab_size=64,
+    hidden_size=32,
+    intermediate_size=64,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    num_key_value_heads=4,
 )
 torch.manual_seed(0)
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # One would think: define_metric("acc", summary="max") keeps the best value seen; a NaN among them is passed over.
-# What is so:      one NaN at any step, first, middle or last, makes the summary's max, min and mean NaN for the rest of
-#                  the run: the best value is lost from the summary, though each later value is finite.
+# What is so:      one NaN at any step, first, middle or last, makes the summary's max, min and mean NaN for the rest
+#                  of the run: the best value is lost from the summary, though each later value is finite.
 # Versions:        wandb 0.31.0, offline.
-# Source:          the summary is kept by the wandb-core process; seen from outside: once NaN, its max and min stay NaN.
-# Why it matters:  one empty validation batch or one overflow, early in a run, and the table of runs cannot be sorted by
-#                  best accuracy; the run looks diverged. Log NaN only where the summary is "last".
+# Source:          the summary is kept by the wandb-core process; seen from outside: once NaN, its max and min stay
+#                  NaN.
+# Why it matters:  one empty validation batch or one overflow, early in a run, and the table of runs cannot be sorted
+#                  by best accuracy; the run looks diverged. Log NaN only where the summary is "last".
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -36,10 +37,17 @@ def summary(values):
 
 
 clean = summary([0.2, 0.9, 0.5])
-seen = {place: summary(values) for place, values in {
-    "first": [math.nan, 0.2, 0.9, 0.5], "middle": [0.2, math.nan, 0.9, 0.5], "last": [0.2, 0.9, 0.5, math.nan],
-}.items()}
-print(f"wandb {wandb.__version__}: [max, min] of 0.2, 0.9, 0.5 is {clean}; with one NaN expected the same, seen {seen}")
+seen = {
+    place: summary(values)
+    for place, values in {
+        "first": [math.nan, 0.2, 0.9, 0.5],
+        "middle": [0.2, math.nan, 0.9, 0.5],
+        "last": [0.2, 0.9, 0.5, math.nan],
+    }.items()
+}
+print(
+    f"wandb {wandb.__version__}: [max, min] of 0.2, 0.9, 0.5 is {clean}; with one NaN expected the same, seen {seen}"
+)
 if clean != [0.9, 0.2] or not all(math.isnan(value) for pair in seen.values() for value in pair):
     sys.exit("changed: a NaN no longer spoils max and min")
 PY

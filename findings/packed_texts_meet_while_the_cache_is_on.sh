@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# One would think: texts packed into one row, with position_ids that begin anew for each, are kept apart by the attention
-#                  mask that transformers 5 makes from them (sdpa and eager too), in any forward pass without a mask.
-# What is so:      only while no cache is made. With use_cache, the models' default, each text sees those before it, in
-#                  training and evaluation alike. OPT and Falcon never keep them apart.
+# One would think: texts packed into one row, with position_ids that begin anew for each, are kept apart by the
+#                  attention mask that transformers 5 makes from them (sdpa and eager too), in any forward pass
+#                  without a mask.
+# What is so:      only while no cache is made. With use_cache, the models' default, each text sees those before it,
+#                  in training and evaluation alike. OPT and Falcon never keep them apart.
 # Versions:        transformers 5.23.0, torch 2.13.0.
-# Source:          the masks of transformers/masking_utils.py look for packed texts only if past_key_values is None; the
-#                  models make an empty cache before the mask. Trainer sets use_cache to False, so its runs are right.
+# Source:          the masks of transformers/masking_utils.py look for packed texts only if past_key_values is None;
+#                  the models make an empty cache before the mask. Trainer sets use_cache to False, so its runs are
+#                  right.
 # Why it matters:  the same packed batch has another loss in a loop of one's own (or Lightning) than in Trainer, and a
 #                  packed evaluation set leaks each text into the next.
 set -euo pipefail
@@ -21,7 +23,14 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM, FalconConfig, GPT2Config, LlamaConfig, OPTConfig
 
-sizes = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "bos_token_id": 1, "eos_token_id": 2}
+sizes = {
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
 configs = {
     "Llama": LlamaConfig(intermediate_size=64, **sizes),
     "GPT-2": GPT2Config(vocab_size=64, n_embd=32, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=2),

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # One would think: a decoder with a classification head reads its last real token, with prompt tuning as without.
-# What is so:      with prompt tuning or P-tuning it reads the last position of the batch, padding or not: the score of a
-#                  text changes with the length of its neighbours. With LoRA or prefix tuning it does not.
+# What is so:      with prompt tuning or P-tuning it reads the last position of the batch, padding or not: the score
+#                  of a text changes with the length of its neighbours. With LoRA or prefix tuning it does not.
 # Versions:        peft 0.21.2, torch 2.13.0, transformers 5.23.0.
 # Source:          PeftModelForSequenceClassification.forward (peft/peft_model.py) passes embeddings, not ids; without
-#                  ids, GenericForSequenceClassification.forward (transformers/modeling_layers.py) takes position -1 and
-#                  says so once, in a log line.
+#                  ids, GenericForSequenceClassification.forward (transformers/modeling_layers.py) takes position -1
+#                  and says so once, in a log line.
 # Why it matters:  prompt tuning of Llama, Qwen or GPT-2 on GLUE-like tasks with right padding trains and is scored on
 #                  padding; its low score is then put down to the method. Left padding avoids it.
 set -euo pipefail
@@ -22,8 +22,14 @@ import torch
 from transformers import LlamaConfig, LlamaForSequenceClassification
 
 config = LlamaConfig(
-    vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=4,
-    pad_token_id=0, num_labels=2,
+    vocab_size=64,
+    hidden_size=32,
+    intermediate_size=64,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=4,
+    pad_token_id=0,
+    num_labels=2,
 )
 methods = {
     "LoRA": peft.LoraConfig(task_type="SEQ_CLS", target_modules=["q_proj"], init_lora_weights=False),

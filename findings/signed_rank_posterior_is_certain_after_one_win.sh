@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# One would think: a Bayesian signed-rank test says "probably better, far from sure" when method B beats A by a hair on one
-#                  data set of twenty and ties exactly on the other nineteen.
-# What is so:      without a region of practical equivalence it says P(B better) = 1.0, and 0.0 for a hair in the other
-#                  direction. A tie is split in halves, so the one difference decides every sample of the posterior. With
-#                  twenty ties the answer is not half and half either: rounding errors decide, and A seems favoured.
+# One would think: a Bayesian signed-rank test says "probably better, far from sure" when method B beats A by a hair
+#                  on one data set of twenty and ties exactly on the other nineteen.
+# What is so:      without a region of practical equivalence it says P(B better) = 1.0, and 0.0 for a hair in the
+#                  other direction. A tie is split in halves, so the one difference decides every sample of the
+#                  posterior. With twenty ties the answer is not half and half either: rounding errors decide, and A
+#                  seems favoured.
 # Versions:        baycomp 1.0.3, numpy 2.4.6, scipy 1.17.1.
 # Source:          SignedRankTest.sample (without_rope) and Posterior.probs in baycomp/multiple.py.
 # Why it matters:  accuracies on small test sets tie often, and PEFT methods differ by little: a table of such
-#                  probabilities shows certainty made by one data set. A rope, however small, gives the expected answer.
+#                  probabilities shows certainty made by one data set. A rope, however small, gives the expected
+#                  answer.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

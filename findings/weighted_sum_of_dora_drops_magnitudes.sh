@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # One would think: add_weighted_adapter with one DoRA adapter and weight 1 makes a copy of it, or refuses DoRA.
-# What is so:      the new adapter has the matrices A and B, but its magnitudes are those of the untouched base weight:
-#                  what training did to them is gone, without a word. Its config still says use_dora.
+# What is so:      the new adapter has the matrices A and B, but its magnitudes are those of the untouched base
+#                  weight: what training did to them is gone, without a word. Its config still says use_dora.
 # Versions:        peft 0.21.2, torch 2.13.0, transformers 5.23.0.
-# Source:          add_weighted_adapter in peft/tuners/lora/model.py fills lora_A and lora_B of the new adapter only; its
-#                  magnitude vector is left as it was made, the row norms of the base weight.
+# Source:          add_weighted_adapter in peft/tuners/lora/model.py fills lora_A and lora_B of the new adapter only;
+#                  its magnitude vector is left as it was made, the row norms of the base weight.
 # Why it matters:  a soup, a copy or a sum of DoRA adapters is scored as if it were the trained one.
 set -euo pipefail
 work=$(mktemp -d)
@@ -20,7 +20,12 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 config = LlamaConfig(
-    vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=4, num_key_value_heads=4
+    vocab_size=64,
+    hidden_size=32,
+    intermediate_size=64,
+    num_hidden_layers=1,
+    num_attention_heads=4,
+    num_key_value_heads=4,
 )
 torch.manual_seed(0)
 dora = peft.LoraConfig(r=4, lora_alpha=4, target_modules=["v_proj"], use_dora=True)
