@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # One would think: from_pretrained(gguf_file=...) gives the model that was written: names, permuted heads and the
 #                  config are taken care of, so the rotary embedding's scaling is too.
-# What is so:      the scaling is dropped in silence, both forms of it: the metadata rope.scaling.* (linear, as in
-#                  Gemma 3) and the tensor rope_freqs of Llama 3.1 and later. Each weight is equal, the config says
+# What is so:      the scaling is dropped in silence, both forms of it: the metadata rope.scaling.* (linear
+#                  here) and the tensor rope_freqs of Llama 3.1 and later. Each weight is equal, the config says
 #                  rope_type "default", and the logits are those of another model.
 # Versions:        transformers 5.23.0, gguf 0.19.0, torch 2.13.0.
 # Source:          the tables in transformers/integrations/ggml.py list no scaling key; load_gguf_checkpoint in
 #                  transformers/modeling_gguf_pytorch_utils.py rebuilds it for gpt-oss alone and skips unknown
 #                  tensors.
 # Why it matters:  adapters trained on a model loaded this way fit another base than the safetensors one; scores of a
-#                  quantised base are worse for a reason that is not quantisation. Pass rope_parameters by hand.
+#                  quantised base are worse for a reason that is not quantisation. Compare config.rope_parameters.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
