@@ -87,6 +87,6 @@ def test_installed_command_lists_the_choices(scripts: Path, tmp_path: Path) -> N
 
 def test_installed_module_composes_a_sum(scripts: Path, tmp_path: Path) -> None:
     text = run(scripts / "python", "-m", "lnbench", "method=ln+prefix", "--cfg", "job", folder=tmp_path)
-    assert "lnbench.methods.ln." in text
-    assert "lnbench.methods.prefix." in text
+    assert "kind: ln\n" in text
+    assert "kind: prefix\n" in text
     assert not list(tmp_path.iterdir())
