@@ -9,7 +9,8 @@ from pydantic import Field, SerializeAsAny
 
 from lnbench.backbone.config import ModelConfig
 from lnbench.backbone.source import content_of
-from lnbench.methods.base import METHODS, Method, canonical_name
+from lnbench.methods.base import METHODS, SEPARATOR, Method, canonical_name
+from lnbench.names import require_name
 from lnbench.registry import KIND, allow_modules, kind_of
 from lnbench.schema import ConfigError, Free, Schema, parse
 from lnbench.tasks.base import TASKS, Task
@@ -123,6 +124,8 @@ def validate(raw: Mapping[str, Any]) -> RunConfig:
     if model.content is None:
         model = model.model_copy(update={"content": content_of(model)})
     config = config.model_copy(update={"model": model, "task": task})
+    require_name("task.name", config.task.name)
+    require_name("model.name", config.model.name)
     for value in config.search.values if config.search else ():
         trial(config, value)
     return config
@@ -193,6 +196,10 @@ def _group(settings: dict[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _check_sum(parts: Mapping[str, Method]) -> None:
+    for name in parts:
+        require_name("method", name)
+        if SEPARATOR in name:
+            raise ConfigError(f"method = {name!r}: must have no {SEPARATOR!r} in the name of a part, which joins parts")
     for name, part in parts.items():
         if part.exclusive and len(parts) > 1:
             others = ", ".join(other for other in parts if other != name)

@@ -1,23 +1,26 @@
 """The work of one run, from its configuration to its record."""
 
 import json
-import time
-from datetime import UTC, datetime
+import shlex
 from pathlib import Path
 
+from lnbench.afterwards import spared
 from lnbench.backbone.loading import load_tokenizer
 from lnbench.config import RunConfig
+from lnbench.exchange.card import write_card
 from lnbench.fsio import write_atomically
 from lnbench.model import TunedModel, build_model, check_length, check_vocabulary, count_parameters
-from lnbench.records.files import CONFIG, FAILURE, RECORD, remove_checkpoints
+from lnbench.records.failure import reading_input
+from lnbench.records.files import CARD, CONFIG, FAILURE, RECORD, remove_checkpoints
 from lnbench.records.record import Record, SearchResult
 from lnbench.records.shift import keep_pretrained, measure_shift
 from lnbench.report import summary
 from lnbench.results import Results, write_results
 from lnbench.schema import ConfigError
 from lnbench.tasks.data import TaskData, load_data
+from lnbench.training.callbacks.stopwatch import Span
 from lnbench.training.device import choose_precision
-from lnbench.training.logger import open_logger
+from lnbench.training.logger import RunLogger, open_logger
 from lnbench.training.memory import fit_within_memory
 from lnbench.training.prepare import prepare
 
@@ -34,17 +37,20 @@ def execute(config: RunConfig, folder: Path, found: SearchResult | None = None) 
         ConfigError: this machine has not the device or precision asked for, the folder cannot be
             written, or the model cannot be had.
         DataError: the data cannot be had.
+        InputError: something else went wrong while model and data were read.
+        NewerError: a newer lnbench has begun the run.
         RunInterrupted: a signal came; the same configuration goes on from the last saved state.
     """
     choose_precision(config.trainer)
     _open_folder(folder, config)
-    started, clock = datetime.now(UTC), time.perf_counter()
-    model, data = load(config)
+    span = Span()
+    with reading_input():
+        model, data = load(config)
     pretrained = keep_pretrained(model, config.method)
     count = count_parameters(model)
     summary.show_start(config, count, data, folder)
     with open_logger(config, folder) as logger:
-        outcome, micro_batch = fit_within_memory(config, model, data, folder, logger)
+        outcome, micro_batch = fit_within_memory(config, model, data, folder, logger, span)
         results = Results(
             found=found,
             data=data,
@@ -52,14 +58,23 @@ def execute(config: RunConfig, folder: Path, found: SearchResult | None = None) 
             shift=measure_shift(pretrained, outcome.state),
             outcome=outcome,
             micro_batch=micro_batch,
-            started=started,
-            seconds=time.perf_counter() - clock,
+            started=span.started,
+            seconds=span.seconds,
         )
         record = write_results(config, results, folder)
         remove_checkpoints(folder)
-        if logger:
-            logger.log_results(record, folder)
+        _show(record, folder, logger)
     return record
+
+
+def _show(record: Record, folder: Path, logger: RunLogger | None) -> None:
+    """What others see of a run that is finished: its card, and its results at W&B."""
+    if "test" in record.metrics:
+        with spared(str(folder / CARD), shlex.join(["python", "-m", "lnbench.export", str(folder), "--card"])):
+            write_card(record, folder)
+    if logger:
+        with spared("W&B"):
+            logger.log_results(record, folder)
 
 
 def load(config: RunConfig) -> tuple[TunedModel, TaskData]:

@@ -1,11 +1,17 @@
 """`python -m lnbench.export RUN_DIR`: a tuned model in the formats of other tools, and on the Hugging Face hub."""
 
+from __future__ import annotations
+
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lnbench.arguments import parser_of_runs
 from lnbench.schema import ConfigError
+
+if TYPE_CHECKING:
+    from lnbench.records.record import Record
 
 DESCRIPTION = "Writes the tuned model of a finished run for use without lnbench, or shares it on the Hugging Face hub."
 EPILOG = """examples:
@@ -13,6 +19,7 @@ EPILOG = """examples:
   python -m lnbench.export RUN_DIR --peft adapter     an adapter with its task head for HF peft: ln, lora or ia3
   python -m lnbench.export RUN_DIR --peft adapter --head beside
                                                       the same for AutoModel, the head in head.safetensors
+  python -m lnbench.export RUN_DIR --card             the model card, README.md in RUN_DIR, anew
   python -m lnbench.export RUN_DIR --hub me/films     what lnbench.load("me/films") needs, the record and a model card;
                                                       with --peft also what that writes
 
@@ -28,6 +35,8 @@ def main() -> None:
             from lnbench.exchange.hub import check_can_upload
 
             check_can_upload(options.hub)
+        if options.card:
+            _card(options.run_dir)
         if options.merged or options.peft:
             _write(options)
         if options.hub:
@@ -50,17 +59,33 @@ def _write(options: argparse.Namespace) -> None:
         print(f"written to {folder}")
 
 
+def _card(run_dir: Path) -> None:
+    from lnbench.exchange.card import write_card
+    from lnbench.records.files import CARD
+
+    write_card(_record(run_dir), run_dir)
+    print(f"written to {run_dir / CARD}")
+
+
+def _record(run_dir: Path) -> Record:
+    from lnbench.records.files import RECORD
+    from lnbench.records.record import read_record
+
+    if not (record := read_record(run_dir)):
+        raise ConfigError(f"{run_dir}: is not the folder of a finished run; it has no {RECORD}")
+    return record
+
+
 def _share(options: argparse.Namespace) -> None:
     from lnbench.exchange import peft_format
     from lnbench.exchange.card import write_card
     from lnbench.exchange.heads import HEAD_FILE
     from lnbench.exchange.hub import upload
     from lnbench.records.files import ADAPTER, CARD, CONFIG, RECORD
-    from lnbench.records.record import check_files, read_record
+    from lnbench.records.record import check_files
 
     run_dir, name = options.run_dir, options.hub
-    if not (record := read_record(run_dir)):
-        raise ConfigError(f"{run_dir}: is not the folder of a finished run; it has no {RECORD}")
+    record = _record(run_dir)
     check_files(record, run_dir)
     if not (run_dir / CARD).is_file():
         write_card(record, run_dir)
@@ -83,11 +108,12 @@ def _options() -> argparse.Namespace:
         help="with --peft: the task head in the adapter, for transformers' class of the task, where that gives the "
         "same logits (default), or in a file of its own, for AutoModel",
     )
+    parser.add_argument("--card", action="store_true", help="write the model card, over an older one")
     parser.add_argument("--hub", metavar="USER/NAME", help="upload to this repository, made if there is none")
     parser.add_argument("--private", action="store_true", help="with --hub: make it a private one")
     options = parser.parse_args()
-    if not (options.merged or options.peft or options.hub):
-        parser.error("nothing to write: give --merged FOLDER, --peft FOLDER, --hub USER/NAME, or several of them")
+    if not (options.merged or options.peft or options.card or options.hub):
+        parser.error("nothing to write: give --merged FOLDER, --peft FOLDER, --card, --hub USER/NAME, or several")
     if options.private and not options.hub:
         parser.error("--private: only with --hub")
     return options

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lnbench.config import RunConfig
-from lnbench.exchange.card import write_card
 from lnbench.fsio import write_atomically
 from lnbench.model import ParameterCount
 from lnbench.records import environment
@@ -35,8 +34,8 @@ class Results:
         shift: how far the norms moved.
         outcome: of training and testing.
         micro_batch: in which pieces batches were worked off.
-        started: when the work began.
-        seconds: how long it took.
+        started: when the first of the run's processes began.
+        seconds: how long they took.
     """
 
     found: SearchResult | None
@@ -50,7 +49,7 @@ class Results:
 
 
 def write_results(config: RunConfig, results: Results, folder: Path) -> Record:
-    """Writes the adapter, the predictions, the model card, and last the record.
+    """Writes the adapter, the predictions, and last the record; what shows a run comes after that.
 
     Raises:
         OSError: a file cannot be written.
@@ -60,8 +59,6 @@ def write_results(config: RunConfig, results: Results, folder: Path) -> Record:
         lines = (json.dumps(prediction, ensure_ascii=False) + "\n" for prediction in results.outcome.predictions)
         write_atomically(folder / PREDICTIONS, "".join(lines))
     record = _record(config, results, folder)
-    if config.test:
-        write_card(record, folder)
     write_record(record, folder)
     return record
 
@@ -132,7 +129,7 @@ def _cost(results: Results) -> Cost:
         train_samples_per_second=_rate(paced.samples, paced),
         train_tokens_per_second=_rate(int(paced.tokens), paced),
         test_samples_per_second=_rate(len(results.data.test), watch.test),
-        peak_memory_bytes=environment.peak_memory_bytes(),
+        peak_memory_bytes=watch.peak_memory_bytes,
         steps=results.outcome.steps,
         micro_batch_size=results.micro_batch.rows,
         halvings=results.micro_batch.halvings,

@@ -5,11 +5,12 @@ import errno
 import logging
 from pathlib import Path
 
+from lnbench.afterwards import spared
 from lnbench.config import RunConfig
 from lnbench.interruption import RunInterrupted
-from lnbench.records.failure import Failure, RunFailed, cause_of, describe, read_failure, write_failure
+from lnbench.records.failure import Failure, InputError, RunFailed, cause_of, describe, read_failure, write_failure
 from lnbench.records.files import CONFIG, FAILURE, RESUME, remove_checkpoints
-from lnbench.records.finished import finished_record
+from lnbench.records.finished import finished_record, require_known
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.lock import hold
 from lnbench.records.record import Record, RecordError, SearchResult
@@ -34,6 +35,7 @@ def run(config: RunConfig) -> Record:
             written, or the model cannot be had.
         DataError: the data cannot be had.
         RunBusy: another process is doing the run.
+        NewerError: a newer lnbench did the run, or has begun it.
         RunFailed: the run failed, now or earlier, and has left a failure record.
         RunInterrupted: a signal came; the same command goes on from where it stopped.
     """
@@ -55,6 +57,7 @@ def _done_before(config: RunConfig, folder: Path) -> Record | None:
         RecordError: it cannot be trusted.
         RunFailed: it failed for a reason of its own, and nobody asks for another try.
     """
+    require_known(folder)
     if config.rerun:
         return None
     if record := finished_record(config):
@@ -92,7 +95,8 @@ def _do(config: RunConfig, folder: Path) -> Record:
         raise
     except Exception as error:
         raise _record_failure(config, folder, error) from error
-    summary.show_finished(record, folder)
+    with spared("the summary"):
+        summary.show_finished(record, folder)
     return record
 
 
@@ -109,7 +113,8 @@ def _record_failure(config: RunConfig, folder: Path, error: Exception) -> RunFai
     if isinstance(error, OSError) and error.errno in DISK_PROBLEMS:
         failure = describe(config, "disk", _cannot_write(config, error), error)
     else:
-        failure = describe(config, cause_of(error), f"{type(error).__name__}: {error}", error)
+        message = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        failure = describe(config, cause_of(error), message, error)
     if failure.cause == "diverged":
         remove_checkpoints(folder)
     _write(failure, folder)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from lnbench.config import RunConfig, settled, trial
-from lnbench.records.failure import RunFailed
+from lnbench.records.failure import TRIED_AGAIN, RunFailed
 from lnbench.records.identity import run_id
 from lnbench.records.lock import RunBusy
 from lnbench.records.record import Record, SearchResult, Trial
@@ -16,8 +16,8 @@ POLL_SECONDS = 2.0
 def search(config: RunConfig, run: Callable[[RunConfig], Record]) -> tuple[RunConfig, SearchResult]:
     """Does all trials, or takes their records, and chooses the value with the best validation score.
 
-    A trial that another process is doing is waited for, after all others. One that fails, as a
-    large learning rate may make it, has lost.
+    A trial that another process is doing is waited for, after all others. One that fails for a
+    reason of its own, as a large learning rate may make it, has lost.
 
     Args:
         config: with a search.
@@ -27,7 +27,7 @@ def search(config: RunConfig, run: Callable[[RunConfig], Record]) -> tuple[RunCo
         The configuration with the chosen value, and the trials.
 
     Raises:
-        RunFailed: every trial failed.
+        RunFailed: every trial failed, or one for a reason that lies outside it.
     """
     assert config.search
     trials: dict[float | str, Trial] = {}
@@ -53,6 +53,8 @@ def _try(config: RunConfig, value: float | str, run: Callable[[RunConfig], Recor
     try:
         return Trial(value=value, id=run_id(config), score=run(config).score)
     except RunFailed as failed:
+        if failed.cause in TRIED_AGAIN:  # that says nothing about the value, and the record of a search is for good
+            raise
         return Trial(value=value, id=run_id(config), score=None, problem=f"{failed.cause}: {failed.message}")
 
 

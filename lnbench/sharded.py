@@ -7,6 +7,7 @@ from hydra.types import RunMode
 
 from lnbench.config import RunConfig
 from lnbench.methods.base import Method
+from lnbench.records.failure import reading_input
 from lnbench.records.record import Record, SearchResult, read_record
 from lnbench.schema import ConfigError
 from lnbench.training.processes import run_together
@@ -58,4 +59,6 @@ def do_share(config: RunConfig, folder: Path, found: SearchResult | None) -> Non
     if distributed.get_rank() == 0:
         execute(config, folder, found)
     else:
-        fit_and_test(config, *load(config), folder)
+        with reading_input():
+            model, data = load(config)
+        fit_and_test(config, model, data, folder)

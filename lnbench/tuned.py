@@ -1,6 +1,5 @@
 """A finished run, loaded for use."""
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +19,9 @@ from lnbench.methods.prefix_vectors import fold_prefixes
 from lnbench.model import TunedModel, build_model
 from lnbench.records.adapter import AdapterError, header, load_adapter
 from lnbench.records.files import ADAPTER, CONFIG, RECORD
+from lnbench.records.finished import require_known
 from lnbench.records.record import read_record
+from lnbench.records.sealed import read_json
 from lnbench.schema import ConfigError
 from lnbench.tasks.base import Task
 from lnbench.tasks.source import DataError
@@ -91,12 +92,14 @@ def load(
             format the run computed.
         ConfigError: the pretrained model is not there any more; or the run computed in bf16, which this machine
             computes slowly or not at all, and no precision is given.
+        NewerError: a newer lnbench did the run.
         HubError: there is no such folder, and no such repository can be had.
         RecordError: the record is damaged.
     """
     if precision not in (None, *FORMATS.values()):
         raise ConfigError(f"precision = {precision!r}: must be one of {', '.join(FORMATS.values())}, or None")
     folder = _folder(run_dir, revision)
+    require_known(folder)
     config = _read_config(folder)
     precision = precision or _trained_in(folder, config)
     if precision == "bf16" and not any(map(computes_bf16, ("cpu", "cuda"))):
@@ -188,6 +191,6 @@ def _read_config(folder: Path) -> RunConfig:
     if not path.is_file():
         raise AdapterError(f"{folder}: is not the folder of a run; it has no {CONFIG}")
     try:
-        return validate_saved(json.loads(path.read_bytes()))
+        return validate_saved(read_json(path))
     except (TypeError, ValueError) as error:
         raise AdapterError(f"{path}: is damaged, or was written by another version of lnbench ({error})") from error

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lnbench.fsio import write_atomically
+from lnbench.names import plain_name
 from lnbench.records.environment import hardware
 from lnbench.records.record import Record
 from lnbench.report import formats, judgement
@@ -91,7 +92,7 @@ def _is_shown(plot: Plot) -> bool:
 
 
 def _figure(plot: Plot, folder: str) -> str:
-    return f"## {plot.kind}: {plot.title}\n\n![{plot.title}]({folder}/{plot.name}.png)\n\n{plot.caption}\n"
+    return f"## {plot.kind}: {plot.title}\n\n![{plot.title}]({folder}/{plain_name(plot.name)}.png)\n\n{plot.caption}\n"
 
 
 def _judged(loaded: Loaded, timed: bool) -> list[Verdict]:

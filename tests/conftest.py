@@ -12,6 +12,7 @@ from hypothesis import settings
 
 from lnbench.config import RunConfig
 from tests import runs
+from tests.commands import Commands
 from tests.tiny import ARCHITECTURES
 
 Configure = Callable[..., RunConfig]
@@ -62,3 +63,9 @@ def runs_dir(tmp_path: Path) -> Path:
 def configure(sources: dict[str, Path], data_root: Path, runs_dir: Path) -> Configure:
     """Makes configurations of runs on the tiny BERT that take a second; takes overrides."""
     return partial(runs.configure, sources["bert"], data_root, runs_dir)
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Commands:
+    """Calls the commands in this process."""
+    return Commands(monkeypatch, capsys)

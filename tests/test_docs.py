@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from lnbench.compose import config_dir
-from lnbench.records.files import RECORD
+from lnbench.records.files import CARD, RECORD
 from tests import runs
+from tests.commands import Commands
 from tests.tiny import HIDDEN, LAYERS
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -49,3 +52,38 @@ def test_a_method_of_ones_own_is_added_as_written(sources: dict[str, Path], data
     (record,) = (tmp_path / "runs").rglob(RECORD)
     trained = json.loads(record.read_text())["parameters"]["by_part"]
     assert trained == {"linear_adapter": LAYERS * HIDDEN * HIDDEN, "ln": LAYERS * 4 * HIDDEN}
+
+
+OWN_DATA = {
+    "reviews.csv": "review,stars\n" + "".join(f"a film {place},{1 + place % 5}\n" for place in range(40)),
+    "my.csv": "review,stars\n" + "".join(f"a film {place},{1 + place % 5}\n" for place in range(40)),
+    "pairs.tsv": "first\tsecond\tsame\n" + "".join(f"film {place}\tfilm\t{place % 2}\n" for place in range(80)),
+    "scores.jsonl": "".join(json.dumps({"answer": f"a film {n}", "score": n / 8}) + "\n" for n in range(40)),
+    "train.conll": "".join(f"good B-PER\nfilm O\n{place} O\n\n" for place in range(40)),
+}
+"""The files that the documents name."""
+
+
+def own_data_commands() -> list[str]:
+    """Every command on a file of one's own, without what calls lnbench and without comments."""
+    texts = [(DOCS / "tasks.md").read_text(), (DOCS.parent / "README.md").read_text()]
+    return re.findall(r"^python -m lnbench (.*task\.path=[^#\n]*)", "\n".join(texts), re.MULTILINE)
+
+
+def test_every_own_file_of_the_documents_is_known() -> None:
+    named = {name for line in own_data_commands() for name in re.findall(r"task\.path=(\S+)", line)}
+    assert named == OWN_DATA.keys()
+
+
+@pytest.mark.parametrize("line", own_data_commands())
+def test_data_of_ones_own_are_used_as_written(
+    commands: Commands, sources: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, text in OWN_DATA.items():
+        (tmp_path / name).write_text(text)
+    model = [f"model.source={sources['bert']}", "model.name=tiny", "method=ln", *runs.SHORT, "trainer.max_steps=2"]
+    model += ["task.max_length=32"]  # the tiny model has no more positions
+    done = commands.lnbench(*line.split(), *model, "cache_dir=cache")
+    assert (done.code, done.err) == (0, "")
+    assert len(list(tmp_path.rglob(CARD))) == len(list(tmp_path.rglob(RECORD))) == 1

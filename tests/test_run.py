@@ -2,6 +2,8 @@ import errno
 import json
 import math
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,11 +12,13 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 import lnbench
 from lnbench import fsio
-from lnbench.records.failure import RunFailed, read_failure
+from lnbench.exchange.card import model_card
+from lnbench.records.failure import RunFailed, describe, read_failure, write_failure
 from lnbench.records.files import ADAPTER, CARD, CHECKPOINTS, CONFIG, FAILURE, METRICS, PREDICTIONS, RECORD, RESUME
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.listing import look_at
@@ -23,11 +27,17 @@ from lnbench.records.record import read_record
 from lnbench.records.sealed import read_sealed, write_sealed
 from lnbench.run import run
 from lnbench.schema import ConfigError
+from lnbench.tasks.data import load_data
 from lnbench.tasks.source import DataError
+from lnbench.training.checkpoint import CheckpointError
 from lnbench.training.module import TuningModule
+from lnbench.tuned import load
 from tests import runs
+from tests.commands import Commands
 from tests.conftest import Configure
+from tests.records import many
 from tests.training.interruption import interrupt
+from tests.training.offline_wandb import isolate
 from tests.waiting import wait_for
 
 
@@ -141,7 +151,8 @@ def test_a_damaged_record_is_not_trusted(configure: Configure, caplog: pytest.Lo
     assert warning.getMessage().startswith(f"{path}: ")
     assert warning.getMessage().endswith("; running again")
     caplog.clear()
-    assert read_record(run_dir(config)) == run(config)
+    record = run(config)
+    assert read_record(run_dir(config)) == record
     assert not caplog.records
 
 
@@ -171,7 +182,7 @@ def test_bf16_on_a_cpu_that_has_it_is_taken(configure: Configure, monkeypatch: p
     assert record.hardware["precision"] == "bf16-mixed"
 
 
-@pytest.mark.parametrize("name", ["metrics.csv", "best.safetensors", "resume.safetensors", ADAPTER, CARD, RECORD])
+@pytest.mark.parametrize("name", ["metrics.csv", "best.safetensors", "resume.safetensors", ADAPTER, RECORD])
 def test_a_full_disk_is_told_and_leaves_nothing_half_written(
     configure: Configure, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -198,16 +209,184 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(
     assert runs.results(config) == first
 
 
+class Broken:
+    """Stands for a function that fails with what nobody foresaw."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error or ConfigError("task.low = '???': is missing")
+
+    def __call__(self, *_: Any, **__: Any) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [None, OSError(errno.ENOSPC, "No space left on device"), UnicodeEncodeError])
+def test_a_card_that_cannot_be_written_costs_no_record(
+    configure: Configure,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    commands: Commands,
+    error: Any,
+) -> None:
+    config = configure("trainer.max_steps=2")
+    broken = error("ascii", "é", 0, 1, "ordinal not in range") if error is UnicodeEncodeError else error
+    with monkeypatch.context() as patch:
+        patch.setattr("lnbench.execute.write_card", Broken(broken))
+        record = run(config)
+    folder = run_dir(config)
+    assert read_record(folder) == record
+    assert not (folder / CARD).exists()
+    (warning,) = [line.getMessage() for line in caplog.records]
+    command = f"python -m lnbench.export {folder} --card"
+    assert warning.startswith(f"{folder / CARD}: {type(Broken(broken).error).__name__}: ")
+    assert warning.endswith(f"; the run is finished all the same; {command}")
+    assert commands.export(*shlex.split(command)[3:]).out == f"written to {folder / CARD}\n"
+    assert (folder / CARD).read_text() == model_card(record)
+
+
+@pytest.mark.parametrize(
+    "place", ["lnbench.training.wandb_results.summary_values", "lnbench.training.logger.RunLogger.log_results"]
+)
+def test_wandb_costs_no_record(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, place: str, tmp_path: Path
+) -> None:
+    isolate(monkeypatch, tmp_path / "wandb")
+    config = configure("trainer.max_steps=2", "logger=wandb", "logger.wandb.mode=offline")
+    monkeypatch.setattr(place, Broken(ZeroDivisionError("oops")))
+    assert read_record(run_dir(config)) is None
+    record = run(config)
+    assert read_record(run_dir(config)) == record
+    assert (run_dir(config) / CARD).is_file()
+
+
+def test_a_screen_that_is_gone_costs_no_record(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = configure("trainer.max_steps=2")
+    monkeypatch.setattr("lnbench.report.summary.show_finished", Broken(BrokenPipeError(errno.EPIPE, "Broken pipe")))
+    assert read_record(run_dir(config)) == run(config)
+
+
+@pytest.mark.parametrize("change", [{"colour": "red"}, {"format": 2}])
+@pytest.mark.parametrize("name", [RECORD, FAILURE])
+@pytest.mark.parametrize("override", ["rerun=false", "rerun=true", "retry_failed=true"])
+def test_what_a_newer_lnbench_left_is_never_overwritten(
+    configure: Configure, no_training: None, name: str, change: dict[str, Any], override: str
+) -> None:
+    config = configure(override)
+    if name == RECORD:
+        many.finish(config)
+    else:
+        write_failure(describe(config, "error", "it broke"), many.begin(config))
+    path = run_dir(config) / name
+    write_sealed(path, {**read_sealed(path), **change})
+    before = contents(run_dir(config))
+    with pytest.raises(
+        ConfigError, match=rf"^{path}: was written by a newer lnbench, .*; the file is kept: use a newer"
+    ):
+        run(config)
+    assert contents(run_dir(config)) == before
+
+
+@pytest.mark.parametrize("name", [RECORD, FAILURE])
+def test_a_run_of_a_newer_lnbench_is_not_loaded(configure: Configure, name: str) -> None:
+    config = configure("trainer.max_steps=2")
+    run(config)
+    if name == FAILURE:
+        write_failure(describe(config, "error", "it broke"), run_dir(config))
+    path = run_dir(config) / name
+    write_sealed(path, {**read_sealed(path), "colour": "red"})
+    with pytest.raises(ConfigError, match=rf"^{path}: was written by a newer lnbench, .* does not know its colour"):
+        load(run_dir(config))
+
+
+def test_a_state_that_a_newer_lnbench_saved_is_kept_for_it(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configure()
+    with monkeypatch.context() as patch:
+        patch.setattr("lnbench.training.fit.STATE_FORMAT", 99)
+        patch.setattr("lnbench.training.callbacks.resume_point.__version__", "9.1.0")
+        interrupt(config, "on_train_batch_end", 6)
+    kept = contents(run_dir(config) / CHECKPOINTS)
+    with pytest.raises(
+        ConfigError, match=rf"^{run_dir(config) / RESUME}: was written by lnbench 9\.1\.0, .* format 99"
+    ):
+        run(config)
+    assert contents(run_dir(config) / CHECKPOINTS) == kept
+    assert look_at(run_dir(config), config.runs_dir).state == "interrupted"
+
+
+INPUT = {
+    "a hub that is away": ConnectionError("the hub is away"),
+    "a file that went": FileNotFoundError(errno.ENOENT, "No such file", "model.safetensors"),
+    "weights that are cut": SafetensorError("invalid header"),
+    "a bug of a reader": AttributeError("'NoneType' object has no attribute 'shape'"),
+    "a token that the model does not have": IndexError("index out of range in self"),
+}
+
+
+@pytest.mark.parametrize("name", INPUT)
+@pytest.mark.parametrize("place", ["load_data", "build_model", "load_tokenizer"])
+def test_what_goes_wrong_while_model_and_data_are_read_does_not_last(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, name: str, place: str
+) -> None:
+    config, error = configure(), INPUT[name]
+    for reader in ("load_data", "build_model", "load_tokenizer"):
+        monkeypatch.setattr(f"lnbench.execute.{reader}", Broken(error) if reader == place else lambda *_: None)
+    with pytest.raises(RunFailed, match=re.escape(f"{type(error).__name__}: {error}")) as failed:
+        run(config)
+    assert failed.value.cause == "refused"
+    failure = read_failure(run_dir(config))
+    assert failure
+    assert (failure.lasts, failure.message) == (False, f"{type(error).__name__}: {error}")
+    assert "raise self.error" in failure.traceback
+    monkeypatch.setattr("lnbench.execute.load_tokenizer", Broken(ConfigError("it is tried again")))
+    with pytest.raises(ConfigError, match="it is tried again"):
+        run(config)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: data.train.tokens.__setitem__(slice(None), 50_000),
+        lambda data: data.train.labels.__setitem__(slice(None), 7),
+    ],
+    ids=["tokens", "labels"],
+)
+def test_tokens_or_labels_that_the_model_does_not_have_do_not_last(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, spoil: Any
+) -> None:
+    config = configure("trainer.max_steps=2")
+
+    def damaged(*arguments: Any) -> Any:
+        data = load_data(*arguments)
+        spoil(data)
+        return data
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lnbench.execute.load_data", damaged)
+        with pytest.raises(RunFailed, match=r"IndexError: .* (out of range|out of bounds)") as failed:
+            run(config)
+    assert failed.value.cause == "refused"
+    assert run(config) == read_record(run_dir(config))
+
+
+def test_saved_values_that_are_damaged_while_training_do_not_last(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configure("trainer.max_steps=2")
+    with monkeypatch.context() as patch:
+        patch.setattr(TuningModule, "load_best", Broken(CheckpointError("best.safetensors: is damaged")))
+        with pytest.raises(RunFailed) as failed:
+            run(config)
+    assert failed.value.cause == "refused"
+    assert run(config) == read_record(run_dir(config))
+
+
 def test_an_error_that_is_not_the_disks_is_not_blamed_on_it(
     configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: Any) -> None:
-        raise ConnectionError("the hub is away")
-
-    monkeypatch.setattr("lnbench.execute.load_data", fail)
-    with pytest.raises(RunFailed, match="ConnectionError: the hub is away") as failed:
+    monkeypatch.setattr("lnbench.execute.load_data", Broken(ConnectionError("the hub is away")))
+    with pytest.raises(RunFailed, match="ConnectionError: the hub is away"):
         run(configure())
-    assert failed.value.cause == "error"
 
 
 def break_training(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:

@@ -20,6 +20,7 @@ from lnbench.records.files import CONFIG, RECORD
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.lock import hold
 from lnbench.records.record import Selection
+from lnbench.records.sealed import read_sealed, write_sealed
 from lnbench.runs.__main__ import main
 from tests.records.many import begin, finish, finish_many
 from tests.test_cli import SLOW_IMPORTS
@@ -365,3 +366,81 @@ def test_nothing_slow_is_imported(made: Made, tmp_path: Path, runs_dir: Path, ar
 def test_the_help_teaches(runs: Runs) -> None:
     out = runs("--help")[1]
     assert "python -m lnbench.runs --delete state=failed,interrupted" in out
+
+
+def target_of_link(runs: Runs, made: Made) -> Path:
+    """A finished run elsewhere, and a link to it where runs are looked for."""
+    elsewhere = made("method=ln").model_copy(update={"runs_dir": runs.folder.with_name("elsewhere")})
+    finish(elsewhere)
+    place = run_dir(made("method=ln"))
+    place.parent.mkdir(parents=True)
+    place.symlink_to(run_dir(elsewhere))
+    return run_dir(elsewhere)
+
+
+def test_a_link_to_a_run_is_not_followed_by_a_deletion(runs: Runs, made: Made) -> None:
+    target = target_of_link(runs, made)
+    before = {path: path.read_bytes() for path in target.iterdir()}
+    finish(made("method=bitfit"))
+    code, out = runs("--delete", "--yes", "--all")
+    assert code == 1
+    assert f"not deleted: run {target.name}: {run_dir(made('method=ln'))} is a link to {target}; delete" in out
+    assert "1 deleted" in out
+    assert {path: path.read_bytes() for path in target.iterdir()} == before
+    assert runs.ids() == {target.name}
+
+
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_nor_is_a_link_to_a_folder_above_it(runs: Runs, made: Made, level: int) -> None:
+    config = made("method=ln")
+    finish(config)
+    linked = run_dir(config).parents[level - 1]
+    linked.rename(runs.folder.with_name("elsewhere"))
+    linked.symlink_to(runs.folder.with_name("elsewhere"))
+    code, out = runs("--delete", "--yes", "--all")
+    assert (code, (run_dir(config) / RECORD).is_file()) == (1, True)
+    assert f"{linked} is a link to" in out
+
+
+def test_a_link_in_a_run_is_deleted_and_what_it_leads_to_stays(runs: Runs, made: Made, tmp_path: Path) -> None:
+    config = made("method=ln")
+    finish(config)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").write_text("precious")
+    (run_dir(config) / "wandb").symlink_to(tmp_path / "mine")
+    (run_dir(config) / RECORD).rename(tmp_path / "mine" / RECORD)
+    (run_dir(config) / RECORD).symlink_to(tmp_path / "mine" / RECORD)
+    assert runs("--delete", "--yes", "--all")[0] == 0
+    assert not run_dir(config).exists()
+    assert {path.name for path in (tmp_path / "mine").iterdir()} == {"file", RECORD}
+
+
+def test_a_run_of_which_a_part_cannot_be_deleted_stays_whole(
+    runs: Runs, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = made("method=ln")
+    finish(config)
+    inner = run_dir(config) / "wandb"
+    inner.mkdir()
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != inner and access(path, mode))
+    code, out = runs("--delete", "--yes", "--all")
+    assert code == 1
+    assert f"not deleted: run {run_id(config)}: {inner} cannot be changed" in out
+    assert (run_dir(config) / RECORD).is_file()
+
+
+def test_a_folder_in_place_of_a_record_is_deleted_with_its_run(runs: Runs, made: Made) -> None:
+    (begin(made("method=ln")) / RECORD).mkdir()
+    assert runs("--delete", "--yes", "state=damaged")[0] == 0
+    assert runs.ids() == set()
+
+
+def test_a_newer_run_is_kept_out_of_what_is_missing(runs: Runs, made: Made) -> None:
+    config = made("method=ln")
+    finish(config)
+    path = run_dir(config) / RECORD
+    write_sealed(path, {**read_sealed(path), "colour": "red"})
+    (row,) = runs.listed("--missing", "method=ln")
+    assert (row["state"], row["command"]) == ("newer", "")
+    assert runs("--delete", "--yes", "state=newer")[0] == 0

@@ -9,6 +9,7 @@ from lnbench.records.failure import read_failure
 from lnbench.records.finished import finished_record
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.record import RecordError
+from lnbench.records.sealed import NewerError
 
 
 def do_trials(configs: Sequence[RunConfig], max_runs: int, stop: Event) -> None:
@@ -39,11 +40,12 @@ def _trials(config: RunConfig) -> list[RunConfig]:
 
 
 def _is_settled(config: RunConfig) -> bool:
-    """Whether a trial has ended, well or not, and is not to be tried again."""
+    """Whether a trial has ended, well or not, and is not to be tried again; the run itself answers for a newer one."""
     try:
-        record = finished_record(config)
+        record, failure = finished_record(config), read_failure(run_dir(config))
     except RecordError:
         return False
-    failure = read_failure(run_dir(config))
+    except NewerError:
+        return True
     failed = failure is not None and failure.lasts and not config.retry_failed
     return not config.rerun and (record is not None or failed)

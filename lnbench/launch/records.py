@@ -14,6 +14,7 @@ from lnbench.outcome import JobFailed
 from lnbench.records import failure
 from lnbench.records.finished import finished_record
 from lnbench.records.record import Record, RecordError
+from lnbench.records.sealed import NewerError
 from lnbench.schema import ConfigError
 from lnbench.tasks.source import DataError
 
@@ -38,10 +39,10 @@ def done_before(sweep: Sweep, job: Job) -> JobReturn | None:
 
 
 def finished(run: RunConfig | None) -> Record | None:
-    """The record of a job's run; None if it is to be done, if its record is damaged, or if the job is no run."""
+    """The record of a job's run; None if the job itself has to see to it, or is no run."""
     try:
         return finished_record(run) if run and not run.rerun else None
-    except (RecordError, OSError):
+    except (RecordError, NewerError, OSError):
         return None
 
 

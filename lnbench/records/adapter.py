@@ -8,7 +8,11 @@ from torch import Tensor
 
 from lnbench.config import RunConfig
 from lnbench.records.files import ADAPTER
-from lnbench.records.tensors import read_tensors, write_tensors
+from lnbench.records.sealed import FORMAT, SealError, parse_json, require_format
+from lnbench.records.tensors import TensorFileError, read_tensors, write_tensors
+
+NEWEST = 1
+"""Format of the file that this lnbench writes."""
 
 
 class AdapterError(ValueError):
@@ -28,7 +32,7 @@ def save_adapter(tensors: Mapping[str, Tensor], about: Mapping[str, str], folder
         tensors: trained values by parameter name.
         about: what they belong to, such as the backbone's name and content; readable in the file's header.
     """
-    write_tensors(folder / ADAPTER, tensors, json.dumps(dict(about)))
+    write_tensors(folder / ADAPTER, tensors, json.dumps({FORMAT: NEWEST, **about}))
 
 
 def load_adapter(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -36,12 +40,17 @@ def load_adapter(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     Raises:
         AdapterError: there is no such file, or it is damaged.
+        NewerError: it is of a newer lnbench.
     """
     path = folder / ADAPTER
     if not path.is_file():
         raise AdapterError(f"{path}: is not there; only a finished run has one")
     try:
-        tensors, about = read_tensors(path)
-        return tensors, json.loads(about)
-    except ValueError as error:
+        tensors, text = read_tensors(path)
+        about = parse_json(text)
+        if not isinstance(about, dict):
+            raise SealError("its header is no object")
+    except (TensorFileError, SealError) as error:
         raise AdapterError(f"{path}: is damaged or not an adapter of lnbench ({error})") from error
+    require_format(path, about, NEWEST)
+    return tensors, {name: value for name, value in about.items() if name != FORMAT}

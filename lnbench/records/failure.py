@@ -1,19 +1,19 @@
 """What a run leaves that did not finish because something went wrong."""
 
+import contextlib
 import os
 import platform
 import traceback
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
-
-from pydantic import ValidationError
 
 from lnbench.config import RunConfig
 from lnbench.records.files import CONFIG, FAILURE, RECORD
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.lock import is_held
-from lnbench.records.sealed import SealError, read_sealed, write_sealed
+from lnbench.records.sealed import SealError, read_as, write_sealed
 from lnbench.schema import ConfigError, Schema
 from lnbench.tasks.source import DataError
 
@@ -64,6 +64,25 @@ class RunFailed(RuntimeError):
         return f"{self.run} failed ({self.cause}): {self.message}"
 
 
+class InputError(RuntimeError):
+    """A model or data could not be read, for a reason that nothing foresaw; its cause is what went wrong."""
+
+
+@contextlib.contextmanager
+def reading_input() -> Iterator[None]:
+    """Marks what goes wrong while model and data are read: it is theirs, not the run's.
+
+    Raises:
+        InputError: in place of an exception that does not tell by itself where it belongs.
+    """
+    try:
+        yield
+    except Exception as error:
+        if cause_of(error) != "error":
+            raise
+        raise InputError(f"{type(error).__name__}: {error}") from error
+
+
 def describe(config: RunConfig, cause: Cause, message: str, error: BaseException | None = None) -> Failure:
     """A failure of this process, now."""
     return Failure(
@@ -92,10 +111,14 @@ def write_failure(failure: Failure, folder: Path) -> None:
 
 
 def read_failure(folder: Path) -> Failure | None:
-    """Why the run of a folder failed; None if it did not, or if the file is damaged (it may then be tried again)."""
+    """Why the run of a folder failed; None if it did not, or if the file is damaged (it may then be tried again).
+
+    Raises:
+        NewerError: the file is of a newer lnbench.
+    """
     try:
-        return Failure.model_validate(read_sealed(folder / FAILURE))
-    except (OSError, SealError, ValidationError):
+        return read_as(Failure, folder / FAILURE)
+    except (OSError, SealError):
         return None
 
 
@@ -116,13 +139,31 @@ def cause_of(error: BaseException) -> Cause:
     from lnbench.training.divergence import Diverged
     from lnbench.training.processes import ProcessKilled
 
-    if isinstance(error, ConfigError | DataError):
-        return "refused"
     if isinstance(error, Diverged):
         return "diverged"
     if isinstance(error, ProcessKilled):
         return "killed"
-    return "out of memory" if is_out_of_memory(error) else "error"
+    if is_out_of_memory(error):
+        return "out of memory"
+    return "refused" if is_of_input(error) else "error"
+
+
+def is_of_input(error: BaseException) -> bool:
+    """Whether what a run reads is at fault: settings, data, weights, saved states, or a place that cannot be reached.
+
+    Ids of tokens and labels that the model does not have are noticed by PyTorch alone: on a CPU as an IndexError, on a
+    GPU as an assertion of its own.
+    """
+    from safetensors import SafetensorError
+
+    from lnbench.records.adapter import AdapterError
+    from lnbench.records.tensors import TensorFileError
+    from lnbench.training.checkpoint import CheckpointError
+
+    files = (OSError, SafetensorError, SealError, AdapterError, TensorFileError, CheckpointError)
+    if isinstance(error, (ConfigError, DataError, InputError, IndexError, *files)):
+        return True
+    return isinstance(error, RuntimeError) and "device-side assert" in str(error)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -1,6 +1,10 @@
 """Whether a run was done before."""
 
+import contextlib
+from pathlib import Path
+
 from lnbench.config import RunConfig
+from lnbench.records.failure import read_failure
 from lnbench.records.files import RECORD
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.record import Record, RecordError, check_files, read_record
@@ -11,6 +15,7 @@ def finished_record(config: RunConfig) -> Record | None:
 
     Raises:
         RecordError: it, or a file beside it, cannot be trusted.
+        NewerError: it is of a newer lnbench.
     """
     folder = run_dir(config)
     record = read_record(folder)
@@ -19,3 +24,14 @@ def finished_record(config: RunConfig) -> Record | None:
     if record:
         check_files(record, folder)
     return record
+
+
+def require_known(folder: Path) -> None:
+    """Refuses the folder of a run that a newer lnbench did; what is damaged is left to others.
+
+    Raises:
+        NewerError: its record or failure is of a newer lnbench.
+    """
+    with contextlib.suppress(RecordError):
+        read_record(folder)
+    read_failure(folder)

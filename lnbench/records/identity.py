@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from lnbench.config import RunConfig
+from lnbench.names import plain_name
 
 ID_LENGTH = 12
 PROTOCOL = 2
@@ -20,4 +21,5 @@ def run_id(config: RunConfig) -> str:
 
 def run_dir(config: RunConfig) -> Path:
     """The run's folder: readable groups, then its identity."""
-    return config.runs_dir / config.task.name / config.model.name / config.method_name / run_id(config)
+    groups = map(plain_name, (config.task.name, config.model.name, config.method_name))
+    return config.runs_dir.joinpath(*groups, run_id(config))

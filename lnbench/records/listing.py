@@ -1,6 +1,6 @@
 """All runs of a folder, and how each of them stands."""
 
-import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,9 +9,10 @@ from typing import Any, Literal
 from lnbench.records.failure import Failure, read_failure
 from lnbench.records.files import CONFIG, FAILURE, RECORD
 from lnbench.records.lock import is_held
-from lnbench.records.record import Record, RecordError, read_record
+from lnbench.records.record import Record, read_record
+from lnbench.records.sealed import NewerError, SealError, read_json
 
-State = Literal["finished", "failed", "running", "interrupted", "damaged"]
+State = Literal["finished", "failed", "running", "interrupted", "newer", "damaged"]
 DEPTH = "*/*/*/*"
 """Task, model, method, identity: where `run_dir` puts a run below `runs_dir`."""
 
@@ -22,12 +23,12 @@ class FoundRun:
 
     Attributes:
         folder: of the run; its name is the run's id.
-        state: `interrupted` was begun, is done by nobody now, and can go on; `damaged` has a record
-            that cannot be trusted.
+        state: `interrupted` was begun, is done by nobody now, and can go on; `newer` was done by a newer
+            lnbench, which alone can read it; `damaged` has a record that cannot be trusted.
         record: of a finished run.
         failure: of a failed run.
         config: as far as it can be read.
-        problem: what is wrong with a damaged run.
+        problem: what is wrong with a damaged run, or what a newer one needs.
     """
 
     folder: Path
@@ -51,29 +52,47 @@ class FoundRun:
 def find_runs(runs_dir: Path) -> Iterator[FoundRun]:
     """Every run below a folder, sorted by task, model, method and id; what cannot be read is told, never raised."""
     for folder in sorted(runs_dir.glob(DEPTH)):
-        if (folder / CONFIG).is_file() or (folder / RECORD).is_file():
+        if _is_run(folder):
             yield look_at(folder, runs_dir)
 
 
 def look_at(folder: Path, runs_dir: Path) -> FoundRun:
-    """How the run of one folder stands."""
+    """How the run of one folder stands; what cannot be read is told, never raised."""
     try:
-        if record := read_record(folder):
-            return FoundRun(folder, "finished", record=record, config=record.config)
-    except RecordError as error:
+        return _look_at(folder, runs_dir)
+    except NewerError as error:
+        return FoundRun(folder, "newer", config=_config(folder), problem=str(error))
+    except (OSError, ValueError) as error:
         return FoundRun(folder, "damaged", config=_config(folder), problem=str(error))
+
+
+def _look_at(folder: Path, runs_dir: Path) -> FoundRun:
+    if record := read_record(folder):
+        return FoundRun(folder, "finished", record=record, config=record.config)
     if is_held(runs_dir, folder.name):
         return FoundRun(folder, "running", config=_config(folder))
     if failure := read_failure(folder):
         return FoundRun(folder, "failed", failure=failure, config=failure.config)
-    if (folder / FAILURE).is_file():
+    if os.path.lexists(folder / FAILURE):
         return FoundRun(folder, "damaged", config=_config(folder), problem=f"{folder / FAILURE}: is damaged")
+    if not _can_be_read(folder):
+        return FoundRun(folder, "damaged", problem=f"{folder}: cannot be read")
     return FoundRun(folder, "interrupted", config=_config(folder))
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder holds a run, as far as it lets itself be read."""
+    here = any(os.path.lexists(folder / name) for name in (CONFIG, RECORD))
+    return here or (os.path.isdir(folder) and not _can_be_read(folder))
+
+
+def _can_be_read(folder: Path) -> bool:
+    return os.access(folder, os.R_OK | os.X_OK)
 
 
 def _config(folder: Path) -> dict[str, Any]:
     try:
-        config = json.loads((folder / CONFIG).read_bytes())
-    except (OSError, ValueError):
+        config = read_json(folder / CONFIG)
+    except (OSError, SealError):
         return {}
     return config if isinstance(config, dict) else {}

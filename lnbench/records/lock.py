@@ -11,6 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from lnbench.fsio import write_atomically
+from lnbench.records.sealed import read_json
 
 LOCKS = ".locks"
 """Folder below `runs_dir`. Its empty files stay: a lock file that goes while another process opens it locks nothing."""
@@ -45,7 +46,7 @@ def hold(runs_dir: Path, run_id: str) -> Iterator[None]:
 
 
 def is_held(runs_dir: Path, run_id: str) -> bool:
-    """Whether a living process is doing the run."""
+    """Whether a living process is doing the run; where nothing may be locked, whether one says that it does."""
     if not (runs_dir / LOCKS).is_dir():
         return False
     try:
@@ -53,6 +54,8 @@ def is_held(runs_dir: Path, run_id: str) -> bool:
             return False
     except Timeout:
         return True
+    except OSError:
+        return _about(runs_dir, run_id).is_file()
 
 
 def _lock(runs_dir: Path, run_id: str) -> FileLock:
@@ -70,7 +73,7 @@ def _myself() -> dict[str, str | int]:
 
 def _holder(runs_dir: Path, run_id: str) -> str:
     try:
-        about = json.loads(_about(runs_dir, run_id).read_text())
+        about = read_json(_about(runs_dir, run_id))
         return f"process {about['pid']} on {about['host']} since {about['since']}"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "another process"

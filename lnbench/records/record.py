@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
 from lnbench.records.files import RECORD
-from lnbench.records.sealed import SealError, file_digest, read_sealed, write_sealed
+from lnbench.records.sealed import SealError, file_digest, read_as, write_sealed
 from lnbench.records.shift import NormShift
 from lnbench.schema import Schema
 
@@ -38,20 +38,23 @@ class DataSeen(Schema):
 class Cost(Schema):
     """What a run cost. `None`: not recorded, or not known.
 
-    Training, validation and checkpoints count over interruptions; all else is of the process that finished the run.
+    Everything counts over interruptions but the test, which is done again; what a process did after it last saved its
+    state, or before it could save any, is not in it.
     """
 
     train_seconds: float
     """All of training, its first steps too: without evaluation, checkpoints and set-up."""
     total_seconds: float
-    """From loading the model and the data to the end of the test."""
+    """From loading the model and the data to the end of the test, and the same of each process that was interrupted,
+    up to its last saved state; not the time between processes."""
     train_samples_per_second: float
     """Without the first steps of each process, in which it warms up, unless there are no others."""
     train_tokens_per_second: float
     """As `train_samples_per_second`, of real tokens; padding does not count."""
     test_samples_per_second: float
     peak_memory_bytes: int
-    """Of the GPU's allocator since the model was ready, or of the whole process on a CPU."""
+    """Of the GPU's allocator since the model was ready, or of the whole process on a CPU; of the process that had
+    most."""
     steps: int
     micro_batch_size: int | None = None
     """Rows whose gradients were computed at once, those of a batch being added up; None: not recorded."""
@@ -66,7 +69,7 @@ class Cost(Schema):
     test_seconds: float | None = None
     """0 without a test."""
     first_step_seconds: float | None = None
-    """From when model and data are loaded to the end of the first training step."""
+    """From when model and data are loaded to the end of the first training step, in the first process."""
     train_joules: float | None = None
     """Of the whole GPUs in `train_seconds`, whatever else they did."""
     test_joules: float | None = None
@@ -143,7 +146,7 @@ class Record(Schema):
 
 
 class RecordError(ValueError):
-    """A record file that is damaged or of an unknown format."""
+    """A record file that is damaged."""
 
 
 def write_record(record: Record, folder: Path) -> None:
@@ -160,18 +163,15 @@ def read_record(folder: Path) -> Record | None:
 
     Raises:
         RecordError: the file is damaged.
+        NewerError: the file is of a newer lnbench.
     """
     path = folder / RECORD
     try:
-        return Record.model_validate(read_sealed(path))
+        return read_as(Record, path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, SealError) as error:
         raise RecordError(f"{path}: is damaged or of an unknown format ({error})") from error
-    except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(map(str, problem["loc"]))
-        raise RecordError(f"{path}: is damaged or of an unknown format ({place}: {problem['msg']})") from error
 
 
 def check_files(record: Record, folder: Path) -> None:

@@ -137,8 +137,19 @@ def _num_layers(record: Record) -> int:
 
 
 def _checked(found: FoundRun) -> FoundRun:
-    """A finished run whose record belongs to another one is a damaged one."""
-    if found.record is None or found.record.id == found.id:
+    """A finished run whose record belongs to another one, or says what no run does, is a damaged one."""
+    if found.record is None or not (problem := _problem(found.record, found.id)):
         return found
-    problem = f"its record belongs to another run, {found.record.id}"
     return replace(found, state="damaged", record=None, problem=problem)
+
+
+def _problem(record: Record, run_id: str) -> str:
+    """Why a record, which may be anybody's, cannot be in a report; empty if it can."""
+    if record.id != run_id:
+        return f"its record belongs to another run, {record.id}"
+    try:
+        if "test" in record.metrics:
+            _row(record, *settings([record]))
+    except Exception as error:  # whatever a text in place of a number, or a list in place of a group, makes fail
+        return f"its record cannot be understood ({type(error).__name__}: {error})"
+    return ""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from lnbench.names import plain_name
 from lnbench.report.efficiency import efficiency_table
 from lnbench.report.paper import Figures
 from lnbench.report.parameters import parameter_table
@@ -34,7 +34,7 @@ def tables(loaded: Loaded, runs: pd.DataFrame) -> list[Table]:
     ablations = [ablation_table(group, f"ablations-{name}", title, loaded, figures) for name, title, group in found]
     costs = [table for name, title, group in found for table in _costs(group, name, title, loaded)]
     sizes = [
-        parameter_table(group, f"parameters-{_slug(str(model))}", str(model), figures)
+        parameter_table(group, f"parameters-{plain_name(str(model))}", str(model), figures)
         for model, group in runs.groupby("model")
     ]
     return [*(table for table in scores if table.rows), *filter(None, ablations), *costs, *sizes]
@@ -46,7 +46,7 @@ def places(runs: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
         groups = list(of_model.groupby("setting"))
         for number, (setting, group) in enumerate(groups, start=1):
             suffix = f"-{number}" if len(groups) > 1 else ""
-            yield f"{_slug(str(model))}{suffix}", ", ".join(filter(None, [str(model), str(setting)])), group
+            yield f"{plain_name(str(model))}{suffix}", ", ".join(filter(None, [str(model), str(setting)])), group
 
 
 def _costs(runs: pd.DataFrame, name: str, title: str, loaded: Loaded) -> Iterator[Table]:
@@ -54,8 +54,3 @@ def _costs(runs: pd.DataFrame, name: str, title: str, loaded: Loaded) -> Iterato
     for number, (hardware, group) in enumerate(groups, start=1):
         suffix = f"-{number}" if len(groups) > 1 else ""
         yield efficiency_table(group, f"efficiency-{name}{suffix}", f"{title}; {hardware}", loaded)
-
-
-def _slug(text: str) -> str:
-    """A name that a file can have everywhere."""
-    return re.sub(r"[^\w.-]+", "_", text)

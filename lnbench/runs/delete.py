@@ -1,6 +1,7 @@
 """Removal of runs."""
 
 import contextlib
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -14,9 +15,12 @@ from lnbench.records.lock import RunBusy, hold
 from lnbench.runs.display import new_console, printable, show_runs
 from lnbench.schema import ConfigError
 
+DONE = ("finished", "newer", "damaged")
+"""States of runs that may have a record."""
+
 
 def delete(runs: Sequence[FoundRun], runs_dir: Path, sure: bool) -> bool:
-    """Shows runs, asks, and deletes their folders; one that is being done stays.
+    """Shows runs, asks, and deletes their folders; one that is being done, or is reached by a link, stays.
 
     Args:
         runs: to delete.
@@ -30,13 +34,18 @@ def delete(runs: Sequence[FoundRun], runs_dir: Path, sure: bool) -> bool:
         ConfigError: nobody is there to be asked.
     """
     show_runs(runs)
-    if not runs:
-        return True
-    if not sure and not _confirmed(f"Delete {len(runs):,} of {decimal(sum(map(_size, runs)))}? [y/N] "):
+    console = new_console()
+    kept = {run.folder: problem for run in runs if (problem := _obstacle(run, runs_dir))}
+    for problem in kept.values():
+        console.print(printable(f"not deleted: {problem}"), soft_wrap=True)
+    chosen = [run for run in runs if run.folder not in kept]
+    if not chosen:
+        return not kept
+    if not sure and not _confirmed(f"Delete {len(chosen):,} of {decimal(sum(map(_size, chosen)))}? [y/N] "):
         print("Nothing is deleted.")
         return False
-    console, freed, deleted = new_console(), 0, 0
-    for run in runs:
+    freed, deleted = 0, 0
+    for run in chosen:
         size = _size(run)
         if problem := _delete_one(run, runs_dir):
             console.print(printable(f"not deleted: {problem}"), soft_wrap=True)
@@ -44,6 +53,20 @@ def delete(runs: Sequence[FoundRun], runs_dir: Path, sure: bool) -> bool:
             freed, deleted = freed + size, deleted + 1
     console.print(f"{deleted:,} deleted, {freed:,} bytes freed")
     return deleted == len(runs)
+
+
+def _obstacle(run: FoundRun, runs_dir: Path) -> str:
+    """Why a run cannot be deleted, found out before anything of it is touched; empty if it can."""
+    path = run.folder
+    while path != runs_dir:
+        if path.is_symlink():
+            return f"run {run.id}: {path} is a link to {os.readlink(path)}; delete the run there, or the link yourself"
+        path = path.parent
+    folders = [run.folder.parent, *(Path(folder) for folder, _, _ in os.walk(run.folder))]
+    for folder in folders:
+        if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            return f"run {run.id}: {folder} cannot be changed"
+    return ""
 
 
 def _confirmed(question: str) -> bool:
@@ -62,9 +85,12 @@ def _delete_one(run: FoundRun, runs_dir: Path) -> str:
     """
     try:
         with hold(runs_dir, run.id):
-            if run.state not in ("finished", "damaged") and (run.folder / RECORD).is_file():
+            if run.state not in DONE and (run.folder / RECORD).is_file():
                 return f"run {run.id} has finished meanwhile"
-            (run.folder / RECORD).unlink(missing_ok=True)
+            if problem := _obstacle(run, runs_dir):
+                return problem
+            if not (run.folder / RECORD).is_dir():
+                (run.folder / RECORD).unlink(missing_ok=True)
             shutil.rmtree(run.folder)
     except RunBusy as busy:
         return str(busy)

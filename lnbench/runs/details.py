@@ -13,7 +13,7 @@ from lnbench.methods.base import SEPARATOR
 from lnbench.records.listing import FoundRun
 from lnbench.runs.display import new_console, print_json, printable, show_values, title
 from lnbench.runs.filters import as_text
-from lnbench.runs.row import flat, row_of
+from lnbench.runs.row import flat, name_in, row_of
 from lnbench.schema import ConfigError
 from lnbench.tasks.source import DataError
 
@@ -48,7 +48,7 @@ def show_details(run: FoundRun) -> None:
             _section(console, name, flat(record[name]) if record[name] else {})
     _section(console, "files", {str(path): decimal(size) for path, size in _files(run).items()})
     if run.problem:
-        _section(console, "damage", {"problem": run.problem})
+        _section(console, run.state, {"problem": run.problem})
     if failure := run.failure:
         _section(console, "failure", {"cause": failure.cause, "message": failure.message, "host": failure.host})
         console.print(f"\n{printable(failure.traceback)}", soft_wrap=True)
@@ -94,14 +94,10 @@ def _changed(config: dict[str, Any]) -> dict[str, str]:
 def _choices(config: dict[str, Any]) -> list[str]:
     """The overrides that choose what a run is made of, as far as lnbench ships it."""
     method = config.get("method")
-    names = {group: _name(config.get(group)) for group in ("task", "model")}
+    names = {group: name_in(config, group) for group in ("task", "model")}
     names["method"] = SEPARATOR.join(method) if isinstance(method, dict) else ""
     return [
         f"{group}={name}"
         for group, name in names.items()
         if all((config_dir() / group / f"{part}.yaml").is_file() for part in name.split(SEPARATOR))
     ]
-
-
-def _name(group: Any) -> str:
-    return str(group.get("name", "")) if isinstance(group, dict) else ""

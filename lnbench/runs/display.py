@@ -19,7 +19,14 @@ from lnbench.runs.row import Row, row_of
 
 COLUMNS = ("id", "state", "method", "task", "model", "seed", "score", "when", "seconds")
 NUMBERS = ("seed", "score", "seconds")
-STYLES = {"finished": "green", "failed": "red", "running": "cyan", "interrupted": "yellow", "damaged": "magenta"}
+STYLES = {
+    "finished": "green",
+    "failed": "red",
+    "running": "cyan",
+    "interrupted": "yellow",
+    "newer": "blue",
+    "damaged": "magenta",
+}
 WIDE = 10_000
 """Columns of an output that is not a terminal, so that nothing is wrapped there."""
 
@@ -30,10 +37,13 @@ def new_console() -> Console:
 
 
 def show_runs(runs: Sequence[FoundRun]) -> None:
-    """A table, one run a line, and how many there are in each state."""
+    """A table, one run a line, what newer ones need, and how many there are in each state."""
     console, rows = new_console(), [row_of(run) for run in runs]
     if rows:
         console.print(_table(rows))
+    for row in rows:
+        if row.state == "newer":
+            console.print(printable(f"{row.id}  {row.message}"), soft_wrap=True)
     console.print(totals(row.state for row in rows))
 
 

@@ -34,7 +34,7 @@ class Job:
         title: what is run.
         id, folder: of the run.
         state: of the run.
-        command: that does it; empty while it is being done, or is finished.
+        command: that does it; empty while it is being done, or is finished, here or by a newer lnbench.
     """
 
     title: str
@@ -93,7 +93,7 @@ def _job(config: RunConfig, overrides: Sequence[str], place: Sequence[str]) -> J
         id=run_id(config),
         folder=str(folder),
         state=state,
-        command="" if state in ("running", "finished") else command,
+        command="" if state in ("running", "finished", "newer") else command,
     )
 
 

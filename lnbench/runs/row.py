@@ -15,11 +15,11 @@ class Row:
 
     Attributes:
         id, state, folder: of the run.
-        method, task, model, seed: what was run; None where a damaged file does not tell.
+        method, task, model, seed: what was run; None where a damaged file does not tell, or the name of the folder.
         metric, score: of the validation by which a finished run's checkpoint was selected.
         when: it finished or failed, else was begun, in UTC.
         seconds: that a finished run took.
-        cause, message: why it failed, or what is wrong with a damaged run.
+        cause, message: why it failed, what is wrong with a damaged run, or what a newer one needs.
     """
 
     id: str
@@ -46,8 +46,8 @@ def row_of(run: FoundRun) -> Row:
         id=run_id,
         state=run.state,
         method=record.method if record else method,
-        task=record.task if record else task,
-        model=record.model if record else model,
+        task=record.task if record else name_in(run.config, "task") or task,
+        model=record.model if record else name_in(run.config, "model") or model,
         seed=seed if isinstance(seed, int) else None,
         metric=record.selection.metric if record else None,
         score=record.score if record else None,
@@ -57,6 +57,13 @@ def row_of(run: FoundRun) -> Row:
         message=failure.message if failure else run.problem or None,
         folder=str(run.folder),
     )
+
+
+def name_in(config: dict[str, Any], group: str) -> str:
+    """The name of a task or model, as a configuration of any origin has it; empty where it has none."""
+    settings = config.get(group)
+    name = settings.get("name") if isinstance(settings, dict) else None
+    return name if isinstance(name, str) else ""
 
 
 def flat(values: Any, prefix: str = "") -> dict[str, Any]:

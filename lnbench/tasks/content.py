@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lnbench.digests import content_digest, hub_commit
+from lnbench.names import is_name, plain_name
 from lnbench.tasks.source import DataError, PackageFile, Source
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ HUB = "hub:"
 
 def name_of(path: Path) -> str:
     """What a task is called that is read from a file: the file's name up to its first full stop."""
-    return path.name.lstrip(".").partition(".")[0]
+    name = path.name.lstrip(".").partition(".")[0]
+    return name if is_name(name) else plain_name(name)
 
 
 def content_of(task: Task, data_root: Path | None) -> dict[str, str]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import model_validator
 
 from lnbench.tasks.checks import each, require
 from lnbench.tasks.sentences import SentenceTask
+from lnbench.tasks.source import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,34 +40,66 @@ class Regression(SentenceTask):
 
     metric: Literal["pearson", "spearman"] = "pearson"
     mode: Literal["max"] = "max"
-    low: float
-    """The least number that the label column may hold."""
-    high: float
-    """The greatest number that the label column may hold."""
+    low: float | None = None
+    """The least number that the label column may hold; None: the least of the training split."""
+    high: float | None = None
+    """The greatest number that the label column may hold; None: the greatest of the training split."""
 
     @model_validator(mode="after")
-    def _is_a_range(self) -> Regression:
-        if not -math.inf < self.low < self.high < math.inf:
+    def _is_a_range(self) -> Self:
+        for name, value in (("low", self.low), ("high", self.high)):
+            if value is not None and not math.isfinite(value):
+                raise ValueError(f"{name} must be a finite number, not {value:g}")
+        if self.low is not None and self.high is not None and self.low >= self.high:
             raise ValueError(f"low must be less than high, not {self.low:g} and {self.high:g}")
         return self
 
+    def resolved(self, data_root: Path | None) -> Self:
+        """With the range of the training split's numbers, as far as it is not given."""
+        task = super().resolved(data_root)
+        if task.low is not None and task.high is not None:
+            return task
+        from lnbench.tasks.read import read_roles
+
+        train = read_roles(task, data_root, ["train"])["train"]
+        low, high = task._range_in(train.frame, train.where)
+        return task.model_copy(update={"low": low, "high": high})
+
+    def _range_in(self, frame: pd.DataFrame, where: str) -> tuple[float, float]:
+        values = self._rows(frame, where)[self.label]
+        require(values, each(values, lambda value: math.isfinite(_number(value))), where, "a finite number")
+        numbers = values.map(_number)
+        low = float(numbers.min()) if self.low is None else self.low
+        high = float(numbers.max()) if self.high is None else self.high
+        if low >= high:
+            raise DataError(
+                f"{where}: the numbers of column {self.label!r} go from {low:g} to {high:g}, which is no range; state "
+                f"task.low and task.high"
+            )
+        return low, high
+
+    @property
+    def _bounds(self) -> tuple[float, float]:
+        """The range of a resolved task."""
+        assert self.low is not None
+        assert self.high is not None
+        return self.low, self.high
+
     def _answers(self, values: pd.Series, where: str) -> pd.Series:
         """Numbers, float64."""
-        require(values, each(values, self._fits), where, f"a number from {self.low:g} to {self.high:g}")
+        low, high = self._bounds
+        allowed = f"a number from {low:g} to {high:g}, which are task.low and task.high"
+        require(values, each(values, lambda value: low <= _number(value) <= high), where, allowed)
         return values.map(float).astype("float64")
 
-    def _fits(self, value: object) -> bool:
-        try:
-            return self.low <= float(str(value)) <= self.high
-        except ValueError:
-            return False
-
     def _targets(self, answers: pd.Series) -> NDArray[Any]:
-        return ((answers.to_numpy("float64") - self.low) / (self.high - self.low)).astype("float32")
+        low, high = self._bounds
+        return ((answers.to_numpy("float64") - low) / (high - low)).astype("float32")
 
     def _numbers(self, targets: NDArray[Any]) -> NDArray[np.float64]:
         """The inverse of `_targets`."""
-        return self.low + targets.astype(np.float64) * (self.high - self.low)
+        low, high = self._bounds
+        return low + targets.astype(np.float64) * (high - low)
 
     def _reference(self, answer: float) -> float:
         return answer
@@ -125,6 +159,14 @@ class Regression(SentenceTask):
 
     def balance(self, frame: pd.DataFrame, examples: Examples) -> dict[str, int]:
         """Rows of each part of the range."""
-        counts, edges = np.histogram(frame[self.label], bins=BINS, range=(self.low, self.high))
+        counts, edges = np.histogram(frame[self.label], bins=BINS, range=self._bounds)
         names = (f"{low:g} to {high:g}" for low, high in pairwise(edges))
         return dict(zip(names, counts.tolist(), strict=True))
+
+
+def _number(value: object) -> float:
+    """A value of the label column as a number; NaN if it is none."""
+    try:
+        return float(str(value))
+    except ValueError:
+        return math.nan

@@ -9,6 +9,7 @@ from typing import Any
 from pytorch_lightning.plugins import CheckpointIO
 from torch import Tensor
 
+from lnbench.records.sealed import parse_json
 from lnbench.records.tensors import read_tensors, write_tensors
 
 SUFFIX = ".safetensors"
@@ -39,7 +40,7 @@ class SafetensorsCheckpointIO(CheckpointIO):
         """
         try:
             tensors, tree = read_tensors(Path(path))
-            return _join(json.loads(tree), tensors)
+            return _join(parse_json(tree), tensors)
         except (KeyError, ValueError) as error:
             raise CheckpointError(f"{path}: is missing, damaged or not a checkpoint of lnbench ({error})") from error
 

@@ -24,7 +24,7 @@ from lnbench.training.callbacks.frozen_layers import FrozenLayers
 from lnbench.training.callbacks.history import History
 from lnbench.training.callbacks.progress import Progress
 from lnbench.training.callbacks.resume_point import ResumePoint
-from lnbench.training.callbacks.stopwatch import Stopwatch
+from lnbench.training.callbacks.stopwatch import Span, Stopwatch
 from lnbench.training.checkpoint import SafetensorsCheckpointIO
 from lnbench.training.device import choose_precision, count_devices, use_gpu
 from lnbench.training.halved_evaluation import HalvingModule
@@ -33,7 +33,7 @@ from lnbench.training.new_module import NEW_MODULE
 from lnbench.training.sharding import whole
 from lnbench.training.strategy import ShardedStrategy
 
-STATE_FORMAT = 4
+STATE_FORMAT = 5
 """Of what the callbacks keep in a checkpoint, and of the order of batches that it counts."""
 
 
@@ -60,6 +60,7 @@ def fit_and_test(
     folder: Path,
     logger: Logger | None = None,
     micro_batch_size: int | None = None,
+    span: Span | None = None,
 ) -> Outcome:
     """Trains `model`, going on from the folder's resume point if there is one, and leaves it at its best.
 
@@ -73,9 +74,11 @@ def fit_and_test(
         logger: gets the metrics too.
         micro_batch_size: most rows that go through the model at once in training, and evaluation halves its batches
             when memory runs out; None: `trainer.batch_size`, and evaluation does not.
+        span: of the run, which goes on from that of its earlier processes; None: it begins now.
 
     Raises:
         ConfigError: this machine has not the device or precision asked for.
+        NewerError: the resume point is of a newer lnbench.
         RunInterrupted: a signal came; the resume point is saved.
     """
     pin = use_gpu(config.trainer)
@@ -88,7 +91,7 @@ def fit_and_test(
     steps = count_steps(config.trainer, len(train))
     new_module = HalvingModule if micro_batch_size else NEW_MODULE.get()
     module = new_module(model, config, data, steps).train()
-    stopwatch = Stopwatch(count_devices(config.trainer) if pin else 0)
+    stopwatch = Stopwatch(count_devices(config.trainer) if pin else 0, span)
     history = History(folder / METRICS, config.task.metric, config.task.mode, stopwatch)
     resume_point = ResumePoint(
         folder / RESUME, folder / BEST, _origin(model, data), config.trainer.checkpoint_minutes, stopwatch

@@ -18,6 +18,7 @@ from pytorch_lightning.loggers import WandbLogger
 
 from lnbench.config import RunConfig, WandbConfig
 from lnbench.interruption import RunInterrupted
+from lnbench.names import plain_name
 from lnbench.records.files import RESUME
 from lnbench.records.identity import run_id
 from lnbench.records.record import Record
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 STEP = "trainer/global_step"
 """Optimiser steps, as `WandbLogger` names them: the x-axis of all curves."""
-TAG_LENGTH = 64
+TAG_LENGTH, NAME_LENGTH = 64, 128
+"""The most that W&B takes of a tag, and of the name of a run or a group."""
 FINISH_SECONDS = 600
 """How long the end of a run waits for uploads; what is left can be sent with `wandb sync`."""
 SUCCEEDED, FAILED, INTERRUPTED = 0, 1, 130
@@ -68,11 +70,16 @@ class RunLogger(WandbLogger):
                 lambda: self.log_metrics({"predictions": results.predictions_table(folder, self._predictions)}, steps)
             )
 
-    def close(self, exit_code: int) -> None:
-        """Ends the W&B run; an interrupted one shows as preempted, which is to say that it will go on."""
+    def close(self, exit_code: int, folder: Path) -> None:
+        """Ends the W&B run, and tells where it is; an interrupted one shows as preempted: it will go on."""
         if exit_code == INTERRUPTED:
             self._try(self.run.mark_preempting)
         self._try(self.run.finish, exit_code)
+        self._try(self._announce, folder)
+
+    def _announce(self, folder: Path) -> None:
+        if not self.run.disabled:
+            summary.show_wandb(None if self.run.offline else self.run.url, folder / "wandb")
 
     def _try(self, action: Callable[..., object], *arguments: object) -> None:
         try:
@@ -98,9 +105,7 @@ def open_logger(config: RunConfig, folder: Path) -> Iterator[RunLogger | None]:
         exit_code = INTERRUPTED
         raise
     finally:
-        logger.close(exit_code)
-        if not logger.run.disabled:
-            summary.show_wandb(None if logger.run.offline else logger.run.url, folder / "wandb")
+        logger.close(exit_code, folder)
 
 
 def _open(config: RunConfig, settings: WandbConfig, folder: Path) -> RunLogger | None:
@@ -115,10 +120,11 @@ def _start(config: RunConfig, settings: WandbConfig, folder: Path) -> Run:
     """Starts the W&B run that has the run's identity as its id, or continues it where training goes on."""
     import wandb
 
+    task = plain_name(config.task.name)
     run = wandb.init(
         id=run_id(config),
-        name=f"{config.method_name}-{config.task.name}-{config.seed}",
-        group=f"{config.method_name}/{config.task.name}",
+        name=f"{config.method_name}-{task}-{config.seed}"[:NAME_LENGTH],
+        group=f"{config.method_name}/{task}"[:NAME_LENGTH],
         tags=_tags(config),
         project=settings.project,
         entity=settings.entity,

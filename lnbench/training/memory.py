@@ -1,6 +1,5 @@
 """Training that is tried again in smaller pieces when memory runs out."""
 
-import json
 import logging
 from pathlib import Path
 
@@ -11,8 +10,10 @@ from lnbench.fsio import write_atomically
 from lnbench.model import TunedModel
 from lnbench.records.failure import is_out_of_memory
 from lnbench.records.files import CHECKPOINTS, remove_checkpoints
+from lnbench.records.sealed import read_json
 from lnbench.schema import Schema
 from lnbench.tasks.data import TaskData
+from lnbench.training.callbacks.stopwatch import Span
 from lnbench.training.config import Positive
 from lnbench.training.fit import Outcome, fit_and_test
 from lnbench.training.halved_evaluation import EvaluationOutOfMemory, free_memory
@@ -37,7 +38,12 @@ class MicroBatch(Schema):
 
 
 def fit_within_memory(
-    config: RunConfig, model: TunedModel, data: TaskData, folder: Path, logger: Logger | None = None
+    config: RunConfig,
+    model: TunedModel,
+    data: TaskData,
+    folder: Path,
+    logger: Logger | None = None,
+    span: Span | None = None,
 ) -> tuple[Outcome, MicroBatch]:
     """As `fit_and_test`; with `trainer.on_oom=halve`, again with half the micro-batch whenever memory runs out.
 
@@ -53,9 +59,9 @@ def fit_within_memory(
     found = _read(folder)
     micro_batch = found or MicroBatch(rows=min(config.trainer.batch_size, len(data.train)))
     if found is None and config.trainer.on_oom == "fail":
-        return fit_and_test(config, model, data, folder, logger), micro_batch
+        return fit_and_test(config, model, data, folder, logger, span=span), micro_batch
     initial = {name: tensor.detach().cpu().clone() for name, tensor in model.state().items()}
-    while (outcome := _try(config, model, data, folder, logger, micro_batch)) is None:
+    while (outcome := _try(config, model, data, folder, logger, micro_batch, span)) is None:
         micro_batch = micro_batch.half()
         log.warning("out of memory: training starts over with %d rows at a time", micro_batch.rows)
         remove_checkpoints(folder)
@@ -73,10 +79,11 @@ def _try(
     folder: Path,
     logger: Logger | None,
     micro_batch: MicroBatch,
+    span: Span | None,
 ) -> Outcome | None:
     """None if memory ran out; the exception, whose traceback holds tensors, is gone then."""
     try:
-        return fit_and_test(config, model, data, folder, logger, micro_batch.rows)
+        return fit_and_test(config, model, data, folder, logger, micro_batch.rows, span)
     except Exception as error:
         if not is_out_of_memory(error) or isinstance(error, EvaluationOutOfMemory):
             raise
@@ -89,6 +96,6 @@ def _try(
 def _read(folder: Path) -> MicroBatch | None:
     """What an interrupted run left; None if there is nothing to go on from."""
     try:
-        return MicroBatch.model_validate(json.loads((folder / FILE).read_bytes()))
+        return MicroBatch.model_validate(read_json(folder / FILE))
     except (OSError, ValueError):
         return None

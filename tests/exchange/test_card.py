@@ -205,7 +205,7 @@ def test_data_of_ones_own_are_not_taken_for_the_hubs(tmp_path: Path) -> None:
 
 def test_a_hostile_text_stays_a_text(tmp_path: Path) -> None:
     raw = composed("method=ln", "task=sst2").to_dict()
-    raw["task"] |= {"labels": [HOSTILE, "good"], "name": HOSTILE}
+    raw["task"] |= {"labels": [HOSTILE, "good"]}
     record = record_of(validate(raw), task=HOSTILE, model=HOSTILE, missing={"meteor": HOSTILE})
     card = read(record, tmp_path)
     assert {result.dataset_name for result in metadata(card).eval_results or []} == {HOSTILE}

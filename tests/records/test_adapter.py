@@ -1,5 +1,6 @@
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ import torch
 
 from lnbench.records.adapter import AdapterError, load_adapter, save_adapter
 from lnbench.records.files import ADAPTER
+from lnbench.records.sealed import NewerError
+from lnbench.records.tensors import write_tensors
 
 ABOUT = {"backbone": "some/model", "method": "ln"}
 
@@ -29,7 +32,7 @@ def test_the_header_can_be_read_without_lnbench(tmp_path: Path) -> None:
     save_adapter({"a": torch.zeros(1)}, ABOUT, tmp_path)
     content = (tmp_path / ADAPTER).read_bytes()
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    assert json.loads(header["__metadata__"]["lnbench"]) == ABOUT
+    assert json.loads(header["__metadata__"]["lnbench"]) == {"format": 1, **ABOUT}
     assert header["a"]["dtype"] == "F32"
 
 
@@ -47,4 +50,22 @@ def test_a_damaged_file_is_told_by_name(tmp_path: Path, damage: str) -> None:
     broken = {"empty": b"", "truncated": content[:-1], "garbage": os.urandom(200), "another file": plain}
     (tmp_path / ADAPTER).write_bytes({**broken, "a flipped bit": flipped}[damage])
     with pytest.raises(AdapterError, match=f"^{tmp_path / ADAPTER}: is damaged or not an adapter of lnbench"):
+        load_adapter(tmp_path)
+
+
+def test_a_file_of_a_newer_lnbench_is_not_taken_for_a_damaged_one(tmp_path: Path) -> None:
+    save_adapter({"a": torch.zeros(1)}, {**ABOUT, "format": 2}, tmp_path)  # type: ignore[dict-item]
+    with pytest.raises(NewerError, match=rf"^{re.escape(str(tmp_path / ADAPTER))}: was written by a newer lnbench"):
+        load_adapter(tmp_path)
+
+
+def test_a_file_without_a_format_is_of_the_first_one(tmp_path: Path) -> None:
+    write_tensors(tmp_path / ADAPTER, {"a": torch.zeros(1)}, json.dumps(ABOUT))
+    assert load_adapter(tmp_path)[1] == ABOUT
+
+
+@pytest.mark.parametrize("header", ["[" * 100_000, "[]", "null", ""])
+def test_a_header_that_is_none_is_told_by_name(tmp_path: Path, header: str) -> None:
+    write_tensors(tmp_path / ADAPTER, {"a": torch.zeros(1)}, header)
+    with pytest.raises(AdapterError, match=r"is damaged or not an adapter of lnbench"):
         load_adapter(tmp_path)

@@ -7,7 +7,7 @@ import pytest
 
 from lnbench.records.files import RECORD
 from lnbench.records.record import Cost, RecordError, read_record, write_record
-from lnbench.records.sealed import write_sealed
+from lnbench.records.sealed import NewerError, write_sealed
 from tests.records.builders import new_record
 
 
@@ -64,7 +64,6 @@ DAMAGED = {
     "a field is missing": CONTENT.replace('"seed": 3,', "", 1),
     "a field is of another type": CONTENT.replace('"steps": 1234', '"steps": "many"'),
     "a field is unknown": CONTENT.replace('"seed"', '"sead"', 1),
-    "a later format": CONTENT.replace('"format": 1', '"format": 2'),
     "unfinished": CONTENT.replace('"finished"', '"running"'),
 }
 
@@ -86,3 +85,33 @@ def test_bytes_that_are_no_text_are_told_too(tmp_path: Path) -> None:
 
 def test_the_score_is_that_of_the_selection() -> None:
     assert new_record().score == 0.75
+
+
+NEWER: dict[str, dict[str, object]] = {
+    "a field is unknown": {"colour": "red"},
+    "a field of a group is unknown": {"cost": {**new_record().cost.model_dump(), "kilowatts": 3.0}},
+    "a later format": {"format": 2},
+    "a later format with other fields": {"format": 2, "seed": None, "grain": "fine"},
+}
+
+
+@pytest.mark.parametrize("change", NEWER)
+def test_a_whole_record_of_a_newer_lnbench_is_not_damaged(tmp_path: Path, change: str) -> None:
+    versions = {"versions": {"lnbench": "9.1.0"}}
+    write_sealed(tmp_path / RECORD, {**new_record().model_dump(mode="json"), **versions, **NEWER[change]})
+    with pytest.raises(NewerError, match=f"^{tmp_path / RECORD}: was written by lnbench 9.1.0, and .* use lnbench 9.1"):
+        read_record(tmp_path)
+
+
+def test_a_later_format_may_have_no_checksum_or_another(tmp_path: Path) -> None:
+    (tmp_path / RECORD).write_text(json.dumps({"format": 3, "seal": "blake3:0"}))
+    with pytest.raises(NewerError, match=r"was written by a newer lnbench, and .* does not know its format 3"):
+        read_record(tmp_path)
+
+
+def test_a_flipped_bit_in_the_format_is_damage(tmp_path: Path) -> None:
+    write_record(new_record(), tmp_path)
+    path = tmp_path / RECORD
+    path.write_text(path.read_text().replace('"format": 1', '"format": 3'))
+    with pytest.raises(RecordError, match="the checksum does not fit"):
+        read_record(tmp_path)

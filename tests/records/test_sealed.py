@@ -1,5 +1,7 @@
 import json
 import math
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from lnbench.records.sealed import SealError, file_digest, read_sealed, write_sealed
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=10,
 )
@@ -49,3 +51,31 @@ def test_a_change_is_noticed(tmp_path: Path, old: str, new: str, message: str) -
 def test_the_digest_of_a_file_is_sha256(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"abc")
     assert file_digest(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+ODD: dict[str, bytes] = {
+    "many brackets": b"[" * 100_000,
+    "many braces": b'{"a":' * 100_000,
+    "levels": b"[" * 500 + b"]" * 500,
+    "a number of 5,000 digits": b"1" * 5_000,
+    "a number of 100 digits": b'{"seed": ' + b"1" * 100 + b"}",
+    "NUL bytes": bytes(64),
+    "another encoding": '{"a": "\u00e9"}'.encode("latin-1"),
+    "half a character": b'{"a": "\\ud800"}',
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("content", ODD)
+def test_whatever_a_file_holds_is_told_and_no_more(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(ODD[content])
+    with pytest.raises(SealError):
+        read_sealed(path)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_what_is_no_file_is_told(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "file")
+    with pytest.raises(SealError, match="is not a file"):
+        read_sealed(tmp_path / "file")

@@ -147,8 +147,51 @@ def test_numbers_are_learned_from_a_file_with_their_range(
     task = configure("csv_regression", write(rows), "task.low=0", "task.high=2").task
     assert isinstance(task, Regression)
     assert set(load_data(task, tokenizer, None, tmp_path).train.labels.tolist()) == {0.25, 0.75}
-    with pytest.raises(ConfigError, match=r"task\.low: "):
-        configure("csv_regression", write(rows))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"), [([], (0.5, 1.5)), (["task.low=0"], (0.0, 1.5)), (["task.high=9"], (0.5, 9.0))]
+)
+def test_the_range_is_taken_from_the_file_as_far_as_it_is_not_given(
+    write: Write, overrides: list[str], expected: tuple[float, float]
+) -> None:
+    path = write([{**row, "label": row["label"] + 0.5} for row in ROWS])
+    config = configure("csv_regression", path, *overrides)
+    assert isinstance(config.task, Regression)
+    assert (config.task.low, config.task.high) == expected
+    given = configure("csv_regression", path, f"task.low={expected[0]}", f"task.high={expected[1]}")
+    assert run_id(config) == run_id(given)
+    path.unlink()
+    assert validate(config.to_dict()) == config
+
+
+@pytest.mark.parametrize(
+    ("labels", "overrides", "message"),
+    [
+        ([3, 3, 3], [], r"mine\.csv: the numbers of column 'label' go from 3 to 3, which is no range; state task\.low"),
+        ([1, 2, 3], ["task.low=7"], "go from 7 to 3, which is no range"),
+        ([1, "much", 3], [], r"mine\.csv, row 2: label = 'much'; must be a finite number"),
+        ([1, "inf", 3], [], r"mine\.csv, row 2: label = 'inf'; must be a finite number"),
+        ([1, "nan", 3], [], r"mine\.csv, row 2: label = 'nan'; must be a finite number"),
+    ],
+)
+def test_a_column_without_a_range_is_refused_by_name(
+    write: Write, labels: list[Any], overrides: list[str], message: str
+) -> None:
+    path = write([{"text": "a", "label": label} for label in labels])
+    with pytest.raises(DataError, match=message):
+        configure("csv_regression", path, *overrides)
+
+
+def test_a_test_label_outside_the_range_of_the_training_file_is_refused(
+    write: Write, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    test = write([{"text": "a film", "label": 9}, {"text": "b film", "label": 0}], "test.jsonl")
+    config = configure("csv_regression", write(ROWS), f"task.test_path={test}")
+    with pytest.raises(DataError, match=r"test\.jsonl, row 1: label = 9; must be a number from 0 to 1, which are task"):
+        load_data(config.task, tokenizer)
+    wider = configure("csv_regression", write(ROWS), f"task.test_path={test}", "task.high=9").task
+    assert load_data(wider, tokenizer).sizes["test"] == 2
 
 
 def test_columns_in_conlls_format_become_sentences(write: Write) -> None:

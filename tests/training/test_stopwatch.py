@@ -1,5 +1,6 @@
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from lnbench import execute
+from lnbench.config import RunConfig
 from lnbench.run import run
 from lnbench.training.batching import Piece
 from lnbench.training.callbacks import history, stopwatch
@@ -169,6 +172,46 @@ def test_the_pace_leaves_out_the_first_steps_of_each_process(
     assert cost.train_joules == WATTS * cost.train_seconds
     assert cost.train_samples == sum(batches) * ROWS
     assert cost.validation_seconds == slow.validations * 10
+
+
+@pytest.mark.usefixtures("slow")
+def test_the_whole_time_is_that_of_all_processes(
+    configure: Configure, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, taken, load = configure("trainer.checkpoint_minutes=1e9"), 0.0, execute.load
+
+    def slow_load(config: RunConfig) -> Any:
+        clock.move(1_000)
+        return load(config)
+
+    monkeypatch.setattr(execute, "load", slow_load)
+    began = datetime.now(UTC)
+    for count in (5, 2):
+        start = clock.now
+        interrupt(config, "on_train_batch_end", count)
+        taken += clock.now - start
+        clock.move(50_000)  # until somebody goes on
+    start = clock.now
+    record = run(config)
+    taken += clock.now - start
+    saves = 2 * 100  # a save ends after it has said how long all before it took
+    assert record.cost.total_seconds == taken - saves
+    assert began.replace(microsecond=0) <= datetime.fromisoformat(record.started_at) <= datetime.now(UTC)
+    assert record.cost.first_step_seconds == 40 + SLOW
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_run_began_with_its_first_process_and_held_what_any_of_them_held(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configure()
+    with monkeypatch.context() as patch:
+        patch.setattr(stopwatch, "peak_memory_bytes", lambda: 2**50)
+        patch.setattr(stopwatch, "datetime", SimpleNamespace(now=lambda zone: datetime(2020, 1, 1, tzinfo=zone)))
+        interrupt(config, "on_train_batch_end", 5)
+    record = run(config)
+    assert record.cost.peak_memory_bytes == 2**50
+    assert record.started_at == "2020-01-01T00:00:00+00:00"
 
 
 @pytest.mark.usefixtures("slow")

@@ -1,18 +1,16 @@
 """Plots as PNG and SVG."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from lnbench.fsio import write_atomically
+from lnbench.names import plain_name
 from lnbench.report.plots.plot import Plot, plain, template
 
 FORMATS = ("png", "svg")
 WIDTH, SCALE = 900, 2
-UNSAFE = re.compile(r"[^\w.+=,-]+")
-"""What a name of a file should not have."""
 
 
 def write_plots(plots: Sequence[Plot], folder: Path) -> str:
@@ -50,7 +48,7 @@ def _jobs(plots: Sequence[Plot], folder: Path) -> list[dict[str, Any]]:
         figure = _titled(plot)
         for ending in FORMATS:
             size = {"format": ending, "width": WIDTH, "height": figure["layout"]["height"] + 40, "scale": SCALE}
-            jobs.append({"fig": figure, "path": folder / f"{UNSAFE.sub('_', plot.name)}.{ending}", "opts": size})
+            jobs.append({"fig": figure, "path": folder / f"{plain_name(plot.name)}.{ending}", "opts": size})
     return jobs
 
 

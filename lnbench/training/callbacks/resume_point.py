@@ -14,7 +14,9 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_only
 
+from lnbench import __version__
 from lnbench.interruption import STOP, RunInterrupted, answered
+from lnbench.records.sealed import FORMAT, require_format
 from lnbench.training.callbacks.stopwatch import Stopwatch
 from lnbench.training.checkpoint import CheckpointError, SafetensorsCheckpointIO
 
@@ -49,7 +51,11 @@ class ResumePoint(pl.Callback):
         self._saved_at = time.monotonic()
 
     def usable(self) -> Path | None:
-        """The checkpoint to go on from; one that cannot be used is deleted with a warning."""
+        """The checkpoint to go on from; one that cannot be used is deleted with a warning.
+
+        Raises:
+            NewerError: it is of a newer lnbench, which can go on from it.
+        """
         if not self.path.is_file():
             return None
         try:
@@ -101,6 +107,7 @@ class ResumePoint(pl.Callback):
     ) -> None:
         """Adds what tells whether the checkpoint can be used."""
         checkpoint |= {"origin": self.origin, "finished": self._finished, "has_best": self.best.is_file()}
+        checkpoint["versions"] = {"lnbench": __version__}
         if not self._finished:
             _forget_fetched_batch(checkpoint["loops"]["fit_loop"])
 
@@ -112,7 +119,10 @@ class ResumePoint(pl.Callback):
 
     def _check(self) -> None:
         checkpoint = SafetensorsCheckpointIO().load_checkpoint(self.path)
-        if checkpoint.get("origin") != self.origin:
+        origin = checkpoint.get("origin")
+        if isinstance(origin, dict):
+            require_format(self.path, {**checkpoint, **origin}, self.origin[FORMAT])
+        if origin != self.origin:
             raise CheckpointError(f"{self.path}: was saved while training on other data or by another lnbench")
         if checkpoint["has_best"]:
             SafetensorsCheckpointIO().load_checkpoint(self.best)

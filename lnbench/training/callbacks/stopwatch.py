@@ -4,11 +4,13 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pytorch_lightning as pl
 from torch import Tensor
 
+from lnbench.records.environment import peak_memory_bytes
 from lnbench.training.batching import Piece
 from lnbench.training.device import synchronise
 from lnbench.training.energy import EnergyMeter
@@ -17,6 +19,29 @@ WARM_UP = 3
 """First steps of a process, which are slow: memory is allocated, kernels are loaded."""
 KEPT = ("warm_up", "steady", "validation", "checkpoints")
 """Parts that go on when a run is resumed; a test is done again."""
+
+
+class Span:
+    """From the beginning of a run to now, all its processes together."""
+
+    def __init__(self) -> None:
+        """Begins now."""
+        self.started = datetime.now(UTC)
+        self._earlier = 0.0
+        self._clock = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """What the processes took; of one that was killed, up to when its state was saved."""
+        return self._earlier + time.perf_counter() - self._clock
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the next process continues from."""
+        return {"started": self.started.isoformat(), "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continues after an earlier process."""
+        self.started, self._earlier = datetime.fromisoformat(state_dict["started"]), state_dict["seconds"]
 
 
 @dataclass
@@ -46,11 +71,13 @@ class Stopwatch(pl.Callback):
     part nothing waits for it.
     """
 
-    def __init__(self, gpus: int) -> None:
+    def __init__(self, gpus: int, span: Span | None = None) -> None:
         """
         Args:
             gpus: how many the run has, whose energy is measured too.
+            span: of the run, begun before it loaded anything; None: it begins now.
         """
+        self.span = span or Span()
         self.warm_up = Part()
         self.steady = Part()
         """Training after the first steps of each process."""
@@ -58,13 +85,20 @@ class Stopwatch(pl.Callback):
         self.checkpoints = Part()
         self.test = Part()
         self.first_step_seconds: float | None = None
-        """From the making of this object to the end of the first training step after it; None before that."""
+        """From the making of this object to the end of the first training step after it, in the first process that
+        saved its state; None before that."""
         self._meter = EnergyMeter(gpus)
         self._made_at = time.perf_counter()
         self._first_step = 0
         self._running: Part | None = None
         self._before_validation: Part | None = None
         self._read = (0.0, 0.0)
+        self._peak_memory_bytes = 0
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        """Most memory held so far, in any process of the run."""
+        return max(self._peak_memory_bytes, peak_memory_bytes())
 
     @property
     def training(self) -> Part:
@@ -126,12 +160,20 @@ class Stopwatch(pl.Callback):
         """What a resumed run continues from: the parts up to now."""
         self._switch(self._running)
         parts = {name: vars(getattr(self, name)) for name in KEPT}
-        return {name: {**part, "tokens": int(part["tokens"])} for name, part in parts.items()}
+        return {
+            **{name: {**part, "tokens": int(part["tokens"])} for name, part in parts.items()},
+            "span": self.span.state_dict(),
+            "first_step_seconds": self.first_step_seconds,
+            "peak_memory_bytes": self.peak_memory_bytes,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continues from an earlier `state_dict`."""
         for name in KEPT:
             setattr(self, name, Part(**state_dict[name]))
+        self.span.load_state_dict(state_dict["span"])
+        self.first_step_seconds = state_dict["first_step_seconds"]
+        self._peak_memory_bytes = state_dict["peak_memory_bytes"]
 
     def _switch(self, part: Part | None) -> None:
         """Charges what was used since the last call to the running part, and runs `part`."""

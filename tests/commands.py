@@ -1,0 +1,60 @@
+"""The commands of lnbench, called in the process of a test."""
+
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+
+from lnbench import export, predict
+from lnbench.__main__ import main
+from lnbench.cli import IN_THIS_PROCESS
+from lnbench.report import __main__ as report
+from lnbench.runs import __main__ as listing
+
+
+class Done(NamedTuple):
+    """How a command ended."""
+
+    code: object
+    """0, or an exit code or message of failure."""
+    out: str
+    err: str
+
+
+class Commands:
+    """What can be typed behind `python -m`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # the command changes it; monkeypatch puts it back
+
+    def lnbench(self, *overrides: object) -> Done:
+        """A run."""
+        return self._call(main, *overrides, IN_THIS_PROCESS)
+
+    def predict(self, *arguments: object) -> Done:
+        """Answers of a tuned model."""
+        return self._call(predict.main, *arguments)
+
+    def report(self, *arguments: object) -> Done:
+        """Tables and verdicts."""
+        return self._call(report.main, *arguments)
+
+    def runs(self, *arguments: object) -> Done:
+        """The list of runs."""
+        return self._call(listing.main, *arguments)
+
+    def export(self, *arguments: object) -> Done:
+        """Files for others."""
+        return self._call(export.main, *arguments)
+
+    def _call(self, command: Callable[[], None], *arguments: object) -> Done:
+        self.capsys.readouterr()
+        self.monkeypatch.setattr(sys, "argv", ["lnbench", *map(str, arguments)])
+        code: object = 0
+        try:
+            command()
+        except SystemExit as end:
+            code = end.code or 0
+        return Done(code, *self.capsys.readouterr())
