@@ -18,6 +18,7 @@ from lnbench.fsio import write_atomically
 from lnbench.model import BACKBONE, TunedModel, build_model, load_pretrained
 from lnbench.records import files
 from lnbench.records.adapter import header, save_adapter
+from lnbench.records.sealed import read_json
 from lnbench.schema import ConfigError
 
 UNDERSTOOD = {
@@ -85,7 +86,7 @@ def _compose(overrides: Sequence[str], method: str) -> dict[str, Any]:
 
 def _read(folder: Path) -> Adapter:
     try:
-        about = json.loads((folder / CONFIG).read_bytes())
+        about = read_json(folder / CONFIG)
         with safe_open(folder / WEIGHTS, framework="pt") as file:
             names: list[str] = file.keys()
             tensors, base = {name: file.get_tensor(name) for name in names}, (file.metadata() or {}).get(BASE)

@@ -50,5 +50,6 @@ def test_nothing_to_write_is_refused(
     with pytest.raises(SystemExit):
         export(monkeypatch, tmp_path)
     assert (
-        "nothing to write: give --merged FOLDER, --peft FOLDER, --hub USER/NAME, or several" in capsys.readouterr().err
+        "nothing to write: give --merged FOLDER, --peft FOLDER, --card, --hub USER/NAME, or several"
+        in capsys.readouterr().err
     )
