@@ -42,10 +42,10 @@ def command(words: Iterable[str], several: bool = False) -> str:
 
 def tool(module: str, *arguments: str | Path) -> str:
     """What runs a module."""
-    return " ".join(map(_word, ["python", "-m", module, *map(str, arguments)]))
+    return " ".join(map(quoted, ["python", "-m", module, *map(str, arguments)]))
 
 
-def _word(word: str) -> str:
+def quoted(word: str) -> str:
     """A word as a shell takes it.
 
     What a terminal or a page would act on, or not show, is written out, as bash reads it; line ends and tabs stay.
@@ -75,14 +75,16 @@ def _written(value: Any) -> str:
         return f"{{{','.join(f'{_written(str(key))}:{_written(item)}' for key, item in value.items())}}}"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return f"[{','.join(map(_written, value))}]"
-    if isinstance(value, str | Path):
-        return _text(str(value))
+    if isinstance(value, Path):
+        return _text(f"./{value}" if str(value).startswith("~") else str(value))  # or ~ is taken for the home folder
+    if isinstance(value, str):
+        return _text(value)
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _text(text: str) -> str:
     literal = INTERPOLATION.sub(lambda found: rf"{2 * found[1]}\${{", text)
-    return literal if _is_plain(literal) else QuotedString(literal, Quote.single).with_quotes()
+    return literal if _is_plain(literal) else QuotedString(literal, Quote.double).with_quotes()
 
 
 def _is_plain(text: str) -> bool:

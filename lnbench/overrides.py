@@ -13,6 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser, create_
 from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString, Sweep, ValueType
 from hydra.errors import HydraException
 
+from lnbench import commands
 from lnbench.methods.base import SEPARATOR
 from lnbench.schema import ConfigError, did_you_mean
 
@@ -47,7 +48,7 @@ def understood(words: Sequence[str], folders: Sequence[Path]) -> list[str]:
 
 def as_typed(key: str, text: str) -> str:
     """How a setting is given a text of any characters, in a shell."""
-    return shlex.quote(f"{key}={_quoted(text)}")
+    return commands.quoted(commands.override(key, text))
 
 
 def several(argument: str) -> str:

@@ -183,7 +183,7 @@ MEANT = [
 MISTYPED = [
     ("task.path=[a", "task.path=[a: cannot be understood (", "as a text: 'task.path=\"[a\"'"),
     ("task.path='glob(x'", "task.path=glob(x: cannot be understood (", "as a text: 'task.path=\"glob(x\"'"),
-    ('task.path="\'a b"', "task.path='a b: cannot be understood (", "as a text: 'task.path=\"a b\"'"),
+    ('task.path="\'a b"', "task.path='a b: cannot be understood (", "as a text: 'task.path=a b'"),
     ("task.path='{a:文}'", "task.path={a:文}: cannot be understood (", "as a text: 'task.path=\"{a:文}\"'"),
     ("task.path=x[1,2].csv", "task.path=x[1,2].csv: cannot be understood (", "as a text: 'task.path=\"x[1,2].csv\"'"),
     ("seed=1,2", "seed=1,2: has several values, and this is no sweep; for one run with each of them add -m", ""),

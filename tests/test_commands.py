@@ -106,8 +106,8 @@ def test_a_sweep_has_each_value_once(values: list[str]) -> None:
 def test_a_folder_with_an_awkward_name_is_the_same_folder(text: str) -> None:
     words = shlex.split(command([override("runs_dir", Path(text)), override("cache_dir", Path("/a") / text)]))[3:]
     config = to_plain(compose_config("method=ln", *words))
-    assert config["runs_dir"] == str(Path(text))
-    assert config["cache_dir"] == str(Path("/a") / text)
+    assert Path(config["runs_dir"]) == Path(text)
+    assert Path(config["cache_dir"]) == Path("/a") / text
 
 
 @pytest.mark.parametrize("text", ["a\u202eb", "\x1b[31m'red'", "a\u200b", "b\x07\\c", "a\udcffb", "\u2028", "\r"])

@@ -13,7 +13,6 @@ from lnbench.report.claims import Claim
 from lnbench.report.load import Loaded, frame, told
 from lnbench.report.tables import tables
 from lnbench.report.verdicts import judge
-from lnbench.runs.display import printable
 
 
 def write_report(loaded: Loaded, claims: Sequence[Claim], folder: Path, console: Console, images: bool = True) -> None:
@@ -54,4 +53,4 @@ def _show_problems(console: Console, problems: Sequence[FoundRun]) -> None:
     if problems:
         console.print(Text(f"Not in this report ({len(problems)}):", "bold yellow"))
     for found in problems:
-        console.print(Text(f"  {printable(told(found))}"), soft_wrap=True)
+        console.print(Text(f"  {told(found)}"), soft_wrap=True)
