@@ -276,7 +276,7 @@ def test_a_mistyped_argument_is_named_in_plain_words(app: App, arguments: str, s
 
 
 def test_what_is_shown_as_it_must_be_typed_is_accepted(app: App) -> None:
-    for text in ("[a", "glob(x", "a,b", "{a:文}", 'x"y', "x\\", "it's"):
+    for text in ("[a", "glob(x", "a,b", "{a:文}", 'x"y', "x\\", "it's", "a${b}", "a${b"):
         assert app("task=mrpc", *shlex.split(as_typed("task.text", text))) == (0, "")
         assert getattr(app.ran[-1].task, "text", None) == text
 
