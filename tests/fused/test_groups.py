@@ -9,7 +9,7 @@ FITTING = ["seed=3", "trainer.lr=0.001", "trainer.head_lr=0.01", "trainer.weight
 FITTING += ["trainer.lr_factor=3", "method.ln.lr=0.5"]
 OTHER = ["trainer.batch_size=4", "trainer.max_epochs=5", "trainer.frozen_dropout=false", "method.ln.layers=1"]
 OTHER += ["method.ln.terms=[bias]", "method=ln+lora", "task.max_length=16", "++model.dropout=0.2", "test=false"]
-OTHER += ["data_root=elsewhere", "trainer.patience=1", "trainer.accumulate=2", "++model.revision=other"]
+OTHER += ["data_root=elsewhere", "trainer.patience=1", "trainer.accumulate=2", "model.pooling=first"]
 ALONE = ["method=full", "trainer.devices=2", "trainer.on_oom=halve", "trainer.gradient_checkpointing=true"]
 ALONE += ["logger=wandb"]
 
