@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -261,7 +262,8 @@ def test_wandb_costs_no_record(
 def test_a_screen_that_is_gone_costs_no_record(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     config = configure("trainer.max_steps=2")
     monkeypatch.setattr("lnbench.report.summary.show_finished", Broken(BrokenPipeError(errno.EPIPE, "Broken pipe")))
-    assert read_record(run_dir(config)) == run(config)
+    record = run(config)
+    assert read_record(run_dir(config)) == record
 
 
 @pytest.mark.parametrize("change", [{"colour": "red"}, {"format": 2}])
@@ -329,8 +331,11 @@ def test_what_goes_wrong_while_model_and_data_are_read_does_not_last(
     configure: Configure, monkeypatch: pytest.MonkeyPatch, name: str, place: str
 ) -> None:
     config, error = configure(), INPUT[name]
-    for reader in ("load_data", "build_model", "load_tokenizer"):
-        monkeypatch.setattr(f"lnbench.execute.{reader}", Broken(error) if reader == place else lambda *_: None)
+    for reader in ("load_data", "build_model", "load_tokenizer", "check_vocabulary"):
+        monkeypatch.setattr(
+            f"lnbench.execute.{reader}",
+            Broken(error) if reader == place else lambda *_: SimpleNamespace(highest_token=0),
+        )
     with pytest.raises(RunFailed, match=re.escape(f"{type(error).__name__}: {error}")) as failed:
         run(config)
     assert failed.value.cause == "refused"
@@ -343,30 +348,21 @@ def test_what_goes_wrong_while_model_and_data_are_read_does_not_last(
         run(config)
 
 
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda data: data.train.tokens.__setitem__(slice(None), 50_000),
-        lambda data: data.train.labels.__setitem__(slice(None), 7),
-    ],
-    ids=["tokens", "labels"],
-)
-def test_tokens_or_labels_that_the_model_does_not_have_do_not_last(
-    configure: Configure, monkeypatch: pytest.MonkeyPatch, spoil: Any
-) -> None:
+def test_labels_that_the_model_does_not_have_do_not_last(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     config = configure("trainer.max_steps=2")
 
     def damaged(*arguments: Any) -> Any:
         data = load_data(*arguments)
-        spoil(data)
+        data.train.labels[:] = 7
         return data
 
     with monkeypatch.context() as patch:
         patch.setattr("lnbench.execute.load_data", damaged)
-        with pytest.raises(RunFailed, match=r"IndexError: .* (out of range|out of bounds)") as failed:
+        with pytest.raises(RunFailed, match=r"IndexError: .* out of bounds") as failed:
             run(config)
     assert failed.value.cause == "refused"
-    assert run(config) == read_record(run_dir(config))
+    record = run(config)
+    assert read_record(run_dir(config)) == record
 
 
 def test_saved_values_that_are_damaged_while_training_do_not_last(
@@ -378,7 +374,8 @@ def test_saved_values_that_are_damaged_while_training_do_not_last(
         with pytest.raises(RunFailed) as failed:
             run(config)
     assert failed.value.cause == "refused"
-    assert run(config) == read_record(run_dir(config))
+    record = run(config)
+    assert read_record(run_dir(config)) == record
 
 
 def test_an_error_that_is_not_the_disks_is_not_blamed_on_it(

@@ -1,15 +1,18 @@
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lnbench import execute
 from lnbench.compose import compose_config, to_plain
-from lnbench.config import trial, validate
+from lnbench.config import RunConfig, trial, validate
 from lnbench.records.failure import RunFailed
 from lnbench.records.files import PREDICTIONS
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.listing import find_runs
 from lnbench.records.lock import hold
+from lnbench.records.record import read_record
 from lnbench.run import run
 from lnbench.schema import ConfigError
 from tests.conftest import Configure
@@ -61,6 +64,26 @@ def test_a_trial_that_diverges_has_lost(configure: Configure) -> None:
     assert record.search.chosen == 1
     assert record.search.trials[1].score is None
     assert "diverged" in record.search.trials[1].problem
+
+
+def test_a_trial_that_fails_for_a_reason_outside_it_has_not_lost(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, build = configure(*SEARCH), execute.build_model
+
+    def away(one: RunConfig) -> Any:
+        if one.trainer.lr_factor == 1:
+            raise ConnectionError("the hub is away")
+        return build(one)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(execute, "build_model", away)
+        with pytest.raises(RunFailed, match=r"\(refused\): ConnectionError: the hub is away"):
+            run(config)
+    assert read_record(run_dir(config)) is None
+    record = run(config)
+    assert record.search
+    assert all(one.score is not None for one in record.search.trials)
 
 
 def test_when_every_trial_fails_the_run_does(configure: Configure) -> None:
