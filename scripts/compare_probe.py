@@ -49,7 +49,8 @@ def main() -> None:
 
 def _compare(budget: Budget, task: str, options: argparse.Namespace) -> Comparison:
     tested = ("test=true", f"++task.splits.test_limit={options.test_rows}")
-    first = budget.configure(HEAD, task, 0, *tested, f"++task.splits.train_limit={options.probe_rows}")
+    probed = (*tested, f"++task.splits.train_limit={options.probe_rows}", "trainer.precision=fp32")
+    first = budget.configure(HEAD, task, 0, *probed)
     better = 1 if first.task.mode == "max" else -1
     reference = probe(first)
     scores: dict[str, float | None] = {}

@@ -24,7 +24,7 @@ def probe(config: RunConfig) -> float:
     """The test score, in the task's metric, of the minimum of the training loss by L-BFGS.
 
     Args:
-        config: of a run of `head`.
+        config: of a run of `head` in fp32.
 
     Raises:
         SystemExit: the task has no such minimum.

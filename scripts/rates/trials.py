@@ -39,7 +39,10 @@ class Budget:
         return cls(options.out, options.steps, options.batch_size, options.rows, options.overrides)
 
     def configure(self, method: str, task: str, seed: int, *overrides: str) -> RunConfig:
-        """A run within the budget that validates at its end, and keeps away from the test split."""
+        """A run within the budget, which keeps away from the test split.
+
+        It validates at its end alone, so that chance chooses no checkpoint.
+        """
         common = [
             f"seed={seed}",
             f"runs_dir={self.out / 'runs'}",
@@ -47,7 +50,7 @@ class Budget:
             f"trainer.max_steps={self.steps}",
             f"trainer.batch_size={self.batch_size}",
             "trainer.max_epochs=1000",
-            "trainer.validate_every=null",
+            f"trainer.validate_every={self.steps}",
             "trainer.progress=false",
             f"++task.splits.validation_limit={self.rows}",
         ]

@@ -11,12 +11,14 @@ import pytest
 
 from lnbench.compose import config_dir
 from lnbench.records.files import RECORD
+from lnbench.training.device import computes_bf16
 from scripts import compare_probe, tune_rates
 from scripts.rates.acceptability import SIZES, write_acceptability
 from scripts.rates.choice import Trial, best_factors, mean_shares, shipped_rate, write_rate, written
 from scripts.rates.trials import methods
 from tests import runs
 
+NEEDS_BF16 = pytest.mark.skipif(not computes_bf16("cpu"), reason="the processor does not multiply bf16")
 SMALL = ("--batch-size", "16", "--rows", "32", "--seeds", "0")
 
 
@@ -135,9 +137,13 @@ def test_a_sentence_of_the_acceptability_task_is_whole_or_has_two_words_swapped(
     assert "task.metric=mcc" in chosen
 
 
-@pytest.mark.parametrize("task", ["sst2", "mrpc"])
+@pytest.mark.parametrize(
+    ("task", "precision"),
+    [("sst2", ()), pytest.param("mrpc", ("trainer.precision=bf16",), marks=NEEDS_BF16)],
+)
 def test_methods_are_compared_with_the_linear_probe(
     task: str,
+    precision: tuple[str, ...],
     tiny_overrides: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -145,7 +151,7 @@ def test_methods_are_compared_with_the_linear_probe(
 ) -> None:
     out = tmp_path / "out"
     command = ["compare_probe", "--out", str(out), "--methods", "head", "--tasks", task, "--steps", "150", *SMALL]
-    monkeypatch.setattr(sys, "argv", [*command, "--overrides", *tiny_overrides, "trainer.head_lr=0.05"])
+    monkeypatch.setattr(sys, "argv", [*command, "--overrides", *tiny_overrides, "trainer.head_lr=0.05", *precision])
     compare_probe.main()
     (compared,) = json.loads((out / compare_probe.FILE).read_text())
     assert compared["task"] == task
