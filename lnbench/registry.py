@@ -5,7 +5,6 @@ causes an import, so that reading other people's runs runs none of their code.
 """
 
 import importlib
-import importlib.util
 import pkgutil
 from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
@@ -103,21 +102,22 @@ class Registry(Generic[K]):
         )
 
     def _find(self, kind: str) -> type[K] | None:
-        module = f"{self.package}.{kind}"
-        if kind.isidentifier() and importlib.util.find_spec(module):
-            return self._defined_in(module).get(kind)
+        if kind in self._files():
+            return self._defined_in(f"{self.package}.{kind}").get(kind)
         for point in entry_points(group=self.package, name=kind):
             return self._checked(point.load(), point.value)
         return next((found for module in _allowed if (found := self._defined_in(module).get(kind))), None)
 
     def _known(self) -> set[str]:
         """All kinds; imports what it takes."""
-        files = pkgutil.iter_modules(importlib.import_module(self.package).__path__)
-        modules = [*(f"{self.package}.{file.name}" for file in files), *_allowed]
+        modules = [*(f"{self.package}.{file}" for file in self._files()), *_allowed]
         return {
             *(kind for module in modules for kind in self._defined_in(module)),
             *(point.name for point in entry_points(group=self.package)),
         }
+
+    def _files(self) -> list[str]:
+        return [file.name for file in pkgutil.iter_modules(importlib.import_module(self.package).__path__)]
 
     def _defined_in(self, module: str) -> dict[str, type[K]]:
         """The classes of a module that can be named, by kind."""
