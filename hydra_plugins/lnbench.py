@@ -71,7 +71,7 @@ class GpuLauncher(_OwnLauncher):
         self._checked = check(GpuSettings, self._settings)
 
     def _run(self, sweep: Sweep, jobs: Sequence[Job]) -> list[JobReturn]:
-        from lnbench.launch.local import run_locally
+        from lnbench.launch.local.launch import run_locally
 
         return run_locally(sweep, jobs, self._checked)
 
@@ -85,7 +85,7 @@ class FusedLauncher(_OwnLauncher):
         self._checked = check(FusedSettings, self._settings)
 
     def _run(self, sweep: Sweep, jobs: Sequence[Job]) -> list[JobReturn]:
-        from lnbench.fused.launch import run_fused
+        from lnbench.launch.fused.launch import run_fused
 
         return run_fused(sweep, jobs, self._checked)
 
@@ -101,6 +101,6 @@ class RayLauncher(_OwnLauncher):
 
     def _run(self, sweep: Sweep, jobs: Sequence[Job]) -> list[JobReturn]:
         from lnbench.launch.launch import launch
-        from lnbench.launch.ray_pool import RayPool
+        from lnbench.launch.ray.pool import RayPool
 
         return launch(sweep, jobs, RayPool(sweep, self._checked), self._checked.busy_poll_seconds)

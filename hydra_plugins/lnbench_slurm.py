@@ -21,7 +21,7 @@ with contextlib.suppress(ImportError):
             Raises:
                 ConfigError: there is no Slurm here.
             """
-            from lnbench.schema import ConfigError
+            from lnbench.core.schema import ConfigError
 
             if self._EXECUTOR == "slurm" and shutil.which("srun") is None:
                 raise ConfigError("hydra/launcher = 'slurm': there is no Slurm here; no srun is found")

@@ -5,7 +5,11 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_LAZY = {"allow_modules": "lnbench.registry", "load": "lnbench.tuned", "load_several": "lnbench.tuned"}
+_LAZY = {
+    "allow_modules": "lnbench.core.registry",
+    "load": "lnbench.exchange.tuned",
+    "load_several": "lnbench.exchange.tuned",
+}
 
 
 def __getattr__(name: str) -> Any:

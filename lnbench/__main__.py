@@ -3,8 +3,8 @@
 import sys
 
 from lnbench.cli import command_line
-from lnbench.config import RunConfig
-from lnbench.outcome import INTERRUPTED
+from lnbench.config.run import RunConfig
+from lnbench.core.errors import INTERRUPTED
 
 
 def main() -> None:
@@ -13,8 +13,8 @@ def main() -> None:
 
 
 def _run(config: RunConfig) -> float:
-    from lnbench.interruption import RunInterrupted
-    from lnbench.run import run
+    from lnbench.core.interruption import RunInterrupted
+    from lnbench.run.lifecycle import run
 
     try:
         return run(config).score

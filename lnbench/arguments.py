@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from lnbench.registry import allow_modules
-from lnbench.schema import ConfigError
+from lnbench.core.registry import allow_modules
+from lnbench.core.schema import ConfigError
 
 
 def parser_of_runs(program: str, description: str, examples: str) -> argparse.ArgumentParser:

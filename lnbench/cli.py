@@ -16,14 +16,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lnbench import __version__
-from lnbench.compose import ROOT, config_dir, explain, register, to_plain
-from lnbench.config import RunConfig, validate
-from lnbench.outcome import FAILED, INTERRUPTED, REFUSED, JobFailed
-from lnbench.overrides import understood
+from lnbench.config.compose import ROOT, config_dir, explain, register, to_plain
+from lnbench.config.overrides import understood
+from lnbench.config.run import RunConfig, validate
+from lnbench.core.errors import FAILED, INTERRUPTED, REFUSED, DataError, JobFailed
+from lnbench.core.schema import ConfigError, did_you_mean
 from lnbench.records.failure import RunFailed
 from lnbench.records.lock import RunBusy
-from lnbench.schema import ConfigError, did_you_mean
-from lnbench.tasks.source import DataError
 
 IN_THIS_PROCESS = "hydra/launcher=basic"
 """Override with which all jobs of a sweep are done one after the other in the calling process."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lnbench.arguments import parser_of_runs
-from lnbench.schema import ConfigError
+from lnbench.core.schema import ConfigError
 
 if TYPE_CHECKING:
     from lnbench.records.record import Record
@@ -48,7 +48,7 @@ def main() -> None:
 def _write(options: argparse.Namespace) -> None:
     from lnbench.exchange.merge import save_merged
     from lnbench.exchange.peft_format import export_peft
-    from lnbench.tuned import load
+    from lnbench.exchange.tuned import load
 
     tuned = load(options.run_dir, precision="fp32")
     if options.merged:

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from lnbench.schema import ConfigError
+from lnbench.core.schema import ConfigError
 
 DESCRIPTION = "Writes an adapter of HF peft (LN-tuning, LoRA, (IA)^3) as a tuned model that lnbench predicts with."
 EPILOG = """examples:

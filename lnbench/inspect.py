@@ -16,16 +16,16 @@ from rich.table import Table
 from rich.text import Text
 
 from lnbench.cli import IN_THIS_PROCESS, command_line
-from lnbench.config import RunConfig
-from lnbench.tasks.metric import written
+from lnbench.config.run import RunConfig
+from lnbench.tasks.scores.metric import written
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerBase
 
     from lnbench.tasks.base import Task
-    from lnbench.tasks.data import TaskData
-    from lnbench.tasks.examples import Examples
+    from lnbench.tasks.data.load import TaskData
+    from lnbench.tasks.tokens.examples import Examples
 
 BINS = 8
 BAR_WIDTH = 40
@@ -38,8 +38,8 @@ def inspect(config: RunConfig) -> float:
         Number of training rows.
     """
     from lnbench.backbone.loading import load_tokenizer
-    from lnbench.model import check_vocabulary
-    from lnbench.tasks.data import load_data
+    from lnbench.tasks.data.load import load_data
+    from lnbench.training.assemble import check_vocabulary
 
     tokenizer = load_tokenizer(config.model)
     data = load_data(config.task, tokenizer, config.data_root, config.cache_dir)

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from lnbench.cli import IN_THIS_PROCESS, command_line
-from lnbench.config import RunConfig
-from lnbench.fsio import write_atomically
-from lnbench.report.paper import Figures
+from lnbench.config.run import RunConfig
+from lnbench.core.atomic_files import write_atomically
+from lnbench.report.tables.paper import Figures
 
 Row = dict[str, str | int | float]
 FILE = "parameters.csv"
@@ -37,7 +37,8 @@ class ParameterTable:
         Returns:
             The trained percentage of the backbone.
         """
-        from lnbench.model import build_skeleton, count_parameters
+        from lnbench.backbone.tuned_model import count_parameters
+        from lnbench.training.assemble import build_skeleton
 
         count = count_parameters(build_skeleton(config))
         self.folder = config.runs_dir

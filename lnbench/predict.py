@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from lnbench.arguments import parser_of_runs
-from lnbench.schema import ConfigError
+from lnbench.core.schema import ConfigError
 
 DESCRIPTION = "Prints what a tuned model says of each text: a label and its probability, an answer, a generated text."
 EPILOG = """examples:
@@ -24,7 +24,7 @@ def main() -> None:
     texts = options.text or _lines(options.file)
     if not texts:
         sys.exit("no text given: put it behind the folder, in --file FILE, or on standard input")
-    from lnbench.tuned import load
+    from lnbench.exchange.tuned import load
 
     try:
         tuned = load(options.run_dir, merged=options.merged, precision=options.precision)

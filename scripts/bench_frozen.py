@@ -18,14 +18,14 @@ from rich.table import Table
 from torch import Tensor
 
 from lnbench.backbone.frozen import FROZEN_STATES, FrozenPart
-from lnbench.compose import compose_config, to_plain
-from lnbench.config import RunConfig, validate
-from lnbench.execute import load
-from lnbench.fsio import write_atomically
-from lnbench.model import TunedModel, inputs_of
-from lnbench.tasks.data import TaskData
+from lnbench.backbone.tuned_model import TunedModel, inputs_of
+from lnbench.config.compose import compose_config, to_plain
+from lnbench.config.run import RunConfig, validate
+from lnbench.core.atomic_files import write_atomically
+from lnbench.run.execute import load
+from lnbench.tasks.data.load import TaskData
 from lnbench.training.batching import shuffled_batches
-from lnbench.training.frozen_states import FrozenStates
+from lnbench.training.frozen.states import FrozenStates
 from lnbench.training.optimiser import new_optimiser
 from scripts.throughput.circumstances import circumstances
 from scripts.throughput.clock import now

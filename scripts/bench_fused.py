@@ -20,11 +20,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from lnbench.compose import compose_config, to_plain
-from lnbench.config import RunConfig, validate
-from lnbench.fused.together import run_together
+from lnbench.config.compose import compose_config, to_plain
+from lnbench.config.run import RunConfig, validate
+from lnbench.launch.fused.together import run_together
 from lnbench.records.record import Record
-from lnbench.run import run
+from lnbench.run.lifecycle import run
 from scripts.throughput.circumstances import circumstances, machine, positive
 from scripts.throughput.command import carry_out
 from scripts.throughput.quartiles import quartiles, ratios

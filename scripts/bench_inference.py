@@ -24,9 +24,9 @@ from rich.progress import track
 from rich.table import Table
 from transformers.utils import logging
 
-from lnbench.compose import compose_config, to_plain
-from lnbench.config import RunConfig, validate
-from lnbench.schema import ConfigError
+from lnbench.config.compose import compose_config, to_plain
+from lnbench.config.run import RunConfig, validate
+from lnbench.core.schema import ConfigError
 from lnbench.tasks.sequence_classification import SequenceClassification
 from scripts.inference.variants import Variant, hf_variants, lnbench_variants
 from scripts.inference.work import Work, classification, generation

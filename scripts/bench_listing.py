@@ -10,8 +10,8 @@ import tempfile
 import time
 from statistics import median
 
-from lnbench.compose import compose_config, to_plain
-from lnbench.config import validate
+from lnbench.config.compose import compose_config, to_plain
+from lnbench.config.run import validate
 from tests.records.many import finish_many
 
 

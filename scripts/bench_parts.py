@@ -25,10 +25,10 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from lnbench.backbone.attention import attention
 from lnbench.backbone.dropout import Dropout
 from lnbench.backbone.loading import load_tokenizer
-from lnbench.compose import compose_config, to_plain
-from lnbench.config import RunConfig, validate
-from lnbench.fsio import write_atomically
-from lnbench.tasks.data import load_data
+from lnbench.config.compose import compose_config, to_plain
+from lnbench.config.run import RunConfig, validate
+from lnbench.core.atomic_files import write_atomically
+from lnbench.tasks.data.load import load_data
 from lnbench.training.batching import shuffled_batches
 from scripts.throughput.circumstances import circumstances
 from scripts.throughput.clock import now

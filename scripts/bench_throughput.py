@@ -31,8 +31,8 @@ import torch
 from rich.console import Console
 
 from lnbench.backbone.loading import load_tokenizer
-from lnbench.schema import ConfigError
-from lnbench.tasks.data import load_data
+from lnbench.core.schema import ConfigError
+from lnbench.tasks.data.load import load_data
 from scripts.throughput import end_to_end, setting, step_only
 from scripts.throughput.circumstances import circumstances, machine, positive
 from scripts.throughput.command import carry_out

@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict, dataclass
 from statistics import fmean
 
-from lnbench.fsio import write_atomically
+from lnbench.core.atomic_files import write_atomically
 from scripts.rates.probe import probe
 from scripts.rates.trials import HEAD, Budget, add_options, attempt
 

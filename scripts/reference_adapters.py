@@ -31,7 +31,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, GPT2Config, GPT2Model, PreTrainedModel
 
-from lnbench.fsio import write_atomically
+from lnbench.core.atomic_files import write_atomically
 from tests.parity.compare import observe, roughen
 
 HIDDEN, LENGTH = 16, 3

@@ -7,19 +7,20 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lnbench.escape import markdown
-from lnbench.fsio import write_atomically
-from lnbench.names import plain_name
+from lnbench.core.atomic_files import write_atomically
+from lnbench.core.escape import markdown
+from lnbench.core.names import plain_name
 from lnbench.records.environment import hardware
 from lnbench.records.record import Record
-from lnbench.report import formats, judgement
-from lnbench.report.claims import Claim, read_claims
+from lnbench.report.claims import judgement
+from lnbench.report.claims.claims import Claim, read_claims
+from lnbench.report.claims.verdicts import Outcome, Verdict, judge
 from lnbench.report.load import Loaded, frame, load
 from lnbench.report.plots import make_plots, write_plots
 from lnbench.report.plots.plot import Plot
-from lnbench.report.table import Table
-from lnbench.report.tables import tables
-from lnbench.report.verdicts import Outcome, Verdict, judge
+from lnbench.report.tables import formats
+from lnbench.report.tables.table import Table
+from lnbench.report.tables.tables import tables
 
 SHOWN = ("Score against trained parameters", "Ablation")
 """Beginnings of the kinds of plots that the document shows."""

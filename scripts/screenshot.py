@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from lnbench.fsio import write_atomically
+from lnbench.core.atomic_files import write_atomically
 from tests.report.browser import browser, missing, opened
 from tests.report.whole import report
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from statistics import fmean
 
-from lnbench.compose import config_dir
-from lnbench.fsio import write_atomically
+from lnbench.config.compose import config_dir
+from lnbench.core.atomic_files import write_atomically
 from scripts.rates.choice import Trial, best_factors, mean_shares, shipped_rate, write_rate, written
 from scripts.rates.trials import HEAD, Budget, add_options, attempt
 

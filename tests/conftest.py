@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from lnbench.config import RunConfig
+from lnbench.config.run import RunConfig
 from tests import runs
 from tests.commands import Commands
 from tests.tiny import ARCHITECTURES

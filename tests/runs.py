@@ -10,11 +10,11 @@ from safetensors.numpy import load_file
 from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging
 
-from lnbench.compose import compose_config, to_plain
-from lnbench.config import RunConfig, validate
+from lnbench.config.compose import compose_config, to_plain
+from lnbench.config.run import RunConfig, validate
 from lnbench.records.files import ADAPTER, METRICS, PREDICTIONS
 from lnbench.records.identity import run_dir
-from lnbench.run import run
+from lnbench.run.lifecycle import run
 from tests.tasks.builders import new_tokenizer
 from tests.tiny import tiny
 

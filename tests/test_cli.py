@@ -15,14 +15,13 @@ import pytest
 import lnbench
 from lnbench.__main__ import main
 from lnbench.cli import IN_THIS_PROCESS
-from lnbench.config import RunConfig
-from lnbench.interruption import RunInterrupted
-from lnbench.outcome import FAILED, INTERRUPTED, REFUSED
-from lnbench.overrides import as_typed
-from lnbench.schema import ConfigError
-from lnbench.tasks.source import DataError
+from lnbench.config.overrides import as_typed
+from lnbench.config.run import RunConfig
+from lnbench.core.errors import FAILED, INTERRUPTED, REFUSED, DataError
+from lnbench.core.interruption import RunInterrupted
+from lnbench.core.schema import ConfigError
 
-SLOW_IMPORTS = ("torch", "transformers", "pytorch_lightning", "datasets", "wandb", "lnbench.run")
+SLOW_IMPORTS = ("torch", "transformers", "pytorch_lightning", "datasets", "wandb", "lnbench.run.lifecycle")
 Python = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -57,15 +56,15 @@ def cli(python: Python) -> Python:
 
 
 class App:
-    """Runs `main` in this process, with `lnbench.run` replaced, so that nothing is trained."""
+    """Runs `main` in this process, with `lnbench.run.lifecycle` replaced, so that nothing is trained."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.monkeypatch, self.capsys = monkeypatch, capsys
         self.ran: list[RunConfig] = []
         self.outcome: dict[str, BaseException] = {}
-        module = ModuleType("lnbench.run")
+        module = ModuleType("lnbench.run.lifecycle")
         vars(module).update(run=self._run)
-        monkeypatch.setitem(sys.modules, "lnbench.run", module)
+        monkeypatch.setitem(sys.modules, "lnbench.run.lifecycle", module)
         monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # main changes it; monkeypatch puts it back
 
     def _run(self, config: RunConfig) -> SimpleNamespace:
@@ -361,7 +360,7 @@ def test_the_package_imports_nothing(python: Python) -> None:
 
 
 def test_load_is_that_of_tuned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "lnbench.tuned", SimpleNamespace(load="loader"))
+    monkeypatch.setitem(sys.modules, "lnbench.exchange.tuned", SimpleNamespace(load="loader"))
     assert lnbench.load == "loader"
     with pytest.raises(AttributeError, match="module 'lnbench' has no attribute 'lode'"):
         _ = lnbench.lode

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lnbench.compose import config_dir
+from lnbench.config.compose import config_dir
 from lnbench.records.files import CARD, RECORD
 from tests import runs
 from tests.commands import Commands

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from lnbench.compose import config_dir
+from lnbench.config.compose import config_dir
 from lnbench.runs.missing import jobs_of
 
 FOLDER = config_dir() / "experiment"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from lnbench.core.errors import REFUSED
 from lnbench.inspect import main
-from lnbench.outcome import REFUSED
 
 
 class Command:

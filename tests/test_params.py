@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lnbench.compose import compose_config, to_plain
-from lnbench.config import validate
+from lnbench.config.compose import compose_config, to_plain
+from lnbench.config.run import validate
 from lnbench.params import FILE, ParameterTable
-from lnbench.report.paper import read_papers
+from lnbench.report.tables.paper import read_papers
 
 
 def add(table: ParameterTable, *overrides: str) -> float:

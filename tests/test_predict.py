@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import lnbench
-from lnbench.methods.linear_change import LowRankUpdate
+from lnbench.methods.parts.linear_change import LowRankUpdate
 from lnbench.predict import main
 from lnbench.records.identity import run_dir
-from lnbench.run import run
+from lnbench.run.lifecycle import run
 from tests import runs
 
 SHORT = ("trainer.max_steps=4", "trainer.validate_every=null")

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 import lnbench
-from lnbench.compose import compose_config, to_plain
-from lnbench.config import RunConfig, validate
+from lnbench.config.compose import compose_config, to_plain
+from lnbench.config.run import RunConfig, validate
+from lnbench.core.sealed import read_sealed, write_sealed
 from lnbench.records.failure import Cause, Failure, describe, write_failure
 from lnbench.records.files import CONFIG, RECORD
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.lock import hold
 from lnbench.records.record import Selection
-from lnbench.records.sealed import read_sealed, write_sealed
 from lnbench.runs.__main__ import main
 from tests.records.many import begin, finish, finish_many
 from tests.test_cli import SLOW_IMPORTS

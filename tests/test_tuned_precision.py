@@ -10,12 +10,12 @@ import pytest
 import torch
 
 import lnbench
+from lnbench.core.schema import ConfigError
 from lnbench.predict import main
 from lnbench.records.adapter import AdapterError
 from lnbench.records.files import ADAPTER, CONFIG, PREDICTIONS, RECORD
 from lnbench.records.identity import run_dir
-from lnbench.run import run
-from lnbench.schema import ConfigError
+from lnbench.run.lifecycle import run
 from lnbench.training.device import Format
 from tests import runs
 from tests.conftest import Configure
@@ -109,7 +109,7 @@ def test_a_machine_without_bf16_is_told_before_the_model_loads(folder: Path, mon
     incapable(monkeypatch)
     with pytest.raises(ConfigError, match=r"bf16.*slowly or not at all; .*precision='fp32' \(--precision fp32\)"):
         tuned.predict(["good film"])
-    monkeypatch.setattr("lnbench.tuned.build_model", lambda _: pytest.fail("a model is loaded"))
+    monkeypatch.setattr("lnbench.exchange.tuned.build_model", lambda _: pytest.fail("a model is loaded"))
     with pytest.raises(ConfigError, match=rf"^{folder}: computes in bf16"):
         lnbench.load(folder)
 

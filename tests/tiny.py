@@ -29,11 +29,11 @@ from transformers import (
 from lnbench.backbone.attention import adapt_attention
 from lnbench.backbone.backbone import Backbone
 from lnbench.backbone.dropout import make_dropout_cheap
-from lnbench.compose import config_dir
-from lnbench.methods.attach import attach
+from lnbench.backbone.tuned_model import TunedModel
+from lnbench.config.compose import config_dir
+from lnbench.core.registry import KIND
 from lnbench.methods.base import METHODS, SEPARATOR, Method
-from lnbench.model import TunedModel
-from lnbench.registry import KIND
+from lnbench.methods.parts.attach import attach
 
 HIDDEN, EMBEDDING, LAYERS, HEADS, FFN, VOCABULARY, POSITIONS = 32, 16, 3, 4, 64, 100, 64
 

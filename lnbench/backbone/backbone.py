@@ -9,7 +9,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from lnbench.backbone.tables import TABLES, Map, Projection, RoleTable, Sublayer
-from lnbench.schema import ConfigError
+from lnbench.core.schema import ConfigError
 
 NormReading = Literal["position", "sublayer"]
 

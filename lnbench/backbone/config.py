@@ -4,8 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from lnbench.schema import Free, Schema, in_home
+from lnbench.core.schema import Free, Schema, in_home
 
+MASK = "_trained"
+"""Suffix of the buffer that masks which elements of a parameter are trained."""
 BackboneKind = Literal["headless", "causal_lm"]
 
 

@@ -13,9 +13,9 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel
 
-from lnbench.cache import cache_root, one_at_a_time
-from lnbench.records.sealed import SealError, file_digest, read_sealed, write_sealed
-from lnbench.schema import ConfigError
+from lnbench.core.cache import cache_root, one_at_a_time
+from lnbench.core.schema import ConfigError
+from lnbench.core.sealed import SealError, file_digest, read_sealed, write_sealed
 
 CHECKSUMS = "checksums.json"
 """In an unpacked folder: the SHA-256 of each other file, by name."""

@@ -24,8 +24,8 @@ from lnbench.backbone.config import BackboneKind, ModelConfig
 from lnbench.backbone.source import PACKAGE_SCHEME, check_content, resolve_source
 from lnbench.backbone.tables import TABLES
 from lnbench.backbone.vocabulary import grow_embedding, known_tokens
-from lnbench.digests import hub_answers
-from lnbench.schema import ConfigError
+from lnbench.core.digests import hub_answers
+from lnbench.core.schema import ConfigError
 
 WITH_POOLER = ("bert", "roberta", "xlm-roberta")
 """Architectures whose pooling layer can be left out."""

@@ -4,8 +4,8 @@ import importlib.util
 from pathlib import Path
 
 from lnbench.backbone.config import ModelConfig
-from lnbench.digests import COMMIT, content_digest, hub_commit, joint_digest
-from lnbench.schema import ConfigError
+from lnbench.core.digests import COMMIT, content_digest, hub_commit, joint_digest
+from lnbench.core.schema import ConfigError
 
 PACKAGE_SCHEME = "package:"
 SUFFIXES = (".json", ".jinja", ".model", ".safetensors", ".txt")

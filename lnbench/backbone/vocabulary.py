@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lnbench.seeding import seeded
+from lnbench.core.seeding import seeded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase

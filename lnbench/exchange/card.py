@@ -4,16 +4,16 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from lnbench.config import validate_saved
-from lnbench.escape import cell, code, fenced, markdown
+from lnbench.config.run import validate_saved
+from lnbench.core.atomic_files import write_atomically
+from lnbench.core.escape import cell, code, fenced, markdown
 from lnbench.exchange import card_facts
 from lnbench.exchange.card_metadata import card_metadata
-from lnbench.fsio import write_atomically
 from lnbench.records.baseline import note_on
 from lnbench.records.files import CARD
 from lnbench.records.record import Record
-from lnbench.report.setting import rates
-from lnbench.tasks.metric import metric_of
+from lnbench.records.setting import rates
+from lnbench.tasks.scores.metric import metric_of
 
 TEMPLATE = "card.md"
 

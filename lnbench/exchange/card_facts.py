@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
 
-from lnbench.config import RunConfig
-from lnbench.escape import code
+from lnbench.config.run import RunConfig
+from lnbench.core.escape import code
 from lnbench.exchange.card_metadata import base_model
 from lnbench.exchange.peft_format import EXPORTERS
+from lnbench.records.commands import command_lines, missing_runs
 from lnbench.records.record import Record, SearchResult
-from lnbench.report.commands import command_lines, missing_runs
-from lnbench.report.variant import KINDS, all_changes
-from lnbench.tasks.metric import Metric, written
+from lnbench.records.variant import KINDS, all_changes
+from lnbench.tasks.scores.metric import Metric, written
 
 TERMS = {"gain": "gains", "bias": "biases"}
 

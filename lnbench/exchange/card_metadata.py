@@ -7,15 +7,15 @@ from typing import NamedTuple
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from lnbench.config import RunConfig
+from lnbench.config.run import RunConfig
 from lnbench.exchange.hub import is_repository
 from lnbench.records.record import Record
 from lnbench.tasks.base import Task
+from lnbench.tasks.data.source import HubDataset
 from lnbench.tasks.generation import ConditionalGeneration
 from lnbench.tasks.question_answering import ExtractiveQA
 from lnbench.tasks.regression import Regression
 from lnbench.tasks.sequence_classification import SequenceClassification
-from lnbench.tasks.source import HubDataset
 from lnbench.tasks.token_classification import TokenClassification
 
 UPSTREAM = {

@@ -16,11 +16,11 @@ from transformers import (
     PreTrainedModel,
 )
 
-from lnbench.fsio import write_atomically
-from lnbench.model import TunedModel
-from lnbench.schema import ConfigError
+from lnbench.backbone.tuned_model import TunedModel
+from lnbench.core.atomic_files import write_atomically
+from lnbench.core.schema import ConfigError
 from lnbench.tasks.base import Task
-from lnbench.tasks.heads import SentenceHead, TokenHead
+from lnbench.tasks.parts.heads import SentenceHead, TokenHead
 from lnbench.tasks.question_answering import ExtractiveQA
 
 HEAD_FILE = "head.safetensors"

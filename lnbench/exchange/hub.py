@@ -7,8 +7,8 @@ from huggingface_hub import CommitOperationAdd, HfApi, get_token, snapshot_downl
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
+from lnbench.core.schema import ConfigError
 from lnbench.records.files import ADAPTER, CONFIG, RECORD
-from lnbench.schema import ConfigError
 
 
 class HubError(ValueError):

@@ -5,12 +5,13 @@ from pathlib import Path
 
 from torch import Tensor
 
+from lnbench.backbone.config import MASK
+from lnbench.backbone.tuned_model import BACKBONE, TunedModel
+from lnbench.core.schema import ConfigError
 from lnbench.exchange.heads import save_head
-from lnbench.methods.base import MASK
-from lnbench.methods.linear_change import Change, folded
-from lnbench.model import BACKBONE, TunedModel, load_pretrained
-from lnbench.schema import ConfigError
-from lnbench.tuned import Tuned
+from lnbench.exchange.tuned import Tuned
+from lnbench.methods.parts.linear_change import Change, folded
+from lnbench.training.assemble import load_pretrained
 
 
 def merge(tuned: Tuned) -> Tuned:

@@ -11,11 +11,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from lnbench.core.atomic_files import write_atomically
+from lnbench.core.schema import ConfigError
 from lnbench.exchange.heads import HEAD_FILE, TransformersHead, Unequal, as_transformers, plain_linear, save_head
-from lnbench.fsio import write_atomically
-from lnbench.methods.linear_change import LowRankUpdate, Rescale
-from lnbench.schema import ConfigError
-from lnbench.tuned import Tuned
+from lnbench.exchange.tuned import Tuned
+from lnbench.methods.parts.linear_change import LowRankUpdate, Rescale
 
 PREFIX = "base_model.model."
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"

@@ -8,18 +8,19 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from lnbench.backbone.backbone import Backbone
-from lnbench.compose import compose_config, to_plain
-from lnbench.config import RunConfig, validate
+from lnbench.backbone.tuned_model import BACKBONE, TunedModel
+from lnbench.config.compose import compose_config, to_plain
+from lnbench.config.run import RunConfig, validate
+from lnbench.core.atomic_files import write_atomically
+from lnbench.core.schema import ConfigError
+from lnbench.core.sealed import read_json
 from lnbench.exchange.card_metadata import base_model
 from lnbench.exchange.heads import HEAD_FILE, Unequal, from_transformers, put_plain_linear, read_head
 from lnbench.exchange.peft_format import BASE, CONFIG, PREFIX, WEIGHTS
 from lnbench.exchange.peft_methods import KINDS, Adapter, Tensors
-from lnbench.fsio import write_atomically
-from lnbench.model import BACKBONE, TunedModel, build_model, load_pretrained
 from lnbench.records import files
 from lnbench.records.adapter import header, save_adapter
-from lnbench.records.sealed import read_json
-from lnbench.schema import ConfigError
+from lnbench.training.assemble import build_model, load_pretrained
 
 UNDERSTOOD = {
     "alpha_pattern", "auto_mapping", "base_model_name_or_path", "exclude_modules", "fan_in_fan_out",

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from lnbench.backbone.backbone import Backbone, LinearMap
 from lnbench.backbone.tables import Map, Sublayer
+from lnbench.core.schema import ConfigError
 from lnbench.exchange.peft_format import LN
 from lnbench.methods.lora import MAPS
-from lnbench.schema import ConfigError
 
 Tensors = dict[str, Tensor]
 SUBLAYERS: tuple[Sublayer, ...] = ("mha", "ffn")

@@ -17,9 +17,9 @@ from pathlib import Path
 import cloudpickle
 from hydra.core.utils import JobReturn
 
-from lnbench.interruption import SIGNALS
+from lnbench.core.errors import INTERRUPTED, JobFailed
+from lnbench.core.interruption import SIGNALS
 from lnbench.launch.job import Job, Sweep, error_of, failed
-from lnbench.outcome import INTERRUPTED, JobFailed
 from lnbench.records.lock import RunBusy
 
 

@@ -10,8 +10,8 @@ from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
 
+from lnbench.core.errors import JobFailed
 from lnbench.launch.job import STOPPED, Ended, Job, error_of, value_of
-from lnbench.outcome import JobFailed
 from lnbench.records.lock import RunBusy
 
 

@@ -4,7 +4,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
-from lnbench.interruption import answered
+from lnbench.core.interruption import answered
 
 
 class Interrupts:

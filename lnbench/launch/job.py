@@ -12,10 +12,10 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrid
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from lnbench.outcome import FAILED, INTERRUPTED, JobFailed
-from lnbench.schema import ConfigError
+from lnbench.config.overrides import NO_JOBS
+from lnbench.core.errors import FAILED, INTERRUPTED, JobFailed
+from lnbench.core.schema import ConfigError
 
-NO_JOBS = "the sweep has no jobs: one of the settings that it is over has no values"
 KILLED, STOPPED = "killed", "stopped"
 """Causes of failure of a job whose process returned nothing: it died without a word, or was asked to stop."""
 

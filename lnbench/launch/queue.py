@@ -7,10 +7,10 @@ from typing import Protocol
 
 from hydra.core.utils import JobReturn
 
+from lnbench.core.errors import JobFailed
 from lnbench.launch.display import Display
 from lnbench.launch.interrupts import Interrupts
 from lnbench.launch.job import KILLED, Ended, Job, ToldFailure, error_of, failed
-from lnbench.outcome import JobFailed
 from lnbench.records.lock import RunBusy
 
 TICK_SECONDS = 0.25

@@ -7,16 +7,15 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from lnbench.compose import to_plain, without_hydra
-from lnbench.config import RunConfig, validate
+from lnbench.config.compose import to_plain, without_hydra
+from lnbench.config.run import RunConfig, validate
+from lnbench.core.errors import DataError, JobFailed
+from lnbench.core.schema import ConfigError
+from lnbench.core.sealed import NewerError
 from lnbench.launch.job import Job, Sweep
-from lnbench.outcome import JobFailed
 from lnbench.records import failure
 from lnbench.records.finished import finished_record
 from lnbench.records.record import Record, RecordError
-from lnbench.records.sealed import NewerError
-from lnbench.schema import ConfigError
-from lnbench.tasks.source import DataError
 
 
 def done_before(sweep: Sweep, job: Job) -> JobReturn | None:

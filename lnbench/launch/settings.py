@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from omegaconf import OmegaConf
 from pydantic import Field
 
-from lnbench.schema import ConfigError, Schema, parse
+from lnbench.core.schema import ConfigError, Schema, parse
 
 
 class LocalSettings(Schema):

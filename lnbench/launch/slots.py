@@ -7,7 +7,7 @@ from itertools import takewhile
 
 import pynvml
 
-from lnbench.schema import ConfigError
+from lnbench.core.schema import ConfigError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 THREADS = "OMP_NUM_THREADS"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from lnbench.backbone.tables import Sublayer
-from lnbench.methods.bottleneck import SequentialAdapter
+from lnbench.methods.parts.bottleneck import SequentialAdapter
 
 if TYPE_CHECKING:
     from torch import nn

@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from lnbench.registry import Registry
-from lnbench.schema import Schema
+from lnbench.core.registry import Registry
+from lnbench.core.schema import Schema
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from lnbench.backbone.backbone import Backbone
-    from lnbench.model import TunedModel
+    from lnbench.backbone.tuned_model import TunedModel
 
 SEPARATOR = "+"
-MASK = "_trained"
-"""With it ends the name of a buffer that says, beside a parameter, which of its elements are trained."""
 
 
 class Stage(IntEnum):

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
 from pydantic import AfterValidator, Field
 
 from lnbench.backbone.tables import Sublayer
+from lnbench.core.schema import ConfigError
 from lnbench.methods.base import Method
-from lnbench.methods.layers import Layers, select_layers
-from lnbench.schema import ConfigError
+from lnbench.methods.parts.layers import Layers, select_layers
 
 if TYPE_CHECKING:
     from torch import nn
 
     from lnbench.backbone.backbone import Backbone
-    from lnbench.methods.kronecker import KroneckerRule
+    from lnbench.methods.parts.kronecker import KroneckerRule
 
 
 def _in_order(sublayers: tuple[Sublayer, ...]) -> tuple[Sublayer, ...]:
@@ -42,7 +42,7 @@ class Compacter(Method):
     def attach(self, backbone: Backbone) -> list[nn.Parameter]:
         """Inserts the shared matrices once and an adapter after every chosen sublayer, and claims them."""
         from lnbench.backbone.insertion import insert_sequential
-        from lnbench.methods.kronecker import KroneckerRule
+        from lnbench.methods.parts.kronecker import KroneckerRule
 
         self._check_sizes(backbone.config.hidden_size)
         rule = KroneckerRule(self.terms).to(backbone.model.device)
@@ -59,7 +59,7 @@ class Compacter(Method):
         from torch import nn
         from transformers.activations import ACT2FN
 
-        from lnbench.methods.kronecker import KroneckerLinear
+        from lnbench.methods.parts.kronecker import KroneckerLinear
 
         down = KroneckerLinear(rule, hidden_size, self.bottleneck)
         up = KroneckerLinear(rule, self.bottleneck, hidden_size)

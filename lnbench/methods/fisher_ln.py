@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from lnbench.methods.base import MASK
+from lnbench.backbone.config import MASK
 from lnbench.methods.ln import LayerNormTuning
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from lnbench.backbone.backbone import Backbone
-    from lnbench.model import TunedModel
+    from lnbench.backbone.tuned_model import TunedModel
 
 
 class FisherLayerNormTuning(LayerNormTuning):

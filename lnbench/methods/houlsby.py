@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from lnbench.backbone.tables import Sublayer
-from lnbench.methods.bottleneck import SequentialAdapter
+from lnbench.methods.parts.bottleneck import SequentialAdapter
 
 
 class HoulsbyAdapter(SequentialAdapter):

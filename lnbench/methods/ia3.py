@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from lnbench.methods.base import Method, Stage
-from lnbench.methods.layers import Layers, select_layers
+from lnbench.methods.parts.layers import Layers, select_layers
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,7 +29,7 @@ class Ia3(Method):
 
 
 def _rescale(backbone: Backbone, layer: int) -> list[nn.Parameter]:
-    from lnbench.methods.linear_change import Rescale, Rows, insert_on_input, insert_on_output
+    from lnbench.methods.parts.linear_change import Rescale, Rows, insert_on_input, insert_on_output
 
     device = backbone.model.device
     (key,), (value,) = backbone.linear_maps("key", layer), backbone.linear_maps("value", layer)

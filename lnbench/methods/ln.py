@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from lnbench.core.schema import ConfigError
 from lnbench.methods.base import Method
-from lnbench.methods.layers import Layers, select_layers
-from lnbench.schema import ConfigError
+from lnbench.methods.parts.layers import Layers, select_layers
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from lnbench.methods.base import Method, Stage
-from lnbench.methods.layers import Layers, select_layers
+from lnbench.methods.parts.layers import Layers, select_layers
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,7 +56,7 @@ class Lora(Method):
 
     def attach(self, backbone: Backbone) -> list[nn.Parameter]:
         """Inserts A and B of every target, and claims them."""
-        from lnbench.methods.linear_change import LowRankUpdate, insert_update
+        from lnbench.methods.parts.linear_change import LowRankUpdate, insert_update
 
         claimed: list[nn.Parameter] = []
         layers = select_layers(self.layers, backbone.num_layers, "method.lora.layers")

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from lnbench.backbone.tables import Sublayer
-from lnbench.methods.bottleneck import ParallelAdapter
+from lnbench.methods.parts.bottleneck import ParallelAdapter
 
 
 class FfnParallelAdapter(ParallelAdapter):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from lnbench.methods.base import Method
-from lnbench.methods.layers import Layers, select_layers
+from lnbench.methods.parts.layers import Layers, select_layers
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,8 +35,8 @@ class Prefix(Method):
 
     def attach(self, backbone: Backbone) -> list[nn.Parameter]:
         """Inserts the keys and values of each block, and claims them."""
-        from lnbench.methods.prefix_attention import use_prefix_attention
-        from lnbench.methods.prefix_vectors import NAME
+        from lnbench.methods.parts.prefix_attention import use_prefix_attention
+        from lnbench.methods.parts.prefix_vectors import NAME
 
         layers = select_layers(self.layers, backbone.num_layers, "method.prefix.layers")
         places = [backbone.attention(layer) for layer in layers]
@@ -52,7 +52,13 @@ class Prefix(Method):
         """What makes a layer's prefix, and the parameters that all layers' prefixes share."""
         import torch
 
-        from lnbench.methods.prefix_vectors import SHARED, GeneratedKeyValues, PrefixKeyValues, PrefixMlp, prefix_shape
+        from lnbench.methods.parts.prefix_vectors import (
+            SHARED,
+            GeneratedKeyValues,
+            PrefixKeyValues,
+            PrefixMlp,
+            prefix_shape,
+        )
 
         shape = prefix_shape(backbone.config, self.length)
         if self.mlp_size is None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from lnbench.core.schema import ConfigError
 from lnbench.methods.base import Method
-from lnbench.schema import ConfigError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,7 +36,7 @@ class Prompt(Method):
         import torch
 
         from lnbench.backbone.backbone import longest_text
-        from lnbench.methods.prompt_embedding import PromptEmbedding
+        from lnbench.methods.parts.prompt_embedding import PromptEmbedding
 
         longest = longest_text(backbone.config)
         if longest is not None and self.length >= longest:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from lnbench.config import RunConfig
+from lnbench.config.run import RunConfig
+from lnbench.core.sealed import FORMAT, SealError, parse_json, require_format
+from lnbench.core.tensors import TensorFileError, read_tensors, write_tensors
 from lnbench.records.files import ADAPTER
-from lnbench.records.sealed import FORMAT, SealError, parse_json, require_format
-from lnbench.records.tensors import TensorFileError, read_tensors, write_tensors
 
 NEWEST = 1
 """Format of the file that this lnbench writes."""

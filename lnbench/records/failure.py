@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from lnbench.config import RunConfig
+from lnbench.config.run import RunConfig
+from lnbench.core.errors import DataError, is_out_of_memory
+from lnbench.core.schema import ConfigError, Schema
+from lnbench.core.sealed import SealError, read_as, write_sealed
 from lnbench.records.files import CONFIG, FAILURE, RECORD
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.lock import is_held
-from lnbench.records.sealed import SealError, read_as, write_sealed
-from lnbench.schema import ConfigError, Schema
-from lnbench.tasks.source import DataError
 
 Cause = Literal["diverged", "out of memory", "disk", "killed", "refused", "error"]
 TRIED_AGAIN: frozenset[Cause] = frozenset({"disk", "killed", "refused"})
@@ -136,8 +136,7 @@ def record_death(config: RunConfig, reason: str) -> None:
 
 def cause_of(error: BaseException) -> Cause:
     """The kind of failure that an exception is."""
-    from lnbench.training.divergence import Diverged
-    from lnbench.training.processes import ProcessKilled
+    from lnbench.core.errors import Diverged, ProcessKilled
 
     if isinstance(error, Diverged):
         return "diverged"
@@ -156,18 +155,11 @@ def is_of_input(error: BaseException) -> bool:
     """
     from safetensors import SafetensorError
 
+    from lnbench.core.errors import CheckpointError
+    from lnbench.core.tensors import TensorFileError
     from lnbench.records.adapter import AdapterError
-    from lnbench.records.tensors import TensorFileError
-    from lnbench.training.checkpoint import CheckpointError
 
     files = (OSError, SafetensorError, SealError, AdapterError, TensorFileError, CheckpointError)
     if isinstance(error, (ConfigError, DataError, InputError, IndexError, *files)):
         return True
     return isinstance(error, RuntimeError) and "device-side assert" in str(error)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, on the GPU or in the process; PyTorch has no class of its own for the latter."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)

@@ -3,7 +3,7 @@
 import contextlib
 from pathlib import Path
 
-from lnbench.config import RunConfig
+from lnbench.config.run import RunConfig
 from lnbench.records.failure import read_failure
 from lnbench.records.files import RECORD
 from lnbench.records.identity import run_dir, run_id

@@ -4,8 +4,8 @@ import hashlib
 import json
 from pathlib import Path
 
-from lnbench.config import RunConfig
-from lnbench.names import plain_name
+from lnbench.config.run import RunConfig
+from lnbench.core.names import plain_name
 
 ID_LENGTH = 12
 PROTOCOL = 2

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from lnbench.core.sealed import NewerError, SealError, read_json
 from lnbench.records.failure import Failure, read_failure
 from lnbench.records.files import CONFIG, FAILURE, RECORD
 from lnbench.records.lock import is_held
 from lnbench.records.record import Record, read_record
-from lnbench.records.sealed import NewerError, SealError, read_json
 
 State = Literal["finished", "failed", "running", "interrupted", "newer", "damaged"]
 DEPTH = "*/*/*/*"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from lnbench.fsio import write_atomically
-from lnbench.records.sealed import read_json
+from lnbench.core.atomic_files import write_atomically
+from lnbench.core.sealed import read_json
 
 LOCKS = ".locks"
 """Folder below `runs_dir`. Its empty files stay: a lock file that goes while another process opens it locks nothing."""

@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from lnbench.core.schema import Schema
+from lnbench.core.sealed import SealError, file_digest, read_as, write_sealed
 from lnbench.records.files import RECORD
-from lnbench.records.sealed import SealError, file_digest, read_as, write_sealed
 from lnbench.records.shift import NormShift
-from lnbench.schema import Schema
-from lnbench.tasks.metric import RESOLUTION
+from lnbench.tasks.scores.metric import RESOLUTION
 
 
 class Parameters(Schema):

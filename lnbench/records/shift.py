@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from lnbench.core.schema import Schema
 from lnbench.methods.base import Method
 from lnbench.methods.ln import PARAMETER_OF, LayerNormTuning
-from lnbench.schema import Schema
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from lnbench.backbone.backbone import Backbone, NormReading
-    from lnbench.model import TunedModel
+    from lnbench.backbone.tuned_model import TunedModel
 
 Norm = Literal["embedding", "mha", "ffn", "final"]
 Term = Literal["gain", "bias"]

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lnbench.core.schema import ConfigError
 from lnbench.methods.base import SEPARATOR, canonical_name
 from lnbench.records.record import Record
 from lnbench.report.dashboard.target import obstacle, target
 from lnbench.report.load import Loaded, load, told
-from lnbench.schema import ConfigError
 
 DESCRIPTION = """Turns the records of finished runs into tables, statistics and verdicts on the claims of the paper.
 Prints the scores and the verdicts, and writes
@@ -87,7 +87,7 @@ def filtered(loaded: Loaded, filters: Sequence[str]) -> Loaded:
 def _report(loaded: Loaded, options: argparse.Namespace) -> None:
     from rich.console import Console
 
-    from lnbench.report.claims import read_claims
+    from lnbench.report.claims.claims import read_claims
     from lnbench.report.dashboard.publish import publish
     from lnbench.report.write import write_report
 

@@ -8,12 +8,12 @@ from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lnbench.escape import printable
+from lnbench.core.escape import printable
 from lnbench.records.listing import FoundRun, find_runs
 from lnbench.records.record import Record
-from lnbench.report.setting import rates, settings
-from lnbench.report.variant import variant_of
-from lnbench.tasks.metric import metric_of
+from lnbench.records.setting import rates, settings
+from lnbench.records.variant import variant_of
+from lnbench.tasks.scores.metric import metric_of
 
 if TYPE_CHECKING:
     import pandas as pd

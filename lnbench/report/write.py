@@ -6,13 +6,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from lnbench.fsio import write_atomically
+from lnbench.core.atomic_files import write_atomically
 from lnbench.records.listing import FoundRun
-from lnbench.report import formats, judgement
-from lnbench.report.claims import Claim
+from lnbench.report.claims import judgement
+from lnbench.report.claims.claims import Claim
+from lnbench.report.claims.verdicts import judge
 from lnbench.report.load import Loaded, frame, told
-from lnbench.report.tables import tables
-from lnbench.report.verdicts import judge
+from lnbench.report.tables import formats
+from lnbench.report.tables.tables import tables
 
 
 def write_report(loaded: Loaded, claims: Sequence[Claim], folder: Path, console: Console, images: bool = True) -> None:

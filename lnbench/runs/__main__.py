@@ -5,11 +5,11 @@ import os
 import sys
 from pathlib import Path
 
+from lnbench.core.errors import DataError
+from lnbench.core.schema import ConfigError
 from lnbench.records.listing import FoundRun, find_runs
 from lnbench.runs.display import print_json, show_failures, show_runs
 from lnbench.runs.filters import FILTER, parse_filter, select
-from lnbench.schema import ConfigError
-from lnbench.tasks.source import DataError
 
 DESCRIPTION = "Shows the runs of a folder."
 EPILOG = """KEY is id, state, method, task, model, seed, or the dotted name of any setting.

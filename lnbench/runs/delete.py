@@ -9,12 +9,12 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
-from lnbench.escape import printable
+from lnbench.core.escape import printable
+from lnbench.core.schema import ConfigError
 from lnbench.records.files import RECORD
 from lnbench.records.listing import FoundRun
 from lnbench.records.lock import RunBusy, hold
 from lnbench.runs.display import new_console, show_runs
-from lnbench.schema import ConfigError
 
 DONE = ("finished", "newer", "damaged")
 """States of runs that may have a record."""

@@ -7,17 +7,17 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.text import Text
 
-from lnbench.compose import compose_config, config_dir, to_plain
-from lnbench.config import validate
-from lnbench.escape import printable
+from lnbench.config.compose import compose_config, config_dir, to_plain
+from lnbench.config.run import validate
+from lnbench.core.errors import DataError
+from lnbench.core.escape import printable
+from lnbench.core.schema import ConfigError
 from lnbench.methods.base import SEPARATOR
 from lnbench.records.baseline import note_on
 from lnbench.records.listing import FoundRun
 from lnbench.runs.display import new_console, print_json, show_values, title
 from lnbench.runs.filters import as_text
 from lnbench.runs.row import flat, name_in, row_of
-from lnbench.schema import ConfigError
-from lnbench.tasks.source import DataError
 
 SECTIONS = ("metrics", "baseline", "missing", "search", "parameters", "cost", "data", "hardware", "versions")
 """Of a record, as they are shown."""

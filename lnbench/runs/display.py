@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lnbench.escape import printable
+from lnbench.core.escape import printable
 from lnbench.records.baseline import footnote, marked
 from lnbench.records.files import FAILURE
 from lnbench.records.listing import FoundRun, State
 from lnbench.runs.row import Row, row_of
-from lnbench.tasks.metric import metric_of
+from lnbench.tasks.scores.metric import metric_of
 
 COLUMNS = ("id", "state", "method", "task", "model", "seed", "score", "when", "seconds")
 NUMBERS = ("seed", "score", "seconds")

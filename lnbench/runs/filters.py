@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, get_args
 
+from lnbench.core.schema import ConfigError, did_you_mean
 from lnbench.methods.base import SEPARATOR, canonical_name
 from lnbench.records.listing import FoundRun, State
 from lnbench.runs.row import flat, row_of
-from lnbench.schema import ConfigError, did_you_mean
 
 KEYS = ("id", "state", "method", "task", "model", "seed")
 """Of every run; any dotted name of a setting is a key too."""

@@ -13,16 +13,15 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from lnbench.commands import command, override
-from lnbench.compose import ROOT, config_dir, explain, register, to_plain, without_hydra
-from lnbench.config import RunConfig, validate
-from lnbench.escape import printable
-from lnbench.launch.job import NO_JOBS
-from lnbench.overrides import understood
+from lnbench.config.compose import ROOT, config_dir, explain, register, to_plain, without_hydra
+from lnbench.config.overrides import NO_JOBS, understood
+from lnbench.config.run import RunConfig, validate
+from lnbench.core.commands import command, override
+from lnbench.core.escape import printable
+from lnbench.core.schema import ConfigError
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.listing import State, look_at
 from lnbench.runs.display import new_console, to_json, totals
-from lnbench.schema import ConfigError
 
 
 @dataclass(frozen=True)

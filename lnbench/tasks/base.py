@@ -10,10 +10,10 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from lnbench.backbone.config import BackboneKind
-from lnbench.registry import Registry
-from lnbench.schema import Free, Place, Schema
-from lnbench.tasks.content import content_of, name_of, pinned
-from lnbench.tasks.source import Source, Splits
+from lnbench.core.registry import Registry
+from lnbench.core.schema import Free, Place, Schema
+from lnbench.tasks.data.content import content_of, name_of, pinned
+from lnbench.tasks.data.source import Source, Splits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedTokenizerBase
 
-    from lnbench.model import TunedModel
-    from lnbench.tasks.examples import Examples
+    from lnbench.backbone.tuned_model import TunedModel
+    from lnbench.tasks.tokens.examples import Examples
 
 
 INPUT = "input"
@@ -174,7 +174,7 @@ class Task(Schema):
         Returns:
             Tensors of B entries each.
         """
-        from lnbench.model import inputs_of
+        from lnbench.backbone.tuned_model import inputs_of
 
         return {"logits": model(**inputs_of(batch))}
 

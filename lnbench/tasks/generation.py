@@ -10,15 +10,15 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from lnbench.backbone.config import BackboneKind
-from lnbench.schema import ConfigError
+from lnbench.core.errors import DataError
+from lnbench.core.schema import ConfigError
 from lnbench.tasks.base import INPUT, Task
-from lnbench.tasks.checks import SKIP_EMPTY, each, is_empty, is_text, require, require_columns
-from lnbench.tasks.metric import METRICS
-from lnbench.tasks.references import linear, reference_lists
-from lnbench.tasks.search import BeamSearch
-from lnbench.tasks.source import DataError
-from lnbench.tasks.split import normalise
-from lnbench.tasks.text_metrics.score import Metric, missing, score
+from lnbench.tasks.data.split import normalise
+from lnbench.tasks.parts.beam_search import BeamSearch
+from lnbench.tasks.parts.checks import SKIP_EMPTY, each, is_empty, is_text, require, require_columns
+from lnbench.tasks.scores.metric import METRICS
+from lnbench.tasks.scores.references import linear, reference_lists
+from lnbench.tasks.scores.texts import Metric, missing, score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedTokenizerBase
 
-    from lnbench.model import TunedModel
-    from lnbench.tasks.examples import Examples
+    from lnbench.backbone.tuned_model import TunedModel
+    from lnbench.tasks.tokens.examples import Examples
 
 SOURCE, TARGET, REFERENCES, GENERATED = "source", "target", "references", "generated"
 PLACE = "{source}"
@@ -51,7 +51,7 @@ class ConditionalGeneration(Task):
     metric: Literal["loss"] | Metric = "loss"
     mode: Literal["max", "min"] = "min"
     metrics: tuple[Metric, ...]
-    """What a generated text is scored by; scales and scorers are those of `lnbench.tasks.text_metrics.score`."""
+    """What a generated text is scored by; scales and scorers are those of `lnbench.tasks.scores.texts`."""
     lowercase: bool = False
     """Score without regard to case."""
     input: str
@@ -154,7 +154,7 @@ class ConditionalGeneration(Task):
 
     def encode(self, frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> Examples:
         """Tokenises prompts and, where there are any, targets; see `tokenise_prompts`."""
-        from lnbench.tasks.prompts import tokenise_prompts
+        from lnbench.tasks.tokens.prompts import tokenise_prompts
 
         before, after = self.template.split(PLACE)
         return tokenise_prompts(
@@ -177,7 +177,7 @@ class ConditionalGeneration(Task):
 
     def head(self, hidden_size: int, pooling: str, dropout: float) -> nn.Module:
         """The language model's own: nothing new."""
-        from lnbench.tasks.decoding import NextTokenLogits
+        from lnbench.tasks.parts.decoding import NextTokenLogits
 
         return NextTokenLogits()
 
@@ -188,15 +188,15 @@ class ConditionalGeneration(Task):
             logits: (B, L, V), at each token those of the next one.
             batch: with `labels`, (B, L) int64.
         """
-        from lnbench.tasks.decoding import token_losses
+        from lnbench.tasks.parts.decoding import token_losses
 
         losses, counts = token_losses(logits, batch["labels"])
         return losses.sum() / counts.sum()
 
     def outputs(self, model: TunedModel, batch: Mapping[str, Tensor], test: bool) -> dict[str, Tensor]:
         """The summed loss and the number of target tokens, (B,), and where needed the generated ids, (B, T)."""
-        from lnbench.model import inputs_of
-        from lnbench.tasks.decoding import generate, row_losses
+        from lnbench.backbone.tuned_model import inputs_of
+        from lnbench.tasks.parts.decoding import generate, row_losses
 
         losses = row_losses(model(**inputs_of(batch)), batch["labels"])
         if not test and self.metric == "loss":
@@ -233,7 +233,7 @@ class ConditionalGeneration(Task):
 
     def warnings(self, frame: pd.DataFrame, examples: Examples) -> list[str]:
         """How many sources and targets are cut off."""
-        from lnbench.tasks.prompts import CUT_SOURCE, CUT_TARGET
+        from lnbench.tasks.tokens.prompts import CUT_SOURCE, CUT_TARGET
 
         settings = {CUT_SOURCE: "max_source_length", CUT_TARGET: "max_target_length"}
         counts = {setting: np.count_nonzero(examples.extras[name]) for name, setting in settings.items()}
@@ -245,7 +245,7 @@ class ConditionalGeneration(Task):
 
     def label_texts(self, labels: NDArray[Any]) -> list[str]:
         """Which tokens the model learns to generate."""
-        from lnbench.tasks.examples import IGNORED
+        from lnbench.tasks.tokens.examples import IGNORED
 
         return ["" if label == IGNORED else TARGET for label in labels]
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from lnbench.tasks.answer_score import exact_match, f1, words_of
-from lnbench.tasks.answer_spans import best_answers, find_answers, first_answer
+from lnbench.core.errors import DataError
 from lnbench.tasks.base import INPUT, Task
-from lnbench.tasks.checks import is_text, require, require_columns, require_texts
-from lnbench.tasks.source import DataError
-from lnbench.tasks.split import normalise
+from lnbench.tasks.data.split import normalise
+from lnbench.tasks.parts.checks import is_text, require, require_columns, require_texts
+from lnbench.tasks.scores.answers import exact_match, f1, words_of
+from lnbench.tasks.tokens.answer_spans import best_answers, find_answers, first_answer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedTokenizerBase
 
-    from lnbench.tasks.examples import Examples
+    from lnbench.tasks.tokens.examples import Examples
 
 ID, QUESTION, CONTEXT, ANSWERS = "id", "question", "context", "answers"
 SHOWN = 3
@@ -95,7 +95,7 @@ class ExtractiveQA(Task):
 
     def encode(self, frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> Examples:
         """Tokenises one cleaned split, one example a window."""
-        from lnbench.tasks.windows import tokenise_windows
+        from lnbench.tasks.tokens.windows import tokenise_windows
 
         answers = frame[ANSWERS] if ANSWERS in frame else [None] * len(frame)
         return tokenise_windows(
@@ -120,7 +120,7 @@ class ExtractiveQA(Task):
 
     def head(self, hidden_size: int, pooling: str, dropout: float) -> nn.Module:
         """A new linear layer on every token, with one logit for the start and one for the end."""
-        from lnbench.tasks.heads import TokenHead
+        from lnbench.tasks.parts.heads import TokenHead
 
         return TokenHead(hidden_size, 2, dropout)
 
@@ -140,7 +140,7 @@ class ExtractiveQA(Task):
         self, outputs: Sequence[Mapping[str, NDArray[Any]]], frame: pd.DataFrame, examples: Examples
     ) -> list[dict[str, Any]]:
         """The best answer in any window, and the three best with their probabilities among the `n_best`."""
-        from lnbench.tasks.windows import NO_ANSWER, PLACES, ROW
+        from lnbench.tasks.tokens.windows import NO_ANSWER, PLACES, ROW
 
         rows: list[dict[str, Any]] = frame.to_dict("records")  # type: ignore[assignment]
         scores: list[dict[str, float]] = [{} for _ in rows]
@@ -192,7 +192,7 @@ class ExtractiveQA(Task):
 
     def balance(self, frame: pd.DataFrame, examples: Examples) -> dict[str, int]:
         """How many windows have the whole answer in them."""
-        from lnbench.tasks.windows import NO_ANSWER
+        from lnbench.tasks.tokens.windows import NO_ANSWER
 
         without = int(np.count_nonzero(examples.labels[:, 0] == examples.extras[NO_ANSWER]))
         return {"windows with the answer": len(examples) - without, "windows without": without}

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import model_validator
 
-from lnbench.tasks.checks import each, require
-from lnbench.tasks.sentences import SentenceTask
-from lnbench.tasks.source import DataError
+from lnbench.core.errors import DataError
+from lnbench.tasks.parts.checks import each, require
+from lnbench.tasks.parts.sentences import SentenceTask
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from lnbench.tasks.examples import Examples
+    from lnbench.tasks.tokens.examples import Examples
 
 BINS = 5
 """Into how many equal parts the range is cut to show how the numbers are spread."""
@@ -59,7 +59,7 @@ class Regression(SentenceTask):
         task = super().resolved(data_root)
         if task.low is not None and task.high is not None:
             return task
-        from lnbench.tasks.read import read_roles
+        from lnbench.tasks.data.read import read_roles
 
         train = read_roles(task, data_root, ["train"])["train"]
         low, high = task._range_in(train.frame, train.where)
@@ -108,7 +108,7 @@ class Regression(SentenceTask):
         """A new linear layer on the sentence vector, to one logit, which starts in the middle of the range."""
         from torch import nn
 
-        from lnbench.tasks.heads import SentenceHead
+        from lnbench.tasks.parts.heads import SentenceHead
 
         head = SentenceHead(hidden_size, 1, pooling, dropout)
         nn.init.constant_(head.classifier.bias, 0.5)

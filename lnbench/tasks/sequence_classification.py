@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import field_validator
 
-from lnbench.tasks.checks import is_text, require
-from lnbench.tasks.labels import is_number, label_name, label_names, rewritten
-from lnbench.tasks.sentences import SentenceTask
-from lnbench.tasks.source import DataError
+from lnbench.core.errors import DataError
+from lnbench.tasks.parts.checks import is_text, require
+from lnbench.tasks.parts.labels import is_number, label_name, label_names, rewritten
+from lnbench.tasks.parts.sentences import SentenceTask
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from lnbench.tasks.examples import Examples
+    from lnbench.tasks.tokens.examples import Examples
 
 
 class SequenceClassification(SentenceTask):
@@ -36,8 +36,8 @@ class SequenceClassification(SentenceTask):
     mode: Literal["max"] = "max"
     labels: list[str]
     """What the label column may hold: these names, or, where none of them is a number, their places in this list,
-    counted from 0. How names are compared says `lnbench.tasks.labels.label_name`. An empty list is filled from the
-    training split, in alphabetical or numerical order."""
+    counted from 0. How names are compared says `lnbench.tasks.parts.labels.label_name`. An empty list is filled from
+    the training split, in alphabetical or numerical order."""
 
     @field_validator("labels")
     @classmethod
@@ -53,7 +53,7 @@ class SequenceClassification(SentenceTask):
         task = super().resolved(data_root)
         if task.labels:
             return task
-        from lnbench.tasks.read import read_roles
+        from lnbench.tasks.data.read import read_roles
 
         train = read_roles(task, data_root, ["train"])["train"]
         return task.model_copy(update={"labels": task._labels_in(train.frame, train.where)})
@@ -99,7 +99,7 @@ class SequenceClassification(SentenceTask):
 
     def head(self, hidden_size: int, pooling: str, dropout: float) -> nn.Module:
         """A new linear layer on the sentence vector."""
-        from lnbench.tasks.heads import SentenceHead
+        from lnbench.tasks.parts.heads import SentenceHead
 
         return SentenceHead(hidden_size, len(self.labels), pooling, dropout)
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, field_validator
 
-from lnbench.tasks import iob2
+from lnbench.core.errors import DataError
 from lnbench.tasks.base import INPUT, Task
-from lnbench.tasks.checks import each, replace, require
-from lnbench.tasks.labels import rewritten
-from lnbench.tasks.source import DataError
-from lnbench.tasks.split import normalise
-from lnbench.tasks.tagged_rows import as_list, named_tags, tagged_rows
+from lnbench.tasks.data.split import normalise
+from lnbench.tasks.parts.checks import each, replace, require
+from lnbench.tasks.parts.labels import rewritten
+from lnbench.tasks.tokens import iob2
+from lnbench.tasks.tokens.tagged_rows import as_list, named_tags, tagged_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedTokenizerBase
 
-    from lnbench.model import TunedModel
-    from lnbench.tasks.examples import Examples
+    from lnbench.backbone.tuned_model import TunedModel
+    from lnbench.tasks.tokens.examples import Examples
 
 _WORD = re.compile(r"[^ \t\r\n]+")
 
@@ -74,7 +74,7 @@ class TokenClassification(Task):
         task = super().resolved(data_root)
         if task.labels:
             return task
-        from lnbench.tasks.read import read_roles
+        from lnbench.tasks.data.read import read_roles
 
         train = read_roles(task, data_root, ["train"])["train"]
         rows = tagged_rows(train.frame, self.tokens, self.tags, train.where)
@@ -110,7 +110,7 @@ class TokenClassification(Task):
 
     def encode(self, frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> Examples:
         """Tokenises one cleaned split; a frame without tags gets the first one everywhere."""
-        from lnbench.tasks.tokens import tokenise_words
+        from lnbench.tasks.tokens.encode import tokenise_words
 
         words = frame[self.tokens].tolist()
         tags = frame[self.tags].tolist() if self.tags in frame else [[0] * len(row) for row in words]
@@ -128,7 +128,7 @@ class TokenClassification(Task):
 
     def head(self, hidden_size: int, pooling: str, dropout: float) -> nn.Module:
         """A new linear layer on the vector of every token."""
-        from lnbench.tasks.heads import TokenHead
+        from lnbench.tasks.parts.heads import TokenHead
 
         return TokenHead(hidden_size, len(self.labels), dropout)
 
@@ -141,7 +141,7 @@ class TokenClassification(Task):
         """
         from torch.nn import functional
 
-        from lnbench.tasks.examples import IGNORED
+        from lnbench.tasks.tokens.examples import IGNORED
 
         labels = batch["labels"]
         total = functional.cross_entropy(logits.float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="sum")

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, from_numpy
 
-from lnbench.seeding import derive_seed
-from lnbench.tasks.examples import IGNORED, Examples
+from lnbench.core.seeding import derive_seed
+from lnbench.tasks.tokens.examples import IGNORED, Examples
 
 POOL = 64
 """Batches within which rows are sorted by length: more pad less, fewer mix more."""

@@ -9,16 +9,13 @@ from typing import Any
 from pytorch_lightning.plugins import CheckpointIO
 from torch import Tensor
 
-from lnbench.records.sealed import parse_json
-from lnbench.records.tensors import read_tensors, write_tensors
+from lnbench.core.errors import CheckpointError
+from lnbench.core.sealed import parse_json
+from lnbench.core.tensors import read_tensors, write_tensors
 
 SUFFIX = ".safetensors"
 TENSOR = "__tensor__"
 PAIRS = "__pairs__"
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint file that is damaged or was not written by lnbench."""
 
 
 class SafetensorsCheckpointIO(CheckpointIO):

@@ -4,8 +4,8 @@ from typing import Literal
 
 import torch
 
-from lnbench.schema import ConfigError
-from lnbench.training.config import TrainerConfig
+from lnbench.config.trainer import TrainerConfig
+from lnbench.core.schema import ConfigError
 
 Precision = Literal["32-true", "bf16-mixed"]
 """A number format, as Lightning names it."""

@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lnbench.model import TunedModel
+from lnbench.backbone.tuned_model import TunedModel
 from lnbench.tasks.base import Task
-from lnbench.tasks.examples import Examples
+from lnbench.tasks.tokens.examples import Examples
 from lnbench.training.batching import EvalLoader
 
 Outputs = list[dict[str, NDArray[Any]]]

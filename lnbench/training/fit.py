@@ -12,26 +12,26 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import Strategy
 from torch import Tensor
 
-from lnbench.config import RunConfig
-from lnbench.model import TunedModel
+from lnbench.backbone.tuned_model import TunedModel
+from lnbench.config.run import RunConfig
 from lnbench.records.environment import forget_peak_memory
 from lnbench.records.files import BEST, METRICS, RESUME
-from lnbench.tasks.data import TaskData
+from lnbench.tasks.data.load import TaskData
 from lnbench.training.batching import EvalLoader, TrainLoader
 from lnbench.training.callbacks.best_checkpoint import BestCheckpoint
 from lnbench.training.callbacks.finite import Finite
-from lnbench.training.callbacks.frozen_layers import FrozenLayers
 from lnbench.training.callbacks.history import History
 from lnbench.training.callbacks.progress import Progress
 from lnbench.training.callbacks.resume_point import ResumePoint
 from lnbench.training.callbacks.stopwatch import Span, Stopwatch
 from lnbench.training.checkpoint import SafetensorsCheckpointIO
 from lnbench.training.device import choose_precision, count_devices, use_gpu
+from lnbench.training.frozen.layers import FrozenLayers
 from lnbench.training.halved_evaluation import HalvingModule
 from lnbench.training.module import count_steps
 from lnbench.training.new_module import NEW_MODULE
-from lnbench.training.sharding import whole
-from lnbench.training.strategy import ShardedStrategy
+from lnbench.training.sharded.sharding import whole
+from lnbench.training.sharded.strategy import ShardedStrategy
 
 STATE_FORMAT = 5
 """Of what the callbacks keep in a checkpoint, and of the order of batches that it counts."""

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from lnbench.config import RunConfig
-from lnbench.model import TunedModel
-from lnbench.records.failure import is_out_of_memory
-from lnbench.tasks.data import TaskData
+from lnbench.backbone.tuned_model import TunedModel
+from lnbench.config.run import RunConfig
+from lnbench.core.errors import is_out_of_memory
+from lnbench.tasks.data.load import TaskData
 from lnbench.training.module import TuningModule
 
 log = logging.getLogger(__name__)

@@ -5,16 +5,16 @@ from pathlib import Path
 
 from pytorch_lightning.loggers import Logger
 
-from lnbench.config import RunConfig
-from lnbench.fsio import write_atomically
-from lnbench.model import TunedModel
-from lnbench.records.failure import is_out_of_memory
+from lnbench.backbone.tuned_model import TunedModel
+from lnbench.config.run import RunConfig
+from lnbench.config.trainer import Positive
+from lnbench.core.atomic_files import write_atomically
+from lnbench.core.errors import is_out_of_memory
+from lnbench.core.schema import Schema
+from lnbench.core.sealed import read_json
 from lnbench.records.files import CHECKPOINTS, remove_checkpoints
-from lnbench.records.sealed import read_json
-from lnbench.schema import Schema
-from lnbench.tasks.data import TaskData
+from lnbench.tasks.data.load import TaskData
 from lnbench.training.callbacks.stopwatch import Span
-from lnbench.training.config import Positive
 from lnbench.training.fit import Outcome, fit_and_test
 from lnbench.training.halved_evaluation import EvaluationOutOfMemory, free_memory
 

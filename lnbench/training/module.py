@@ -11,16 +11,16 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lnbench.config import RunConfig
-from lnbench.model import TunedModel, inputs_of
-from lnbench.seeding import derive_seed, seed_devices
-from lnbench.tasks.data import TaskData
+from lnbench.backbone.tuned_model import TunedModel, inputs_of
+from lnbench.config.run import RunConfig
+from lnbench.config.trainer import TrainerConfig
+from lnbench.core.seeding import derive_seed, seed_devices
+from lnbench.tasks.data.load import TaskData
 from lnbench.training.batching import Piece
 from lnbench.training.checkpoint import SafetensorsCheckpointIO
-from lnbench.training.config import TrainerConfig
 from lnbench.training.evaluation import Collector
 from lnbench.training.optimiser import linear_schedule, new_optimiser
-from lnbench.training.sharding import shares, whole
+from lnbench.training.sharded.sharding import shares, whole
 
 PREFIX = "model."
 VALIDATION, TEST = "validation", "test"

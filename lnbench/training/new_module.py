@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from contextvars import ContextVar
 
-from lnbench.config import RunConfig
-from lnbench.model import TunedModel
-from lnbench.tasks.data import TaskData
+from lnbench.backbone.tuned_model import TunedModel
+from lnbench.config.run import RunConfig
+from lnbench.tasks.data.load import TaskData
 from lnbench.training.module import TuningModule
 
 NEW_MODULE: ContextVar[Callable[[TunedModel, RunConfig, TaskData, int], TuningModule]] = ContextVar(

@@ -7,8 +7,8 @@ from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from lnbench.model import TunedModel
-from lnbench.training.config import TrainerConfig
+from lnbench.backbone.tuned_model import TunedModel
+from lnbench.config.trainer import TrainerConfig
 
 
 def new_optimiser(model: TunedModel, config: TrainerConfig, rates: Mapping[str, float]) -> AdamW:

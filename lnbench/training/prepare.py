@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from lnbench.config import RunConfig
-from lnbench.model import TunedModel, inputs_of
-from lnbench.tasks.data import TaskData
+from lnbench.backbone.tuned_model import TunedModel, inputs_of
+from lnbench.config.run import RunConfig
+from lnbench.tasks.data.load import TaskData
 from lnbench.training.batching import TrainLoader
 from lnbench.training.device import count_devices, use_gpu
-from lnbench.training.frozen_weights import round_frozen_weights
+from lnbench.training.frozen.weights import round_frozen_weights
 from lnbench.training.standardise import standardise
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lnbench.config import RunConfig
-from lnbench.model import TunedModel, inputs_of
-from lnbench.schema import ConfigError
-from lnbench.seeding import derive_seed
-from lnbench.tasks.examples import Examples
-from lnbench.tasks.heads import Head
+from lnbench.backbone.tuned_model import TunedModel, inputs_of
+from lnbench.config.run import RunConfig
+from lnbench.core.schema import ConfigError
+from lnbench.core.seeding import derive_seed
+from lnbench.tasks.parts.heads import Head
+from lnbench.tasks.tokens.examples import Examples
 
 ROWS = 256
 """Of the training split that are looked at, at most; the same for all seeds, methods and models."""

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lnbench.config import RunConfig
-from lnbench.methods.linear_change import fold_changes
-from lnbench.methods.prefix_vectors import fold_prefixes
-from lnbench.model import build_model
-from lnbench.seeding import seeded
+from lnbench.config.run import RunConfig
+from lnbench.core.seeding import seeded
+from lnbench.methods.parts.linear_change import fold_changes
+from lnbench.methods.parts.prefix_vectors import fold_prefixes
+from lnbench.training.assemble import build_model
 from scripts.throughput import hf_model
 
 NOISE = 0.02

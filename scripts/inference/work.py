@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from lnbench.backbone.loading import load_tokenizer
-from lnbench.config import RunConfig
-from lnbench.tasks.data import load_data
+from lnbench.config.run import RunConfig
+from lnbench.tasks.data.load import load_data
 from lnbench.training.evaluation import answer
 from scripts.throughput.step import device_of
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lnbench.fsio import write_atomically
+from lnbench.core.atomic_files import write_atomically
 
 NAME = "acceptability"
 SWAPPED = 0.3

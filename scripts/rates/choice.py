@@ -9,7 +9,7 @@ from statistics import fmean
 
 from omegaconf import OmegaConf
 
-from lnbench.fsio import write_atomically
+from lnbench.core.atomic_files import write_atomically
 from scripts.rates.trials import HEAD
 
 HEAD_FILE = Path("trainer/default.yaml")

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import LBFGS
 
-from lnbench.config import RunConfig
-from lnbench.execute import load
-from lnbench.model import TunedModel, inputs_of
+from lnbench.backbone.tuned_model import TunedModel, inputs_of
+from lnbench.config.run import RunConfig
+from lnbench.run.execute import load
 from lnbench.tasks.base import Task
-from lnbench.tasks.data import TaskData
-from lnbench.tasks.heads import Head, TokenHead
+from lnbench.tasks.data.load import TaskData
+from lnbench.tasks.parts.heads import Head, TokenHead
 from lnbench.tasks.question_answering import ExtractiveQA
 from lnbench.training.batching import EvalLoader
 from lnbench.training.evaluation import answer

@@ -8,11 +8,11 @@ from typing import Self
 
 from omegaconf import OmegaConf
 
-from lnbench.compose import compose_config, config_dir, to_plain
-from lnbench.config import RunConfig, validate
+from lnbench.config.compose import compose_config, config_dir, to_plain
+from lnbench.config.run import RunConfig, validate
 from lnbench.records.failure import RunFailed
 from lnbench.records.record import Record
-from lnbench.run import run
+from lnbench.run.lifecycle import run
 from scripts.rates.acceptability import NAME, write_acceptability
 
 HEAD = "head"

@@ -4,12 +4,13 @@ from itertools import islice
 
 from torch import Tensor
 
-from lnbench.config import RunConfig
-from lnbench.model import TunedModel, build_model, inputs_of
-from lnbench.tasks.data import TaskData
+from lnbench.backbone.tuned_model import TunedModel, inputs_of
+from lnbench.config.run import RunConfig
+from lnbench.tasks.data.load import TaskData
+from lnbench.training.assemble import build_model
 from lnbench.training.batching import TrainLoader
 from lnbench.training.device import use_gpu
-from lnbench.training.frozen_weights import round_frozen_weights
+from lnbench.training.frozen.weights import round_frozen_weights
 from lnbench.training.optimiser import new_optimiser
 from scripts.throughput.clock import Clock, Round
 from scripts.throughput.flops import RowFlops, count_flops

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from lnbench.config import RunConfig
+from lnbench.config.run import RunConfig
 from lnbench.records import environment
 from lnbench.training.device import choose_precision
 

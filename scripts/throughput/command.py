@@ -11,9 +11,9 @@ from typing import Any
 
 from transformers.utils import logging
 
-from lnbench.fsio import write_atomically
-from lnbench.schema import ConfigError
-from lnbench.tasks.source import DataError
+from lnbench.core.atomic_files import write_atomically
+from lnbench.core.errors import DataError
+from lnbench.core.schema import ConfigError
 
 Report = dict[str, Any]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from rich.progress import track
 
-from lnbench.config import RunConfig
-from lnbench.schema import ConfigError
-from lnbench.tasks.data import TaskData
+from lnbench.config.run import RunConfig
+from lnbench.core.schema import ConfigError
+from lnbench.tasks.data.load import TaskData
 from scripts.throughput import bare_runner, hf_model, hf_runner, lnbench_runner
 from scripts.throughput.clock import Round, with_peak_memory
 from scripts.throughput.flops import MatmulSpeed, RowFlops

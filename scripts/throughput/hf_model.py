@@ -10,7 +10,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.utils import logging
 
 from lnbench.backbone.backbone import Backbone
-from lnbench.config import RunConfig
+from lnbench.config.run import RunConfig
 from lnbench.tasks.sequence_classification import SequenceClassification
 
 

@@ -17,9 +17,9 @@ from transformers import (
 )
 
 from lnbench.backbone.loading import load_tokenizer
-from lnbench.config import RunConfig
-from lnbench.tasks.data import TaskData
-from lnbench.tasks.examples import Examples
+from lnbench.config.run import RunConfig
+from lnbench.tasks.data.load import TaskData
+from lnbench.tasks.tokens.examples import Examples
 from lnbench.training.device import use_gpu
 from scripts.throughput.clock import Clock, Round
 from scripts.throughput.flops import RowFlops, count_flops

@@ -10,10 +10,10 @@ from unittest.mock import patch
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from lnbench.config import RunConfig
-from lnbench.model import build_model
-from lnbench.tasks.data import TaskData
+from lnbench.config.run import RunConfig
+from lnbench.tasks.data.load import TaskData
 from lnbench.training import fit
+from lnbench.training.assemble import build_model
 from lnbench.training.batching import Piece
 from lnbench.training.prepare import prepare
 from scripts.throughput.clock import Clock, Round

@@ -8,11 +8,11 @@ from transformers.utils import logging
 
 from lnbench.backbone.backbone import Backbone
 from lnbench.backbone.loading import empty_backbone, load_tokenizer
-from lnbench.compose import compose_config, to_plain
-from lnbench.config import RunConfig, validate
-from lnbench.model import check_length, load_pretrained
-from lnbench.schema import ConfigError
+from lnbench.config.compose import compose_config, to_plain
+from lnbench.config.run import RunConfig, validate
+from lnbench.core.schema import ConfigError
 from lnbench.tasks.sequence_classification import SequenceClassification
+from lnbench.training.assemble import check_length, load_pretrained
 from scripts.throughput.flops import MatmulSpeed
 from scripts.throughput.step import device_of, in_bf16
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lnbench.config import RunConfig
+from lnbench.config.run import RunConfig
 from lnbench.training.device import choose_precision, use_gpu
 
 Step = Callable[[Callable[[], Tensor]], None]

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from lnbench.backbone.loading import load_config
-from lnbench.config import RunConfig
-from lnbench.model import build_model
-from lnbench.training.frozen_weights import round_frozen_weights
+from lnbench.config.run import RunConfig
+from lnbench.training.assemble import build_model
+from lnbench.training.frozen.weights import round_frozen_weights
 from scripts.throughput import bare_runner, hf_model
 from scripts.throughput.clock import now, with_peak_memory
 from scripts.throughput.end_to_end import supports

@@ -11,11 +11,11 @@ import torch
 from huggingface_hub import constants
 from transformers import AutoConfig
 
-from lnbench import digests
 from lnbench.backbone.backbone import role_table
 from lnbench.backbone.config import ModelConfig
 from lnbench.backbone.loading import empty_backbone, load_backbone, load_config, load_tokenizer, resolve_source
-from lnbench.schema import ConfigError
+from lnbench.core import digests
+from lnbench.core.schema import ConfigError
 from tests import runs, tiny
 
 

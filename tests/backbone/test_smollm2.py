@@ -11,10 +11,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lnbench.backbone.config import ModelConfig
 from lnbench.backbone.loading import load_backbone, load_tokenizer
-from lnbench.compose import compose_config, to_plain
-from lnbench.config import validate
-from lnbench.model import build_skeleton, count_parameters
-from lnbench.schema import ConfigError
+from lnbench.backbone.tuned_model import count_parameters
+from lnbench.config.compose import compose_config, to_plain
+from lnbench.config.run import validate
+from lnbench.core.schema import ConfigError
+from lnbench.training.assemble import build_skeleton
 
 SIZE = 134_515_008
 

@@ -10,15 +10,16 @@ import torch
 from transformers import AutoModel, AutoModelForCausalLM, BertConfig, GPT2Config, GPTNeoXConfig, PreTrainedConfig
 
 import lnbench
+from lnbench.backbone.tuned_model import count_parameters
 from lnbench.backbone.vocabulary import grow_embedding
-from lnbench.config import RunConfig
+from lnbench.config.run import RunConfig
+from lnbench.core.errors import DataError
+from lnbench.core.schema import ConfigError
 from lnbench.exchange.merge import merge
 from lnbench.exchange.peft_format import export_peft
-from lnbench.model import build_model, build_skeleton, count_parameters
 from lnbench.records.identity import run_dir, run_id
-from lnbench.run import run
-from lnbench.schema import ConfigError
-from lnbench.tasks.source import DataError
+from lnbench.run.lifecycle import run
+from lnbench.training.assemble import build_model, build_skeleton
 from tests import runs, tiny
 from tests.tasks.builders import WORDS, new_tokenizer
 
@@ -65,7 +66,7 @@ def configure(model: Path, data: Path, runs_dir: Path, *more: str) -> RunConfig:
 def test_a_token_without_a_row_is_refused_before_any_weights_are_loaded(
     model: Path, data: Any, runs_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lnbench.execute.build_model", lambda *_: pytest.fail("weights were loaded"))
+    monkeypatch.setattr("lnbench.run.execute.build_model", lambda *_: pytest.fail("weights were loaded"))
     with pytest.raises(ConfigError) as caught:
         run(configure(model, data("covid19"), runs_dir))
     for part in ("'tiny'", "'covid19' (id 12)", "knows 14 tokens", "embeds 12", "model.grow_embedding=true"):

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from lnbench.backbone.loading import load_tokenizer
-from lnbench.model import build_model
+from lnbench.exchange.tuned import Tuned, load
 from lnbench.records.identity import run_dir
-from lnbench.run import run
-from lnbench.tuned import Tuned, load
+from lnbench.run.lifecycle import run
+from lnbench.training.assemble import build_model
 from tests import runs
 from tests.conftest import Configure
 from tests.tiny import shake

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from huggingface_hub import ModelCard, ModelCardData
 
-from lnbench.compose import compose_config, to_plain
-from lnbench.config import RunConfig, validate
-from lnbench.escape import cell, code, fenced
+from lnbench.config.compose import compose_config, to_plain
+from lnbench.config.run import RunConfig, validate
+from lnbench.core.escape import cell, code, fenced
 from lnbench.exchange.card import model_card, write_card
 from lnbench.records.files import CARD
 from lnbench.records.identity import run_dir
 from lnbench.records.record import Parameters, Record, SearchResult, Trial, check_files
 from lnbench.records.shift import NormShift
-from lnbench.run import run
-from lnbench.tasks.metric import written
+from lnbench.run.lifecycle import run
+from lnbench.tasks.scores.metric import written
 from tests.conftest import Configure
 from tests.records.builders import new_record
 

@@ -9,7 +9,7 @@ from lnbench.exchange.heads import HEAD_FILE
 from lnbench.exchange.peft_format import CONFIG, WEIGHTS
 from lnbench.export import main
 from lnbench.records.identity import run_dir
-from lnbench.run import run
+from lnbench.run.lifecycle import run
 from tests.conftest import Configure
 
 

@@ -14,11 +14,11 @@ from transformers import (
     AutoModelForTokenClassification,
 )
 
+from lnbench.core.schema import ConfigError
 from lnbench.exchange.heads import HEAD_FILE, SENTENCE_FORMS
 from lnbench.exchange.merge import save_merged
 from lnbench.exchange.peft_format import export_peft
-from lnbench.schema import ConfigError
-from lnbench.tuned import Tuned
+from lnbench.exchange.tuned import Tuned
 from tests.exchange.conftest import Build
 from tests.tiny import DECODERS, EVERY_ARCHITECTURE, HIDDEN, batch
 

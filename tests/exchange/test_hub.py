@@ -16,7 +16,7 @@ from lnbench.exchange.hub import HubError, is_repository
 from lnbench.export import main
 from lnbench.records.files import ADAPTER, CARD, CONFIG, METRICS, RECORD
 from lnbench.records.identity import run_dir
-from lnbench.run import run
+from lnbench.run.lifecycle import run
 from tests import runs
 
 SHARED = [CARD, ADAPTER, CONFIG, RECORD]

@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoTokenizer
 
+from lnbench.core.schema import ConfigError
 from lnbench.exchange.heads import HEAD_FILE
 from lnbench.exchange.merge import merge, save_merged
-from lnbench.schema import ConfigError
 from tests.exchange.conftest import Tune
 from tests.tiny import batch
 

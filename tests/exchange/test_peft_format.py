@@ -7,9 +7,9 @@ import pytest
 import torch
 from peft import PeftModel
 
+from lnbench.core.schema import ConfigError
 from lnbench.exchange.peft_format import CONFIG, export_peft
-from lnbench.methods.linear_change import fold_changes
-from lnbench.schema import ConfigError
+from lnbench.methods.parts.linear_change import fold_changes
 from tests.exchange.conftest import Tune
 from tests.tiny import batch, hidden, tiny
 

@@ -18,13 +18,13 @@ from transformers import (
 )
 
 import lnbench
+from lnbench.core.schema import ConfigError
 from lnbench.exchange.heads import HEAD_FILE
 from lnbench.exchange.peft_format import CONFIG, WEIGHTS, export_peft
 from lnbench.exchange.peft_import import import_peft
 from lnbench.import_peft import main
 from lnbench.records.files import ADAPTER
 from lnbench.records.files import CONFIG as RUN_CONFIG
-from lnbench.schema import ConfigError
 from tests import runs
 from tests.exchange.conftest import Build
 from tests.tiny import batch, shake, tiny, tiny_generator

@@ -9,10 +9,10 @@ from torch import nn
 
 import lnbench
 from lnbench.backbone import gguf
-from lnbench.config import RunConfig
+from lnbench.config.run import RunConfig
+from lnbench.exchange.tuned import Tuned, share_frozen
 from lnbench.records.identity import run_dir
-from lnbench.run import run
-from lnbench.tuned import Tuned, share_frozen
+from lnbench.run.lifecycle import run
 from tests import runs
 from tests.conftest import Configure
 from tests.tiny import batch, hidden, tiny, tiny_generator

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from lnbench.exchange.tuned import load
 from lnbench.records.listing import find_runs
 from lnbench.report.load import frame
 from lnbench.report.load import load as load_runs
-from lnbench.run import run
-from lnbench.tuned import load
+from lnbench.run.lifecycle import run
 from tests.conftest import Configure
 
 MADE = Path(__file__).parent / "run_of_version_0_1_0"

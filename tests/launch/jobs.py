@@ -12,10 +12,10 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from lnbench.compose import to_plain
-from lnbench.config import validate
-from lnbench.fsio import write_atomically
-from lnbench.outcome import INTERRUPTED
+from lnbench.config.compose import to_plain
+from lnbench.config.run import validate
+from lnbench.core.atomic_files import write_atomically
+from lnbench.core.errors import INTERRUPTED
 from lnbench.records.files import RECORD, RESUME
 from lnbench.records.identity import run_dir
 from lnbench.records.lock import RunBusy

@@ -14,7 +14,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode, TaskFunction
 
 from hydra_plugins.lnbench import GpuLauncher, RayLauncher
-from lnbench.compose import config_dir, register
+from lnbench.config.compose import config_dir, register
 from tests.launch import jobs
 
 GPU_SETTINGS = {"gpus": 0, "per_gpu": 1, "cpu_slots": 1, "preload": [], "busy_poll_seconds": 0.01}

@@ -7,9 +7,9 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 from rich.console import Console
 
+from lnbench.core.errors import JobFailed
 from lnbench.launch.display import Display
 from lnbench.launch.job import STOPPED, Ended, Job, failed, number
-from lnbench.outcome import JobFailed
 from lnbench.records.lock import RunBusy
 
 JOBS = number([["method=ln", "task=sst2"], ["method=bitfit", "task=sst2"], ["method=[x]", "task=sst2"]], first=4)

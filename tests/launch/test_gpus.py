@@ -11,10 +11,10 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
 import lnbench
-from lnbench.launch import local
+from lnbench.core.errors import JobFailed
+from lnbench.core.schema import ConfigError
 from lnbench.launch.job import Job, Sweep, error_of
-from lnbench.outcome import JobFailed
-from lnbench.schema import ConfigError
+from lnbench.launch.local import launch as local_launch
 from tests.launch import jobs
 from tests.launch.launching import launch
 
@@ -145,7 +145,8 @@ def test_a_busy_job_is_done_after_the_others(tmp_path: Path, capsys: pytest.Capt
 def test_a_preloaded_fork_server_has_one_thread(tmp_path: Path) -> None:
     script = (
         "from pathlib import Path; from tests.launch import jobs; from tests.launch.launching import launch\n"
-        f"(job,) = launch(jobs.tell, [['+x=1']], Path({str(tmp_path)!r}), preload=['lnbench.run', 'lnbench.execute'])\n"
+        "preload = ['lnbench.run.lifecycle', 'lnbench.run.execute']\n"
+        f"(job,) = launch(jobs.tell, [['+x=1']], Path({str(tmp_path)!r}), preload=preload)\n"
         "assert job.return_value['threads_of_parent'] == 1, job.return_value\n"
     )
     root = Path(lnbench.__file__).parents[1]
@@ -154,7 +155,7 @@ def test_a_preloaded_fork_server_has_one_thread(tmp_path: Path) -> None:
 
 
 def test_an_empty_launch_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "start_fork_server", None)
+    monkeypatch.setattr(local_launch, "start_fork_server", None)
     with pytest.raises(ConfigError, match="the sweep has no jobs"):
         launch(jobs.tell, [], tmp_path)
 

@@ -7,10 +7,10 @@ from unittest.mock import Mock
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
+from lnbench.core.errors import JobFailed
 from lnbench.launch.interrupts import Interrupts
 from lnbench.launch.job import KILLED, Ended, Job, failed, number
 from lnbench.launch.queue import Queue
-from lnbench.outcome import JobFailed
 from lnbench.records.lock import RunBusy
 
 Act = Callable[[Job], JobReturn | JobFailed]

@@ -14,14 +14,14 @@ from hydra.core.utils import JobReturn
 from hydra.test_utils.launcher_common_tests import LauncherTestSuite
 
 import lnbench
-from lnbench.compose import ROOT, compose_config, config_dir, to_plain
-from lnbench.config import validate
+from lnbench.config.compose import ROOT, compose_config, config_dir, to_plain
+from lnbench.config.run import validate
+from lnbench.core.errors import JobFailed
+from lnbench.core.schema import ConfigError
 from lnbench.launch.job import error_of
-from lnbench.launch.parcel import pack, unpack
-from lnbench.outcome import JobFailed
+from lnbench.launch.ray.parcel import pack, unpack
 from lnbench.records.files import RECORD, RESUME
 from lnbench.records.identity import run_dir
-from lnbench.schema import ConfigError
 from tests.launch import jobs
 from tests.launch.launching import launch_on_ray
 from tests.waiting import wait_for

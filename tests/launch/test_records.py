@@ -13,17 +13,17 @@ from hydra.core.utils import JobStatus
 from hydra.types import HydraContext, RunMode
 
 import lnbench
-from lnbench.compose import ROOT, compose_config, config_dir, register, to_plain
-from lnbench.config import RunConfig, validate
-from lnbench.fsio import write_atomically
+from lnbench.config.compose import ROOT, compose_config, config_dir, register, to_plain
+from lnbench.config.run import RunConfig, validate
+from lnbench.core.atomic_files import write_atomically
+from lnbench.core.errors import JobFailed
+from lnbench.core.sealed import file_digest
 from lnbench.launch.job import Job, Sweep
 from lnbench.launch.records import done_before, record_death
-from lnbench.outcome import JobFailed
 from lnbench.records.failure import read_failure
 from lnbench.records.files import CONFIG, FAILURE, METRICS, RECORD
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.record import write_record
-from lnbench.records.sealed import file_digest
 from tests.records.builders import new_record
 
 pytestmark = pytest.mark.usefixtures("hydra_restore_singletons")

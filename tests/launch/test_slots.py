@@ -1,8 +1,8 @@
 import pytest
 
+from lnbench.core.schema import ConfigError
 from lnbench.launch import slots
 from lnbench.launch.slots import divided_threads, make_slots, visible_gpus
-from lnbench.schema import ConfigError
 
 
 @pytest.fixture(autouse=True)

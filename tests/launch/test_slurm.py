@@ -8,7 +8,7 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
 from hydra_plugins.lnbench_slurm import saved_before_requeue
-from lnbench.schema import ConfigError
+from lnbench.core.schema import ConfigError
 from tests.launch import jobs
 from tests.launch.launching import launch_by
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from lnbench.backbone.backbone import Backbone, Map
 from lnbench.backbone.insertion import insert_parallel, insert_sequential
 from lnbench.backbone.tables import Sublayer
-from lnbench.schema import ConfigError
+from lnbench.core.schema import ConfigError
 from tests.tiny import EVERY_ARCHITECTURE, HIDDEN, LAYERS, batch, hidden, part, shake, tiny, trained, tune
 
 SEQUENTIAL: dict[str, tuple[Sublayer, ...]] = {"adapter": ("ffn",), "mha_adapter": ("mha",), "houlsby": ("mha", "ffn")}

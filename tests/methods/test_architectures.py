@@ -10,8 +10,8 @@ from transformers import AutoModel, GPT2Config, PreTrainedModel
 
 from lnbench.backbone.backbone import Backbone, Map, NormReading, role_table
 from lnbench.backbone.tables import TABLES, Sublayer
-from lnbench.model import build_model
-from lnbench.schema import ConfigError
+from lnbench.core.schema import ConfigError
+from lnbench.training.assemble import build_model
 from tests.conftest import Configure
 from tests.tiny import CONFIGS, EVERY_ARCHITECTURE, HEADS, HIDDEN, LAYERS, batch, hidden, tiny, trained, tune
 

@@ -3,7 +3,7 @@
 import pytest
 from transformers import PreTrainedModel
 
-from lnbench.schema import ConfigError
+from lnbench.core.schema import ConfigError
 from tests.tiny import EVERY_ARCHITECTURE, LAYERS, is_possible, part, tiny, trained, tune
 
 BERT = {

@@ -5,8 +5,8 @@ import copy
 import pytest
 import torch
 
-from lnbench.methods.kronecker import KroneckerLinear, KroneckerRule
-from lnbench.schema import ConfigError
+from lnbench.core.schema import ConfigError
+from lnbench.methods.parts.kronecker import KroneckerLinear, KroneckerRule
 from tests.tiny import HIDDEN, LAYERS, batch, hidden, part, shake, tiny, trained, tune
 
 on_both = pytest.mark.parametrize("architecture", ["bert", "gpt2"])

@@ -7,13 +7,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lnbench.methods.base import MASK
+from lnbench.backbone.config import MASK
+from lnbench.backbone.tuned_model import TunedModel
+from lnbench.exchange.tuned import load
 from lnbench.methods.fisher_ln import choose
-from lnbench.model import TunedModel, build_model
 from lnbench.records.files import ADAPTER
 from lnbench.records.identity import run_dir
-from lnbench.run import run
-from lnbench.tuned import load
+from lnbench.run.lifecycle import run
+from lnbench.training.assemble import build_model
 from tests import runs
 from tests.conftest import Configure
 from tests.tiny import HIDDEN, LAYERS, batch, hidden, part, tiny, tune

@@ -6,7 +6,7 @@ from peft import LNTuningConfig, TaskType, get_peft_model
 from torch import nn
 from transformers import BertForSequenceClassification, GPT2ForSequenceClassification, PreTrainedModel
 
-from lnbench.schema import ConfigError
+from lnbench.core.schema import ConfigError
 from tests.tiny import CONFIGS, LAYERS, batch, part, tiny, trained, tune
 
 POST = ["attention.output.LayerNorm", "output.LayerNorm"]

@@ -7,9 +7,9 @@ import torch
 from transformers.pytorch_utils import Conv1D
 
 from lnbench.backbone.backbone import LinearMap
-from lnbench.methods.linear_change import LowRankUpdate
+from lnbench.core.schema import ConfigError
 from lnbench.methods.lora import Lora
-from lnbench.schema import ConfigError
+from lnbench.methods.parts.linear_change import LowRankUpdate
 from tests.tiny import EVERY_ARCHITECTURE, FFN, HEADS, HIDDEN, LAYERS, batch, hidden, part, shake, tiny, trained, tune
 
 EVERYWHERE = ["q", "k", "v", "o", "ffn"]

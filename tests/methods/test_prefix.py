@@ -8,9 +8,9 @@ from torch import Tensor
 from transformers import StaticCache
 
 from lnbench.backbone.backbone import Backbone
-from lnbench.methods import prefix_attention
-from lnbench.methods.prefix_vectors import GeneratedKeyValues, fold_prefixes
-from lnbench.schema import ConfigError
+from lnbench.core.schema import ConfigError
+from lnbench.methods.parts import prefix_attention
+from lnbench.methods.parts.prefix_vectors import GeneratedKeyValues, fold_prefixes
 from tests.tiny import (
     DECODERS,
     EVERY_ARCHITECTURE,

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertModel, PreTrainedModel, StaticCache
 
-from lnbench.model import check_length
-from lnbench.schema import ConfigError
+from lnbench.core.schema import ConfigError
+from lnbench.training.assemble import check_length
 from tests.conftest import Configure
 from tests.tiny import (
     DECODERS,

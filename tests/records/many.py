@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lnbench.config import RunConfig
+from lnbench.config.run import RunConfig
 from lnbench.records.files import ADAPTER, CONFIG
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.record import Record, write_record

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from lnbench.core.sealed import NewerError
+from lnbench.core.tensors import write_tensors
 from lnbench.records.adapter import AdapterError, load_adapter, save_adapter
 from lnbench.records.files import ADAPTER
-from lnbench.records.sealed import NewerError
-from lnbench.records.tensors import write_tensors
 
 ABOUT = {"backbone": "some/model", "method": "ln"}
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from lnbench.config import validate_saved
+from lnbench.config.run import validate_saved
+from lnbench.core.schema import ConfigError
+from lnbench.exchange.tuned import load
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.record import read_record
-from lnbench.run import run
-from lnbench.schema import ConfigError
-from lnbench.tuned import load
+from lnbench.run.lifecycle import run
 from tests.conftest import Configure
 
 SHORT = ["trainer.max_steps=2", "trainer.validate_every=null"]

@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
-from lnbench.config import validate
+from lnbench.config.run import validate
+from lnbench.core.schema import Later, Schema
 from lnbench.records.identity import ID_LENGTH, run_dir, run_id
-from lnbench.schema import Later, Schema
 from tests.conftest import Configure
 
 
@@ -84,7 +84,7 @@ def test_the_identity_survives_saving(configure: Configure) -> None:
 def test_every_process_finds_the_same_identity(configure: Configure) -> None:
     config = configure("method=ln+prefix")
     script = (
-        "import json, sys\nfrom lnbench.config import validate\nfrom lnbench.records.identity import run_id\n"
+        "import json, sys\nfrom lnbench.config.run import validate\nfrom lnbench.records.identity import run_id\n"
         "print(run_id(validate(json.load(sys.stdin))))"
     )
     arguments = [sys.executable, "-c", script]

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from lnbench.core.sealed import read_sealed, write_sealed
 from lnbench.records.failure import describe, write_failure
 from lnbench.records.files import CONFIG, FAILURE, RECORD
 from lnbench.records.identity import run_dir
 from lnbench.records.listing import find_runs, look_at
 from lnbench.records.lock import LOCKS, hold
-from lnbench.records.sealed import read_sealed, write_sealed
 from lnbench.report.load import load
 from tests.commands import Commands
 from tests.conftest import Configure

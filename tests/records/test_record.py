@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from lnbench.core.sealed import NewerError, write_sealed
 from lnbench.records.files import RECORD
 from lnbench.records.record import Cost, RecordError, read_record, write_record
-from lnbench.records.sealed import NewerError, write_sealed
 from tests.records.builders import new_record
 
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lnbench.backbone.tuned_model import TunedModel
 from lnbench.methods.base import Method
-from lnbench.model import TunedModel
 from lnbench.records.identity import run_dir
 from lnbench.records.record import read_record
 from lnbench.records.shift import NormShift, PretrainedTerm, keep_pretrained, measure_shift
-from lnbench.run import run
+from lnbench.run.lifecycle import run
 from tests.conftest import Configure
 from tests.tiny import EVERY_ARCHITECTURE, LAYERS, is_possible, part, parts, shake, tiny, tune
 from tests.training.interruption import interrupt

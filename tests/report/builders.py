@@ -7,11 +7,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lnbench.compose import compose_config, to_plain
-from lnbench.config import validate
+from lnbench.config.compose import compose_config, to_plain
+from lnbench.config.run import validate
 from lnbench.records.record import Cost, Parameters, Record, Selection, write_record
+from lnbench.records.variant import configured
 from lnbench.report.load import Loaded
-from lnbench.report.variant import configured
 from tests.records.builders import new_record
 
 TRAINED = {

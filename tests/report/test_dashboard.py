@@ -18,12 +18,12 @@ from rich.console import Console
 
 from lnbench.records.record import Record
 from lnbench.report.__main__ import main
-from lnbench.report.claims import read_claims
+from lnbench.report.claims.claims import read_claims
 from lnbench.report.dashboard.publish import publish
 from lnbench.report.dashboard.target import Target, target
 from lnbench.report.load import Loaded, load
-from lnbench.training.logger import STEP
-from lnbench.training.wandb_results import summary_values
+from lnbench.training.wandb.logger import STEP
+from lnbench.training.wandb.results import summary_values
 from tests.report.builders import finished, loaded, save
 from tests.report.fake_wandb import FakeServer
 from tests.report.whole import HOSTILE, hostile

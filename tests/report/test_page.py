@@ -11,11 +11,11 @@ import pytest
 
 from lnbench.records.files import METRICS
 from lnbench.records.record import Record
-from lnbench.report.claims import Claim
+from lnbench.report.claims.claims import Claim
+from lnbench.report.claims.verdicts import judge
 from lnbench.report.history import MOST_POINTS
 from lnbench.report.load import frame
 from lnbench.report.page.interval import Interval, intervals
-from lnbench.report.verdicts import judge
 from tests.report.builders import finished, folder_of, loaded
 from tests.report.whole import HOSTILE, hostile, made_up, report, write_all
 

@@ -11,12 +11,12 @@ from lnbench.records.failure import Failure, write_failure
 from lnbench.records.files import CONFIG, METRICS
 from lnbench.records.record import Record, write_record
 from lnbench.records.shift import Norm, NormShift, Term
-from lnbench.report.claims import read_claims
+from lnbench.report.claims.claims import read_claims
+from lnbench.report.claims.verdicts import judge
 from lnbench.report.load import frame, load
 from lnbench.report.page import write_page
 from lnbench.report.plots import make_plots
-from lnbench.report.tables import tables
-from lnbench.report.verdicts import judge
+from lnbench.report.tables.tables import tables
 from tests.report.builders import finished, folder_of, save
 
 METHODS: dict[str, tuple[float, float]] = {

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lnbench.config import RunConfig
+from lnbench.config.run import RunConfig
 from scripts import bench_fused
 from scripts.bench_fused import in_sequence, together
 from tests.conftest import Configure

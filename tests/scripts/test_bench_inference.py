@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from lnbench.backbone.loading import load_tokenizer
-from lnbench.compose import compose_config, to_plain
-from lnbench.config import RunConfig, validate
-from lnbench.methods.prefix_vectors import GeneratedKeyValues
-from lnbench.model import build_model
+from lnbench.config.compose import compose_config, to_plain
+from lnbench.config.run import RunConfig, validate
+from lnbench.methods.parts.prefix_vectors import GeneratedKeyValues
+from lnbench.training.assemble import build_model
 from scripts import bench_inference
 from scripts.inference.variants import NOISE, Variant, hf_variants, lnbench_variants
 from scripts.inference.work import Work, generation

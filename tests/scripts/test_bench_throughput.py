@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lnbench.backbone.loading import load_tokenizer
-from lnbench.config import RunConfig
-from lnbench.model import build_model
-from lnbench.schema import ConfigError
-from lnbench.tasks.data import TaskData, load_data
+from lnbench.config.run import RunConfig
+from lnbench.core.schema import ConfigError
+from lnbench.tasks.data.load import TaskData, load_data
+from lnbench.training.assemble import build_model
 from scripts import bench_throughput
 from scripts.throughput import clock, end_to_end, hf_model, setting, step_only
 from scripts.throughput.flops import count_flops

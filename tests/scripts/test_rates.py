@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lnbench.compose import config_dir
+from lnbench.config.compose import config_dir
 from lnbench.records.files import RECORD
 from lnbench.training.device import computes_bf16
 from scripts import compare_probe, tune_rates

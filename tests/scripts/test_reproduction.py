@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lnbench.report.claims import read_claims
+from lnbench.report.claims.claims import read_claims
 from lnbench.report.load import load
 from scripts.reproduction import document
 from tests.report.builders import finished, loaded

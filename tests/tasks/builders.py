@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from lnbench.backbone.config import ModelConfig
 from lnbench.backbone.loading import load_tokenizer
-from lnbench.schema import parse
+from lnbench.core.schema import parse
 from lnbench.tasks.generation import ConditionalGeneration
 from lnbench.tasks.sequence_classification import SequenceClassification
 

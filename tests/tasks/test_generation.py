@@ -12,19 +12,20 @@ import pytest
 import torch
 
 import lnbench
-from lnbench.compose import compose_config, to_plain
-from lnbench.config import RunConfig, validate
-from lnbench.model import build_skeleton, count_parameters
+from lnbench.backbone.tuned_model import count_parameters
+from lnbench.config.compose import compose_config, to_plain
+from lnbench.config.run import RunConfig, validate
+from lnbench.core.errors import DataError
+from lnbench.core.schema import ConfigError
 from lnbench.records.files import PREDICTIONS
 from lnbench.records.identity import run_dir
-from lnbench.run import run
-from lnbench.schema import ConfigError
-from lnbench.tasks.data import load_data
-from lnbench.tasks.decoding import NextTokenLogits
-from lnbench.tasks.examples import IGNORED
+from lnbench.run.lifecycle import run
+from lnbench.tasks.data.load import load_data
 from lnbench.tasks.generation import ConditionalGeneration
-from lnbench.tasks.source import DataError
-from lnbench.tasks.text_metrics import score as text_metrics
+from lnbench.tasks.parts.decoding import NextTokenLogits
+from lnbench.tasks.scores import texts as text_metrics
+from lnbench.tasks.tokens.examples import IGNORED
+from lnbench.training.assemble import build_skeleton
 from tests import runs
 from tests.tasks.builders import Rows, new_byte_tokenizer, new_generation, new_tokenizer
 from tests.tasks.conftest import Writer

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from lnbench.compose import compose_config, to_plain
-from lnbench.config import RunConfig, validate
-from lnbench.run import run
-from lnbench.schema import ConfigError
-from lnbench.tasks.data import TaskData, load_data
-from lnbench.tasks.source import DataError
+from lnbench.config.compose import compose_config, to_plain
+from lnbench.config.run import RunConfig, validate
+from lnbench.core.errors import DataError
+from lnbench.core.schema import ConfigError
+from lnbench.run.lifecycle import run
+from lnbench.tasks.data.load import TaskData, load_data
 from tests.runs import SHORT
 from tests.tasks.builders import Rows, films, new_task
 from tests.tasks.conftest import Writer

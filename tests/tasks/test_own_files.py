@@ -10,18 +10,18 @@ import pandas as pd
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from lnbench.compose import compose_config, to_plain
-from lnbench.config import RunConfig, validate
+from lnbench.config.compose import compose_config, to_plain
+from lnbench.config.run import RunConfig, validate
+from lnbench.core.errors import DataError
+from lnbench.core.schema import ConfigError
+from lnbench.exchange.tuned import load
 from lnbench.records.identity import run_dir, run_id
-from lnbench.run import run
-from lnbench.schema import ConfigError
-from lnbench.tasks.data import load_data
-from lnbench.tasks.files import read_file
+from lnbench.run.lifecycle import run
+from lnbench.tasks.data.files import read_file
+from lnbench.tasks.data.load import load_data
 from lnbench.tasks.regression import Regression
 from lnbench.tasks.sequence_classification import SequenceClassification
-from lnbench.tasks.source import DataError
 from lnbench.tasks.token_classification import TokenClassification
-from lnbench.tuned import load
 from tests.runs import SHORT
 
 Write = Callable[..., Path]

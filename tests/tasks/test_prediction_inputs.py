@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from lnbench.compose import compose_config, to_plain
-from lnbench.config import validate
+from lnbench.config.compose import compose_config, to_plain
+from lnbench.config.run import validate
+from lnbench.exchange.tuned import load
 from lnbench.records.files import PREDICTIONS
 from lnbench.records.identity import run_dir
-from lnbench.run import run
-from lnbench.tuned import load
+from lnbench.run.lifecycle import run
 from tests.runs import SHORT
 
 WORDS = ["good", "bad"]

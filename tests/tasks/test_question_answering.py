@@ -11,17 +11,18 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
+from lnbench.core.errors import DataError
+from lnbench.core.schema import ConfigError, parse
+from lnbench.exchange.tuned import load
 from lnbench.records.files import PREDICTIONS
 from lnbench.records.identity import run_dir
-from lnbench.run import run
-from lnbench.schema import ConfigError, parse
-from lnbench.tasks.examples import Examples
+from lnbench.run.lifecycle import run
+from lnbench.tasks.data.read import read_splits
+from lnbench.tasks.data.source import Source
+from lnbench.tasks.data.split import sample
 from lnbench.tasks.question_answering import ExtractiveQA
-from lnbench.tasks.read import read_splits
-from lnbench.tasks.source import DataError, Source
-from lnbench.tasks.split import sample
-from lnbench.tasks.windows import NO_ANSWER
-from lnbench.tuned import load
+from lnbench.tasks.tokens.examples import Examples
+from lnbench.tasks.tokens.windows import NO_ANSWER
 from tests.conftest import Configure
 from tests.tasks.builders import Rows, new_byte_tokenizer, tokenizer_of
 from tests.tasks.conftest import Writer

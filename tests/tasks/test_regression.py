@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 import torch
 
-from lnbench.schema import ConfigError, parse
+from lnbench.core.errors import DataError
+from lnbench.core.schema import ConfigError, parse
 from lnbench.tasks.regression import Regression
-from lnbench.tasks.source import DataError
 from tests.tasks.builders import new_tokenizer
 
 

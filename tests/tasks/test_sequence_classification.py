@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 import torch
 
-from lnbench.schema import ConfigError
+from lnbench.core.errors import DataError
+from lnbench.core.schema import ConfigError
 from lnbench.tasks.sequence_classification import SequenceClassification
-from lnbench.tasks.source import DataError
 from tests.tasks.builders import films, new_task, new_tokenizer
 
 

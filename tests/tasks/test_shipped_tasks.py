@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from transformers import PreTrainedTokenizerFast
 
 from lnbench.tasks.base import TASKS, Task
-from lnbench.tasks.data import TaskData, load_data
+from lnbench.tasks.data.load import TaskData, load_data
 
 OF_OWN_FILES = {"conll", "csv", "csv_regression"}
 LOCAL = {"conll2004"}

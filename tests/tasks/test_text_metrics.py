@@ -4,10 +4,10 @@ from typing import get_args
 
 import pytest
 
-from lnbench.tasks.text_metrics import score as module
-from lnbench.tasks.text_metrics.nist import nist
-from lnbench.tasks.text_metrics.score import WORDNET, Metric, missing, score
-from lnbench.tasks.text_metrics.words import words
+from lnbench.tasks.scores import texts as module
+from lnbench.tasks.scores.nist import nist
+from lnbench.tasks.scores.texts import WORDNET, Metric, missing, score
+from lnbench.tasks.scores.words import words
 
 TEXTS = [
     "The Mill is a cheap pub near the river.",

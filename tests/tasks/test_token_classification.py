@@ -10,11 +10,11 @@ from seqeval.metrics.sequence_labeling import get_entities
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from lnbench.schema import ConfigError, parse
-from lnbench.tasks import iob2
-from lnbench.tasks.examples import IGNORED, Examples
-from lnbench.tasks.source import DataError
+from lnbench.core.errors import DataError
+from lnbench.core.schema import ConfigError, parse
 from lnbench.tasks.token_classification import TokenClassification
+from lnbench.tasks.tokens import iob2
+from lnbench.tasks.tokens.examples import IGNORED, Examples
 
 LABELS = ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
 SOFT_HYPHEN = "\u00ad"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 
-from lnbench.config import RunConfig
-from lnbench.interruption import RunInterrupted
-from lnbench.run import run
+from lnbench.config.run import RunConfig
+from lnbench.core.interruption import RunInterrupted
+from lnbench.run.lifecycle import run
 from lnbench.training import fit
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lnbench.config import RunConfig
+from lnbench.config.run import RunConfig
 from lnbench.records.identity import run_dir, run_id
 from tests.waiting import wait_for
 

@@ -11,11 +11,11 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from lnbench.compose import compose_config, to_plain
-from lnbench.config import RunConfig, validate
-from lnbench.model import build_model
-from lnbench.run import run
+from lnbench.config.compose import compose_config, to_plain
+from lnbench.config.run import RunConfig, validate
+from lnbench.run.lifecycle import run
 from lnbench.training import batching
+from lnbench.training.assemble import build_model
 from tests import runs
 from tests.training.interruption import inject, interrupt
 from tests.training.test_fit import without_dropout
@@ -104,7 +104,7 @@ def given(sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(autouse=True)
 def exact(monkeypatch: pytest.MonkeyPatch) -> None:
     """Models compute in double precision; losses are single."""
-    monkeypatch.setattr("lnbench.execute.build_model", lambda config: build_model(config).double())
+    monkeypatch.setattr("lnbench.run.execute.build_model", lambda config: build_model(config).double())
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from lnbench.tasks.examples import Examples
+from lnbench.tasks.tokens.examples import Examples
 from lnbench.training.batching import POOL, EvalLoader, Piece, TrainLoader, in_pieces, shuffled_batches
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=300).map(np.array)

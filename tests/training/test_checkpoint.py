@@ -7,9 +7,10 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from lnbench.core.errors import CheckpointError
 from lnbench.records.files import BEST, RESUME
 from lnbench.records.identity import run_dir
-from lnbench.training.checkpoint import CheckpointError, SafetensorsCheckpointIO
+from lnbench.training.checkpoint import SafetensorsCheckpointIO
 from tests.conftest import Configure
 from tests.training.interruption import interrupt
 

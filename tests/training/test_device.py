@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from lnbench.schema import ConfigError
-from lnbench.training.config import TrainerConfig
+from lnbench.config.trainer import TrainerConfig
+from lnbench.core.schema import ConfigError
 from lnbench.training.device import choose_precision, use_gpu
 
 

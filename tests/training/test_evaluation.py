@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from lnbench.backbone.loading import load_tokenizer
-from lnbench.model import build_model
-from lnbench.tasks.data import load_data
+from lnbench.tasks.data.load import load_data
+from lnbench.training.assemble import build_model
 from lnbench.training.evaluation import Collector, answer
 from tests.conftest import Configure
 

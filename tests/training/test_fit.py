@@ -8,14 +8,14 @@ import pytorch_lightning as pl
 import torch
 
 import lnbench
-from lnbench.config import RunConfig
+from lnbench.config.run import RunConfig
+from lnbench.config.trainer import TrainerConfig
+from lnbench.exchange.tuned import Tuned
 from lnbench.records.identity import run_dir
-from lnbench.run import run
-from lnbench.tasks.data import load_data
+from lnbench.run.lifecycle import run
+from lnbench.tasks.data.load import load_data
 from lnbench.training.callbacks.progress import Progress
-from lnbench.training.config import TrainerConfig
 from lnbench.training.module import count_steps
-from lnbench.tuned import Tuned
 from tests import runs
 from tests.conftest import Configure
 from tests.training.interruption import inject

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from lnbench.backbone.backbone import Backbone
-from lnbench.config import RunConfig
+from lnbench.config.run import RunConfig
 from lnbench.records.files import RESUME
 from lnbench.records.identity import run_dir
-from lnbench.run import run
+from lnbench.run.lifecycle import run
 from lnbench.training.module import TuningModule
 from tests import runs
 from tests.conftest import Configure

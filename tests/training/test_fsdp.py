@@ -12,21 +12,22 @@ import torch
 from safetensors.numpy import load_file
 
 from lnbench.cli import IN_THIS_PROCESS
-from lnbench.config import RunConfig
-from lnbench.interruption import RunInterrupted
+from lnbench.config.run import RunConfig
+from lnbench.core.errors import ProcessKilled
+from lnbench.core.interruption import RunInterrupted
+from lnbench.core.schema import ConfigError
 from lnbench.records.files import ADAPTER, METRICS, PREDICTIONS, RESUME
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.record import read_record
-from lnbench.run import run
-from lnbench.schema import ConfigError
-from lnbench.sharded import do_share
-from lnbench.tasks.examples import IGNORED
+from lnbench.run.lifecycle import run
+from lnbench.run.sharded import do_share
+from lnbench.tasks.tokens.examples import IGNORED
 from lnbench.training.batching import in_pieces
-from lnbench.training.processes import ProcessKilled, ProcessTraceback, run_together
-from lnbench.training.sharding import own_part
+from lnbench.training.sharded.processes import ProcessTraceback, run_together
+from lnbench.training.sharded.sharding import own_part
 from tests import runs
 from tests.conftest import Configure
-from tests.test_run import Cli
+from tests.run.test_lifecycle import Cli
 from tests.tiny import ARCHITECTURES
 from tests.training.interruption import AtCall, inject, send
 from tests.training.test_fit import without_dropout

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lnbench.compose import compose_config, to_plain
-from lnbench.config import validate
-from lnbench.model import inputs_of
+from lnbench.backbone.tuned_model import inputs_of
+from lnbench.config.compose import compose_config, to_plain
+from lnbench.config.run import validate
 from lnbench.tasks.base import Task
 from tests.tiny import DECODERS, EVERY_ARCHITECTURE, is_possible, tiny, tiny_generator, tuned
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from lnbench.model import TunedModel
+from lnbench.backbone.tuned_model import TunedModel
 from lnbench.records.failure import RunFailed
 from lnbench.records.files import CHECKPOINTS, RESUME
 from lnbench.records.identity import run_dir
-from lnbench.run import run
+from lnbench.run.lifecycle import run
 from lnbench.training.halved_evaluation import HalvingModule
 from lnbench.training.memory import FILE
 from tests import runs

@@ -6,8 +6,9 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from lnbench.model import TunedModel, build_model
-from lnbench.run import run
+from lnbench.backbone.tuned_model import TunedModel
+from lnbench.run.lifecycle import run
+from lnbench.training.assemble import build_model
 from lnbench.training.optimiser import linear_schedule, new_optimiser
 from tests.conftest import Configure
 from tests.training.interruption import inject

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from transformers import AutoModel
 
-from lnbench.execute import load
-from lnbench.model import TunedModel, inputs_of
-from lnbench.schema import ConfigError
-from lnbench.tasks.data import TaskData
-from lnbench.tasks.heads import Head
+from lnbench.backbone.tuned_model import TunedModel, inputs_of
+from lnbench.core.schema import ConfigError
+from lnbench.run.execute import load
+from lnbench.tasks.data.load import TaskData
+from lnbench.tasks.parts.heads import Head
 from tests import runs
 from tests.conftest import Configure
 from tests.runs import results

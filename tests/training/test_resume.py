@@ -11,10 +11,10 @@ import pytest
 import torch
 
 import lnbench
-from lnbench.interruption import RunInterrupted
+from lnbench.core.interruption import RunInterrupted
 from lnbench.records.files import ADAPTER, BEST, CHECKPOINTS, METRICS, RECORD, RESUME
 from lnbench.records.identity import run_dir
-from lnbench.run import run
+from lnbench.run.lifecycle import run
 from tests import runs
 from tests.conftest import Configure
 from tests.training.interruption import AtCall, inject, interrupt, send
@@ -144,7 +144,7 @@ def test_ctrl_c_before_training_says_that_nothing_is_saved(
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lnbench.execute.build_model", interrupt)
+    monkeypatch.setattr("lnbench.run.execute.build_model", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run(configure())
     assert "Interrupted before any state was saved" in capsys.readouterr().out
@@ -153,8 +153,8 @@ def test_ctrl_c_before_training_says_that_nothing_is_saved(
 KILLED = """
 import json, os, sys
 import pytest
-from lnbench.config import validate
-from lnbench.run import run
+from lnbench.config.run import validate
+from lnbench.run.lifecycle import run
 from tests.training.interruption import AtCall, inject
 
 with pytest.MonkeyPatch.context() as patch:

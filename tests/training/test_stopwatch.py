@@ -8,9 +8,9 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from lnbench import execute
-from lnbench.config import RunConfig
-from lnbench.run import run
+from lnbench.config.run import RunConfig
+from lnbench.run import execute
+from lnbench.run.lifecycle import run
 from lnbench.training.batching import Piece
 from lnbench.training.callbacks import history, stopwatch
 from lnbench.training.callbacks.stopwatch import WARM_UP, Stopwatch

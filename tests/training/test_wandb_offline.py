@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import wandb
 
-from lnbench.config import RunConfig
+from lnbench.config.run import RunConfig
 from lnbench.records.files import ADAPTER, METRICS, PREDICTIONS
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.record import Record
-from lnbench.run import run
-from lnbench.training.logger import STEP, open_logger
+from lnbench.run.lifecycle import run
+from lnbench.training.wandb.logger import STEP, open_logger
 from tests import runs
 from tests.conftest import Configure
 from tests.records.builders import new_record

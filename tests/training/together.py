@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import distributed
 
-from lnbench.schema import ConfigError
+from lnbench.core.schema import ConfigError
 
 
 def fail_in(rank: int, killed: bool) -> None:

@@ -10,6 +10,8 @@ import wandb_workspaces.reports.v2 as wr
 from wandb_workspaces.reports.v2.interface import BlockTypes, PanelTypes
 
 from lnbench import __version__
+from lnbench.report.claims.pairs import at_best_rate
+from lnbench.report.claims.verdicts import Verdict
 from lnbench.report.dashboard.markdown import claims_markdown, comparisons_markdown, table_markdown
 from lnbench.report.dashboard.panels import (
     COLUMNS,
@@ -22,10 +24,8 @@ from lnbench.report.dashboard.panels import (
     score_panels,
 )
 from lnbench.report.load import Loaded
-from lnbench.report.pairs import at_best_rate
-from lnbench.report.table import Table
-from lnbench.report.tables import places
-from lnbench.report.verdicts import Verdict
+from lnbench.report.tables.table import Table
+from lnbench.report.tables.tables import places
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from lnbench import escape
-from lnbench.report import formats
-from lnbench.report.formats import markdown_row, markdown_rule
-from lnbench.report.judgement import EXPLANATION, HEADINGS, SIGNS, cells
-from lnbench.report.table import Table
-from lnbench.report.verdicts import Verdict
+from lnbench.core import escape
+from lnbench.report.claims.judgement import EXPLANATION, HEADINGS, SIGNS, cells
+from lnbench.report.claims.verdicts import Verdict
+from lnbench.report.tables import formats
+from lnbench.report.tables.formats import markdown_row, markdown_rule
+from lnbench.report.tables.table import Table
 
 CLAIMS = ("", "claim", "where", "verdict", "why")
 

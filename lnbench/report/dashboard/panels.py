@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import wandb_workspaces.reports.v2 as wr
 from wandb_workspaces.reports.v2.interface import PanelTypes
 
+from lnbench.records.variant import RATE, all_changes
 from lnbench.report.plots.curves import LOSS, VALIDATION
-from lnbench.report.variant import RATE, all_changes
-from lnbench.tasks.metric import Metric, metric_of
+from lnbench.tasks.scores.metric import Metric, metric_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lnbench.report.load import Loaded
 
 STEP = "trainer/global_step"
-"""The x-axis of all curves, as `lnbench.training.logger` logs it."""
+"""The x-axis of all curves, as `lnbench.training.wandb.logger` logs it."""
 COSTS = {
     "cost/train_seconds": "Training time (s)",
     "cost/peak_memory_bytes": "Peak memory (bytes)",

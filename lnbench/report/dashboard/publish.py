@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
-from lnbench.report.claims import Claim
+from lnbench.report.claims.claims import Claim
+from lnbench.report.claims.verdicts import judge
 from lnbench.report.dashboard.target import Target
 from lnbench.report.dashboard.unsent import show_unsent
 from lnbench.report.load import Loaded, frame
-from lnbench.report.tables import tables
-from lnbench.report.verdicts import judge
+from lnbench.report.tables.tables import tables
 
 
 def publish(target: Target, loaded: Loaded, claims: Sequence[Claim], console: Console) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import wandb_workspaces.workspaces as ws
 
+from lnbench.report.claims.pairs import at_best_rate
 from lnbench.report.dashboard.panels import (
     COLUMNS,
     MOST_SHOWN,
@@ -17,8 +18,7 @@ from lnbench.report.dashboard.panels import (
     score_panels,
 )
 from lnbench.report.load import Loaded
-from lnbench.report.pairs import at_best_rate
-from lnbench.report.tables import places
+from lnbench.report.tables.tables import places
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from lnbench.records.baseline import note_on
 from lnbench.records.record import Record
+from lnbench.records.setting import leaves
 from lnbench.report.history import Curve, read_curves, thinned
-from lnbench.report.setting import leaves
-from lnbench.tasks.metric import metric_of, written
+from lnbench.tasks.scores.metric import metric_of, written
 
 if TYPE_CHECKING:
     import pandas as pd

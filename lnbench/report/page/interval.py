@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lnbench.report.verdicts import Finding
+from lnbench.report.claims.verdicts import Finding
 
 WIDTH, EDGE = 160.0, 8.0
 

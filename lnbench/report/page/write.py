@@ -17,16 +17,16 @@ from plotly.io import to_json
 from plotly.offline import get_plotlyjs
 
 from lnbench import __version__
-from lnbench.fsio import write_atomically
+from lnbench.core.atomic_files import write_atomically
 from lnbench.records.baseline import footnote, marked
-from lnbench.report import judgement
+from lnbench.report.claims import judgement
+from lnbench.report.claims.verdicts import Verdict
 from lnbench.report.history import MOST_POINTS
 from lnbench.report.load import Loaded
 from lnbench.report.page.details import details, problem_rows, run_rows
 from lnbench.report.page.interval import WIDTH, intervals
 from lnbench.report.plots.plot import Plot, Theme, template
-from lnbench.report.table import Table
-from lnbench.report.verdicts import Verdict
+from lnbench.report.tables.table import Table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from lnbench.report.pairs import SAME, resolution_of
+from lnbench.report.claims.pairs import SAME, resolution_of
+from lnbench.report.claims.statistics import LEAST_PAIRS, Difference, compare
 from lnbench.report.plots.plot import COLOURS, NEUTRAL, Plot, new_figure, plain
-from lnbench.report.statistics import LEAST_PAIRS, Difference, compare
-from lnbench.report.units import averaged, metric_in, titles_in
+from lnbench.report.tables.units import averaged, metric_in, titles_in
 
 if TYPE_CHECKING:
     import pandas as pd

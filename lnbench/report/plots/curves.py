@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 
 from lnbench.report.history import MOST_POINTS, Curve, mean_curve, thinned
 from lnbench.report.plots.plot import Look, Plot, new_figure, plain
-from lnbench.report.table import rows_of
-from lnbench.report.units import metric_in
+from lnbench.report.tables.table import rows_of
+from lnbench.report.tables.units import metric_in
 
 if TYPE_CHECKING:
     import pandas as pd

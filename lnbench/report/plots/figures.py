@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lnbench.report.claims.pairs import at_best_rate
 from lnbench.report.history import read_curves
-from lnbench.report.pairs import at_best_rate
 from lnbench.report.plots.ablation import ablation_plots
 from lnbench.report.plots.curves import curve_plots
 from lnbench.report.plots.plot import Plot, looks
 from lnbench.report.plots.shift import shift_plots
 from lnbench.report.plots.tradeoff import tradeoff_plots
-from lnbench.report.scores import ABLATED
-from lnbench.report.table import rows_of
-from lnbench.report.tables import places
+from lnbench.report.tables.scores import ABLATED
+from lnbench.report.tables.table import rows_of
+from lnbench.report.tables.tables import places
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,8 +5,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from lnbench.fsio import write_atomically
-from lnbench.names import plain_name
+from lnbench.core.atomic_files import write_atomically
+from lnbench.core.names import plain_name
 from lnbench.report.plots.plot import Plot, plain, template
 
 FORMATS = ("png", "svg")

@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 from lnbench.records.record import Record
 from lnbench.records.shift import Norm, Term
 from lnbench.report.plots.plot import Plot, new_figure, plain
-from lnbench.report.table import rows_of
+from lnbench.report.tables.table import rows_of
 
 if TYPE_CHECKING:
     import pandas as pd

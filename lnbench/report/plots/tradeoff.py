@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from lnbench.records.baseline import footnote, marked
 from lnbench.report.plots.plot import NEUTRAL, Look, Plot, new_figure, plain
-from lnbench.report.units import averaged, heading_of, metric_in
+from lnbench.report.tables.units import averaged, heading_of, metric_in
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,8 +7,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from lnbench.core.errors import Diverged
 from lnbench.training.callbacks.history import LOSS_EVERY
-from lnbench.training.divergence import Diverged
 from lnbench.training.module import TuningModule
 
 

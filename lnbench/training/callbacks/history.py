@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
-from lnbench.fsio import write_atomically
+from lnbench.core.atomic_files import write_atomically
 from lnbench.training.callbacks.stopwatch import Stopwatch
 from lnbench.training.module import TuningModule
 

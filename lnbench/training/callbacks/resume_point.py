@@ -15,10 +15,11 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_only
 
 from lnbench import __version__
-from lnbench.interruption import STOP, RunInterrupted, answered
-from lnbench.records.sealed import FORMAT, require_format
+from lnbench.core.errors import CheckpointError
+from lnbench.core.interruption import STOP, RunInterrupted, answered
+from lnbench.core.sealed import FORMAT, require_format
 from lnbench.training.callbacks.stopwatch import Stopwatch
-from lnbench.training.checkpoint import CheckpointError, SafetensorsCheckpointIO
+from lnbench.training.checkpoint import SafetensorsCheckpointIO
 
 log = logging.getLogger(__name__)
 

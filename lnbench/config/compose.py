@@ -1,0 +1,192 @@
+"""`method=a+b+c` for Hydra: a source of configurations that adds the sum of its parts to a folder."""
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins import file_config_source
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.object_type import ObjectType
+from hydra.core.plugins import Plugins
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.plugins.config_source import ConfigResult
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from lnbench.config.defaults import SCHEMAS, completed
+from lnbench.config.overrides import choices, groups, several, understood
+from lnbench.core.schema import ConfigError, did_you_mean
+from lnbench.methods.base import SEPARATOR, canonical_name
+
+GROUP = "method"
+OWN = {
+    "model": "for another: model.name=NAME model.source=HUB_ID_OR_FOLDER",
+    "task": "for a file of your own: task=csv task.path=FILE",
+}
+"""What to type for something of one's own in a configuration group."""
+AMBIGUOUS = re.compile(r"Ambiguous value for argument '(?P<argument>.*)'$", re.MULTILINE)
+ABSENT = re.compile(r"Could not delete from config\. '(?P<key>.*)' does not exist\.$")
+ROOT = "config"
+"""Name of the configuration whose defaults list starts every composition."""
+
+
+def config_dir() -> Path:
+    """The folder of the shipped configurations: in the package when installed, beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parent / "conf"
+
+
+class FileConfigSource(file_config_source.FileConfigSource):
+    """Serves a folder of YAML files, each with its schema's defaults, and every sum `method/a+b`.
+
+    A sum is a defaults list of its parts in canonical order. The parts come from the whole search
+    path, so one that a user keeps elsewhere (`--config-dir`) can be summed too.
+
+    The class has the name of the one that it stands in for: Hydra registers its own again and again, and lets a class
+    of the same name be.
+    """
+
+    def is_config(self, config_path: str) -> bool:
+        """Whether `config_path` is a file of the folder or a sum."""
+        return _is_sum(config_path) or super().is_config(config_path)
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """Reads a file and completes it, or makes a sum.
+
+        Raises:
+            ConfigCompositionException: a part of the sum is empty or repeated.
+        """
+        if not _is_sum(config_path):
+            result = super().load_config(config_path)
+            if isinstance(result.config, DictConfig) and result.header["package"] != "_global_":
+                result.config = completed(config_path.rpartition("/")[0], result.config)
+            return result
+        config = OmegaConf.create({"defaults": [*_parts(config_path), "_self_"]})
+        return ConfigResult(self.provider, self.full_path(), config, header={"package": None})
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """Names in a group, sorted; while a shell completes a sum, also the sums that continue it."""
+        names = super().list(config_path, results_filter)
+        return sorted([*names, *_continuations(names)]) if config_path == GROUP else names
+
+
+def register() -> None:
+    """Makes Hydra read folders of configurations by `FileConfigSource`; doing so twice does no harm."""
+    Plugins.instance()  # which registers the usual source of folders
+    SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource
+
+
+def compose_config(*overrides: str) -> DictConfig:
+    """Composes the configuration of one run, as the command line does.
+
+    Args:
+        overrides: as on the command line: `method=ln+prefix`, `trainer.batch_size=8`.
+
+    Raises:
+        ConfigError: an override names something that does not exist.
+    """
+    register()
+    with initialize_config_dir(str(config_dir()), job_name="lnbench", version_base="1.3"):
+        try:
+            return compose(ROOT, overrides=understood(overrides, [config_dir()]))
+        except (HydraException, ValueError) as error:
+            raise ConfigError(explain(error)) from error
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """A copy of a configuration without Hydra's part, which has values that only a running job can resolve."""
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
+def to_plain(config: DictConfig) -> dict[str, Any]:
+    """The configuration as plain values, interpolations resolved, as `lnbench.config.run.validate` takes it.
+
+    Raises:
+        ConfigError: an interpolation cannot be resolved, or a mandatory value (`???`) is not set.
+    """
+    try:
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key}: {_first_line(error)}") from error
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items() if key != "hydra"}
+
+
+def explain(error: Exception) -> str:
+    """What is wrong and what is allowed, in place of Hydra's advice to append with `+`."""
+    cause = error.__cause__
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        return _explain_missing(error.missing_cfg_file, error.options or [])
+    if ambiguous := AMBIGUOUS.match(str(error)):
+        return several(ambiguous["argument"])
+    if absent := ABSENT.match(str(error)):
+        return f"~{absent['key']}: takes a value away, and there is none; leave it out, or type {absent['key']}=VALUE"
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
+        if not len(cause.parent_node):
+            return f"{cause.full_key}: {_explain_none(str(cause.full_key).rpartition('.')[0])}"
+        name, known = str(cause.key), sorted({*map(str, cause.parent_node), *_groups(cause.full_key)} - {"hydra"})
+        nearest = ("." not in str(cause.full_key) and _elsewhere(name)) or did_you_mean(name, known)
+        return f"{cause.full_key}: unknown key; {nearest}known keys: {', '.join(known) or 'none'}"
+    return f"{error}\n{_first_line(cause)}" if isinstance(cause, OmegaConfBaseException) else str(error)
+
+
+def _elsewhere(name: str) -> str:
+    """A question that offers a setting or a choice of this name that is not at the root; empty when there is none."""
+    settings = [f"{group}.{name}" for group, schema in SCHEMAS.items() if name in schema.model_fields]
+    chosen = [f"{group}={name}" for group in groups([config_dir()]) if name in choices(group, [config_dir()])]
+    return f"did you mean {' or '.join(settings + chosen)}? " if settings + chosen else ""
+
+
+def _explain_none(owner: str) -> str:
+    """Why something that is null, or has a plain value, such as `search`, has no settings."""
+    group = owner.partition(".")[0]
+    offered = choices(group, [config_dir()])
+    last = owner.rpartition(".")[2]
+    if owner == group and offered:
+        return f"{owner} has no settings here; choose with {group}=NAME: {', '.join(offered)}"
+    return f"{owner} has no settings here" + (f"; choose them with {group}={last}" if last in offered else "")
+
+
+def _explain_missing(file: str, options: Sequence[str]) -> str:
+    if "/" not in file:
+        return f"--config-name {file}: there is no such file in the folders of configurations"
+    group = next((name for name in groups([config_dir()]) if file.startswith(f"{name}/")), file.rpartition("/")[0])
+    name, known = file.removeprefix(f"{group}/"), options or choices(group, [config_dir()])
+    own = f"; {OWN[group]}" if group in OWN else ""
+    return f"{group} = {name!r}: does not exist; {did_you_mean(name, known)}available: {', '.join(known)}{own}"
+
+
+def _first_line(error: Exception) -> str:
+    """OmegaConf's later lines tell of its own types."""
+    return str(error).partition("\n")[0]
+
+
+def _groups(key: str | None) -> list[str]:
+    """Names of the configuration groups when `key` lies beside them, at the root."""
+    return [] if "." in str(key) else groups([config_dir()])
+
+
+def _is_sum(config_path: str) -> bool:
+    group, _, name = config_path.rpartition("/")
+    return group == GROUP and SEPARATOR in name
+
+
+def _parts(config_path: str) -> list[str]:
+    name = config_path.rpartition("/")[2]
+    parts = name.split(SEPARATOR)
+    said = f"{GROUP} = {name!r}: the parts are {', '.join(map(repr, parts))}"
+    if "" in parts:
+        raise ConfigCompositionException(f"{said}; none may be empty")
+    if repeated := sorted({part for part in parts if parts.count(part) > 1}):
+        raise ConfigCompositionException(f"{said}; {', '.join(map(repr, repeated))} may not be repeated")
+    return canonical_name(parts).split(SEPARATOR)
+
+
+def _continuations(parts: Iterable[str]) -> list[str]:
+    typed = os.environ.get("COMP_LINE", "").rpartition(f"{GROUP}=")[2]
+    begun, separator, _ = typed.rpartition(SEPARATOR)
+    return [begun + separator + part for part in parts if part not in begun.split(SEPARATOR)] if separator else []

@@ -1,0 +1,60 @@
+"""The settings that a configuration file leaves to its schema, written out, so that any of them can be set."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from pydantic_core import to_jsonable_python
+
+from lnbench.backbone.config import ModelConfig
+from lnbench.config.run import LoggerConfig, SearchConfig
+from lnbench.config.trainer import TrainerConfig
+from lnbench.core.registry import Registry
+from lnbench.core.schema import ConfigError, Schema, schemas_in
+from lnbench.methods.base import METHODS
+from lnbench.tasks.base import TASKS
+
+SCHEMAS: dict[str, type[Schema]] = {
+    "model": ModelConfig,
+    "trainer": TrainerConfig,
+    "search": SearchConfig,
+    "logger": LoggerConfig,
+}
+"""Of the configuration groups that have one."""
+REGISTRIES: dict[str, Registry[Any]] = {"method": METHODS, "task": TASKS}
+"""Of the configuration groups whose files name their own."""
+FOUND_OUT = {"content"}
+"""Settings that are found out, and that nobody sets."""
+
+
+def completed(group: str, content: DictConfig) -> DictConfig:
+    """A file of a configuration group with the default of every setting that it leaves out.
+
+    A file without a known schema, or that builds on others by a defaults list, is returned as it is.
+    """
+    plain = OmegaConf.to_container(content)
+    schema = _schema_of(group, plain) if isinstance(plain, dict) else None
+    return OmegaConf.create(_filled(schema, plain)) if schema and isinstance(plain, dict) else content
+
+
+def _schema_of(group: str, content: Mapping[Any, Any]) -> type[Schema] | None:
+    if "defaults" in content:
+        return None
+    if registry := REGISTRIES.get(group):
+        try:
+            return registry.find(registry.kind_in(content), group)
+        except ConfigError:  # a class of one's own, whose module is not allowed yet, or a mistake that is told later
+            return None
+    schema = SCHEMAS.get(group)
+    return schema if schema and set(content) <= set(schema.model_fields) else None
+
+
+def _filled(schema: type[Schema], content: Mapping[Any, Any]) -> dict[Any, Any]:
+    whole = dict(content)
+    for name, field in schema.model_fields.items():
+        value, inner = whole.get(name), next(schemas_in(field.annotation), None)
+        if inner and isinstance(value, Mapping):
+            whole[name] = _filled(inner, value)
+        elif name not in whole and not field.is_required() and name not in FOUND_OUT:
+            whole[name] = to_jsonable_python(field.get_default(call_default_factory=True))
+    return whole

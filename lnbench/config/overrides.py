@@ -1,0 +1,179 @@
+"""Overrides as people type them, made ready for Hydra's grammar, or refused in plain words.
+
+What can be understood in one way only is accepted: it gets the quotes that Hydra asks for. What can
+be understood in two ways is refused, and shown as it must be typed in a shell.
+"""
+
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser, create_functions
+from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString, Sweep, ValueType
+from hydra.errors import HydraException
+
+from lnbench.core import commands
+from lnbench.core.schema import ConfigError, did_you_mean
+from lnbench.methods.base import SEPARATOR
+
+NO_JOBS = "the sweep has no jobs: one of the settings that it is over has no values"
+NAME = r"[\w$@:/-]+(\.[\w$@:/-]+)*"
+OVERRIDE = re.compile(rf"(?P<key>(\+{{1,2}}|~)?{NAME})=(?P<value>.*)", re.ASCII | re.DOTALL)
+DELETION = re.compile(rf"~{NAME}", re.ASCII)
+LIST = re.compile(r"\[(?P<values>[^][{}'\"]*)\]")
+UNCLEAR = re.compile(
+    rf"[\['\"{{]|({'|'.join(create_functions().functions)})\s*\(|.*\$\{{|.*,.*[][]|.*[][].*,", re.DOTALL
+)
+"""Text that Hydra does not understand, and that may be meant as something else than a text."""
+GROUP = "method"
+USES = {"runs_dir"}
+"""Settings in which Hydra itself needs a folder's full name."""
+
+
+def understood(words: Sequence[str], folders: Sequence[Path]) -> list[str]:
+    """Overrides as Hydra's grammar takes them.
+
+    A single `+` before a setting or a group does no harm where it is there already.
+
+    Args:
+        words: the overrides, as the shell passes them.
+        folders: of the configurations that can be chosen from.
+
+    Raises:
+        ConfigError: one is no override, cannot be understood, or is a sweep over nothing.
+    """
+    searched = [*folders, *(folder for word in words for folder in _search_path(word))]
+    return [_understood(word, searched) for word in words]
+
+
+def as_typed(key: str, text: str) -> str:
+    """How a setting is given a text of any characters, in a shell."""
+    return commands.quoted(commands.override(key, text))
+
+
+def several(argument: str) -> str:
+    """What to do about an override with several values in a command that is no sweep."""
+    key, _, values = argument.partition("=")
+    told = f"{argument}: has several values, and this is no sweep; for one run with each of them add -m"
+    if key == GROUP:
+        return f"{told}; for one run with all of them: {key}={SEPARATOR.join(values.split(','))}"
+    if "." not in key:
+        return told
+    return f"{told}; for a list: {shlex.quote(f'{key}=[{values}]')}; for a text: {as_typed(key, values)}"
+
+
+def choices(group: str, folders: Iterable[Path]) -> list[str]:
+    """The names that a configuration group offers."""
+    return sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")})
+
+
+def groups(folders: Iterable[Path]) -> list[str]:
+    """The names of the configuration groups."""
+    return sorted({file.name for folder in folders for file in folder.iterdir() if file.is_dir()} - {"hydra"})
+
+
+def _understood(word: str, folders: Sequence[Path]) -> str:
+    if not OVERRIDE.fullmatch(word) and not DELETION.fullmatch(word):
+        raise ConfigError(_no_override(word, folders))
+    if word.startswith(f"{GROUP}="):
+        word = re.sub(r"\s*\+\s*", SEPARATOR, word)
+    try:
+        override = _parsed(word)
+    except HydraException as error:
+        word = _in_quotes(word, error)
+        override = _parsed(word)
+    _check_sweep(override, folders)
+    key, value = override.key_or_group, override.value()
+    if not override.is_delete() and not isinstance(value, str | list | dict | Sweep | Glob) and key in groups(folders):
+        raise ConfigError(f"{word}: {key} takes the name of one of: {', '.join(choices(key, folders))}")
+    if key in USES and isinstance(value, str) and value.startswith("~"):
+        return f"{key}={_quoted(str(Path(value).expanduser()))}"
+    if not override.is_add() or "/" in key:
+        return word
+    if key == GROUP:
+        raise ConfigError(f"{word}: is {key}={value} meant, or a sum such as {key}=ln{SEPARATOR}{value}?")
+    return word[1:] if key in groups(folders[:1]) else f"+{word}"
+
+
+def _parsed(word: str) -> Override:
+    return OverridesParser.create().parse_override(word)
+
+
+def _search_path(word: str) -> list[Path]:
+    if not word.startswith("hydra.searchpath="):
+        return []
+    value = _parsed(word).value()
+    return [Path(str(folder).removeprefix("file://")) for folder in value] if isinstance(value, list) else []
+
+
+def _in_quotes(word: str, error: HydraException) -> str:
+    """An override that Hydra does not understand, with its texts in quotes.
+
+    Raises:
+        ConfigError: it may be meant in another way.
+    """
+    match = OVERRIDE.fullmatch(word)
+    key, value = (match["key"], match["value"]) if match else (word, "")
+    if listed := LIST.fullmatch(value):
+        return f"{key}=[{_elements(word, listed['values'])}]"
+    if not match or UNCLEAR.match(value):
+        text = value.strip("'\"")
+        raise ConfigError(f"{word}: cannot be understood ({error}); if it is meant as a text: {as_typed(key, text)}")
+    return f"{key}={_elements(word, value)}"
+
+
+def _elements(word: str, values: str) -> str:
+    """Values between commas, in quotes where they need some."""
+    elements = [value.strip() for value in values.split(",")]
+    key = word.partition("=")[0]
+    if settings := [one for one in elements[1:] if "=" in one and "." not in key]:
+        raise ConfigError(f"{word}: is {settings[0]} another setting? Settings are parted by spaces, not by commas")
+    if "" in elements:
+        raise ConfigError(f"{word}: there is nothing before or after one of its commas; type values without spaces")
+    return ",".join(map(_element, elements))
+
+
+def _element(text: str) -> str:
+    try:
+        return text if _parsed(f"x={text}") else ""
+    except HydraException:
+        return _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    return QuotedString(text, Quote.double).with_quotes()
+
+
+def _check_sweep(override: Override, folders: Sequence[Path]) -> None:
+    """Refuses a sweep that is over nothing."""
+    told = f"{override.input_line}: matches nothing"
+    if isinstance(pattern := override.value(), Glob):
+        if any(SEPARATOR in glob for glob in (*pattern.include, *pattern.exclude)):
+            raise ConfigError(
+                f"{told}: globs find single parts, not sums; write the sums out, such as {GROUP}=ln+prefix,ln+lora"
+            )
+        known = choices(override.key_or_group, folders)
+        if not pattern.filter(known):
+            raise ConfigError(f"{told}; there is: {', '.join(known) or 'no such group of choices'}")
+    elif override.value_type is ValueType.RANGE_SWEEP and not any(True for _ in override.sweep_iterator()):
+        raise ConfigError(f"{override.input_line}: is a sweep over no value; range(START,STOP) leaves out STOP")
+
+
+def _no_override(word: str, folders: Sequence[Path]) -> str:
+    known, names = groups(folders), word.split(SEPARATOR)
+    key, equal, _ = word.partition("=")
+    if equal and key.strip():
+        nearest = did_you_mean(key.strip().replace(" ", "_"), known)
+        return f"{word}: {key!r} is no name of a setting; {nearest}type KEY=VALUE, without spaces around the ="
+    if equal:
+        return f"{word}: names no setting; type KEY=VALUE, without spaces around the ="
+    if word in known:
+        return f"{word}: has no value; type {word}=NAME, without spaces; names: {', '.join(choices(word, folders))}"
+    if word.lower() in ("help", "version"):
+        return f"{word}: is no override; did you mean --{word.lower()}?"
+    offers = [group for group in known if {*names} <= {*choices(group, folders)}]
+    if offers:
+        more = f" Methods are added up so: {GROUP}=ln{SEPARATOR}{word}" if offers == [GROUP] else ""
+        return f"{word}: is no override; did you mean {' or '.join(f'{group}={word}' for group in offers)}?{more}"
+    return f"{word}: is no override; type KEY=VALUE, without spaces, such as method=ln or trainer.max_steps=50"

@@ -1,0 +1,1 @@
+"""The ground: schemas, files, caches, seeds, interruption and errors."""

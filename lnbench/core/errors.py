@@ -1,0 +1,44 @@
+"""How things go wrong, and the exit codes of commands that give no result."""
+
+FAILED, REFUSED, INTERRUPTED = 1, 2, 130
+"""Exit codes: a run broke, a configuration cannot be run, the user or the system stopped a run."""
+
+
+class JobFailed(RuntimeError):
+    """A job of a sweep did not give a result, for a reason that was told already."""
+
+    def __init__(self, message: str, exit_code: int, cause: str) -> None:
+        """
+        Args:
+            message: for the person who started the sweep.
+            exit_code: of the whole command, if this is its first failure.
+            cause: the kind of failure, in a word or two.
+        """
+        super().__init__(message, exit_code, cause)
+        self.message, self.exit_code, self.cause = message, exit_code, cause
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class DataError(ValueError):
+    """A data set that cannot be found or used; the message names the place and what is allowed."""
+
+
+class Diverged(ArithmeticError):
+    """The loss or a trained value is no longer a number."""
+
+
+class ProcessKilled(RuntimeError):
+    """A process died without a word."""
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint file that is damaged or was not written by lnbench."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on the GPU or in the process; PyTorch has no class of its own for the latter."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)

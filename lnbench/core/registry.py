@@ -1,0 +1,140 @@
+"""Which classes a configuration may name, and by which names.
+
+A configuration names the class of a method or a task by its `kind`. Only registered classes are found: a file never
+causes an import, so that reading other people's runs runs none of their code.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Iterable, Mapping
+from importlib.metadata import entry_points
+from typing import Any, Generic, TypeVar
+
+from lnbench.core.schema import ConfigError, Schema, did_you_mean, parse
+
+KIND = "kind"
+"""The key by which settings name their class."""
+ADDRESS = "_target_"
+"""The key of version 0.1.0, whose value is the class's address."""
+
+K = TypeVar("K", bound=Schema)
+
+_allowed: dict[str, None] = {}
+
+
+def allow_modules(names: Iterable[str]) -> None:
+    """Imports modules, which runs their code, and lets configurations name the classes that they define.
+
+    Args:
+        names: of modules that Python finds.
+
+    Raises:
+        ConfigError: there is no such module.
+    """
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except (ImportError, TypeError, ValueError) as error:
+            raise ConfigError(
+                f"plugins = {name!r}: cannot be imported ({error}); it must be a module that Python finds, for "
+                f"instance because its folder is in PYTHONPATH"
+            ) from error
+        _allowed.setdefault(name)
+
+
+class Registry(Generic[K]):
+    """The classes with one base that configurations may name.
+
+    They come from three places: the files of a package of lnbench, each of which holds the class of its name; the
+    entry points of installed packages; and the modules given to `allow_modules`.
+    """
+
+    def __init__(self, base: type[K], package: str, renamed: Mapping[str, str] | None = None) -> None:
+        """
+        Args:
+            base: from which all the classes derive.
+            package: in which lnbench's own lie; also the group of entry points by which others announce theirs.
+            renamed: former names of files, and their names now.
+        """
+        self.base = base
+        self.package = package
+        self.renamed = renamed or {}
+
+    def parse(self, raw: Mapping[str, Any], path: str) -> K:
+        """Validates settings against the class that their `kind` names.
+
+        Args:
+            raw: plain values as they come from YAML or JSON.
+            path: dotted name of `raw` in the whole configuration, for the error message.
+
+        Raises:
+            ConfigError: there is no such class, or a field is wrong.
+        """
+        if not isinstance(raw, Mapping):
+            raise ConfigError(f"{path} = {raw!r}: must be a group of settings with a {KIND}")
+        fields = {key: value for key, value in raw.items() if key not in (KIND, ADDRESS)}
+        return parse(self.find(self.kind_in(raw), path), fields, path)
+
+    def kind_in(self, raw: Mapping[str, Any]) -> Any:
+        """The kind that settings name, also where version 0.1.0 wrote them; None if they name none."""
+        if KIND in raw or ADDRESS not in raw:
+            return raw.get(KIND)
+        address = str(raw[ADDRESS])
+        if not address.startswith(f"{self.package}."):
+            return address
+        file = address.removeprefix(f"{self.package}.").partition(".")[0]
+        return self.renamed.get(file, file)
+
+    def find(self, kind: object, path: str) -> type[K]:
+        """The class of a kind.
+
+        Raises:
+            ConfigError: there is none, or its module is not allowed.
+        """
+        found = self._find(kind) if isinstance(kind, str) else None
+        if found:
+            return found
+        known = sorted(self._known())
+        raise ConfigError(
+            f"{path}.{KIND} = {kind!r}: is unknown; {did_you_mean(str(kind), known)}known: {', '.join(known)}. A class "
+            f"of your own is known once its module is allowed, which runs the module's code: plugins=[MODULE] on the "
+            f"command line, --plugin MODULE where finished runs are read, or lnbench.allow_modules"
+        )
+
+    def _find(self, kind: str) -> type[K] | None:
+        if kind in self._files():
+            return self._defined_in(f"{self.package}.{kind}").get(kind)
+        for point in entry_points(group=self.package, name=kind):
+            return self._checked(point.load(), point.value)
+        return next((found for module in _allowed if (found := self._defined_in(module).get(kind))), None)
+
+    def _known(self) -> set[str]:
+        """All kinds; imports what it takes."""
+        modules = [*(f"{self.package}.{file}" for file in self._files()), *_allowed]
+        return {
+            *(kind for module in modules for kind in self._defined_in(module)),
+            *(point.name for point in entry_points(group=self.package)),
+        }
+
+    def _files(self) -> list[str]:
+        return [file.name for file in pkgutil.iter_modules(importlib.import_module(self.package).__path__)]
+
+    def _defined_in(self, module: str) -> dict[str, type[K]]:
+        """The classes of a module that can be named, by kind."""
+        own = module.startswith(f"{self.package}.")
+        classes = [
+            cls
+            for cls in vars(importlib.import_module(module)).values()
+            if isinstance(cls, type) and issubclass(cls, self.base) and cls.__module__ == module
+        ]
+        return {kind_of(cls): cls for cls in classes if cls is not self.base and (not own or KIND in vars(cls))}
+
+    def _checked(self, cls: object, where: str) -> type[K]:
+        if not (isinstance(cls, type) and issubclass(cls, self.base)):
+            raise ConfigError(f"entry point {where!r} of {self.package}: is not a {self.base.__name__}")
+        return cls
+
+
+def kind_of(cls: type[Schema]) -> str:
+    """The name by which configurations and the identities of runs know a class: its `kind`, or else its address."""
+    return str(vars(cls).get(KIND) or f"{cls.__module__}.{cls.__qualname__}")

@@ -1,0 +1,203 @@
+"""A finished run, loaded for use."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from lnbench.backbone.loading import load_tokenizer
+from lnbench.backbone.tuned_model import TunedModel
+from lnbench.backbone.vocabulary import embedded_tokens, unembedded
+from lnbench.config.run import RunConfig, validate_saved
+from lnbench.core.errors import DataError
+from lnbench.core.schema import ConfigError
+from lnbench.core.sealed import read_json
+from lnbench.exchange.hub import download, is_repository
+from lnbench.methods.parts.linear_change import fold_changes
+from lnbench.methods.parts.prefix_vectors import fold_prefixes
+from lnbench.records.adapter import AdapterError, header, load_adapter
+from lnbench.records.files import ADAPTER, CONFIG, RECORD
+from lnbench.records.finished import require_known
+from lnbench.records.record import read_record
+from lnbench.tasks.base import Task
+from lnbench.training.assemble import build_model
+from lnbench.training.device import FORMATS, Format, computes_bf16, computing_in
+from lnbench.training.evaluation import answer
+
+SLOW = (
+    "this device computes it slowly or not at all; load the run with precision='fp32' (--precision fp32), and answers "
+    "near a tie may differ from the run's"
+)
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A tuned model with all that is needed to use it."""
+
+    model: TunedModel
+    tokenizer: PreTrainedTokenizerBase
+    task: Task
+    config: RunConfig
+    precision: Format
+    """The number format in which `predict` computes; `model` has fp32 weights, and computes in fp32 by itself."""
+
+    def predict(self, texts: Sequence[str | Sequence[str]], batch_size: int | None = None) -> list[dict[str, Any]]:
+        """Answers for texts, or for pairs of texts where the task is about pairs, in their order.
+
+        Args:
+            texts: are answered where the model is.
+            batch_size: texts at once; None: as many as the run answered at once. Another number changes what is
+                rounded, and so the last digits.
+
+        Raises:
+            ConfigError: the model is on a device that does not compute in `precision`.
+            DataError: a text is empty, is not a pair where the task needs pairs, or has a token that the model does
+                not embed.
+        """
+        if not texts:
+            return []
+        device = next(self.model.parameters()).device.type
+        if self.precision == "bf16" and not computes_bf16(device):
+            raise ConfigError(f"precision = 'bf16': {SLOW}")
+        frame = self.task.unlabelled(texts)
+        examples = self.task.encode(frame, self.tokenizer)
+        embedded = embedded_tokens(self.model.backbone.config)
+        if problem := unembedded(self.tokenizer, embedded, int(examples.tokens.max())):
+            raise DataError(f"model {self.config.model.name!r} {problem}")
+        with computing_in(self.precision, device):
+            outputs = answer(self.model, self.task, examples, batch_size or self.config.trainer.eval_batch_size)
+        return self.task.predictions(outputs, frame, examples)
+
+
+def load(
+    run_dir: str | Path, revision: str | None = None, merged: bool = False, precision: Format | None = None
+) -> Tuned:
+    """The tuned model of a finished run, on the CPU and in evaluation mode.
+
+    Args:
+        run_dir: the folder that the run named at its end, or the id, `USER/NAME`, of a repository on the Hugging Face
+            hub that has the same files.
+        revision: of the repository: a commit, tag or branch; None: the newest.
+        merged: fold into the weights what can be (LoRA and (IA)^3), so that it costs no time; answers are then equal
+            to rounding. Prefixes and adapters stay as they are.
+        precision: `fp32` or `bf16`, the number format in which it predicts; None: that of the run. In another one
+            than the run's, answers near a tie may differ from the run's.
+
+    Raises:
+        AdapterError: the folder holds no finished run, or its files are damaged; or none of them says in which number
+            format the run computed.
+        ConfigError: the pretrained model is not there any more; or the run computed in bf16, which this machine
+            computes slowly or not at all, and no precision is given.
+        NewerError: a newer lnbench did the run.
+        HubError: there is no such folder, and no such repository can be had.
+        RecordError: the record is damaged.
+    """
+    if precision not in (None, *FORMATS.values()):
+        raise ConfigError(f"precision = {precision!r}: must be one of {', '.join(FORMATS.values())}, or None")
+    folder = _folder(run_dir, revision)
+    require_known(folder)
+    config = _read_config(folder)
+    precision = precision or _trained_in(folder, config)
+    if precision == "bf16" and not any(map(computes_bf16, ("cpu", "cuda"))):
+        raise ConfigError(f"{folder}: computes in bf16: {SLOW}")
+    tensors, about = load_adapter(folder)
+    if about != header(config):
+        raise AdapterError(f"{folder / ADAPTER}: belongs to {about}, but {CONFIG} says {header(config)}")
+    model = build_model(config)
+    try:
+        model.load_trained(_with_measured(tensors, model))
+    except (ValueError, RuntimeError) as error:
+        raise AdapterError(f"{folder / ADAPTER}: {str(error).splitlines()[-1].strip()}") from error
+    with computing_in(precision, "cpu"):
+        fold_prefixes(model.backbone)
+    if merged:
+        fold_changes(model.backbone)
+    return Tuned(model.eval(), load_tokenizer(config.model), config.task, config, precision)
+
+
+def load_several(run_dirs: Sequence[str | Path], precision: Format | None = None) -> list[Tuned]:
+    """Several finished runs over one copy of each backbone: what no run trained is in memory once.
+
+    Switching between them is choosing another element.
+
+    Args:
+        run_dirs: as for `load`.
+        precision: of all of them, as for `load`; None: each has that of its run.
+
+    Raises:
+        AdapterError, ConfigError, HubError, RecordError: as `load`.
+    """
+    several: list[Tuned] = []
+    known: dict[str, list[nn.Parameter]] = defaultdict(list)
+    for run_dir in run_dirs:
+        several.append(load(run_dir, precision=precision))
+        share_frozen(several[-1].model.backbone, known)
+    return several
+
+
+def share_frozen(backbone: nn.Module, known: dict[str, list[nn.Parameter]]) -> None:
+    """Puts in place of each frozen parameter an equal one that is known, and makes the others known.
+
+    Values decide, not what names them: a folder, a revision and a file can hold other weights than they did.
+
+    Args:
+        backbone: is changed; computes the same as before.
+        known: frozen parameters of other backbones, by name.
+    """
+    for name, parameter in list(backbone.named_parameters(remove_duplicate=False)):
+        if parameter.requires_grad:
+            continue
+        shared = next((other for other in known[name] if _are_equal(other, parameter)), None)
+        if shared is None:
+            known[name].append(parameter)
+        else:
+            owner, _, own = name.rpartition(".")
+            setattr(backbone.get_submodule(owner), own, shared)
+
+
+def _are_equal(one: nn.Parameter, other: nn.Parameter) -> bool:
+    return one.dtype == other.dtype and torch.equal(one, other)
+
+
+def _with_measured(tensors: Mapping[str, Tensor], model: TunedModel) -> dict[str, Tensor]:
+    """The tensors of a file; files of lnbench 0.1.0 lack what heads measure, and so read states as they are."""
+    fresh = model.measured()
+    return {**(fresh if fresh.keys().isdisjoint(tensors) else {}), **tensors}
+
+
+def _folder(run_dir: str | Path, revision: str | None) -> Path:
+    """Where the files are, which may be the hub's cache; a folder that exists goes before a repository of its name."""
+    name = str(run_dir)
+    remote = revision is not None or (is_repository(name) and not Path(name).is_dir())
+    return download(name, revision) if remote else Path(run_dir)
+
+
+def _trained_in(folder: Path, config: RunConfig) -> Format:
+    """The number format in which a run computed."""
+    trainer = config.trainer
+    if trainer.precision != "auto":
+        return trainer.precision
+    if trainer.device == "cpu":
+        return "fp32"
+    record = read_record(folder)
+    if record is None or record.hardware.get("precision") not in FORMATS:
+        raise AdapterError(
+            f"{folder}: no {RECORD} in it says in which number format the run computed (trainer.precision = 'auto'); "
+            f"load it with precision fp32 or bf16"
+        )
+    return FORMATS[record.hardware["precision"]]
+
+
+def _read_config(folder: Path) -> RunConfig:
+    path = folder / CONFIG
+    if not path.is_file():
+        raise AdapterError(f"{folder}: is not the folder of a run; it has no {CONFIG}")
+    try:
+        return validate_saved(read_json(path))
+    except (TypeError, ValueError) as error:
+        raise AdapterError(f"{path}: is damaged, or was written by another version of lnbench ({error})") from error

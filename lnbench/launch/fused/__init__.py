@@ -1,0 +1,1 @@
+"""Runs of a sweep that share a backbone, trained in one pass."""

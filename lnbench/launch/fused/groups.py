@@ -1,0 +1,64 @@
+"""Which runs can train together."""
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+
+from lnbench.config.run import RunConfig
+from lnbench.methods.full import Full
+
+OPTIMISER_SETTINGS = ("lr", "lr_factor", "head_lr", "weight_decay", "warmup")
+"""Of the trainer, in which runs that train together may differ, as in their seeds and in the rates of their parts."""
+
+
+def can_be_fused(config: RunConfig) -> bool:
+    """Whether a run can train together with others: on one device, a frozen backbone, in whole batches."""
+    trainer = config.trainer
+    return (
+        trainer.devices == 1
+        and trainer.on_oom == "fail"
+        and not trainer.gradient_checkpointing
+        and config.logger.wandb is None
+        and not (config.search and config.rerun)
+        and not any(isinstance(part, Full) for part in config.method.values())
+    )
+
+
+def common_part(config: RunConfig) -> str:
+    """What runs that train together have in common, as JSON: not seeds, scales, and what only the optimiser knows."""
+    part = config.identity()
+    del part["seed"]
+    for setting in OPTIMISER_SETTINGS:
+        part["trainer"].pop(setting, None)
+    for name, method in config.method.items():
+        for setting in method.may_differ:
+            del part["method"][name][setting]
+    part["places"] = [str(config.data_root), config.trainer.device, config.trainer.cache_frozen_gib]
+    return json.dumps(part, sort_keys=True)
+
+
+def group(configs: Sequence[RunConfig | None], max_runs: int, slots: int = 1) -> list[list[int]]:
+    """Divides runs into groups that train together.
+
+    Args:
+        configs: of the runs; None: something that is no run, and stays alone.
+        max_runs: most runs of a group.
+        slots: groups at a time; runs are spread so that none is idle while another has several.
+
+    Returns:
+        The places in `configs` of each group's runs, each place once.
+    """
+    fitting: dict[str, list[int]] = defaultdict(list)
+    for place, config in enumerate(configs):
+        alone = config is None or not can_be_fused(config)
+        fitting[str(place) if alone or config is None else common_part(config)].append(place)
+    largest = min(max_runs, math.ceil(len(configs) / slots))
+    return [chunk for places in fitting.values() for chunk in _chunks(places, math.ceil(len(places) / largest))]
+
+
+def _chunks(places: list[int], count: int) -> list[list[int]]:
+    """Cuts a list into pieces of nearly equal size, in order."""
+    ends = [round(len(places) * number / count) for number in range(count + 1)]
+    return [places[start:end] for start, end in pairwise(ends)]

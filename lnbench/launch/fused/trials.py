@@ -1,0 +1,51 @@
+"""The trials of searches, before the runs that need them."""
+
+from collections.abc import Sequence
+from threading import Event
+
+from lnbench.config.run import RunConfig, trial
+from lnbench.core.sealed import NewerError
+from lnbench.launch.fused.groups import group
+from lnbench.records.failure import read_failure
+from lnbench.records.finished import finished_record
+from lnbench.records.identity import run_dir, run_id
+from lnbench.records.record import RecordError
+
+
+def do_trials(configs: Sequence[RunConfig], max_runs: int, stop: Event) -> None:
+    """Does all trials that some runs' searches still need, each once, together where they fit.
+
+    Args:
+        configs: of the runs.
+        max_runs: most trials that train together.
+        stop: once it is set, every trial saves its state and ends, and no other begins.
+    """
+    from lnbench.launch.fused.together import run_together
+
+    needed = {run_id(one): one for config in configs for one in _trials(config) if not _is_settled(one)}
+    trials = list(needed.values())
+    for places in group(trials, max_runs):
+        if not stop.is_set():
+            for _ in run_together([trials[place] for place in places], stop):
+                pass
+
+
+def are_settled(config: RunConfig) -> bool:
+    """Whether a run can begin: it has no search, or one whose trials have all ended."""
+    return all(map(_is_settled, _trials(config)))
+
+
+def _trials(config: RunConfig) -> list[RunConfig]:
+    return [trial(config, value) for value in config.search.values] if config.search else []
+
+
+def _is_settled(config: RunConfig) -> bool:
+    """Whether a trial has ended, well or not, and is not to be tried again; the run itself answers for a newer one."""
+    try:
+        record, failure = finished_record(config), read_failure(run_dir(config))
+    except RecordError:
+        return False
+    except NewerError:
+        return True
+    failed = failure is not None and failure.lasts and not config.retry_failed
+    return not config.rerun and (record is not None or failed)

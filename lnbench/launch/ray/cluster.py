@@ -1,0 +1,103 @@
+"""The Ray cluster: reached or started, kept quiet, and asked for its size."""
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from lnbench.core.interruption import SIGNALS
+from lnbench.core.schema import ConfigError
+from lnbench.launch.settings import RaySettings
+
+
+@contextlib.contextmanager
+def connected(settings: RaySettings, messages: Path) -> Iterator[None]:
+    """Reaches or starts the cluster, unless this process is connected already, and leaves it in the end.
+
+    Args:
+        settings: where it is.
+        messages: file for what Ray prints, in place of this process's stdout.
+
+    Raises:
+        ConfigError: it cannot be reached or started.
+    """
+    with messages.open("a", buffering=1) as file, contextlib.redirect_stdout(file):
+        if ray.is_initialized():
+            yield
+            return
+        with _handlers_kept():
+            _connect(settings)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def needs(settings: RaySettings) -> dict[str, float]:
+    """What a job asks of a node, by Ray's names.
+
+    Raises:
+        ConfigError: no node of the cluster has so much, and nobody says that the cluster can grow.
+    """
+    gpus = settings.num_gpus
+    if gpus is None:
+        gpus = 1 if any("GPU" in resources for resources in _nodes()) else 0
+    needed = {"CPU": settings.num_cpus, "GPU": gpus}
+    if not room(settings, needed):
+        raise ConfigError(
+            f"hydra.launcher.num_cpus, num_gpus = {settings.num_cpus:g}, {gpus:g}: no node of the Ray cluster has so "
+            f"many; set hydra.launcher.max_jobs if it can grow"
+        )
+    return needed
+
+
+def room(settings: RaySettings, needed: dict[str, float]) -> int:
+    """Number of jobs that Ray may be given at a time."""
+    return settings.max_jobs or sum(_fitting(resources, needed) for resources in _nodes())
+
+
+def _nodes() -> list[dict[str, float]]:
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _fitting(resources: dict[str, float], needed: dict[str, float]) -> int:
+    shares = [resources.get(name, 0) / amount for name, amount in needed.items() if amount]
+    return int(min(shares) + 1e-6)  # ten times 0.1 is one
+
+
+def _connect(settings: RaySettings) -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    options: dict[str, Any] = {} if settings.address else {"include_dashboard": False}
+    code = {"working_dir": settings.working_dir} if settings.working_dir else {}
+    try:
+        ray.init(
+            address=settings.address or "local",
+            runtime_env={**settings.runtime_env, **code},
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            **options,
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"hydra.launcher.address = {settings.address!r}: Ray cannot be reached or started so ({error})"
+        ) from error
+
+
+@contextlib.contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Takes back SIGTERM, which Ray seizes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

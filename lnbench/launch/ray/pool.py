@@ -1,0 +1,139 @@
+"""Runs jobs in fresh processes of a Ray cluster."""
+
+import contextlib
+import pickle
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import ray
+from hydra.core.utils import JobReturn
+from ray.exceptions import RayError, RayTaskError
+
+from lnbench.config.run import RunConfig
+from lnbench.core.errors import FAILED, INTERRUPTED, JobFailed
+from lnbench.launch.job import KILLED, STOPPED, Ended, Job, Sweep, death
+from lnbench.launch.logs import Logs
+from lnbench.launch.ray import cluster
+from lnbench.launch.ray.parcel import pack, unpack
+from lnbench.launch.ray.task import Answer, Task, work_apart, work_shared
+from lnbench.launch.records import run_of
+from lnbench.launch.settings import RaySettings
+from lnbench.launch.slots import VISIBLE
+from lnbench.records.identity import run_dir
+
+
+class RayPool:
+    """The jobs of a sweep that Ray has been given; it is reached when the first must run."""
+
+    def __init__(self, sweep: Sweep, settings: RaySettings) -> None:
+        """
+        Args:
+            sweep: whose jobs are run.
+            settings: which cluster, and what a job needs there.
+        """
+        self._sweep, self._encoded_sweep, self._settings = sweep, cloudpickle.dumps(sweep), settings
+        self._logs = Logs(sweep.logs)
+        self._needs: dict[str, float] | None = None
+        self._running: dict[ray.ObjectRef, _Running] = {}
+        self._stopping = False
+        self._connection = contextlib.ExitStack()
+
+    @property
+    def free(self) -> int:
+        """Number of jobs that can be started now; 1 before the cluster has been reached."""
+        if self._needs is None:
+            return 1
+        return max(0, cluster.room(self._settings, self._needs) - len(self._running))
+
+    def start(self, job: Job) -> str:
+        """Gives a job to Ray.
+
+        Raises:
+            ConfigError: the cluster cannot be reached, or has no node for such jobs.
+        """
+        if self._needs is None:
+            self._connection.enter_context(cluster.connected(self._settings, self._logs.named("ray")))
+            self._needs = cluster.needs(self._settings)
+        config = self._sweep.compose(job)
+        environment = {"TERM": "dumb", **({} if self._needs["GPU"] else {VISIBLE: ""})}
+        task = Task(self._encoded_sweep, job, config, environment)
+        run = run_of(config) if self._settings.results == "collect" else None
+        self._submit(_Running(task, run, self._logs.of(job), time.monotonic(), self._settings.max_retries))
+        return "Ray"
+
+    def wait(self, seconds: float) -> list[Ended]:
+        """Waits until a job ends, but not longer than some seconds; returns the ones that ended."""
+        if not self._running:
+            time.sleep(seconds)
+            return []
+        ready, _ = ray.wait(list(self._running), timeout=seconds)
+        return [ended for ref in ready if (ended := self._end(ref))]
+
+    def stop(self) -> None:
+        """Asks all running jobs to save their state and end; Ray does so by a KeyboardInterrupt."""
+        self._cancel(force=False)
+
+    def kill(self) -> None:
+        """Ends all running jobs at once."""
+        self._cancel(force=True)
+
+    def close(self) -> None:
+        """Ends all running jobs at once, and leaves the cluster."""
+        self.kill()
+        self._connection.close()
+
+    def _submit(self, running: "_Running") -> None:
+        assert self._needs is not None
+        cpus, gpus, retries = self._needs["CPU"], self._needs["GPU"], self._settings.max_retries
+        remote: Any = ray.remote(max_calls=1, max_retries=retries, num_cpus=cpus, num_gpus=gpus)
+        if self._settings.results == "shared":
+            ref = remote(work_shared).remote(running.task, Path.cwd(), running.log)
+        else:
+            earlier = pack(run_dir(running.run), running.run.runs_dir) if running.run else {}
+            ref = remote(work_apart).remote(running.task, earlier)
+        self._running[ref] = running
+
+    def _end(self, ref: ray.ObjectRef) -> Ended | None:
+        """What came of a job; None if it is tried again."""
+        running = self._running.pop(ref)
+        result = self._result(ref, running)
+        if isinstance(result, JobFailed) and result.cause == STOPPED and not self._stopping and running.retries:
+            self._submit(replace(running, retries=running.retries - 1))  # its node is shutting down
+            return None
+        return Ended(running.task.job, result, time.monotonic() - running.started, running.log)
+
+    def _result(self, ref: ray.ObjectRef, running: "_Running") -> JobReturn | JobFailed:
+        try:
+            answer: Answer = ray.get(ref)
+        except RayError as error:
+            return death(INTERRUPTED) if self._stopping else _failure(error)
+        if running.run:
+            unpack(answer.files, running.run.runs_dir)
+        with running.log.open("ab") as log:
+            log.write(answer.log)
+        return answer.result if isinstance(answer.result, JobFailed) else pickle.loads(answer.result)
+
+    def _cancel(self, force: bool) -> None:
+        self._stopping = True
+        for ref in self._running:
+            ray.cancel(ref, force=force)
+
+
+@dataclass(frozen=True)
+class _Running:
+    task: Task
+    run: RunConfig | None
+    """What the job does, if its files are sent."""
+    log: Path
+    started: float
+    retries: int
+    """How often it may still be stopped by others; Ray itself counts how often it dies."""
+
+
+def _failure(error: RayError) -> JobFailed:
+    cause = error.cause if isinstance(error, RayTaskError) else error
+    message = f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]}"
+    return JobFailed(message, FAILED, "error" if isinstance(error, RayTaskError) else KILLED)

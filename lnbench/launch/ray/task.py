@@ -1,0 +1,90 @@
+"""The process of one job on a Ray cluster."""
+
+import os
+import pickle
+import signal
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from hydra.core.utils import JobReturn
+from omegaconf import DictConfig
+
+from lnbench.core.errors import INTERRUPTED, JobFailed
+from lnbench.launch.child import attempt, write_to
+from lnbench.launch.job import Job, Sweep, death
+from lnbench.launch.ray.parcel import Parcel, pack, unpack
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker gets."""
+
+    sweep: bytes
+    """A `Sweep` by cloudpickle."""
+    job: Job
+    config: DictConfig
+    """What the job composes."""
+    environment: Mapping[str, str]
+    """Variables to set before the job starts."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a worker sends back."""
+
+    result: bytes | JobFailed
+    """A `JobReturn` by cloudpickle; `JobFailed` if the job was stopped, or left without one."""
+    log: bytes = b""
+    files: Parcel = field(default_factory=dict)
+
+
+def work_shared(task: Task, folder: Path, log: Path) -> Answer:
+    """Does a job in the launcher's own folder.
+
+    Args:
+        task: what to do.
+        folder: the launcher's working directory.
+        log: file to which all that the job writes is appended.
+
+    Raises:
+        OSError: this machine has no such folder.
+    """
+    os.chdir(folder)
+    return Answer(_work(task, log))
+
+
+def work_apart(task: Task, files: Parcel) -> Answer:
+    """Does a job on a disk of this machine, and sends back what it leaves.
+
+    Args:
+        task: what to do.
+        files: what an earlier try has left.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        runs_dir, log = Path(folder) / "runs", Path(folder) / "log"
+        runs_dir.mkdir()
+        unpack(files, runs_dir)
+        if "runs_dir" in task.config:
+            task.config.runs_dir = str(runs_dir)
+        result = _work(task, log)
+        return Answer(result, log.read_bytes(), pack(runs_dir, runs_dir))
+
+
+def _work(task: Task, log: Path) -> bytes | JobFailed:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as when the node shuts down
+    write_to(log)
+    os.environ.update(task.environment)
+    try:
+        return attempt(task.job, partial(_run, pickle.loads(task.sweep), task.config))
+    except KeyboardInterrupt:
+        return death(INTERRUPTED)
+    except SystemExit as end:
+        return death(end.code if isinstance(end.code, int) else int(bool(end.code)))
+
+
+def _run(sweep: Sweep, config: DictConfig) -> JobReturn:
+    sweep.enter()
+    return sweep.run(config)

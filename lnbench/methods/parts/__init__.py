@@ -1,0 +1,1 @@
+"""What tuning methods are made of."""

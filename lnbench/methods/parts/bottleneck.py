@@ -1,0 +1,83 @@
+"""The bottleneck adapter (Houlsby et al. 2019, arXiv 1902.00751), shared by all methods that insert one."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from lnbench.backbone.tables import Sublayer
+from lnbench.methods.base import Method
+from lnbench.methods.parts.layers import Layers, select_layers
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lnbench.backbone.backbone import Backbone
+
+
+class BottleneckAdapter(Method):
+    """A(x) = W_up f(W_down x + b_down) + b_up at one or two sublayers of each block.
+
+    W_up starts at zero, so that tuning starts from the pretrained function (as LoRA does, and as
+    He et al. 2022, arXiv 2110.04366, initialise their adapters).
+    """
+
+    kind: ClassVar[str]
+    """Name of the method, and of the inserted modules."""
+    sublayers: ClassVar[tuple[Sublayer, ...]]
+
+    bottleneck: Annotated[int, Field(ge=1)]
+    activation: Literal["relu", "gelu"]
+    layers: Layers
+
+    def attach(self, backbone: Backbone) -> list[nn.Parameter]:
+        """Inserts the adapters, and claims their parameters."""
+        claimed: list[nn.Parameter] = []
+        for layer in select_layers(self.layers, backbone.num_layers, f"method.{self.kind}.layers"):
+            for sublayer in self.sublayers:
+                adapter = new_bottleneck(backbone.config.hidden_size, self.bottleneck, self.activation)
+                self.insert(backbone, layer, sublayer, adapter.to(backbone.model.device))
+                claimed.extend(adapter.parameters())
+        return claimed
+
+    def insert(self, backbone: Backbone, layer: int, sublayer: Sublayer, adapter: nn.Module) -> None:
+        """Puts `adapter` to its place at a sublayer of block `layer` (counted from 0)."""
+        raise NotImplementedError
+
+
+class SequentialAdapter(BottleneckAdapter):
+    """y -> y + A(y), with y the output of a sublayer."""
+
+    def insert(self, backbone: Backbone, layer: int, sublayer: Sublayer, adapter: nn.Module) -> None:
+        """Puts `adapter` after the sublayer's last linear map."""
+        from lnbench.backbone.insertion import insert_sequential
+
+        insert_sequential(backbone.output_of(sublayer, layer), self.kind, adapter)
+
+
+class ParallelAdapter(BottleneckAdapter):
+    """y -> y + s A(x), with x the input of a sublayer, after the norm in pre-LN models, and y its output."""
+
+    scale: Annotated[float, Field(gt=0)]
+    """s"""
+
+    def insert(self, backbone: Backbone, layer: int, sublayer: Sublayer, adapter: nn.Module) -> None:
+        """Puts `adapter` beside the whole sublayer."""
+        from lnbench.backbone.insertion import insert_parallel
+
+        source, target = backbone.reader_of(sublayer, layer), backbone.output_of(sublayer, layer)
+        insert_parallel(source, target, self.kind, adapter, self.scale)
+
+
+def new_bottleneck(hidden_size: int, bottleneck: int, activation: str) -> nn.Sequential:
+    """W_up f(W_down x + b_down) + b_up, from (..., hidden_size) to (..., hidden_size), zero at first."""
+    from torch import nn
+    from transformers.activations import ACT2FN
+
+    down, up = nn.Linear(hidden_size, bottleneck), nn.Linear(bottleneck, hidden_size)
+    nn.init.kaiming_uniform_(down.weight, a=math.sqrt(5))
+    for zero in (down.bias, up.weight, up.bias):
+        nn.init.zeros_(zero)
+    return nn.Sequential(down, ACT2FN[activation], up)

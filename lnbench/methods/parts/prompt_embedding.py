@@ -1,0 +1,91 @@
+"""Trained vectors before the embedded text: put in at a transformer's input, cut off at its output."""
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+from transformers.modeling_outputs import BaseModelOutput
+
+from lnbench.core.schema import ConfigError
+
+
+class PromptEmbedding(nn.Module):
+    """A prompt of P vectors, each of the size of the model's word embeddings.
+
+    What goes into the model and what comes out is the text's alone, so that heads and losses need
+    not know of the prompt. A cache holds the prompt as if it were text: decoding that goes on from
+    a filled one finds it there.
+    """
+
+    def __init__(self, vectors: Tensor, longest: int | None) -> None:
+        """
+        Args:
+            vectors: (P, embedding size), the initial values.
+            longest: the most tokens that the model takes, if it has such a limit.
+        """
+        super().__init__()
+        self.vectors = nn.Parameter(vectors)
+        self.longest = longest
+        self._prepended = False
+
+    def insert_into(self, body: nn.Module) -> None:
+        """Becomes the submodule `prompt` of a transformer without a head, and part of its every call."""
+        body.add_module("prompt", self)
+        body.register_forward_pre_hook(self._before, with_kwargs=True)
+        body.register_forward_hook(self._after)
+
+    def _before(self, body: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[()], dict[str, Any]]:
+        inputs = {**dict(zip(inspect.signature(body.forward).parameters, args, strict=False)), **kwargs}
+        cache = inputs.get("past_key_values")
+        self._prepended = cache is None or int(cache.get_seq_length()) == 0
+        if self._prepended and inputs.get("inputs_embeds") is None:
+            inputs["inputs_embeds"] = body.get_input_embeddings()(inputs.pop("input_ids"))
+        longer = {name: self._lengthen(name, value) for name, value in inputs.items() if value is not None}
+        return (), {**inputs, **longer}
+
+    def _lengthen(self, name: str, value: Any) -> Any:
+        """One argument of the model, with the prompt before the text or before the cached text."""
+        length = len(self.vectors)
+        if name == "attention_mask":
+            return _pad(value, length, 1)
+        if name == "position_ids":
+            shifted = value + length
+            first = torch.arange(length, device=value.device).expand(len(value), -1)
+            return torch.cat([first, shifted], dim=1) if self._prepended else shifted
+        if name == "token_type_ids" and self._prepended:
+            return _pad(value, length, 0)
+        if name == "inputs_embeds" and self._prepended:
+            return self._prepend(value)
+        return value
+
+    def _prepend(self, text: Tensor) -> Tensor:
+        length, whole = len(self.vectors), len(self.vectors) + text.shape[1]
+        if self.longest is not None and whole > self.longest:
+            raise ConfigError(
+                f"method.prompt.length = {length}: with a text of {text.shape[1]} tokens that makes {whole}, and the "
+                f"model has {self.longest} positions; texts may have {self.longest - length} tokens"
+            )
+        return torch.cat([self.vectors.to(text.dtype).expand(len(text), -1, -1), text], dim=1)
+
+    def _after(self, body: Any, _: tuple[()], output: BaseModelOutput) -> None:
+        if not self._prepended:
+            return
+        assert output.last_hidden_state is not None
+        text = output.last_hidden_state[:, len(self.vectors) :]
+        output.last_hidden_state = text
+        if output.hidden_states is not None:
+            output.hidden_states = tuple(states[:, len(self.vectors) :] for states in output.hidden_states)
+        if getattr(output, "pooler_output", None) is not None:
+            whole_pooler = not isinstance(body.pooler, nn.Linear)  # ALBERT's is in pieces
+            output.pooler_output = body.pooler(text) if whole_pooler else None
+
+
+def _pad(tensor: Tensor, length: int, value: int) -> Tensor:
+    """(B, L) to (B, length + L)."""
+    if tensor.ndim != 2:
+        raise ValueError(
+            f"a prompt takes masks of shape (batch, length), not {tuple(tensor.shape)}: use a dynamic cache"
+        )
+    return pad(tensor, (length, 0), value=value)

@@ -1,0 +1,172 @@
+"""Commands that do missing runs as the runs at hand were done."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from lnbench.backbone.config import ModelConfig
+from lnbench.config.compose import config_dir
+from lnbench.config.run import SearchConfig
+from lnbench.config.trainer import TrainerConfig
+from lnbench.core.commands import command, override
+from lnbench.core.registry import KIND
+from lnbench.core.schema import ConfigError, Schema, parse
+from lnbench.records.record import Record
+from lnbench.records.setting import leaves
+from lnbench.tasks.base import TASKS
+from lnbench.tasks.data.content import name_of
+
+PATHS = ("path", "validation_path", "test_path")
+"""Settings of a task that are outside a run's identity, and needed to do it again."""
+SCHEMAS: dict[str, type[Schema]] = {"model": ModelConfig, "trainer": TrainerConfig, "search": SearchConfig}
+"""Of the configuration groups that have one."""
+BASES = {"trainer": "default", "search": "lr"}
+"""Choices in groups whose settings have no name."""
+USUAL_MODEL = "minilm"
+"""Where a command starts from for a model that is not shipped."""
+MANDATORY = "???"
+"""What a shipped choice says of a setting that a command must give."""
+
+
+@dataclass(frozen=True)
+class MissingRuns:
+    """Runs of one method that are still to be done.
+
+    Attributes:
+        method: canonical name.
+        rest: all other overrides.
+        several: whether these describe more than one run.
+    """
+
+    method: str
+    rest: tuple[str, ...]
+    several: bool
+
+
+def missing_runs(
+    method: str,
+    changed: Mapping[str, Any],
+    tasks: Mapping[str, Record],
+    seeds: Sequence[int],
+    runs_dir: Path,
+) -> list[MissingRuns]:
+    """The runs of a method on some tasks, apart where tasks need settings of their own.
+
+    Args:
+        method: parts joined by `+`.
+        changed: settings by dotted name, such as `ln.terms`.
+        tasks: for each task a run that shows its settings; the first shows all else, too.
+        seeds: of the runs.
+        runs_dir: where the runs at hand lie.
+    """
+    together: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for record in tasks.values():
+        choice, *own = _group(record, "task")
+        together[tuple(own)].append(choice)
+    settings = [override(f"method.{name}", value, mark=_mark_of_method(name)) for name, value in changed.items()]
+    seed, shared = override("seed", *seeds), _shared(next(iter(tasks.values())), runs_dir)
+    return [
+        MissingRuns(
+            method=method,
+            rest=(*settings, override("task", *choices), seed, *shared, *own),
+            several=len(choices) > 1 or len(seeds) > 1,
+        )
+        for own, choices in together.items()
+    ]
+
+
+def command_lines(missing: Iterable[MissingRuns]) -> list[str]:
+    """As few commands as do all of the runs, each once."""
+    methods: dict[tuple[tuple[str, ...], bool], list[str]] = defaultdict(list)
+    for runs in dict.fromkeys(missing):
+        methods[runs.rest, runs.several].append(runs.method)
+    return [
+        command([override("method", *names), *rest], several=several or len(names) > 1)
+        for (rest, several), names in methods.items()
+    ]
+
+
+def _shared(like: Record, runs_dir: Path) -> list[str]:
+    """All that a command says besides method, task and seed."""
+    model, *rest = _group(like, "model")
+    overrides = [override("model", model), *rest, *_group(like, "trainer")[1:], override("runs_dir", runs_dir)]
+    if like.config.get("search"):
+        overrides = [
+            one for one in overrides if not one.lstrip("+").startswith(f"{like.config['search']['parameter']}=")
+        ]
+        search, *rest = _group(like, "search")
+        overrides += [override("search", search), *rest]
+    if root := like.config.get("data_root"):
+        overrides.append(override("data_root", root))
+    return overrides
+
+
+def _group(record: Record, group: str) -> list[str]:
+    """The choice in a configuration group that is nearest to a run's settings, and what to change in it."""
+    settings = record.config.get(group)
+    name = _nearest(group, settings) if isinstance(settings, Mapping) else None
+    if name is None:
+        return [getattr(record, group, "")]
+    written = _read(group, name)
+    try:
+        own = dict(leaves(_plain(group, record.config[group])))
+        usual = dict(leaves(_plain(group, _filled(written, own))))
+    except ConfigError:
+        return [name]
+    return [name, *(_setting(group, key, own[key], written) for key in own if _differs(key, own, usual, written))]
+
+
+def _differs(key: str, own: Mapping[str, Any], usual: Mapping[str, Any], written: Mapping[str, Any]) -> bool:
+    """Whether a command has to give a setting; the name of a file of one's own follows from its path."""
+    if key.startswith("content") or (key == "name" and "path" in own and own[key] == name_of(Path(own["path"]))):
+        return False
+    return usual.get(key) != own[key] or written.get(key) == MANDATORY
+
+
+def _filled(written: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """A shipped choice with a run's values where it has none."""
+    return {key: own.get(key) if value == MANDATORY else value for key, value in written.items()}
+
+
+def _setting(group: str, key: str, value: Any, written: Mapping[str, Any]) -> str:
+    listed = OmegaConf.select(OmegaConf.create(dict(written)), key, throw_on_missing=False) is not None
+    mark = "" if listed or written.get(key) == MANDATORY else "++"
+    return override(f"{group}.{key}", value, mark=mark)
+
+
+def _mark_of_method(name: str) -> str:
+    part, _, setting = name.partition(".")
+    return "" if setting in _read("method", part) else "++"
+
+
+def _nearest(group: str, settings: Mapping[str, Any]) -> str | None:
+    """A shipped choice that a command can start from; for a file of one's own, one that takes files."""
+    if group == "task" and settings.get("path"):
+        files = sorted((config_dir() / group).glob("*.yaml"))
+        takes_files = [file.stem for file in files if _read(group, file.stem).get("path") == MANDATORY]
+        return next((stem for stem in takes_files if _read(group, stem)[KIND] == TASKS.kind_in(settings)), None)
+    name = BASES.get(group, str(settings.get("name")))
+    if (config_dir() / group / f"{name}.yaml").is_file():
+        return name
+    return USUAL_MODEL if group == "model" else None
+
+
+@cache
+def _read(group: str, name: str) -> dict[str, Any]:
+    """What a shipped choice says; nothing of one from elsewhere."""
+    file = config_dir() / group / f"{name}.yaml"
+    content = OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else {}
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}
+
+
+def _plain(group: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that matter for a run, complete."""
+    parsed = parse(SCHEMAS[group], settings, group) if group in SCHEMAS else TASKS.parse(settings, group)
+    paths = {name: str(path) for name in PATHS if (path := getattr(parsed, name, None))}
+    return {**parsed.identity(), **paths}

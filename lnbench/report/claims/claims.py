@@ -1,0 +1,153 @@
+"""Claims as data: which comparisons of runs a sentence of a paper implies."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+from yaml import YAMLError
+
+from lnbench.core.schema import ConfigError, Schema, parse
+from lnbench.methods.base import SEPARATOR, canonical_name
+from lnbench.records.variant import configured, variant_of
+
+Quantity = Literal[
+    "score",
+    "trained",
+    "train_seconds",
+    "total_seconds",
+    "train_samples_per_second",
+    "test_samples_per_second",
+    "peak_memory_bytes",
+]
+NAMES: dict[Quantity, str] = {
+    "score": "test score",
+    "trained": "trained parameters",
+    "train_seconds": "training time",
+    "total_seconds": "total time",
+    "train_samples_per_second": "training speed",
+    "test_samples_per_second": "inference speed",
+    "peak_memory_bytes": "peak memory",
+}
+"""For a person."""
+LESS_IS_BETTER = frozenset({"trained", "train_seconds", "total_seconds", "peak_memory_bytes"})
+EXACT = frozenset({"trained"})
+"""Quantities that do not depend on chance, and so are not tested."""
+SHIPPED = Path(__file__).parent / "shipped"
+HALVES = ("lower half", "upper half")
+"""Values of a method's `layers`: of whatever number of layers the model has."""
+
+
+def _method_alone(value: object) -> object:
+    return {"method": value} if isinstance(value, str) else value
+
+
+def _listed(value: object) -> object:
+    return value if isinstance(value, list) else [value]
+
+
+class Side(Schema):
+    """One side of a comparison: a method, and what is changed in its shipped settings."""
+
+    method: str
+    settings: dict[str, str | int | float | bool | list[str] | None] = Field(default_factory=dict)
+    """By dotted name, such as `ln.terms`."""
+
+    @field_validator("method")
+    @classmethod
+    def _canonical(cls, method: str) -> str:
+        return canonical_name(method.split(SEPARATOR))
+
+    @model_validator(mode="after")
+    def _check_settings(self) -> "Side":
+        for name in self.settings:
+            if name.partition(".")[0] not in self.method.split(SEPARATOR):
+                raise ValueError(f"{name!r} is not a setting of a part of {self.method!r}; write it as PART.SETTING")
+        self.variant(num_layers=2)
+        return self
+
+    @property
+    def name(self) -> str:
+        """For a person, whatever the number of layers."""
+        settings = dict(self.settings)
+        halves = {part: settings.pop(part) for part in list(settings) if settings[part] in HALVES}
+        name = variant_of(self.method, configured(self.method, settings))
+        return f"{name} in the {', '.join(str(half) for half in halves.values())} of the layers" if halves else name
+
+    def resolved(self, num_layers: int | None) -> dict[str, Any] | None:
+        """The changed settings, halves replaced by layers; None if that needs the number of layers."""
+        if num_layers is None and any(value in HALVES for value in self.settings.values()):
+            return None
+        middle = (num_layers or 0) // 2
+        ranges = {"lower half": f"1-{middle}", "upper half": f"{(num_layers or 0) - middle + 1}-{num_layers}"}
+        return {name: ranges.get(str(value), value) for name, value in self.settings.items()}
+
+    def variant(self, num_layers: int | None) -> str | None:
+        """What a run of it is called in a model with so many layers; None if that must be known and is not."""
+        settings = self.resolved(num_layers)
+        return None if settings is None else variant_of(self.method, configured(self.method, settings))
+
+
+AnySide = Annotated[Side, BeforeValidator(_method_alone)]
+
+
+class Comparison(Schema):
+    """The left side is better, or worse, than each of the right sides."""
+
+    left: AnySide
+    right: Annotated[list[AnySide], BeforeValidator(_listed), Field(min_length=1)]
+    left_is: Literal["better", "worse"]
+    quantity: Quantity = "score"
+    """`score` is the test score; of seconds, memory and parameters, less is better."""
+    factor: Annotated[float, Field(gt=0)] = 1.0
+    """The left side is compared with so many times the right side; not for scores."""
+
+    @model_validator(mode="after")
+    def _no_share_of_a_score(self) -> "Comparison":
+        if self.quantity == "score" and self.factor != 1:
+            raise ValueError("factor is for quantities that have a natural zero, not for scores")
+        return self
+
+
+class Claim(Schema):
+    """A sentence that runs can support or contradict: all its comparisons must hold."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+    text: Annotated[str, Field(min_length=1)]
+    where: Annotated[str, Field(min_length=1)]
+    """In which paper, and where in it."""
+    comparisons: Annotated[list[Comparison], Field(min_length=1)]
+
+
+def read_claims(*folders: Path) -> list[Claim]:
+    """The shipped claims, and those of other folders: one in each YAML file, in the order of the names.
+
+    Raises:
+        ConfigError: a folder has none, one is wrong, or two have the same id.
+    """
+    files = [file for folder in (SHIPPED, *folders) for file in _files(folder)]
+    claims = [parse(Claim, _read(file), file.name) for file in files]
+    ids = [claim.id for claim in claims]
+    if repeated := sorted({one for one in ids if ids.count(one) > 1}):
+        names = ", ".join(str(file) for file, one in zip(files, ids, strict=True) if one in repeated)
+        raise ConfigError(f"id = {', '.join(repeated)}: must differ between claims; it is in {names}")
+    return claims
+
+
+def _files(folder: Path) -> list[Path]:
+    files = sorted(folder.glob("*.yaml"))
+    if not files:
+        raise ConfigError(f"{folder}: has no claims (*.yaml)")
+    return files
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    try:
+        content = OmegaConf.to_container(OmegaConf.load(file))
+    except (OSError, YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read ({error})") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{file}: must be a group of settings")
+    return {str(key): value for key, value in content.items()}

@@ -1,0 +1,145 @@
+"""Tables of test scores: methods by tasks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from lnbench.records.baseline import footnote, marked
+from lnbench.records.commands import MissingRuns, command_lines
+from lnbench.records.variant import all_changes
+from lnbench.report.claims.missing import missing_cells
+from lnbench.report.tables.paper import Figures
+from lnbench.report.tables.table import Cell, Column, Row, Table, cells_of, long_form, mean_and_deviation, rows_of
+from lnbench.report.tables.units import averaged, metric_in
+from lnbench.tasks.scores.metric import Metric
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lnbench.report.load import Loaded
+
+ABLATED = re.compile(r"(?:^|\+)ln\[")
+"""In the name of a variant with changed settings of LN-tuning."""
+DATA = ["method", "task", "metric", "mean", "std", "n", "no_better"]
+WHAT = "Test scores, mean ± standard deviation over seeds (number of seeds)."
+AVERAGE = "An average is over all tasks of one unit and scale, and only for methods that have run on all of them."
+MARKS = "Bold: best of the column; underlined or in italics: second best."
+
+
+def main_table(runs: pd.DataFrame, name: str, title: str, loaded: Loaded, figures: Figures) -> Table:
+    """All methods, without ablations of LN-tuning.
+
+    Args:
+        runs: of one model and one setting.
+        name: of the table's files.
+        title: what the runs have in common.
+        loaded: where they come from.
+        figures: of papers.
+    """
+    return _table(runs[~_ablated(runs)], name, f"Test scores: {title}", loaded, figures)
+
+
+def ablation_table(runs: pd.DataFrame, name: str, title: str, loaded: Loaded, figures: Figures) -> Table | None:
+    """LN-tuning with some of its terms, norms or layers, beside all of it; None without such runs."""
+    methods = set(runs.loc[_ablated(runs), "method"])
+    beside = _ablated(runs) | (runs["method"].isin(methods) & (runs["variant"] == runs["method"]))
+    return _table(runs[beside], name, f"Ablations of LN-tuning: {title}", loaded, figures) if methods else None
+
+
+def _ablated(runs: pd.DataFrame) -> pd.Series[bool]:
+    return runs["variant"].str.contains(ABLATED)
+
+
+def _table(runs: pd.DataFrame, name: str, title: str, loaded: Loaded, figures: Figures) -> Table:
+    rows, tasks = rows_of(runs), {str(task): found for task, found in runs.groupby("task")}
+    columns = [
+        Column("method", lambda row: Cell(row.label)),
+        Column("trained %", lambda row: Cell(f"{row.runs['trained_percent'].mean():.3f}")),
+        *(column for task, found in tasks.items() for column in _task_columns(task, found, figures)),
+    ]
+    averages = averaged(runs)
+    columns += [
+        Column(name, partial(_average, tasks=sorted(found["task"].unique()), metric=metric_in(found)), _larger(found))
+        for name, found in averages.items()
+    ]
+    return Table(
+        name=name,
+        title=title,
+        columns=[column.heading for column in columns],
+        rows=cells_of(rows, columns),
+        data=long_form([line for row in rows for line in _numbers(row, tasks)], DATA),
+        notes=_notes(runs, figures, averages),
+        commands=command_lines(missing for row in rows for missing in _missing(row, tasks, loaded, runs)),
+    )
+
+
+def _task_columns(task: str, found: pd.DataFrame, figures: Figures) -> Iterator[Column]:
+    metric = metric_in(found)
+    yield Column(f"{task} {metric.heading}", partial(_score, task=task, metric=metric), _larger(found))
+    find = partial(figures.find, str(found["model"].iloc[0]), quantity="score", task=task)
+    if any(find(method=str(method)) for method in found["method"].unique()):
+        yield Column(f"{task} (paper)", lambda row: Cell(find(method=row.variant)))
+
+
+def _larger(runs: pd.DataFrame) -> bool:
+    return metric_in(runs).mode == "max"
+
+
+def _score(row: Row, task: str, metric: Metric) -> Cell:
+    found = row.runs[row.runs["task"] == task]
+    cell = mean_and_deviation(found["score"].tolist(), metric.digits, metric.factor)
+    return replace(cell, text=marked(cell.text, bool(found["no_better"].any())))
+
+
+def _average(row: Row, tasks: Sequence[str], metric: Metric) -> Cell:
+    """Over tasks for each seed, then over the seeds that have all tasks."""
+    scores = row.runs.pivot_table(index="seed", columns="task", values="score").reindex(columns=list(tasks))
+    there = int(scores.notna().any().sum())
+    if there < len(tasks):
+        return Cell(f"{there} of {len(tasks)} tasks")
+    complete = scores.dropna()
+    values = [float(scores.mean().mean())] if complete.empty else complete.mean(axis=1).tolist()
+    return mean_and_deviation(values, metric.digits, metric.factor)
+
+
+def _numbers(row: Row, tasks: dict[str, pd.DataFrame]) -> Iterator[dict[str, object]]:
+    for task in tasks:
+        found = row.runs[row.runs["task"] == task].dropna(subset=["score"])
+        scores = found["score"]
+        if len(found):
+            metric, spread, low = tasks[task]["metric"].iloc[0], scores.std(ddof=1), int(found["no_better"].sum())
+            yield dict(zip(DATA, (row.label, task, metric, scores.mean(), spread, len(scores), low), strict=True))
+
+
+def _missing(row: Row, tasks: dict[str, pd.DataFrame], loaded: Loaded, runs: pd.DataFrame) -> list[MissingRuns]:
+    """The runs of the row's empty cells, with the seeds of its other cells and its learning rates."""
+    empty = set(tasks) - set(row.runs.dropna(subset=["score"])["task"])
+    record = next(record for record in loaded.records if record.id == row.runs["id"].iloc[0])
+    cells = {(task, int(seed)) for task in empty for seed in row.runs["seed"].unique()}
+    return missing_cells(record.method, all_changes(record.config.get("method") or {}), cells, loaded, runs)
+
+
+def _notes(runs: pd.DataFrame, figures: Figures, averages: Mapping[str, pd.DataFrame]) -> list[str]:
+    poor = runs.loc[runs["no_better"].astype(bool), "baseline"]
+    sources = figures.sources(str(runs["model"].iloc[0]), "score") if len(runs) else ""
+    several = len(set(runs["lr"])) > 1 and (runs.groupby("variant")["lr"].nunique() > 1).any()
+    notes = {
+        WHAT: True,
+        f"{AVERAGE}{_left_out(runs, averages)}": bool(averages),
+        MARKS: True,
+        footnote(poor): len(poor) > 0,
+        "Runs of one method at several learning rates are kept apart.": several,
+        f"Paper: {sources}.": bool(sources),
+    }
+    return [note for note, holds in notes.items() if holds]
+
+
+def _left_out(runs: pd.DataFrame, averages: Mapping[str, pd.DataFrame]) -> str:
+    """Which tasks are in no average."""
+    among = {task for found in averages.values() for task in found["task"]}
+    alone = sorted(set(runs["task"]) - among)
+    return f" In no average: {', '.join(alone)}." if alone else ""

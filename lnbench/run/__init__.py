@@ -1,0 +1,1 @@
+"""What happens to one run, from the lock to the record."""

@@ -1,0 +1,106 @@
+"""The work of one run, from its configuration to its record."""
+
+import json
+import shlex
+from pathlib import Path
+
+from lnbench.backbone.loading import load_tokenizer
+from lnbench.backbone.tuned_model import TunedModel, count_parameters
+from lnbench.config.run import RunConfig
+from lnbench.core.atomic_files import write_atomically
+from lnbench.core.schema import ConfigError
+from lnbench.exchange.card import write_card
+from lnbench.records.failure import reading_input
+from lnbench.records.files import CARD, CONFIG, FAILURE, RECORD, remove_checkpoints
+from lnbench.records.record import Record, SearchResult
+from lnbench.records.shift import keep_pretrained, measure_shift
+from lnbench.run import messages
+from lnbench.run.afterwards import spared
+from lnbench.run.results import Results, write_results
+from lnbench.tasks.data.load import TaskData, load_data
+from lnbench.training.assemble import build_model, check_length, check_vocabulary
+from lnbench.training.callbacks.stopwatch import Span
+from lnbench.training.device import choose_precision
+from lnbench.training.memory import fit_within_memory
+from lnbench.training.prepare import prepare
+from lnbench.training.wandb.logger import RunLogger, open_logger
+
+
+def execute(config: RunConfig, folder: Path, found: SearchResult | None = None) -> Record:
+    """Tunes a model, tests its best checkpoint, and leaves a record in `folder`.
+
+    Args:
+        config: of the run.
+        folder: of the run.
+        found: how the search of the configuration ended, if it has one.
+
+    Raises:
+        ConfigError: this machine has not the device or precision asked for, the folder cannot be
+            written, or the model cannot be had.
+        DataError: the data cannot be had.
+        InputError: something else went wrong while model and data were read.
+        NewerError: a newer lnbench has begun the run.
+        RunInterrupted: a signal came; the same configuration goes on from the last saved state.
+    """
+    choose_precision(config.trainer)
+    _open_folder(folder, config)
+    span = Span()
+    with reading_input():
+        model, data = load(config)
+    pretrained = keep_pretrained(model, config.method)
+    count = count_parameters(model)
+    messages.show_start(config, count, data, folder)
+    with open_logger(config, folder) as logger:
+        outcome, micro_batch = fit_within_memory(config, model, data, folder, logger, span)
+        results = Results(
+            found=found,
+            data=data,
+            count=count,
+            shift=measure_shift(pretrained, outcome.state),
+            outcome=outcome,
+            micro_batch=micro_batch,
+            started=span.started,
+            seconds=span.seconds,
+        )
+        record = write_results(config, results, folder)
+        remove_checkpoints(folder)
+        _show(record, folder, logger)
+    return record
+
+
+def _show(record: Record, folder: Path, logger: RunLogger | None) -> None:
+    """What others see of a run that is finished: its card, and its results at W&B."""
+    if "test" in record.metrics:
+        with spared(str(folder / CARD), shlex.join(["python", "-m", "lnbench.export", str(folder), "--card"])):
+            write_card(record, folder)
+    if logger:
+        with spared("W&B"):
+            logger.log_results(record, folder)
+
+
+def load(config: RunConfig) -> tuple[TunedModel, TaskData]:
+    """The model of a run, ready to be trained, and its data."""
+    check_length(config)
+    tokenizer = load_tokenizer(config.model)
+    data = load_data(config.task, tokenizer, config.data_root, config.cache_dir)
+    check_vocabulary(config, tokenizer, data.highest_token)
+    model = build_model(config)
+    prepare(config, model, data)
+    return model, data
+
+
+def _open_folder(folder: Path, config: RunConfig) -> None:
+    """Makes the run's folder and saves its configuration there, before anything slow is done.
+
+    A record that is in the way goes first, with all from which an old run could be continued, and an earlier failure.
+    """
+    try:
+        if (folder / RECORD).is_file():
+            remove_checkpoints(folder)
+            (folder / RECORD).unlink()
+        (folder / FAILURE).unlink(missing_ok=True)
+        write_atomically(folder / CONFIG, json.dumps(config.to_dict(), indent=2) + "\n")
+    except OSError as error:
+        raise ConfigError(
+            f"runs_dir = {str(config.runs_dir)!r}: cannot be written ({error.strerror}); choose another runs_dir=FOLDER"
+        ) from error

@@ -1,0 +1,135 @@
+"""What a person reads at the start and at the end of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from lnbench.config.run import RunConfig
+from lnbench.core.commands import tool
+from lnbench.records.baseline import note_on
+from lnbench.records.record import Cost, Record, SearchResult
+from lnbench.tasks.scores.metric import metric_of, written
+
+if TYPE_CHECKING:
+    from lnbench.backbone.tuned_model import ParameterCount
+    from lnbench.tasks.data.load import TaskData
+
+console = Console(highlight=False)
+
+
+def show_start(config: RunConfig, count: ParameterCount, data: TaskData, folder: Path) -> None:
+    """One line each on what is about to be done."""
+    rows = ", ".join(f"{rows:,} {split}" for split, rows in data.sizes.items())
+    console.print(f"[bold]{config.method_name}[/] on [bold]{config.task.name}[/] with [bold]{config.model.name}[/]")
+    console.print(f"  data     {rows}")
+    for split, warnings in data.warnings.items():
+        for warning in warnings:
+            console.print(Text(f"  note     {split}: {warning}", "yellow"))
+    console.print(
+        f"  trains   {count.trained:,} of {count.backbone:,} parameters ({count.share:.3%}), head {count.head:,}"
+    )
+    _print_path(f"  folder   {folder}")
+
+
+def show_finished(record: Record, folder: Path) -> None:
+    """The run's results, cost, and where they are kept."""
+    console.print(Panel(_table(record), title=_title(record), title_align="left", expand=False))
+    _print_path(f"saved in  {folder}")
+    _print_path(f"try it    {tool('lnbench.predict', folder, 'some text')}")
+
+
+def show_skipped(record: Record, folder: Path) -> None:
+    """That the same run was done before, and its results."""
+    console.print("This run is finished already; rerun=true does it again.")
+    show_finished(record, folder)
+
+
+def show_interrupted(folder: Path, saved: bool) -> None:
+    """How to go on."""
+    if saved:
+        _print_path(f"Interrupted. The same command goes on from the state that is saved in {folder}")
+    else:
+        _print_path(f"Interrupted before any state was saved in {folder}; the same command starts again.")
+
+
+def show_trial(parameter: str, value: float | str, done: int, count: int) -> None:
+    """Which value of a search comes next."""
+    console.print(f"[bold]search[/]   {parameter} = {value}; {done} of {count} trials are done")
+
+
+def show_busy(busy: Exception) -> None:
+    """That another process does what would come next."""
+    _print_path(f"waiting   {busy}")
+
+
+def _print_path(line: str) -> None:
+    """Prints a line as it is: a path that is broken or cut, or whose brackets are taken for a style, cannot be used."""
+    console.print(line, soft_wrap=True, markup=False)
+
+
+def _title(record: Record) -> str:
+    return f"{record.method} on {record.task} with {record.model}, seed {record.seed}"
+
+
+def _table(record: Record) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column()
+    for split, metrics in record.metrics.items():
+        table.add_row(split, _scores(metrics))
+    if record.search:
+        table.add_row("search", _trials(record, record.search))
+    for metric, why in record.missing.items():
+        table.add_row("missing", f"{metric}: {why}")
+    split = "test" if "test" in record.metrics else "validation"
+    if baseline := record.baseline.get(split):
+        table.add_row(record.baseline_name, f"{split}: {_scores(baseline)}")
+    if note := note_on(record):
+        table.add_row("note", Text(f"the run is {note}", "bold yellow"))
+    parameters, cost = record.parameters, record.cost
+    table.add_row(
+        "trained",
+        f"{parameters.trained:,} parameters, {parameters.trained_percent:.3f}% of the backbone; {_parts(record)}",
+    )
+    table.add_row("head", f"{parameters.head:,} parameters")
+    table.add_row(
+        "time",
+        f"{cost.train_seconds:.0f} s for {cost.steps:,} training steps{_pauses(cost)}, "
+        f"{cost.total_seconds:.0f} s in all; "
+        f"{cost.train_samples_per_second:.0f} samples/s in training"
+        + (f", {cost.test_samples_per_second:.0f} in testing" if "test" in record.metrics else ""),
+    )
+    table.add_row("peak memory", f"{cost.peak_memory_bytes / 2**30:.2f} GiB")
+    if cost.train_joules is not None:
+        tested = "" if cost.test_joules is None else f", {cost.test_joules:,.0f} J in testing"
+        table.add_row("energy", f"{cost.train_joules:,.0f} J in training{tested}")
+    return table
+
+
+def _pauses(cost: Cost) -> str:
+    """What a run did between its training steps."""
+    pauses = {"validation": cost.validation_seconds, "checkpoints": cost.checkpoint_seconds}
+    return "".join(f", {seconds:.0f} s of {what}" for what, seconds in pauses.items() if seconds is not None)
+
+
+def _scores(metrics: dict[str, float]) -> str:
+    return "  ".join(f"{escape(name)} [bold]{value}[/]" for name, value in written(metrics).items())
+
+
+def _parts(record: Record) -> str:
+    return ", ".join(f"{part} {size:,}" for part, size in record.parameters.by_part.items())
+
+
+def _trials(record: Record, search: SearchResult) -> str:
+    metric = metric_of(record.selection.metric)
+    tried = ", ".join(
+        f"{trial.value}: {'failed' if trial.score is None else metric.written(trial.score)}" for trial in search.trials
+    )
+    return f"{search.parameter} = [bold]{search.chosen}[/] of {tried} (validation {metric.title})"

@@ -1,0 +1,153 @@
+"""What a run leaves in its folder when it has finished."""
+
+import json
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lnbench.backbone.tuned_model import ParameterCount
+from lnbench.config.run import RunConfig
+from lnbench.core.atomic_files import write_atomically
+from lnbench.core.sealed import file_digest
+from lnbench.records import environment
+from lnbench.records.adapter import header, save_adapter
+from lnbench.records.files import ADAPTER, METRICS, PREDICTIONS
+from lnbench.records.identity import PROTOCOL, run_id
+from lnbench.records.record import Cost, DataSeen, Parameters, Record, SearchResult, Selection, write_record
+from lnbench.records.shift import NormShift
+from lnbench.tasks.data.load import TaskData
+from lnbench.training.callbacks.stopwatch import Part
+from lnbench.training.device import choose_precision, count_devices, use_gpu
+from lnbench.training.fit import Outcome
+from lnbench.training.memory import MicroBatch
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """All that the work of a run has given.
+
+    Attributes:
+        found: how the search of the configuration ended, if it has one.
+        data: what the run saw.
+        count: the sizes of its model.
+        shift: how far the norms moved.
+        outcome: of training and testing.
+        micro_batch: in which pieces batches were worked off.
+        started: when the first of the run's processes began.
+        seconds: how long they took.
+    """
+
+    found: SearchResult | None
+    data: TaskData
+    count: ParameterCount
+    shift: list[NormShift]
+    outcome: Outcome
+    micro_batch: MicroBatch
+    started: datetime
+    seconds: float
+
+
+def write_results(config: RunConfig, results: Results, folder: Path) -> Record:
+    """Writes the adapter, the predictions, and last the record; what shows a run comes after that.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    save_adapter(results.outcome.state, header(config), folder)
+    if config.test:
+        lines = (json.dumps(prediction, ensure_ascii=False) + "\n" for prediction in results.outcome.predictions)
+        write_atomically(folder / PREDICTIONS, "".join(lines))
+    record = _record(config, results, folder)
+    write_record(record, folder)
+    return record
+
+
+def _record(config: RunConfig, results: Results, folder: Path) -> Record:
+    data = results.data
+    return Record(
+        protocol=PROTOCOL,
+        id=run_id(config),
+        method=config.method_name,
+        task=config.task.name,
+        model=config.model.name,
+        seed=config.seed,
+        search=results.found,
+        selection=_selection(config, results.outcome),
+        metrics=results.outcome.metrics,
+        missing=config.task.missing(),
+        baseline=data.baseline,
+        baseline_name=config.task.baseline,
+        parameters=_parameters(results.count),
+        shift=results.shift,
+        cost=_cost(results),
+        data=DataSeen(fingerprint=data.fingerprint, rows=data.sizes, overlap=data.overlap),
+        files={name: file_digest(folder / name) for name in _files(config)},
+        hardware=environment.hardware() | _device(config) | {"runs_together": results.outcome.together},
+        versions=environment.versions(),
+        git_commit=environment.git_commit(),
+        started_at=results.started.isoformat(timespec="seconds"),
+        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        config=config.to_dict(),
+    )
+
+
+def _files(config: RunConfig) -> list[str]:
+    return [ADAPTER, METRICS, *([PREDICTIONS] if config.test else [])]
+
+
+def _device(config: RunConfig) -> dict[str, str | int]:
+    device = "gpu" if use_gpu(config.trainer) else "cpu"
+    return {
+        "device": device,
+        "devices": count_devices(config.trainer),
+        "precision": choose_precision(config.trainer),
+    }
+
+
+def _selection(config: RunConfig, outcome: Outcome) -> Selection:
+    metric = config.task.metric
+    return Selection(metric=metric, mode=config.task.mode, score=outcome.metrics["validation"][metric])
+
+
+def _parameters(count: ParameterCount) -> Parameters:
+    return Parameters(
+        backbone=count.backbone,
+        trained=count.trained,
+        trained_percent=100 * count.share,
+        inserted=count.inserted,
+        by_part=count.by_part,
+        head=count.head,
+    )
+
+
+def _cost(results: Results) -> Cost:
+    watch = results.outcome.stopwatch
+    training, paced = watch.training, watch.paced
+    return Cost(
+        train_seconds=training.seconds,
+        total_seconds=results.seconds,
+        train_samples_per_second=_rate(paced.samples, paced),
+        train_tokens_per_second=_rate(int(paced.tokens), paced),
+        test_samples_per_second=_rate(len(results.data.test), watch.test),
+        peak_memory_bytes=watch.peak_memory_bytes,
+        steps=results.outcome.steps,
+        micro_batch_size=results.micro_batch.rows,
+        halvings=results.micro_batch.halvings,
+        train_samples=training.samples,
+        validation_seconds=watch.validation.seconds,
+        checkpoint_seconds=watch.checkpoints.seconds,
+        test_seconds=watch.test.seconds,
+        first_step_seconds=watch.first_step_seconds,
+        train_joules=_joules(training),
+        test_joules=_joules(watch.test),
+    )
+
+
+def _rate(count: int, part: Part) -> float:
+    return count / part.seconds if part.seconds else 0.0
+
+
+def _joules(part: Part) -> float | None:
+    """None where the device did not tell, or where nothing was done."""
+    return part.joules if part.seconds and not math.isnan(part.joules) else None

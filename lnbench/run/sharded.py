@@ -1,0 +1,64 @@
+"""The work of one run whose model is sharded over several processes."""
+
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+
+from lnbench.config.run import RunConfig
+from lnbench.core.schema import ConfigError
+from lnbench.methods.base import Method
+from lnbench.records.failure import reading_input
+from lnbench.records.record import Record, SearchResult, read_record
+from lnbench.training.sharded.processes import run_together
+
+
+def execute_sharded(config: RunConfig, folder: Path, found: SearchResult | None = None) -> Record:
+    """As `execute`, by as many new processes as the run has devices.
+
+    Raises:
+        ConfigError: the run cannot be sharded, or as `execute`.
+        DataError, RunInterrupted: as `execute`.
+        ProcessKilled: a process died without a word.
+    """
+    from lnbench.training.device import count_devices, use_gpu
+
+    _check(config)
+    run_together(do_share, count_devices(config.trainer), use_gpu(config.trainer), config, folder, found)
+    record = read_record(folder)
+    assert record is not None
+    return record
+
+
+def _check(config: RunConfig) -> None:
+    if HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN:
+        raise ConfigError(
+            f"trainer.devices = {config.trainer.devices!r}: in a sweep every run has one device; start runs that need "
+            f"several one at a time, without -m"
+        )
+    if config.trainer.on_oom != "fail":
+        raise ConfigError(
+            f"trainer.on_oom = {config.trainer.on_oom!r}: only a run on one device can try again; "
+            f"use trainer.on_oom=fail"
+        )
+    for name, part in config.method.items():
+        if type(part).prepare is not Method.prepare:
+            raise ConfigError(
+                f"method = {config.method_name}: {name!r} needs the whole model on one device before training; use "
+                f"trainer.devices=1"
+            )
+
+
+def do_share(config: RunConfig, folder: Path, found: SearchResult | None) -> None:
+    """What each process does; rank 0 alone writes files, and tells the user."""
+    from torch import distributed
+
+    from lnbench.run.execute import execute, load
+    from lnbench.training.fit import fit_and_test
+
+    if distributed.get_rank() == 0:
+        execute(config, folder, found)
+    else:
+        with reading_input():
+            model, data = load(config)
+        fit_and_test(config, model, data, folder)

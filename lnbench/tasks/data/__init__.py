@@ -1,0 +1,1 @@
+"""Where data comes from, how it is read, cut and kept."""

@@ -1,0 +1,115 @@
+"""What a task's data holds, and where: so that a run is named by its data, not by the name of its data."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lnbench.core.digests import content_digest, hub_commit
+from lnbench.core.errors import DataError
+from lnbench.core.names import is_name, plain_name
+from lnbench.tasks.data.source import PackageFile, Source
+
+if TYPE_CHECKING:
+    from lnbench.tasks.base import Task
+
+FIELDS = {"train": "path", "validation": "validation_path", "test": "test_path"}
+"""Role to the task's field that names its file."""
+SUFFIXES = (".jsonl.gz", ".jsonl", ".json.gz", ".json", ".csv", ".tsv", ".parquet")
+"""File types read from a local folder; the first that exists is taken."""
+HUB = "hub:"
+"""How the content of a split on the hub begins."""
+
+
+def name_of(path: Path) -> str:
+    """What a task is called that is read from a file: the file's name up to its first full stop."""
+    name = path.name.lstrip(".").partition(".")[0]
+    return name if is_name(name) else plain_name(name)
+
+
+def content_of(task: Task, data_root: Path | None) -> dict[str, str]:
+    """What a task's splits hold, by role: type and digest of a file, or a data set on the hub with its commit.
+
+    Returns:
+        Nothing where the data is not there, or the hub's commit cannot be told; reading it then says why.
+
+    Raises:
+        DataError: a file of one's own cannot be read.
+    """
+    if task.path is not None:
+        return {role: _own(role, path) for role, path in task.files.items()}
+    if task.source is None:
+        return {}
+    contents = {role: _content(task.source, split, data_root) for role, split in task.splits.given().items()}
+    return {role: content for role, content in contents.items() if content} if all(contents.values()) else {}
+
+
+def changed_file(task: Task, files: Mapping[str, Path]) -> Path | None:
+    """The first file, if any, that does not hold any more what the task was configured with.
+
+    Args:
+        task: with its content.
+        files: by role.
+
+    Raises:
+        DataError: a file of one's own cannot be read.
+    """
+    return next((path for role, path in files.items() if task.content.get(role) != _own(role, path)), None)
+
+
+def local_file(source: Source, split: str, data_root: Path | None) -> Path | None:
+    """The file with a split of a source: in `data_root`, or else in an installed package.
+
+    Returns:
+        None if the split is on the hub, or nowhere.
+    """
+    if data_root is not None and (data_root / source.folder).is_dir():
+        paths = [data_root / source.folder / f"{split}{suffix}" for suffix in SUFFIXES]
+        return next((path for path in paths if path.is_file()), None)
+    if source.package is not None:
+        folder = package_folder(source.package)
+        return folder / source.package.file if folder else None
+    return None
+
+
+def package_folder(package: PackageFile) -> Path | None:
+    """Where an installed package lies, which is not imported; None if it is not installed."""
+    spec = importlib.util.find_spec(package.name)
+    return Path(next(iter(spec.submodule_search_locations))) if spec and spec.submodule_search_locations else None
+
+
+def pinned(source: Source | None, content: Mapping[str, str]) -> Source | None:
+    """A source with the commit on the hub that a content names, if it names one."""
+    commit = next((one.rpartition("@")[2] for one in content.values() if one.startswith(HUB)), None)
+    if commit is None or source is None or source.hub is None:
+        return source
+    return source.model_copy(update={"hub": source.hub.model_copy(update={"revision": commit})})
+
+
+def _content(source: Source, split: str, data_root: Path | None) -> str | None:
+    in_root = data_root is not None and (data_root / source.folder).is_dir()
+    if in_root or source.package is not None:
+        path = local_file(source, split, data_root)
+        try:
+            return _typed(path) if path else None
+        except OSError:
+            return None
+    hub = source.hub
+    if hub is None or (commit := hub_commit(hub.id, "dataset", hub.revision)) is None:
+        return None
+    return f"{HUB}{hub.id}/{hub.config or 'default'}/{split}@{commit}"
+
+
+def _own(role: str, path: Path) -> str:
+    try:
+        return _typed(path)
+    except OSError as error:
+        hint = "" if path.is_file() else f"; it must be a file, its path absolute or seen from {Path.cwd()}"
+        raise DataError(f"task.{FIELDS[role]} = {str(path)!r}: cannot be read ({error.strerror}){hint}") from error
+
+
+def _typed(path: Path) -> str:
+    """The digest, with the type by which the file is read."""
+    return f"{Path(path.name.removesuffix('.gz')).suffix.lower().removeprefix('.')}:{content_digest(path)}"

@@ -1,0 +1,150 @@
+"""Reads one data file, of a type that its name tells, into a data frame."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lnbench.core.errors import DataError
+from lnbench.tasks.data.content import SUFFIXES
+
+COLUMN_SUFFIXES = (".conll", ".iob", ".iob2", ".bio", ".txt")
+"""How files in CoNLL's format are named."""
+DOCUMENT_START = "-DOCSTART-"
+_SEPARATORS = ",;\t|"
+_QUOTED = re.compile(r'(?:^|\t)("(?:[^"\t\n]|"")*""(?:[^"\t\n]|"")*")(?=\t|\r?$)', re.MULTILINE)
+"""A field in quotes, with quotes in it that are doubled."""
+
+
+def read_file(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
+    """Reads one file, turning no text into numbers, dates or missing values.
+
+    JSON is one object a line, or one list of objects. CSV follows its quotes; TSV has none. CoNLL's
+    format has a word a line, its tag in the last column, and an empty line between sentences; it
+    gives the columns `tokens` and `tags`. An index that pandas stored in a Parquet file is a column
+    like any other. All but Parquet may be compressed (`.gz`).
+
+    Raises:
+        DataError: the file cannot be read as its type, or has none of those types.
+    """
+    try:
+        suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+        if suffix == ".parquet":
+            return _read_parquet(path)
+        if suffix in (".csv", ".tsv"):
+            return _read_csv(_text(path, encoding), tabs=suffix == ".tsv")
+        if suffix in (".json", ".jsonl"):
+            return _read_json(_text(path, encoding))
+        if suffix in COLUMN_SUFFIXES:
+            return _read_columns(_text(path, encoding))
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: byte {error.start + 1} (0x{error.object[error.start]:02x}) is not {encoding}; state the file's "
+            f"encoding in task.encoding, such as latin-1, cp1252 or utf-16"
+        ) from error
+    except (OSError, ValueError, EOFError, LookupError, pd.errors.ParserWarning) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
+    raise DataError(f"{path}: must end in one of {', '.join((*SUFFIXES, *COLUMN_SUFFIXES))}")
+
+
+def _text(path: Path, encoding: str) -> str:
+    """The file's text, without a byte order mark."""
+    content = path.read_bytes()
+    return (gzip.decompress(content) if path.suffix == ".gz" else content).decode(encoding).removeprefix("\ufeff")
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    frame = pd.read_parquet(path, engine="pyarrow", to_pandas_kwargs={"ignore_metadata": True})
+    if frame.columns.has_duplicates:
+        raise ValueError(f"it has column {frame.columns[frame.columns.duplicated()][0]!r} twice")
+    return frame
+
+
+def _read_csv(text: str, *, tabs: bool) -> pd.DataFrame:
+    _check_separator(text.partition("\n")[0], "\t" if tabs else ",")
+    if tabs:
+        _check_unquoted(text)
+    dialect: dict[str, Any] = {"sep": "\t", "quoting": csv.QUOTE_NONE} if tabs else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # of rows with more fields than the header
+        return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, index_col=False, **dialect)
+
+
+def _check_separator(header: str, separator: str) -> None:
+    """Refuses a file whose first line has no separator of its type, and one of another type."""
+    other = next((mark for mark in _SEPARATORS if mark in header), separator)
+    if separator not in header and other != separator:
+        raise ValueError(
+            f"its columns are separated by {other!r}, where a .csv file has ',' and a .tsv file a tab; write it as one "
+            f"of these, or as .jsonl"
+        )
+
+
+def _check_unquoted(text: str) -> None:
+    """Refuses a TSV file that seems to have fields in quotes, in which its quotes might not be characters."""
+    remedy = (
+        "a .tsv file has no quotes, so that each one is a character of its text; write it as .csv, where fields may be "
+        "in quotes, or as .jsonl"
+    )
+    if found := _QUOTED.search(text):
+        raise ValueError(
+            f"line {text.count(chr(10), 0, found.start(1)) + 1}: {found[1]!r} seems to be in quotes; {remedy}"
+        )
+    tabs = text.partition("\n")[0].count("\t")
+    if any(line.strip() and line.count("\t") != tabs for line in text.split("\n")):
+        try:
+            rows = [len(row) for row in csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True) if row]
+        except csv.Error:
+            return
+        if set(rows) == {tabs + 1}:
+            raise ValueError(f"it has tabs or line breaks in fields in quotes; {remedy}")
+
+
+def _read_json(text: str) -> pd.DataFrame:
+    rows = json.loads(text) if text.lstrip().startswith("[") else _json_lines(text)
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise ValueError(f"row {number} is not an object")
+    return pd.DataFrame(rows)
+
+
+def _json_lines(text: str) -> list[Any]:
+    rows = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                rows.append(json.loads(line))
+            except ValueError as error:
+                raise ValueError(f"line {number}: {error}") from error
+    return rows
+
+
+def _read_columns(text: str) -> pd.DataFrame:
+    """The first column as `tokens` and the last as `tags`, a list of each for every sentence.
+
+    Columns are separated by tabs in a file that has any, else by spaces; other white space, such as
+    a no-break space, belongs to the words.
+    """
+    name, separator = ("tabs", "\t") if "\t" in text else ("spaces", " ")
+    sentences: list[list[tuple[str, str]]] = [[]]
+    for number, raw in enumerate(text.split("\n"), 1):
+        line = raw.strip(" \t\r")
+        fields = [field.strip(" ") for field in line.split(separator)]
+        if not line or line.split(" ")[0].split("\t")[0] == DOCUMENT_START:
+            sentences.append([])
+        elif len(fields) < 2:
+            raise ValueError(
+                f"line {number}: {line!r} has one column; there must be a word and its tag, separated by {name}"
+            )
+        else:
+            sentences[-1].append((fields[0], fields[-1]))
+    columns = [tuple(map(list, zip(*sentence, strict=True))) for sentence in sentences if sentence]
+    return pd.DataFrame(columns, columns=["tokens", "tags"])

@@ -1,0 +1,196 @@
+"""A task's data, from the source to tokenised splits."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lnbench.core.cache import one_at_a_time
+from lnbench.core.errors import DataError
+from lnbench.core.registry import kind_of
+from lnbench.tasks.base import Task
+from lnbench.tasks.data import notes, token_cache
+from lnbench.tasks.data.read import Part, read_roles
+from lnbench.tasks.data.source import ROLES
+from lnbench.tasks.data.split import assign, cut, overlap, sample, together
+from lnbench.tasks.parts.checks import each, is_empty, require, require_columns
+from lnbench.tasks.parts.labels import label_names
+from lnbench.tasks.tokens.encode import pad_id, tokenizer_identity
+from lnbench.tasks.tokens.examples import Examples
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from transformers import PreTrainedTokenizerBase
+
+CACHE_FORMAT = 2
+"""Raised when tokenisation changes, so that no older cache file is taken for a new one."""
+DROPPED = "dropped"
+"""In place of a role: the row plays none."""
+
+
+@dataclass(frozen=True, eq=False)
+class TaskData:
+    """The three tokenised splits of a task.
+
+    Attributes:
+        frames: the cleaned rows of each split, from which its examples were made.
+        fingerprint: SHA-256 of the texts and labels of all splits, in their order.
+        overlap: for each two of the source's own splits in use (`"train/test"` and the like), as
+            they are before cuts and limits, how many rows of the second have the input of a row of
+            the first; what is cut from train shares none. Where an input has several texts, also for
+            each two roles and each text (`"train/test premise"`), as they are after cuts and before
+            limits, how many rows of the second have a text that the first has in that column.
+        baseline: by split and metric, what the best answer that ignores the text scores.
+        warnings: what a person should know of each split before the run.
+    """
+
+    train: Examples
+    validation: Examples
+    test: Examples
+    frames: dict[str, pd.DataFrame]
+    fingerprint: str
+    overlap: dict[str, int]
+    baseline: dict[str, dict[str, float]]
+    warnings: dict[str, list[str]]
+
+    @property
+    def splits(self) -> dict[str, Examples]:
+        """The tokenised splits by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    @property
+    def highest_token(self) -> int:
+        """The highest token id of all splits."""
+        return max(int(examples.tokens.max()) for examples in self.splits.values())
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Number of rows of each split."""
+        return {role: len(frame) for role, frame in self.frames.items()}
+
+
+def load_data(
+    task: Task, tokenizer: PreTrainedTokenizerBase, data_root: Path | None = None, cache_dir: Path | None = None
+) -> TaskData:
+    """Reads, checks, splits and tokenises a task's data; tokenised data is kept for the next run.
+
+    Args:
+        task: what to read and how.
+        tokenizer: of the model that will be tuned.
+        data_root: folder with one subfolder a data set, read first.
+        cache_dir: where tokenised data is kept; None: `$LNBENCH_CACHE` or the user's cache folder.
+
+    Raises:
+        DataError: the data cannot be found or used.
+    """
+    read = read_roles(task, data_root)
+    given = {role: task.clean(part.frame, part.where) for role, part in read.items()}
+    keys = {role: task.group_keys(frame) for role, frame in given.items()}
+    leaks = _leaks(task, keys)
+    parts = _split(task, given, together([keys["train"], *_groups(task, read["train"], given["train"])]), leaks)
+    frames = _sampled(task, {role: task.arrange(frame, role) for role, frame in parts.items()})
+    fingerprint = fingerprint_of(frames)
+    examples = _tokenised(task, frames, fingerprint, tokenizer, cache_dir)
+    shared = {**overlap(keys), **_shared_texts(task, parts)}
+    warnings = {role: task.remarks(part.frame) for role, part in read.items()}
+    for role, some in notes.of_splits(task, frames, examples).items():
+        warnings[role] = [*warnings.get(role, []), *some, *notes.of_overlap(task, given, role, shared)]
+    warnings["train"] += notes.of_leaks(sum(leaks))
+    return TaskData(
+        **examples,
+        frames=frames,
+        fingerprint=fingerprint,
+        overlap=shared,
+        baseline={role: _baseline(task, frames["train"], frame) for role, frame in frames.items()},
+        warnings=warnings,
+    )
+
+
+def _groups(task: Task, part: Part, train: pd.DataFrame) -> list[list[str]]:
+    """The values of the columns by which the training rows are kept together, a list a column.
+
+    Raises:
+        DataError: there is no such column, or a row has no value in it.
+    """
+    require_columns(part.frame, task.splits.group_by, part.where)
+    columns = [part.frame[name].loc[train.index] for name in task.splits.group_by]
+    for values in columns:
+        require(values, ~each(values, is_empty), part.where, "a value, for task.splits.group_by names this column")
+    return [label_names(values).tolist() for values in columns]
+
+
+def _shared_texts(task: Task, parts: Mapping[str, pd.DataFrame]) -> dict[str, int]:
+    """By roles and text column, for inputs of several texts: how many rows share a text with an earlier role."""
+    texts = {role: task.text_keys(frame) for role, frame in parts.items()}
+    return {
+        f"{pair} {column}": rows
+        for column in texts["train"]
+        for pair, rows in overlap({role: columns[column] for role, columns in texts.items()}).items()
+    }
+
+
+def _baseline(task: Task, train: pd.DataFrame, split: pd.DataFrame) -> dict[str, float]:
+    trivial = task.trivial(train, split)
+    return task.score(trivial) if trivial else {}
+
+
+def _split(
+    task: Task, given: Mapping[str, pd.DataFrame], groups: Sequence[str], leaks: Sequence[bool]
+) -> dict[str, pd.DataFrame]:
+    """Cuts the missing roles off the training split, and out of it the rows that leak, group by group."""
+    roles = assign(groups, task.splits.cuts(given), task.splits.seed)
+    roles = [DROPPED if leak else role for leak, role in zip(leaks, roles, strict=True)]
+    frames = {**given, **cut(given["train"], roles)}
+    for role in ROLES:
+        if role not in frames:
+            raise DataError(
+                f"{task.name}: no row is left for {role}; change task.splits.{role}_fraction or name a split"
+            )
+    return {role: frames[role] for role in ROLES}
+
+
+def _leaks(task: Task, keys: Mapping[str, Sequence[str]]) -> list[bool]:
+    """For each training row, whether it is left out because the test has its text."""
+    tested = set(keys.get("test", [])) if task.splits.drop_overlap else set()
+    return [key in tested for key in keys["train"]]
+
+
+def _sampled(task: Task, frames: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The same roles, with no more rows than asked for."""
+    limits = task.splits.limits()
+    return {
+        role: frame.iloc[sample(task.group_keys(frame), limits[role], task.splits.seed)] if role in limits else frame
+        for role, frame in frames.items()
+    }
+
+
+def fingerprint_of(frames: Mapping[str, pd.DataFrame]) -> str:
+    """SHA-256 of all values of all frames, in their order, by nothing but their JSON text."""
+    digest = hashlib.sha256()
+    for role, frame in frames.items():
+        for column in frame.columns:
+            digest.update(json.dumps([role, column, frame[column].tolist()]).encode())
+    return digest.hexdigest()
+
+
+def _tokenised(
+    task: Task,
+    frames: Mapping[str, pd.DataFrame],
+    fingerprint: str,
+    tokenizer: PreTrainedTokenizerBase,
+    cache_dir: Path | None,
+) -> dict[str, Examples]:
+    parts = [CACHE_FORMAT, fingerprint, tokenizer_identity(tokenizer), kind_of(type(task)), task.identity()]
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    file = token_cache.token_file(cache_dir, key)
+    with contextlib.nullcontext() if file.is_file() else one_at_a_time(file):
+        if (kept := token_cache.load(file, pad_id(tokenizer))) is not None:
+            return {role: replace(rows, tokenizer=tokenizer) for role, rows in kept.items()}
+        examples = {role: task.encode(frame, tokenizer) for role, frame in frames.items()}
+        token_cache.store(file, examples)
+        return examples

@@ -1,0 +1,89 @@
+"""Checks of a data set's rows, whose errors name the column and the first row that cannot be used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from lnbench.core.errors import DataError
+from lnbench.core.schema import did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SKIP_EMPTY = "; task.skip_empty=true leaves out the rows without one"
+"""What helps where a text is empty, for the message."""
+
+
+def require_columns(frame: pd.DataFrame, columns: Iterable[str], where: str) -> None:
+    """Refuses a frame that lacks a column.
+
+    Raises:
+        DataError: naming it, and the columns that there are.
+    """
+    there = [*map(str, frame.columns)]
+    for column in columns:
+        if column not in there:
+            raise DataError(
+                f"{where}: has no column {column!r}; {did_you_mean(column, there)}it has: {', '.join(there)}"
+            )
+
+
+def require(values: pd.Series, fine: Iterable[bool], where: str, allowed: str) -> None:
+    """Refuses values of which one is not fine.
+
+    Args:
+        values: of a column; the index counts the data's rows from 0.
+        fine: for each value, whether it is.
+        where: the split's name, for the message.
+        allowed: what the value must be, for the message.
+
+    Raises:
+        DataError: naming the first such value and its row, counted from 1.
+    """
+    for place, is_fine in enumerate(fine):
+        if not is_fine:
+            row, value = values.index[place] + 1, values.tolist()[place]
+            raise DataError(f"{where}, row {row}: {values.name} = {value!r}; must be {allowed}")
+
+
+def each(values: pd.Series, test: Callable[[Any], bool]) -> pd.Series:
+    """Whether each value passes a test, as truth values."""
+    return values.map(test).astype(bool)
+
+
+def is_text(value: object) -> bool:
+    """Whether a value is a text that is not empty."""
+    return isinstance(value, str) and bool(value.strip())
+
+
+def is_empty(value: object) -> bool:
+    """Whether there is no value: a missing one, or a text of nothing but white space."""
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and math.isnan(value))
+
+
+def require_texts(values: pd.Series, where: str, kind: str = "a text", remedy: str = "") -> None:
+    """Refuses a column in which a value is no text or an empty one.
+
+    Args:
+        values: of a column.
+        where: the split's name, for the message.
+        kind: what the values must be, for the message.
+        remedy: what helps where a text is empty, for the message.
+
+    Raises:
+        DataError: naming the first such value and its row.
+    """
+    require(values, ~each(values, is_empty), where, f"{kind} that is not empty{remedy}")
+    require(values, each(values, is_text), where, kind)
+
+
+def replace(frame: pd.DataFrame, columns: Mapping[str, pd.Series]) -> pd.DataFrame:
+    """The frame with other values in some columns, whatever these are called."""
+    copy = frame.copy()
+    for name, values in columns.items():
+        copy[name] = values
+    return copy

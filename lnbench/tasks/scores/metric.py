@@ -1,0 +1,127 @@
+"""What scores mean: the name of each metric for people, its scale, unit and direction, and how it is written."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Mode = Literal["max", "min"]
+POINTS = "points"
+RESOLUTION = 1e-6
+"""Scores that differ by no more, as a share of the greater, are equal: see `lnbench.report.claims.statistics`."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric, in the scale in which records have it.
+
+    Attributes:
+        title: its name for people.
+        unit: of differences. Only scores of one unit can be averaged, or their differences pooled.
+        low: the least possible score.
+        high: the greatest possible score.
+        mode: whether a larger or a smaller score is better.
+        factor: by which scores are multiplied to be shown.
+        digits: behind the point, of what is shown.
+        sign: behind a shown score.
+        of_task: whether each task has a unit of its own.
+    """
+
+    title: str
+    unit: str
+    low: float = -math.inf
+    high: float = math.inf
+    mode: Mode = "max"
+    factor: float = 1.0
+    digits: int = 4
+    sign: str = ""
+    of_task: bool = False
+
+    @property
+    def heading(self) -> str:
+        """The name with the scale of what `number` gives."""
+        return f"{self.title} ({self.scale})" if self.scale else self.title
+
+    @property
+    def scale(self) -> str:
+        """The unit of what `number` gives, or its range; empty if nothing is known of it."""
+        if self.sign:
+            return self.sign.strip()
+        if math.isinf(self.high):
+            return "" if math.isinf(self.low) else f"from {self.low:g}"
+        return f"{self.low:g} to {self.high:g}"
+
+    @property
+    def logged(self) -> str:
+        """The name with the scale of scores as records and W&B have them."""
+        return f"{self.title} ({self.low:g} to {self.high:g})" if math.isfinite(self.high) else self.heading
+
+    def number(self, score: float) -> str:
+        """A score where its unit is told elsewhere."""
+        return f"{self.factor * score:.{self.digits}f}"
+
+    def written(self, score: float) -> str:
+        """A score with its unit."""
+        return self.number(score) + (self.sign if math.isfinite(score) else "")
+
+    def difference(self, mean: float, *interval: float) -> str:
+        """A difference of scores with its unit, and perhaps an interval around it."""
+        shown, *ends = (f"{self.factor * value:+.{self.digits}f}" for value in (mean, *interval))
+        return f"{shown} [{', '.join(ends)}] {self.unit}" if ends else f"{shown} {self.unit}"
+
+    def unit_on(self, task: str) -> str:
+        """What scores on a task must have in common with others to be averaged with them."""
+        return f"{self.unit} of {task}" if self.of_task else self.unit
+
+
+def _share(title: str) -> Metric:
+    """From 0 to 1, shown in percent."""
+    return Metric(title, POINTS, 0, 1, factor=100, digits=2, sign="%")
+
+
+def _correlation(title: str) -> Metric:
+    return Metric(title, title, -1, 1)
+
+
+def _up_to(high: float, title: str, digits: int, mode: Mode = "max") -> Metric:
+    return Metric(title, title, 0, high, mode, digits=digits)
+
+
+METRICS: Mapping[str, Metric] = {
+    "accuracy": _share("accuracy"),
+    "macro_f1": _share("macro F1"),
+    "f1": _share("F1"),
+    "precision": _share("precision"),
+    "recall": _share("recall"),
+    "exact_match": _share("exact match"),
+    "mcc": _correlation("MCC"),
+    "pearson": _correlation("Pearson"),
+    "spearman": _correlation("Spearman"),
+    "rmse": Metric("RMSE", "RMSE", 0, mode="min", of_task=True),
+    "loss": Metric("loss", "nats", 0, mode="min", sign=" nats"),
+    "bleu": _up_to(100, "BLEU", 2),
+    "chrf": _up_to(100, "chrF", 2),
+    "ter": _up_to(math.inf, "TER", 2, "min"),
+    "nist": _up_to(math.inf, "NIST", 3),
+    "meteor": _share("METEOR"),
+    "rouge1": _share("ROUGE-1"),
+    "rouge2": _share("ROUGE-2"),
+    "rougeL": _share("ROUGE-L"),
+    "cider": _up_to(10, "CIDEr", 3),
+}
+"""By the names that records have."""
+
+
+def metric_of(name: str, mode: Mode = "max") -> Metric:
+    """A metric by its name; one of a task from elsewhere has an unknown scale, and a unit of its own.
+
+    Args:
+        name: as records have it.
+        mode: of a metric from elsewhere.
+    """
+    return METRICS.get(name) or Metric(name, name, mode=mode)
+
+
+def written(scores: Mapping[str, float]) -> dict[str, str]:
+    """Scores by the names that records have, as texts for people under the names for people."""
+    return {metric_of(name).title: metric_of(name).written(score) for name, score in scores.items()}

@@ -1,0 +1,160 @@
+"""From texts to token ids, and what identifies a tokenizer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lnbench.core.errors import DataError
+from lnbench.tasks.tokens.examples import IGNORED, Examples
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from transformers import PreTrainedTokenizerBase
+
+
+def tokenise(
+    tokenizer: PreTrainedTokenizerBase,
+    texts: list[str],
+    pairs: list[str] | None = None,
+    *,
+    labels: NDArray[np.generic],
+    max_length: int,
+) -> Examples:
+    """Tokenises single texts or pairs of texts.
+
+    A pair too long loses tokens from its longer text first. A tokenizer that puts nothing between
+    the texts of a pair (GPT-2's) gets a line break there. In `extras`, `cut` (N,) has how many
+    tokens each row lost.
+
+    Args:
+        texts: N texts.
+        pairs: N second texts, or None.
+        labels: (N,) labels.
+        max_length: most tokens of a row, special tokens included.
+
+    Raises:
+        DataError: a text has no token at all.
+    """
+    with_types = pairs is not None and "token_type_ids" in tokenizer.model_input_names
+    if pairs is not None and tokenizer.num_special_tokens_to_add(pair=True) == 0:
+        pairs = [f"\n{text}" for text in pairs]
+    columns = [texts] if pairs is None else [texts, pairs]
+    encoded = _encode(tokenizer, columns, max_length, return_token_type_ids=with_types)
+    rows = encoded["input_ids"]
+    return Examples(
+        tokens=np.fromiter(chain.from_iterable(rows), np.int32),
+        offsets=_offsets(rows, texts),
+        labels=labels,
+        pad_id=pad_id(tokenizer),
+        token_types=np.fromiter(chain.from_iterable(encoded["token_type_ids"]), np.uint8) if with_types else None,
+        extras={"cut": _cut_off(tokenizer, columns, rows, max_length)},
+    )
+
+
+def tokenise_words(
+    tokenizer: PreTrainedTokenizerBase, sentences: list[list[str]], labels: list[list[int]], *, max_length: int
+) -> Examples:
+    """Tokenises sentences that come word by word, with a label for each word.
+
+    Words are joined by spaces, as a tokenizer knows them from running text. The first token of a
+    word has its label, all others `IGNORED`.
+
+    Args:
+        tokenizer: a fast one.
+        sentences: N sentences.
+        labels: of each word of each sentence.
+        max_length: most tokens of a row, special tokens included.
+
+    Returns:
+        Labels by token. In `extras`, `words` (T,) has at the first token of a word its place in the
+        sentence, and -1 elsewhere; a word that is cut off, or made of characters that the tokenizer
+        drops, is at no token. `cut` (N,) has how many tokens were cut off.
+
+    Raises:
+        DataError: a sentence has no token at all.
+    """
+    texts = [" ".join(words) for words in sentences]
+    encoded = _encode(tokenizer, [texts], max_length, return_token_type_ids=False, return_offsets_mapping=True)
+    rows = encoded["input_ids"]
+    spans = encoded["offset_mapping"]
+    words = [_first_tokens(sentence, span) for sentence, span in zip(sentences, spans, strict=True)]
+    by_token = [np.append(own, IGNORED)[places] for own, places in zip(labels, words, strict=True)]
+    return Examples(
+        tokens=np.fromiter(chain.from_iterable(rows), np.int32),
+        offsets=_offsets(rows, texts),
+        labels=np.concatenate(by_token),
+        pad_id=pad_id(tokenizer),
+        by_token=True,
+        extras={"cut": _cut_off(tokenizer, [texts], rows, max_length), "words": np.concatenate(words)},
+    )
+
+
+def _first_tokens(words: list[str], spans: list[tuple[int, int]]) -> NDArray[np.int64]:
+    """For each token the place of the word that it is the first of, or -1.
+
+    A token is of the word that holds its last character; the first may be the space before it.
+
+    Args:
+        words: W words, joined by single spaces.
+        spans: where each token starts and ends in that text; both are 0 for special tokens.
+    """
+    stops = np.cumsum([len(word) + 1 for word in words]) - 1
+    starts = stops - [len(word) for word in words]
+    begins, ends = np.array(spans, np.int64).reshape(-1, 2).T
+    word = np.searchsorted(starts, ends - 1, side="right") - 1
+    word[(begins == ends) | (ends > stops[word])] = -1
+    firsts = np.full(len(spans), -1)
+    places, tokens = np.unique(word, return_index=True)
+    firsts[tokens] = places
+    return firsts
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, columns: list[list[str]], max_length: int, **options: bool) -> Any:
+    return tokenizer(*columns, truncation=True, max_length=max_length, return_attention_mask=False, **options)
+
+
+def _offsets(rows: list[list[int]], texts: list[str]) -> NDArray[np.int64]:
+    """(N + 1,) where each row starts and ends when all are laid end to end; every row must have a token."""
+    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+    if not lengths.all():
+        raise DataError(f"{texts[int(lengths.argmin())]!r} has no token that the model knows")
+    return np.concatenate([[0], lengths.cumsum()])
+
+
+def _cut_off(
+    tokenizer: PreTrainedTokenizerBase, columns: list[list[str]], rows: list[list[int]], max_length: int
+) -> NDArray[np.int64]:
+    """(N,) how many tokens each row lost to `max_length`."""
+    cut = np.zeros(len(rows), np.int64)
+    if full := [place for place, row in enumerate(rows) if len(row) == max_length]:
+        whole = tokenizer(*([texts[place] for place in full] for texts in columns), verbose=False)["input_ids"]
+        cut[full] = [len(row) - max_length for row in whole]
+    return cut
+
+
+def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The padding token's id, or the end-of-text token's where there is none (GPT-2)."""
+    for value in (tokenizer.pad_token_id, tokenizer.eos_token_id):
+        if isinstance(value, int):
+            return value
+    raise DataError(f"{type(tokenizer).__name__} has neither a padding nor an end-of-text token")
+
+
+def tokenizer_identity(tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 of everything that decides which ids a text becomes, and not of where it was loaded from.
+
+    Raises:
+        DataError: the tokenizer is not a fast one (backed by the `tokenizers` library).
+    """
+    if not tokenizer.is_fast:
+        raise DataError(f"{type(tokenizer).__name__} is not a fast tokenizer (one backed by the tokenizers library)")
+    backend = json.loads(tokenizer.backend_tokenizer.to_str())
+    for call_setting in ("truncation", "padding"):
+        backend.pop(call_setting)
+    parts = [backend, pad_id(tokenizer), tokenizer.model_input_names, tokenizer.truncation_side]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

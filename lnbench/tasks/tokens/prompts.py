@@ -1,0 +1,90 @@
+"""From sources and targets to the token ids of prompts, each with its continuation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lnbench.core.errors import DataError
+from lnbench.core.schema import ConfigError
+from lnbench.tasks.tokens.encode import pad_id
+from lnbench.tasks.tokens.examples import IGNORED, Examples
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from transformers import PreTrainedTokenizerBase
+
+CUT_SOURCE, CUT_TARGET = "cut", "cut_target"
+"""Extra arrays, (N,): how many tokens a source and a target lost."""
+
+
+def tokenise_prompts(
+    tokenizer: PreTrainedTokenizerBase,
+    template: tuple[str, str],
+    sources: list[str],
+    targets: list[str] | None,
+    *,
+    max_source_length: int,
+    max_target_length: int,
+) -> Examples:
+    """Puts each source into the template and its target behind it, joined by a space, and then the end token.
+
+    A source too long loses its end, so that the template stays whole. A target too long loses its
+    end, and with it the end token: the model does not learn to stop there.
+
+    Args:
+        tokenizer: of a language model.
+        template: what comes before and after a source.
+        sources: N texts.
+        targets: N texts; None leaves the prompts alone.
+        max_source_length: most tokens of a prompt, template included.
+        max_target_length: most tokens of a target, end token included.
+
+    Returns:
+        Examples labelled by token: the tokens of the target with themselves, all others with `IGNORED`.
+
+    Raises:
+        ConfigError: the template leaves no room for a source.
+        DataError: the tokenizer has no end token.
+    """
+    if not isinstance(tokenizer.eos_token_id, int):
+        raise DataError(f"{type(tokenizer).__name__} has no end-of-text token, which a text to generate must end with")
+    before, after = template
+    start, cue = tokenizer(before)["input_ids"], _ids(tokenizer, [after])[0]
+    room = max_source_length - len(start) - len(cue)
+    if room < 1:
+        raise ConfigError(f"task.max_source_length = {max_source_length}: the template alone has more tokens")
+    bodies = _ids(tokenizer, sources)
+    prompts = [[*start, *body[:room], *cue] for body in bodies]
+    space = "" if after[-1:].isspace() else " "
+    wanted = [] if targets is None else _ids(tokenizer, [f"{space}{target}" for target in targets])
+    answers = [[*ids, tokenizer.eos_token_id] for ids in wanted] or [[] for _ in sources]
+    kept = [answer[:max_target_length] for answer in answers]
+    lengths = np.array([len(prompt) + len(answer) for prompt, answer in zip(prompts, kept, strict=True)])
+    return Examples(
+        tokens=_flat(chain(*pair) for pair in zip(prompts, kept, strict=True)).astype(np.int32),
+        offsets=np.concatenate([[0], lengths.cumsum()]),
+        labels=_flat([*[IGNORED] * len(prompt), *answer] for prompt, answer in zip(prompts, kept, strict=True)),
+        pad_id=pad_id(tokenizer),
+        by_token=True,
+        extras={
+            CUT_SOURCE: np.array([max(0, len(body) - room) for body in bodies]),
+            CUT_TARGET: np.array([len(answer) - len(some) for answer, some in zip(answers, kept, strict=True)]),
+        },
+        tokenizer=tokenizer,
+    )
+
+
+def _ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
+    """Token ids without special tokens, however long the texts are."""
+    ids: list[list[int]] = tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)[
+        "input_ids"
+    ]
+    return ids
+
+
+def _flat(rows: Iterable[Iterable[int]]) -> NDArray[np.int64]:
+    return np.fromiter(chain.from_iterable(rows), np.int64)

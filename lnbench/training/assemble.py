@@ -1,0 +1,107 @@
+"""Puts the model of a run together: a pretrained backbone, the methods, and a head; refuses what does not fit."""
+
+from functools import reduce
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from lnbench.backbone.attention import adapt_attention
+from lnbench.backbone.backbone import Backbone, longest_text
+from lnbench.backbone.dropout import make_dropout_cheap
+from lnbench.backbone.loading import empty_backbone, load_backbone, load_config, require_kind, require_pooling
+from lnbench.backbone.tuned_model import HEAD, TunedModel
+from lnbench.backbone.vocabulary import embedded_tokens, unembedded
+from lnbench.config.run import RunConfig
+from lnbench.core.schema import ConfigError
+from lnbench.core.seeding import seeded
+from lnbench.methods.parts.attach import attach
+from lnbench.tasks.base import Task
+
+
+def check_length(config: RunConfig) -> None:
+    """Makes sure, before anything slow, that the pretrained model can do the task, and take its longest rows.
+
+    Raises:
+        ConfigError: the model is no language model, or has no pooler, where one is needed, or has too few positions.
+    """
+    pretrained = load_config(config.model)
+    require_kind(pretrained, config.task.backbone)
+    require_pooling(pretrained, config.model.pooling)
+    longest, limit = config.task.longest_row, longest_text(pretrained)
+    taken = sum(part.positions for part in config.method.values())
+    if limit is not None and taken >= limit:
+        lengths = [f"method.{name}.length = {part.positions}" for name, part in config.method.items() if part.positions]
+        raise ConfigError(f"{', '.join(lengths)}: leaves no room for text; {config.model.name} has {limit} positions")
+    if longest is not None and limit is not None and longest + taken > limit:
+        less = f", of which {config.method_name} takes {taken}" if taken else ""
+        raise ConfigError(
+            f"{_lengths(config.task, longest)}: {config.model.name} has {limit} positions{less}; "
+            f"choose {limit - taken} or less"
+        )
+
+
+def check_vocabulary(config: RunConfig, tokenizer: PreTrainedTokenizerBase, highest: int) -> None:
+    """Makes sure, before any weights are loaded, that the pretrained model embeds the tokens of its data.
+
+    Args:
+        config: of the run.
+        tokenizer: of the model.
+        highest: the highest token id in the data.
+
+    Raises:
+        ConfigError: it does not, and its embedding is not to grow.
+    """
+    if config.model.grow_embedding:
+        return
+    if problem := unembedded(tokenizer, embedded_tokens(load_config(config.model)), highest):
+        raise ConfigError(
+            f"model {config.model.name!r} {problem}; model.grow_embedding=true gives it the rows that it lacks "
+            f"(they start at the mean of the others, and only methods that train the embedding train them); or choose "
+            f"the tokenizer with which the model was trained"
+        )
+
+
+def _lengths(task: Task, longest: int) -> str:
+    """The settings that make a task's longest row, and what they come to."""
+    values = {name: reduce(getattr, name.split("."), task) for name in task.lengths}
+    told = ", ".join(f"task.{name} = {value}" for name, value in values.items())
+    return told if len(values) == 1 else f"{told}: rows of up to {longest} tokens"
+
+
+def build_model(config: RunConfig) -> TunedModel:
+    """Loads the pretrained backbone, attaches the method, and adds a new head for the task."""
+    return _assemble(load_pretrained(config), config)
+
+
+def load_pretrained(config: RunConfig) -> PreTrainedModel:
+    """The pretrained model of a run in the form that its task tunes, untouched."""
+    return load_backbone(config.model, config.task.backbone, _needs_pooler(config))
+
+
+def build_skeleton(config: RunConfig) -> TunedModel:
+    """The same model without values: for counting, on the meta device, and without a download where possible."""
+    with torch.device("meta"):
+        return _assemble(empty_backbone(config.model, config.task.backbone, _needs_pooler(config)), config)
+
+
+def _needs_pooler(config: RunConfig) -> bool:
+    return config.model.pooling == "pooler"
+
+
+def _assemble(backbone: PreTrainedModel, config: RunConfig) -> TunedModel:
+    """The head starts from the same values whatever the method, so that methods compare seed by seed."""
+    backbone.config.use_cache = False
+    pretrained_size = backbone.num_parameters()
+    view = Backbone(backbone)
+    adapt_attention(backbone)
+    claims = attach(config.method, view, config.seed)
+    if config.trainer.gradient_checkpointing:
+        if not backbone.supports_gradient_checkpointing:
+            raise ConfigError(f"trainer.gradient_checkpointing = true: {type(backbone).__name__} does not support it")
+        backbone.activation_checkpointing_enable({"use_reentrant": False})
+        backbone.disable_input_require_grads()  # which is for the reentrant kind, and leads backward through all layers
+    with seeded(config.seed, HEAD):
+        head = config.task.head(view.output_size, config.model.pooling, config.model.dropout)
+    model = TunedModel(backbone, head, claims, pretrained_size)
+    make_dropout_cheap(model)
+    return model

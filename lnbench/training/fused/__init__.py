@@ -1,0 +1,1 @@
+"""One pass over a backbone that trains several runs."""

@@ -1,0 +1,56 @@
+"""One model over several processes, each of which holds a share of every tensor.
+
+Fully sharded data parallelism (Zhao et al. 2023, arXiv 2304.11277) by torch's `fully_shard`.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from lnbench.backbone.backbone import Backbone
+from lnbench.backbone.tuned_model import TunedModel
+from lnbench.training.batching import Piece, count_labels
+
+
+def shard(model: TunedModel, mesh: DeviceMesh) -> None:
+    """Leaves this process, on its device, a share of every parameter of `model`; one block is whole at a time.
+
+    The backbone is a unit of its own, because generation calls it without the rest of the model.
+    """
+    for module in (*Backbone(model.backbone).blocks, model.backbone, model):
+        fully_shard(module, mesh=mesh, reshard_after_forward=True)
+
+
+def own_part(piece: Piece, rank: int, count: int) -> Piece:
+    """The rows of a piece that one of `count` processes trains on.
+
+    Args:
+        piece: of a batch.
+        rank: of the process; one for which there is no row gets the first, which counts nothing.
+        count: of the processes.
+    """
+    has_rows = rank < len(piece.rows["labels"])
+    taken = slice(rank, None, count) if has_rows else slice(1)
+    rows = {name: tensor[taken] for name, tensor in piece.rows.items()}
+    return Piece(rows, piece.share * has_rows * count_labels(rows) / count_labels(piece.rows).clamp(min=1))
+
+
+def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors, gathered if they are sharded; all processes must ask for them."""
+    detached = {name: tensor.detach() for name, tensor in tensors.items()}
+    return {name: value.full_tensor() if isinstance(value, DTensor) else value for name, value in detached.items()}
+
+
+def shares(tensors: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of whole tensors what can be put in the place of `targets`, which may be sharded."""
+    return {name: share_as(tensor, targets[name]) if name in targets else tensor for name, tensor in tensors.items()}
+
+
+def share_as(tensor: Tensor, target: Tensor) -> Tensor:
+    """Of a whole tensor the part that this process holds of `target`; a scalar is never cut."""
+    if not isinstance(target, DTensor) or not tensor.ndim:
+        return tensor
+    return distribute_tensor(tensor.to(target.device), target.device_mesh, target.placements, src_data_rank=None)

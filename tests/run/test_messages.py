@@ -1,0 +1,82 @@
+import shlex
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from lnbench.run import messages
+from lnbench.training.wandb.logger import place_of
+from tests.records.builders import new_record
+
+LONG = Path("/a very long path") / ("folder" * 20) / "[red]brackets[/red]" / "0123456789ab"
+
+
+@pytest.fixture(autouse=True, params=[80, 200])
+def console(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Console:
+    console = Console(highlight=False, width=request.param)
+    monkeypatch.setattr(messages, "console", console)
+    return console
+
+
+def test_the_end_shows_scores_beside_what_not_reading_would_score(capsys: pytest.CaptureFixture[str]) -> None:
+    messages.show_finished(new_record(), LONG)
+    said = " ".join(capsys.readouterr().out.replace("│", "").split())
+    for text in (
+        "ln+prefix on films with tiny, seed 3",
+        "accuracy 75.00%",
+        "accuracy 66.67%",
+        "input-free baseline test: accuracy 50.00%",
+        "MCC -0.5000",
+        "4,608 parameters, 10.162%",
+        "prefix 4,224",
+        "1,234",
+        "62 s",
+        "902 samples/s",
+        "1.50 GiB",
+    ):
+        assert text in said
+
+
+def test_the_end_shows_where_time_and_energy_went(capsys: pytest.CaptureFixture[str]) -> None:
+    spent = {"validation_seconds": 12.3, "checkpoint_seconds": 0.6, "train_joules": 6150.2, "test_joules": 49.9}
+    record = new_record()
+    messages.show_finished(record.model_copy(update={"cost": record.cost.model_copy(update=spent)}), LONG)
+    said = " ".join(capsys.readouterr().out.replace("│", "").split())
+    assert "62 s for 1,234 training steps, 12 s of validation, 1 s of checkpoints, 80 s in all;" in said
+    assert "energy 6,150 J in training, 50 J in testing" in said
+
+
+def test_a_run_that_is_no_better_than_its_baseline_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "majority baseline"
+    messages.show_finished(new_record(baseline={"test": {"accuracy": 0.8}}, baseline_name=name), LONG)
+    said = " ".join(capsys.readouterr().out.replace("│", "").split())
+    assert "majority baseline test: accuracy 80.00%" in said
+    assert "note the run is no better than the majority baseline on test" in said
+    messages.show_finished(new_record(), LONG)
+    assert "no better" not in capsys.readouterr().out
+
+
+def test_the_commands_it_shows_can_be_copied(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path("/out dir, x=1/it's $HOME")
+    messages.show_finished(new_record(), folder)
+    lines = capsys.readouterr().out.splitlines()
+    (predict,) = [line.removeprefix("try it") for line in lines if line.startswith("try it")]
+    assert shlex.split(predict) == ["python", "-m", "lnbench.predict", str(folder), "some text"]
+    assert shlex.split(place_of(None, folder)) == ["wandb", "sync", str(folder)]
+
+
+def test_a_path_is_never_cut_or_broken(capsys: pytest.CaptureFixture[str]) -> None:
+    record = new_record()
+    messages.show_finished(record, LONG)
+    messages.show_skipped(record, LONG)
+    messages.show_interrupted(LONG, saved=True)
+    messages.show_interrupted(LONG, saved=False)
+    said = capsys.readouterr().out.splitlines()
+    assert sum(str(LONG) in line for line in said) == 6
+
+
+def test_a_skipped_run_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    messages.show_skipped(new_record(), LONG)
+    said = capsys.readouterr().out
+    assert said.startswith("This run is finished already; rerun=true does it again.")
+    assert "accuracy 66.67%" in said

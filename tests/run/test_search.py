@@ -1,0 +1,136 @@
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lnbench.config.compose import compose_config, to_plain
+from lnbench.config.run import RunConfig, trial, validate
+from lnbench.core.schema import ConfigError
+from lnbench.records.failure import RunFailed
+from lnbench.records.files import PREDICTIONS
+from lnbench.records.identity import run_dir, run_id
+from lnbench.records.listing import find_runs
+from lnbench.records.lock import hold
+from lnbench.records.record import read_record
+from lnbench.run import execute
+from lnbench.run.lifecycle import run
+from tests.conftest import Configure
+
+SEARCH = ("search=lr", "search.values=[0.01,1]", "trainer.lr=null", "trainer.head_lr=0.03", "method.ln.lr=0.03")
+
+
+def test_the_value_with_the_best_validation_score_is_taken(configure: Configure, runs_dir: Path) -> None:
+    record = run(configure(*SEARCH))
+    assert record.search
+    slow, fast = record.search.trials
+    assert (slow.value, fast.value, record.search.parameter) == (0.01, 1, "trainer.lr_factor")
+    assert slow.score is not None
+    assert fast.score is not None
+    assert slow.score != fast.score
+    best = slow if slow.score > fast.score else fast
+    assert record.search.chosen == best.value
+    assert record.config["trainer"]["lr_factor"] == best.value
+    assert record.score == best.score, "the trial of the same seed, over again"
+    assert {found.id for found in find_runs(runs_dir)} >= {slow.id, fast.id, record.id}
+
+
+def test_a_trial_never_sees_the_test_split(configure: Configure) -> None:
+    config = trial(configure(*SEARCH), 1)
+    record = run(config)
+    assert list(record.metrics) == ["validation"]
+    assert not (run_dir(config) / PREDICTIONS).exists()
+    assert record.cost.test_samples_per_second == 0
+    assert run(config) == record
+
+
+def test_all_seeds_share_the_trials(configure: Configure, runs_dir: Path) -> None:
+    first = run(configure(*SEARCH))
+    second = run(configure(*SEARCH, "seed=1"))
+    assert first.search == second.search
+    assert len(list(find_runs(runs_dir))) == 2 + 2
+
+
+def test_what_the_search_finds_is_no_part_of_the_identity(configure: Configure) -> None:
+    record = run(configure(*SEARCH))
+    assert record.id == run_id(configure(*SEARCH)) == run_id(configure(*SEARCH, "trainer.lr_factor=7"))
+    assert record.id == run_id(validate(record.config))
+    assert record.id != run_id(configure(*SEARCH, "search.values=[0.01,1,2]"))
+
+
+def test_a_trial_that_diverges_has_lost(configure: Configure) -> None:
+    record = run(configure(*SEARCH, "search.values=[1,1e30]"))
+    assert record.search
+    assert record.search.chosen == 1
+    assert record.search.trials[1].score is None
+    assert "diverged" in record.search.trials[1].problem
+
+
+def test_a_trial_that_fails_for_a_reason_outside_it_has_not_lost(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, build = configure(*SEARCH), execute.build_model
+
+    def away(one: RunConfig) -> Any:
+        if one.trainer.lr_factor == 1:
+            raise ConnectionError("the hub is away")
+        return build(one)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(execute, "build_model", away)
+        with pytest.raises(RunFailed, match=r"\(refused\): ConnectionError: the hub is away"):
+            run(config)
+    assert read_record(run_dir(config)) is None
+    record = run(config)
+    assert record.search
+    assert all(one.score is not None for one in record.search.trials)
+
+
+def test_when_every_trial_fails_the_run_does(configure: Configure) -> None:
+    with pytest.raises(RunFailed, match=r"lr_factor failed \(error\): every trial failed, the last with: diverged"):
+        run(configure(*SEARCH, "search.values=[1e30,1e31]"))
+
+
+def test_a_trial_that_another_process_does_is_waited_for(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = configure(*SEARCH)
+    other = trial(config, 0.01)
+    lock = hold(config.runs_dir, run_id(other))
+    lock.__enter__()
+    monkeypatch.setattr("time.sleep", lambda _: lock.__exit__(None, None, None))
+    record = run(config)
+    assert record.search
+    assert [one.value for one in record.search.trials] == [0.01, 1]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["search=lr", "search.parameter=trainer.lrr"], "search.parameter = 'trainer.lrr': is no setting of this run"),
+        (["search=lr", "search.values=[1,-1]"], "trainer.lr_factor = -1"),
+        (["search=lr", "search.values=[1]"], "search.values = [1]: "),
+    ],
+)
+def test_a_search_that_cannot_be_done_is_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        validate(to_plain(compose_config(*overrides)))
+    assert str(caught.value).startswith(message)
+
+
+def test_any_setting_can_be_searched(configure: Configure) -> None:
+    config = configure("search=lr", "search.parameter=trainer.batch_size", "search.values=[4,8]")
+    assert config.search
+    assert [trial(config, value).trainer.batch_size for value in config.search.values] == [4, 8]
+
+
+def test_a_score_that_is_not_a_number_loses(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lnbench.run import search as module
+
+    config = configure(*SEARCH)
+    monkeypatch.setattr(
+        module, "_try", lambda config, value, run: module.Trial(value=value, id="", score=SCORES[value])
+    )
+    chosen, result = module.search(config, run)
+    assert (chosen.trainer.lr_factor, result.chosen) == (1, 1)
+
+
+SCORES = {0.01: math.nan, 1: 0.2}
