@@ -64,7 +64,7 @@ def with_model(config: RunConfig, folder: Path) -> RunConfig:
     Raises:
         ConfigError: the model has too few positions for the task.
     """
-    source = {"source": str(folder), "revision": None, "gguf_file": None}
+    source = {"source": str(folder), "revision": None, "gguf_file": None, "content": None}
     config = config.model_copy(update={"model": config.model.model_copy(update=source)})
     check_length(config)
     return config

@@ -84,7 +84,7 @@ def test_empty_sources_are_left_out_on_demand_and_counted() -> None:
     task, data = new_generation(skip_empty=True), rows(("", "b"), ("a", "b"))
     assert clean(data, task)["source"].tolist() == ["a"]
     assert task.remarks(pd.DataFrame(data)) == ["1 rows without a source are left out, as task.skip_empty says"]
-    with pytest.raises(DataError, match=r"row 1: facts = ''; .*\+\+task\.skip_empty=true"):
+    with pytest.raises(DataError, match=r"row 1: facts = ''; .*task\.skip_empty=true"):
         clean(data)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import TYPE_CHECKING
 
 import wandb_workspaces.workspaces as ws
@@ -37,7 +38,7 @@ def new_views(entity: str, project: str, loaded: Loaded, runs: pd.DataFrame) -> 
         ws.Workspace(
             entity=entity,
             project=project,
-            name=f"lnbench {name}",
+            name=_allowed(f"lnbench {name}"),
             sections=_sections(found),
             settings=ws.WorkspaceSettings(max_runs=MOST_SHOWN),
             runset_settings=_runset(found, loaded),
@@ -62,3 +63,8 @@ def _runset(runs: pd.DataFrame, loaded: Loaded) -> ws.RunsetSettings:
         groupby=[ws.Config("task.name"), ws.Metric("Group"), *settings],
         pinned_columns=list(COLUMNS),
     )
+
+
+def _allowed(name: str) -> str:
+    """A name without signs such as `+` and `=`, which wandb-workspaces takes for emojis and refuses."""
+    return "".join("_" if unicodedata.category(char).startswith(("C", "S")) else char for char in name)

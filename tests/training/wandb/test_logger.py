@@ -101,7 +101,7 @@ def test_tags_are_short_and_unique(configure: Configure, started: Callable[..., 
     ("fake", "line"),
     [
         (FakeRun("https://wandb.ai/me/lnbench/runs/1"), "W&B       https://wandb.ai/me/lnbench/runs/1\n"),
-        (FakeRun(), 'W&B       wandb sync "{folder}/wandb"\n'),
+        (FakeRun(), "W&B       wandb sync {folder}/wandb\n"),
         (FakeRun(disabled=True), ""),
     ],
 )
@@ -129,7 +129,7 @@ def test_an_interrupt_leaves_no_run_open(configure: Configure, capsys: pytest.Ca
     config = configure("logger=wandb")
     interrupt(config, "on_train_batch_end", 3)
     assert wandb.run is None
-    assert f'wandb sync "{run_dir(config)}/wandb"' in capsys.readouterr().out
+    assert f"wandb sync {run_dir(config)}/wandb" in capsys.readouterr().out
 
 
 def broken(*_: Any, **__: Any) -> None:
