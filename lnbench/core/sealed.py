@@ -90,6 +90,8 @@ def read_as(schema: type[S], path: Path) -> S:
         places = {".".join(map(str, problem["loc"])): problem for problem in problems}
         if unknown := [place for place, problem in places.items() if problem["type"] == "extra_forbidden"]:
             raise NewerError(path, f"its {', '.join(unknown)}", _version(content)) from error
+        if {"id", FORMAT} <= content.keys():  # whole, and of this kind: of another lnbench, whose work is kept
+            raise NewerError(path, f"its {', '.join(places)}", _version(content)) from error
         raise SealError(f"{next(iter(places))}: {problems[0]['msg']}") from error
 
 

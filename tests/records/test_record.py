@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lnbench.core.sealed import NewerError, write_sealed
+from lnbench.core.sealed import NewerError, read_sealed, write_sealed
 from lnbench.records.files import RECORD
 from lnbench.records.record import Cost, RecordError, read_record, write_record
 from tests.records.builders import new_record
@@ -114,4 +114,14 @@ def test_a_flipped_bit_in_the_format_is_damage(tmp_path: Path) -> None:
     path = tmp_path / RECORD
     path.write_text(path.read_text().replace('"format": 1', '"format": 3'))
     with pytest.raises(RecordError, match="the checksum does not fit"):
+        read_record(tmp_path)
+
+
+def test_a_whole_record_with_a_value_that_is_unknown_here_is_not_damaged(tmp_path: Path) -> None:
+    path = tmp_path / RECORD
+    write_record(new_record(), tmp_path)
+    content = read_sealed(path)
+    content["selection"]["mode"] = "closest"
+    write_sealed(path, content)
+    with pytest.raises(NewerError, match=r"selection\.mode"):
         read_record(tmp_path)
