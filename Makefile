@@ -11,7 +11,7 @@ METHOD := ln+prefix+mha_adapter
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test pytest lint format parity clean
+.PHONY: help run test pytest lint format parity docs clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,8 +38,12 @@ format: $(INSTALLED) ## Format the code and fix what can be fixed
 parity: $(INSTALLED) ## Compare the methods with HF peft, AdapterHub's adapters and closed forms
 	$(BIN)/python -m scripts.parity
 
+docs: $(INSTALLED) ## Write the documentation's site to site/
+	$(BIN)/sphinx-build --quiet --fail-on-warning -c docs . site
+	@echo "site/index.html"
+
 clean: ## Remove the environment and all caches, but no results
-	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml constraints.txt
