@@ -103,4 +103,4 @@ class RayLauncher(_OwnLauncher):
         from lnbench.launch.launch import launch
         from lnbench.launch.ray.pool import RayPool
 
-        return launch(sweep, jobs, RayPool(sweep, self._checked), self._checked.busy_poll_seconds)
+        return launch(sweep, jobs, RayPool(sweep, self._checked), self._checked)

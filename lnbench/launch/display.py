@@ -29,7 +29,7 @@ class Display:
         self._running: dict[Job, tuple[str, float]] = {}
         self._seconds: list[float] = []
         self._failures: list[tuple[Ended, Exception]] = []
-        self._stopped = self._skipped = 0
+        self._stopped = self._skipped = self._not_started = 0
         self._told_busy: set[Job] = set()
         self._start = time.monotonic()
         self._live = Live(console=console, auto_refresh=False, transient=True, get_renderable=self._view)
@@ -76,6 +76,12 @@ class Display:
         """No more jobs will be started."""
         self._print(f"Stopping as soon as {running} running jobs have saved their state. Ctrl-C again: at once.")
 
+    def given_up(self, left: int, running: int) -> None:
+        """A job has failed, and no more jobs will be started."""
+        self._not_started += left
+        if left:
+            self._print(f"hydra.launcher.stop_at_failure: {left} jobs are not started; {running} go on to their end.")
+
     def refresh(self) -> None:
         """Shows the passing of time."""
         if self._live.is_started:
@@ -105,11 +111,11 @@ class Display:
     def _counts(self) -> str:
         failed, stopped = len(self._failures), self._stopped
         counts = [f"{len(self._seconds) - failed - stopped} finished", f"{failed} failed"]
-        optional = {"stopped": stopped, "skipped": self._skipped}
+        optional = {"stopped": stopped, "skipped": self._skipped, "not started": self._not_started}
         return ", ".join(counts + [f"{count} {name}" for name, count in optional.items() if count])
 
     def _view(self) -> Group:
-        waiting = self._total - self._done - len(self._running)
+        waiting = self._total - self._done - self._not_started - len(self._running)
         table = Table("job", "overrides", "on", "for")
         for job, (place, started) in self._running.items():
             table.add_row(str(job.num), Text(job.title), place, _clock(time.monotonic() - started))

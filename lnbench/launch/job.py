@@ -16,8 +16,8 @@ from lnbench.config.overrides import NO_JOBS
 from lnbench.core.errors import FAILED, INTERRUPTED, JobFailed
 from lnbench.core.schema import ConfigError
 
-KILLED, STOPPED = "killed", "stopped"
-"""Causes of failure of a job whose process returned nothing: it died without a word, or was asked to stop."""
+KILLED, STOPPED, NOT_STARTED = "killed", "stopped", "not started"
+"""Causes of failure of a job that returned nothing: its process died, was asked to stop, or never began."""
 
 
 @dataclass(frozen=True)

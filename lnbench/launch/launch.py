@@ -13,16 +13,17 @@ from lnbench.launch.interrupts import counted
 from lnbench.launch.job import Job, Sweep
 from lnbench.launch.queue import Pool, Queue
 from lnbench.launch.records import done_before, record_death
+from lnbench.launch.settings import LaunchSettings
 
 
-def launch(sweep: Sweep, jobs: Sequence[Job], pool: Pool, busy_poll_seconds: float) -> list[JobReturn]:
+def launch(sweep: Sweep, jobs: Sequence[Job], pool: Pool, settings: LaunchSettings) -> list[JobReturn]:
     """Runs jobs of a sweep, and shows how they go.
 
     Args:
         sweep: that the jobs belong to.
         jobs: what to run.
         pool: where; nothing runs there afterwards.
-        busy_poll_seconds: how long a job that another process is doing is let alone.
+        settings: of the launcher.
 
     Returns:
         Their results, in the same order.
@@ -34,7 +35,7 @@ def launch(sweep: Sweep, jobs: Sequence[Job], pool: Pool, busy_poll_seconds: flo
     callbacks = partial(done_before, sweep), partial(record_death, sweep)
     try:
         with counted() as interrupts, display, contextlib.closing(pool):
-            results = Queue(jobs, pool, display, interrupts, *callbacks, busy_poll_seconds).run()
+            results = Queue(jobs, pool, display, interrupts, *callbacks, settings).run()
     except KeyboardInterrupt:
         display.close(stopped=True)
         raise

@@ -7,10 +7,11 @@ from typing import Protocol
 
 from hydra.core.utils import JobReturn
 
-from lnbench.core.errors import JobFailed
+from lnbench.core.errors import FAILED, JobFailed
 from lnbench.launch.display import Display
 from lnbench.launch.interrupts import Interrupts
-from lnbench.launch.job import KILLED, Ended, Job, ToldFailure, error_of, failed
+from lnbench.launch.job import KILLED, NOT_STARTED, Ended, Job, ToldFailure, error_of, failed
+from lnbench.launch.settings import LaunchSettings
 from lnbench.records.lock import RunBusy
 
 TICK_SECONDS = 0.25
@@ -51,7 +52,7 @@ class Queue:
         interrupts: Interrupts,
         done_before: Callable[[Job], JobReturn | None],
         on_death: Callable[[Job, JobFailed], None],
-        busy_poll_seconds: float,
+        settings: LaunchSettings,
     ) -> None:
         """
         Args:
@@ -61,12 +62,12 @@ class Queue:
             interrupts: are looked at all the time.
             done_before: finds what a job would return, if it need not run; None if it must.
             on_death: is told of every job that died without a word.
-            busy_poll_seconds: how long a job that another process is doing is let alone.
+            settings: how long busy jobs are let alone, and whether the first failure is the last.
         """
         self._jobs, self._waiting = jobs, deque(jobs)
         self._pool, self._display, self._interrupts = pool, display, interrupts
         self._done_before, self._on_death = done_before, on_death
-        self._busy_poll_seconds = busy_poll_seconds
+        self._settings = settings
         self._busy: deque[tuple[float, Job]] = deque()
         self._running = 0
         self._results: dict[int, JobReturn] = {}
@@ -119,11 +120,22 @@ class Queue:
                 self._on_death(job, result)
             result = failed(job, result)
         elif isinstance(busy := error_of(result), RunBusy):
-            self._busy.append((time.monotonic() + self._busy_poll_seconds, job))
+            self._busy.append((time.monotonic() + self._settings.busy_poll_seconds, job))
             self._display.deferred(job, busy)
             return
         self._display.ended(ended, result)
         self._results[job.num] = ToldFailure(**vars(result)) if error_of(result) else result
+        if error_of(result) and self._settings.stop_at_failure and not self._interrupts.count:
+            self._give_up(job)
+
+    def _give_up(self, after: Job) -> None:
+        """Starts no more jobs, since one has failed."""
+        left = [*self._waiting, *(job for _, job in self._busy)]
+        self._waiting.clear()
+        self._busy.clear()
+        reason = JobFailed(f"not started, since {after.title} failed", FAILED, NOT_STARTED)
+        self._results.update({job.num: ToldFailure(**vars(failed(job, reason))) for job in left})
+        self._display.given_up(len(left), self._running)
 
     def _drain(self) -> None:
         """Waits until nothing runs any more; a second interrupt ends what runs at once."""

@@ -10,7 +10,16 @@ from pydantic import Field
 from lnbench.core.schema import ConfigError, Schema, parse
 
 
-class LocalSettings(Schema):
+class LaunchSettings(Schema):
+    """Of all launchers of lnbench."""
+
+    busy_poll_seconds: Annotated[float, Field(gt=0)]
+    """How long a job that another process is doing is let alone."""
+    stop_at_failure: bool
+    """Whether no job is started any more once one has failed; those that run are finished."""
+
+
+class LocalSettings(LaunchSettings):
     """Of the launchers that use this machine alone."""
 
     gpus: Annotated[int, Field(ge=0)] | Annotated[list[int | str], Field(min_length=1)] | None
@@ -19,8 +28,6 @@ class LocalSettings(Schema):
     """Processes at a time where there is no GPU."""
     preload: list[str]
     """Modules that are imported once, not once a process."""
-    busy_poll_seconds: Annotated[float, Field(gt=0)]
-    """How long a job that another process is doing is let alone."""
 
 
 class GpuSettings(LocalSettings):
@@ -37,7 +44,7 @@ class FusedSettings(LocalSettings):
     """Most runs that train together."""
 
 
-class RaySettings(Schema):
+class RaySettings(LaunchSettings):
     """Of `hydra/launcher=ray`."""
 
     address: str | None
@@ -56,8 +63,6 @@ class RaySettings(Schema):
     """Folder with the code, sent to the nodes; None: the code is there."""
     runtime_env: dict[str, Any]
     """Of Ray, besides `working_dir`."""
-    busy_poll_seconds: Annotated[float, Field(gt=0)]
-    """How long a job that another process is doing is let alone."""
 
 
 def require_ray() -> None:

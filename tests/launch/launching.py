@@ -17,7 +17,14 @@ from hydra_plugins.lnbench import GpuLauncher, RayLauncher
 from lnbench.config.compose import config_dir, register
 from tests.launch import jobs
 
-GPU_SETTINGS = {"gpus": 0, "per_gpu": 1, "cpu_slots": 1, "preload": [], "busy_poll_seconds": 0.01}
+GPU_SETTINGS = {
+    "gpus": 0,
+    "per_gpu": 1,
+    "cpu_slots": 1,
+    "preload": [],
+    "busy_poll_seconds": 0.01,
+    "stop_at_failure": False,
+}
 RAY_SETTINGS: dict[str, Any] = {
     "address": None,
     "num_cpus": 1,
@@ -28,6 +35,7 @@ RAY_SETTINGS: dict[str, Any] = {
     "working_dir": None,
     "runtime_env": {},
     "busy_poll_seconds": 0.01,
+    "stop_at_failure": False,
 }
 QUIET = [
     "hydra/job_logging=none",

@@ -11,6 +11,7 @@ from lnbench.core.errors import JobFailed
 from lnbench.launch.interrupts import Interrupts
 from lnbench.launch.job import KILLED, Ended, Job, failed, number
 from lnbench.launch.queue import Queue
+from lnbench.launch.settings import LaunchSettings
 from lnbench.records.lock import RunBusy
 
 Act = Callable[[Job], JobReturn | JobFailed]
@@ -62,11 +63,13 @@ def queue(
     interrupts: Interrupts | None = None,
     done_before: Callable[[Job], JobReturn | None] = lambda job: None,
     on_death: Mock | None = None,
+    stop_at_failure: bool = False,
 ) -> Queue:
     """A queue of some jobs whose display nobody sees."""
     many = number([[f"x={x}"] for x in range(jobs)], first=0)
     callbacks = done_before, on_death or Mock()
-    return Queue(many, pool, Mock(), interrupts or Interrupts(), *callbacks, busy_poll_seconds=0.001)
+    settings = LaunchSettings(busy_poll_seconds=0.001, stop_at_failure=stop_at_failure)
+    return Queue(many, pool, Mock(), interrupts or Interrupts(), *callbacks, settings)
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])
@@ -115,6 +118,21 @@ def test_deaths_are_told() -> None:
     assert [job.status.name for job in results] == ["COMPLETED", "FAILED", "COMPLETED"]
     ((job, reason),) = (call.args for call in on_death.call_args_list)
     assert (job.num, reason) == (1, death)
+
+
+@pytest.mark.parametrize(("stop_at_failure", "started"), [(False, [0, 1, 2, 3, 4]), (True, [0, 1])])
+def test_a_failure_ends_the_sweep_where_it_is_asked_for(stop_at_failure: bool, started: list[int]) -> None:
+    """Of two jobs that run at once the second fails; the first goes on to its end."""
+    pool = InstantPool(lambda job: failed(job, ValueError("no")) if job.num == 1 else done(job), size=2)
+    results = queue(pool, 5, stop_at_failure=stop_at_failure).run()
+    assert pool.turns == started
+    assert [job.status.name for job in results[:2]] == ["COMPLETED", "FAILED"]
+    for result in results[2:]:
+        if stop_at_failure:
+            with pytest.raises(JobFailed, match="not started, since x=1 failed"):
+                _ = result.return_value
+        else:
+            assert result.status is JobStatus.COMPLETED
 
 
 @pytest.mark.parametrize(("interrupts_while_stopping", "told"), [(1, ["stop"]), (2, ["stop", "kill"])])

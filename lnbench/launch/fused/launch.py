@@ -36,7 +36,7 @@ def run_fused(sweep: Sweep, jobs: Sequence[Job], settings: FusedSettings) -> lis
     server = partial(start_fork_server, settings.preload, divided_threads(len(slots)))
     pool = FusedPool(sweep, slots, server, groups, settings.max_runs)
     ordered = [*done, *(job for together in groups for job in together)]
-    results = dict(zip(ordered, launch(sweep, ordered, pool, settings.busy_poll_seconds), strict=True))
+    results = dict(zip(ordered, launch(sweep, ordered, pool, settings), strict=True))
     return [results[job] for job in jobs]
 
 

@@ -25,4 +25,4 @@ def run_locally(sweep: Sweep, jobs: Sequence[Job], settings: GpuSettings) -> lis
     """
     slots = make_slots(settings.gpus, settings.per_gpu, settings.cpu_slots)
     pool = LocalPool(sweep, slots, partial(start_fork_server, settings.preload, divided_threads(len(slots))))
-    return launch(sweep, jobs, pool, settings.busy_poll_seconds)
+    return launch(sweep, jobs, pool, settings)
