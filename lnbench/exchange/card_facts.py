@@ -12,6 +12,7 @@ from lnbench.exchange.peft_format import EXPORTERS
 from lnbench.records.commands import command_lines, missing_runs
 from lnbench.records.record import Record, SearchResult
 from lnbench.records.variant import KINDS, all_changes
+from lnbench.tasks.data.split import SWAPPED
 from lnbench.tasks.scores.metric import Metric, written
 
 TERMS = {"gain": "gains", "bias": "biases"}
@@ -23,6 +24,13 @@ def scores(record: Record) -> Iterator[tuple[str, list[str]]]:
     columns = list(map(written, found))
     for name in dict.fromkeys(name for column in columns for name in column):
         yield name, [column.get(name, "") for column in columns]
+
+
+def shared(overlap: str) -> str:
+    """What the rows that an overlap counts are, by its name in the record."""
+    if overlap.endswith(SWAPPED):
+        return "are pairs of the first with their texts swapped"
+    return "have a value of the first in that column" if " " in overlap else "have an input of the first"
 
 
 def settings(record: Record) -> Iterator[tuple[str, str]]:

@@ -142,8 +142,10 @@ def test_the_page_says_what_was_done(tmp_path: Path) -> None:
         NormShift(layer=1, norm="mha", term="gain", mean_abs=mean, max_abs=most, relative=None)
         for mean, most in ((0.1, 0.5), (0.2, 0.25))
     ]
+    overlap = {"train/test": 1, "train/test premise": 3, "train/test:swapped": 2, "validation/test": 0}
     record = record_of(
         composed("method=lora", "task=rte", "model=bert_large", "search=lr", "trainer.accumulate=2"),
+        data=new_record().data.model_copy(update={"overlap": overlap}),
         search=SearchResult(parameter="trainer.lr_factor", trials=trials, chosen=0.3),
         shift=shift,
         parameters=Parameters(
@@ -161,7 +163,9 @@ def test_the_page_says_what_was_done(tmp_path: Path) -> None:
         "1,234 steps of 64 rows",
         "62 s of training, 80 s in all, 1.50 GiB at most, on `some`",
         "- Rows: train 72, validation 24, test 32\n",
-        "Overlap `train/test`: 1 rows",
+        "Overlap `train/test`: 1 rows of the second split have an input of the first",
+        "Overlap `train/test premise`: 3 rows of the second split have a value of the first in that column",
+        "Overlap `train/test:swapped`: 2 rows of the second split are pairs of the first with their texts swapped",
         "- Labels: `entailment`, `not_entailment`\n",
         f"`{'f' * 64}`",
         'lnbench.load("FOLDER")',
