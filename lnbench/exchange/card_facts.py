@@ -12,6 +12,7 @@ from lnbench.exchange.peft_format import EXPORTERS
 from lnbench.records.commands import command_lines, missing_runs
 from lnbench.records.record import Record, SearchResult
 from lnbench.records.variant import KINDS, all_changes
+from lnbench.tasks.base import Task
 from lnbench.tasks.data.split import SWAPPED
 from lnbench.tasks.scores.metric import Metric, written
 
@@ -31,6 +32,12 @@ def shared(overlap: str) -> str:
     if overlap.endswith(SWAPPED):
         return "are pairs of the first with their texts swapped"
     return "have a value of the first in that column" if " " in overlap else "have an input of the first"
+
+
+def example(task: Task) -> str:
+    """An input as Python reads it: a text, or a pair."""
+    texts = ", ".join(map(json.dumps, task.example))
+    return texts if len(task.example) == 1 else f"({texts})"
 
 
 def settings(record: Record) -> Iterator[tuple[str, str]]:

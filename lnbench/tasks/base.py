@@ -87,6 +87,11 @@ class Task(Schema):
         return {role: path for role, path in paths.items() if path is not None}
 
     @property
+    def example(self) -> tuple[str, ...]:
+        """The texts of an input such as `unlabelled` takes, to show what is typed for an answer."""
+        return ("some text",)
+
+    @property
     def longest_row(self) -> int | None:
         """The most tokens that a row may have; None: as many as the backbone takes."""
         return None

@@ -1,5 +1,6 @@
 """The model card that a run leaves."""
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -18,6 +19,7 @@ from lnbench.records.record import Parameters, Record, SearchResult, Trial, chec
 from lnbench.records.shift import NormShift
 from lnbench.run.lifecycle import run
 from lnbench.tasks.scores.metric import written
+from tests.commands import words_of
 from tests.conftest import Configure
 from tests.records.builders import new_record
 
@@ -134,6 +136,19 @@ def test_every_family_has_its_metrics(
     for title, value in written(test).items():
         assert re.search(rf"^\| {title} \| .* \| {re.escape(value)} \|  \|$", card.text, re.MULTILINE)
     assert "`meteor` is not here: `needs a download`." in card.text
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [["task=sst2"], ["task=mrpc"], ["task=stsb"], ["task=conll2003"], ["task=squad"], ["task=dart", "model=gpt2"]],
+)
+def test_every_family_is_asked_as_the_card_says(tmp_path: Path, overrides: list[str]) -> None:
+    config = composed(*overrides)
+    text = read(record_of(config), tmp_path).text
+    (line,) = re.findall(r"^python -m lnbench\.predict .*$", text, re.MULTILINE)
+    assert len(config.task.unlabelled(words_of(line)[4:])) == 1
+    (given,) = re.findall(r"^tuned\.predict\((.*)\)$", text, re.MULTILINE)
+    assert len(config.task.unlabelled(ast.literal_eval(given))) == 1
 
 
 def test_the_page_says_what_was_done(tmp_path: Path) -> None:
