@@ -101,7 +101,8 @@ def _notes(task: Task, data: TaskData) -> list[Text]:
     """Overlap, trivial scores and warnings, a line each."""
     shared = ", ".join(f"{pair} {rows:,}" for pair, rows in data.overlap.items())
     scores = "  ".join(f"{name} {value}" for name, value in written(data.baseline["test"]).items())
-    lines = [Text(f"rows of the second split whose input is in the first: {shared}")] * bool(shared)
+    counted = "rows of the second split whose input, or value in a column, is in the first"
+    lines = [Text(f"{counted}: {shared}")] * bool(shared)
     lines += [Text(f"test scores of the {task.baseline}: {scores}")] * bool(scores)
     return lines + [Text(f"{role}: {note}", "yellow") for role, notes in data.warnings.items() for note in notes]
 

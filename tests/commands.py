@@ -1,5 +1,7 @@
 """The commands of lnbench, called in the process of a test."""
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,6 +13,13 @@ from lnbench.__main__ import main
 from lnbench.cli import IN_THIS_PROCESS
 from lnbench.report import __main__ as report
 from lnbench.runs import __main__ as listing
+
+
+def words_of(line: str) -> list[str]:
+    """The words that bash makes of a command."""
+    script = f"printf '%s\\0' {line}"
+    out = subprocess.run(["bash", "-c", script], capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"}).stdout
+    return os.fsdecode(out).split("\0")[:-1]
 
 
 class Done(NamedTuple):

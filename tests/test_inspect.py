@@ -55,7 +55,9 @@ def test_sizes_labels_and_overlap_are_shown(command: Command, data_root: Path, t
     counts = [int(rows[label][0].split()[0]) for label in ("equivalent", "not_equivalent")]
     assert sum(counts) == 96
     assert f"{counts[0]} ({counts[0] / 96:.1%})" in out
-    assert "rows of the second split whose input is in the first: train/validation 0, train/test 0" in out
+    said = " ".join(out.split())
+    assert "rows of the second split whose input, or value in a column, is in the first: train/validation 0, t" in said
+    assert "train/validation:swapped 0" in said
     assert "test scores of the majority baseline: accuracy " in out
     assert [path.name for path in tmp_path.iterdir() if path.name not in ("cache", "data")] == []
 

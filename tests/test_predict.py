@@ -1,5 +1,6 @@
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,9 +11,11 @@ import pytest
 import lnbench
 from lnbench.methods.parts.linear_change import LowRankUpdate
 from lnbench.predict import main
+from lnbench.records.files import CARD
 from lnbench.records.identity import run_dir
 from lnbench.run.lifecycle import run
 from tests import runs
+from tests.commands import words_of
 
 SHORT = ("trainer.max_steps=4", "trainer.validate_every=null")
 Predict = Callable[..., tuple[object, str]]
@@ -84,6 +87,14 @@ def test_a_tab_splits_a_pair(predict: Predict, pair: Path) -> None:
     assert answer["label"] in ("equivalent", "not_equivalent")
 
 
+def test_what_the_card_of_a_run_shows_is_answered(predict: Predict, single: Path, pair: Path) -> None:
+    for folder in (single, pair):
+        (line,) = re.findall(r"^python -m lnbench\.predict .*$", (folder / CARD).read_text(), re.MULTILINE)
+        code, said = predict(*words_of(line.replace("FOLDER", str(folder)))[3:])
+        assert code is None
+        assert "some text" in said
+
+
 def test_merged_it_says_the_same(
     predict: Predict, sources: dict[str, Path], data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,7 +113,10 @@ def test_without_a_text_it_says_where_to_put_one(predict: Predict, single: Path,
 
 def test_an_unusable_text_is_told_by_number(predict: Predict, single: Path, pair: Path) -> None:
     assert str(predict(single, "good", " ")[0]).startswith("text 2 = ' ': must be a text that is not empty")
-    assert str(predict(pair, "good")[0]).startswith("text 1 = 'good': must be two texts, split by a tab,")
+    assert predict(pair, "good")[0] == (
+        "text 1 = 'good': must be two texts, neither of them empty, with a tab between them; in a shell type "
+        r"$'some text\tanother text', in Python ('some text', 'another text')"
+    )
 
 
 def test_a_missing_folder_or_file_is_told(predict: Predict, single: Path, tmp_path: Path) -> None:

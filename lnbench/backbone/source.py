@@ -41,6 +41,21 @@ def resolve_source(source: str, install: str | None = None) -> str:
     return str(path)
 
 
+def check_revision(model: ModelConfig) -> None:
+    """Makes sure that a revision is asked for of a repository on the hub alone.
+
+    Raises:
+        ConfigError: the model lies in a folder, or in a Python package.
+    """
+    packaged = model.source.startswith(PACKAGE_SCHEME)
+    if model.revision is not None and (packaged or Path(model.source).is_dir()):
+        place = "in a Python package" if packaged else "a folder of this machine"
+        raise ConfigError(
+            f"model.revision = {model.revision!r}: is of a repository on the hub, and model.source = {model.source!r} "
+            f"is {place}; leave model.revision out, or name a repository in model.source"
+        )
+
+
 def content_of(model: ModelConfig) -> str | None:
     """What the files of a pretrained model hold: SHA-256 for a folder, the commit for a repository on the hub.
 

@@ -14,7 +14,7 @@ from hydra.core.plugins import Plugins
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from lnbench.config.defaults import SCHEMAS, completed
 from lnbench.config.overrides import choices, groups, several, understood
@@ -27,6 +27,8 @@ OWN = {
     "task": "for a file of your own: task=csv task.path=FILE",
 }
 """What to type for something of one's own in a configuration group."""
+MISSING = {"task.path": "FILE"}
+"""What to type for a setting that has no default."""
 AMBIGUOUS = re.compile(r"Ambiguous value for argument '(?P<argument>.*)'$", re.MULTILINE)
 ABSENT = re.compile(r"Could not delete from config\. '(?P<key>.*)' does not exist\.$")
 ROOT = "config"
@@ -111,7 +113,9 @@ def to_plain(config: DictConfig) -> dict[str, Any]:
     try:
         plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key}: {_first_line(error)}") from error
+        missing = f"must be given; type {error.full_key}={MISSING.get(str(error.full_key), 'VALUE')}"
+        told = missing if isinstance(error, MissingMandatoryValue) else _first_line(error)
+        raise ConfigError(f"{error.full_key}: {told}") from error
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items() if key != "hydra"}
 

@@ -45,10 +45,20 @@ def tool(module: str, *arguments: str | Path) -> str:
     return " ".join(map(quoted, ["python", "-m", module, *map(str, arguments)]))
 
 
+def predict(folder: str | Path, texts: Sequence[str]) -> str:
+    """What asks a tuned model for its answer to an input.
+
+    Args:
+        folder: of the run.
+        texts: of the input, such as both of a pair.
+    """
+    return tool("lnbench.predict", folder, "\t".join(texts))
+
+
 def quoted(word: str) -> str:
     """A word as a shell takes it.
 
-    What a terminal or a page would act on, or not show, is written out, as bash reads it; line ends and tabs stay.
+    What a terminal or a page would act on, change (tabs) or not show is written out, as bash reads it; line ends stay.
     """
     if not any(map(_acts, word)):
         return shlex.quote(word)
@@ -56,12 +66,14 @@ def quoted(word: str) -> str:
 
 
 def _acts(char: str) -> bool:
-    return char not in "\n\t" and unicodedata.category(char) in HIDDEN
+    return char != "\n" and unicodedata.category(char) in HIDDEN
 
 
 def _letter(char: str) -> str:
     if char in "\\'":
         return f"\\{char}"
+    if char == "\t":
+        return "\\t"
     if not _acts(char):
         return char
     if "\udc80" <= char <= "\udcff":  # a byte of a file's name that is no UTF-8

@@ -54,13 +54,22 @@ Place = Annotated[Path, BeforeValidator(in_home)]
 """A file or folder of this machine."""
 
 
+WANTED = {
+    "string_type": ("a text", "TEXT"),
+    "int_type": ("a whole number", "NUMBER"),
+    "float_type": ("a number", "NUMBER"),
+    "bool_type": ("true or false", "true"),
+    "list_type": ("a list", "[VALUE,VALUE]"),
+    "tuple_type": ("a list", "[VALUE,VALUE]"),
+    "model_type": ("a group of settings", "NAME"),
+}
+"""Which kind of value a setting wants, and what is typed for one, by the problem of a value of another kind."""
 TYPING = {
     "string_type": "; in quotes it is one",
-    "bool_type": "; type true or false",
     "list_type": "; a list is typed in brackets",
     "tuple_type": "; a list is typed in brackets",
 }
-"""How to type a value of the kind that a setting wants."""
+"""How to make a value one of the kind that a setting wants."""
 ONE_VALUE = {"int_type", "float_type", "bool_type", "string_type", "literal_error"}
 """Problems of settings that take no list."""
 
@@ -155,7 +164,8 @@ def _explain_all(
         settings.setdefault(_place(raw, problem), []).append(problem)
     for place, own in settings.items():
         if not any(other[: len(place)] == place for other in settings if other != place):
-            told = " or ".join([_explain(schema, path, [*place], own[0]), *map(_message, own[1:])])
+            others = (_message(problem).removeprefix("must be ") for problem in own[1:])
+            told = " or ".join([_explain(schema, path, [*place], own[0]), *others])
             values = own[0]["input"]
             sweeps = isinstance(values, list) and all(problem["type"] in ONE_VALUE for problem in own)
             name = ".".join(filter(None, [path, *place]))
@@ -183,12 +193,16 @@ def _explain(schema: type[Schema], path: str, location: list[str], problem: Mapp
         return f"{name}: is missing"
     if problem["type"] == "value_error" and isinstance(problem["input"], dict):
         return f"{name}: {_message(problem)}"
-    return f"{name} = {problem['input']!r}: {_message(problem)}"
+    if problem["input"] is not None:
+        return f"{name} = {problem['input']!r}: {_message(problem)}{TYPING.get(problem['type'], '')}"
+    typed = f"; type {name}={WANTED[problem['type']][1]}" if problem["type"] in WANTED else ""
+    return f"{name} = null: {_message(problem)}{typed}"
 
 
 def _message(problem: Mapping[str, Any]) -> str:
-    told = str(problem["msg"]).removeprefix("Value error, ")
-    return told if problem["input"] is None else told + TYPING.get(problem["type"], "")
+    if problem["type"] in WANTED:
+        return f"must be {WANTED[problem['type']][0]}"
+    return str(problem["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
 
 
 def _known_keys(schema: type[Schema], location: list[str]) -> str:

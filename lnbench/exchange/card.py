@@ -6,6 +6,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lnbench.config.run import validate_saved
 from lnbench.core.atomic_files import write_atomically
+from lnbench.core.commands import predict
 from lnbench.core.escape import cell, code, fenced, markdown
 from lnbench.exchange import card_facts
 from lnbench.exchange.card_metadata import card_metadata
@@ -47,6 +48,7 @@ def model_card(record: Record) -> str:
         record=record,
         config=config,
         facts=card_facts,
+        predict=predict,
         rates=rates,
         note=note_on(record),
         metric=metric_of(record.selection.metric),

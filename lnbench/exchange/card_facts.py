@@ -12,6 +12,8 @@ from lnbench.exchange.peft_format import EXPORTERS
 from lnbench.records.commands import command_lines, missing_runs
 from lnbench.records.record import Record, SearchResult
 from lnbench.records.variant import KINDS, all_changes
+from lnbench.tasks.base import Task
+from lnbench.tasks.data.split import SWAPPED
 from lnbench.tasks.scores.metric import Metric, written
 
 TERMS = {"gain": "gains", "bias": "biases"}
@@ -23,6 +25,19 @@ def scores(record: Record) -> Iterator[tuple[str, list[str]]]:
     columns = list(map(written, found))
     for name in dict.fromkeys(name for column in columns for name in column):
         yield name, [column.get(name, "") for column in columns]
+
+
+def shared(overlap: str) -> str:
+    """What the rows that an overlap counts are, by its name in the record."""
+    if overlap.endswith(SWAPPED):
+        return "are pairs of the first with their texts swapped"
+    return "have a value of the first in that column" if " " in overlap else "have an input of the first"
+
+
+def example(task: Task) -> str:
+    """An input as Python reads it: a text, or a pair."""
+    texts = ", ".join(map(json.dumps, task.example))
+    return texts if len(task.example) == 1 else f"({texts})"
 
 
 def settings(record: Record) -> Iterator[tuple[str, str]]:

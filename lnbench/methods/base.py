@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from lnbench.backbone.tuned_model import TunedModel
 
 SEPARATOR = "+"
+MOST = 10_000
+"""The largest size of what a method inserts: above all that is ever wanted, and below what memory cannot hold."""
+Size = Annotated[int, Field(ge=1, le=MOST)]
+"""How long or wide something is that a method inserts."""
 
 
 class Stage(IntEnum):

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 
 from lnbench.backbone.tables import Sublayer
 from lnbench.core.schema import ConfigError
-from lnbench.methods.base import Method
+from lnbench.methods.base import Method, Size
 from lnbench.methods.parts.layers import Layers, select_layers
 
 if TYPE_CHECKING:
@@ -33,9 +33,10 @@ class Compacter(Method):
 
     sublayers: Annotated[tuple[Sublayer, ...], Field(min_length=1), AfterValidator(_in_order)]
     """Adapters after multi-head attention, after the feed-forward network (Compacter++), or both."""
-    terms: Annotated[int, Field(ge=1)]
-    """n, the number of Kronecker products in a sum; must divide the bottleneck and the hidden size."""
-    bottleneck: Annotated[int, Field(ge=1)]
+    terms: Annotated[int, Field(ge=1, le=256)]
+    """n, the number of Kronecker products in a sum; must divide the bottleneck and the hidden size. The matrices A_i
+    have n^3 elements."""
+    bottleneck: Size
     activation: Literal["relu", "gelu"]
     layers: Layers
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from lnbench.methods.base import Method, Stage
+from lnbench.methods.base import Method, Size, Stage
 from lnbench.methods.parts.layers import Layers, select_layers
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Lora(Method):
 
     targets: Annotated[tuple[Target, ...], Field(min_length=1), AfterValidator(_in_order)]
     """Query, key, value and output of attention; `ffn`: all linear layers of the feed-forward network."""
-    rank: Annotated[int, Field(ge=1)]
+    rank: Size
     alpha: Annotated[float, Field(gt=0)]
     """The scale is alpha / rank."""
     rslora: bool

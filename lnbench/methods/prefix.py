@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from lnbench.methods.base import Method
+from lnbench.methods.base import Method, Size
 from lnbench.methods.parts.layers import Layers, select_layers
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ class Prefix(Method):
 
     kind: ClassVar[str] = "prefix"
 
-    length: Annotated[int, Field(ge=1)]
+    length: Size
     """Number of prefix vectors in each layer."""
     init_std: Annotated[float, Field(gt=0)]
     """Of P_K and P_V; unused where an MLP yields them."""
-    mlp_size: Annotated[int, Field(ge=1)] | None
+    mlp_size: Size | None
     """Hidden size of an MLP that yields all layers' keys and values and is trained in their place."""
     layers: Layers
 

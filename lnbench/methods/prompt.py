@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
-
-from pydantic import Field
+from typing import TYPE_CHECKING, ClassVar
 
 from lnbench.core.schema import ConfigError
-from lnbench.methods.base import Method
+from lnbench.methods.base import Method, Size
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,7 +22,7 @@ class Prompt(Method):
 
     kind: ClassVar[str] = "prompt"
 
-    length: Annotated[int, Field(ge=1)]
+    length: Size
 
     @property
     def positions(self) -> int:

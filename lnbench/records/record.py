@@ -33,8 +33,8 @@ class DataSeen(Schema):
     rows: dict[str, int]
     """Of each split."""
     overlap: dict[str, int]
-    """`train/test` and the like: rows of the second split whose input is in the first; `train/test COLUMN`: whose text
-    in that column is."""
+    """`train/test` and the like: rows of the second split whose input is in the first; `train/test COLUMN`: whose value
+    in that column is; `train/test:swapped`: whose pair of texts is, the other way round."""
 
 
 class Cost(Schema):

@@ -61,7 +61,7 @@ def _done_before(config: RunConfig, folder: Path) -> Record | None:
     if config.rerun:
         return None
     if record := finished_record(config):
-        messages.show_skipped(record, folder)
+        messages.show_skipped(record, config.task, folder)
         return record
     failure = read_failure(folder)
     if failure and failure.lasts and not config.retry_failed:
@@ -96,7 +96,7 @@ def _do(config: RunConfig, folder: Path) -> Record:
     except Exception as error:
         raise _record_failure(config, folder, error) from error
     with spared("the summary"):
-        messages.show_finished(record, folder)
+        messages.show_finished(record, config.task, folder)
     return record
 
 

@@ -12,13 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from lnbench.config.run import RunConfig
-from lnbench.core.commands import tool
+from lnbench.core.commands import predict
 from lnbench.records.baseline import note_on
 from lnbench.records.record import Cost, Record, SearchResult
 from lnbench.tasks.scores.metric import metric_of, written
 
 if TYPE_CHECKING:
     from lnbench.backbone.tuned_model import ParameterCount
+    from lnbench.tasks.base import Task
     from lnbench.tasks.data.load import TaskData
 
 console = Console(highlight=False)
@@ -38,17 +39,17 @@ def show_start(config: RunConfig, count: ParameterCount, data: TaskData, folder:
     _print_path(f"  folder   {folder}")
 
 
-def show_finished(record: Record, folder: Path) -> None:
-    """The run's results, cost, and where they are kept."""
+def show_finished(record: Record, task: Task, folder: Path) -> None:
+    """The run's results, cost, where they are kept, and how its model is asked."""
     console.print(Panel(_table(record), title=_title(record), title_align="left", expand=False))
     _print_path(f"saved in  {folder}")
-    _print_path(f"try it    {tool('lnbench.predict', folder, 'some text')}")
+    _print_path(f"try it    {predict(folder, task.example)}")
 
 
-def show_skipped(record: Record, folder: Path) -> None:
+def show_skipped(record: Record, task: Task, folder: Path) -> None:
     """That the same run was done before, and its results."""
     console.print("This run is finished already; rerun=true does it again.")
-    show_finished(record, folder)
+    show_finished(record, task, folder)
 
 
 def show_interrupted(folder: Path, saved: bool) -> None:

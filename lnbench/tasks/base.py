@@ -68,7 +68,10 @@ class Task(Schema):
     @model_validator(mode="after")
     def _has_data(self) -> Self:
         if self.path is None and (self.source is None or not self.name):
-            raise ValueError("needs the path of a file, or a name and a source")
+            raise ValueError("needs the path of a file, or a name and a source; type task.path=FILE")
+        for name, path in (("validation_path", self.validation_path), ("test_path", self.test_path)):
+            if self.path is None and path is not None:
+                raise ValueError(f"{name} = {str(path)!r} is a split of a file of your own; type task.path=FILE too")
         given = self.splits.given() if self.path is None else self.files
         if self.splits.group_by and not self.splits.cuts(given):
             raise ValueError(
@@ -82,6 +85,11 @@ class Task(Schema):
         """The files of one's own, by role."""
         paths = {"train": self.path, "validation": self.validation_path, "test": self.test_path}
         return {role: path for role, path in paths.items() if path is not None}
+
+    @property
+    def example(self) -> tuple[str, ...]:
+        """The texts of an input such as `unlabelled` takes, to show what is typed for an answer."""
+        return ("some text",)
 
     @property
     def longest_row(self) -> int | None:

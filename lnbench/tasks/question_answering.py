@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from lnbench.core.errors import DataError
 from lnbench.tasks.base import INPUT, Task
 from lnbench.tasks.data.split import normalise
-from lnbench.tasks.parts.checks import is_text, require, require_columns, require_texts
+from lnbench.tasks.parts.checks import is_text, require, require_columns, require_texts, two_texts
 from lnbench.tasks.scores.answers import exact_match, f1, words_of
 from lnbench.tasks.tokens.answer_spans import best_answers, find_answers, first_answer
 
@@ -60,6 +60,11 @@ class ExtractiveQA(Task):
         if self.stride >= self.max_length:
             raise ValueError(f"stride = {self.stride}: must be less than max_length = {self.max_length}")
         return self
+
+    @property
+    def example(self) -> tuple[str, ...]:
+        """A question and its context."""
+        return ("What is this?", "This is some text.")
 
     @property
     def longest_row(self) -> int:
@@ -114,7 +119,8 @@ class ExtractiveQA(Task):
         rows = [text.split("\t", 1) if isinstance(text, str) else list(text) for text in texts]
         for number, row in enumerate(rows, 1):
             if len(row) != 2 or not all(map(is_text, row)):
-                raise DataError(f"text {number} = {texts[number - 1]!r}: must be a question, a tab and its context")
+                needed = two_texts("a question and its context", self.example)
+                raise DataError(f"text {number} = {texts[number - 1]!r}: must be {needed}")
         ids = [str(number) for number in range(1, len(rows) + 1)]
         return pd.DataFrame(rows, columns=[QUESTION, CONTEXT]).assign(id=ids)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -10,8 +11,8 @@ import numpy as np
 from pydantic import field_validator
 
 from lnbench.core.errors import DataError
-from lnbench.tasks.parts.checks import is_text, require
-from lnbench.tasks.parts.labels import is_number, label_name, label_names, rewritten
+from lnbench.tasks.parts.checks import each, require
+from lnbench.tasks.parts.labels import by_number, is_label, is_number, label_name, label_names, rewritten
 from lnbench.tasks.parts.sentences import SentenceTask
 
 if TYPE_CHECKING:
@@ -60,9 +61,9 @@ class SequenceClassification(SentenceTask):
 
     def _labels_in(self, frame: pd.DataFrame, where: str) -> list[str]:
         values = self._rows(frame, where)[self.label]
+        require(values, each(values, is_label), where, "a label: a text, a number, true or false")
         names = label_names(values)
-        require(values, values.notna() & names.map(is_text), where, "a label")
-        labels = sorted(set(names), key=float if all(map(is_number, names)) else None)
+        labels = sorted(set(names), key=Decimal if all(map(is_number, names)) else None)
         if len(labels) < 2:
             raise DataError(f"{where}: column {self.label!r} holds nothing but {labels[0]!r}; there must be two labels")
         if len(labels) > max(2, len(names) // 2):
@@ -75,10 +76,12 @@ class SequenceClassification(SentenceTask):
     def _answers(self, values: pd.Series, where: str) -> pd.Series:
         """Places in `labels`, int64."""
         places = {label_name(name): place for place, name in enumerate(self.labels)}
+        allowed = f"one of {', '.join(self.labels)}"
         if not any(map(is_number, places)):
             places |= {str(place): place for place in range(len(self.labels))}
+            allowed += f", or a number from {by_number(self.labels)}"
         found = label_names(values).map(places)
-        require(values, found.notna(), where, f"one of {', '.join(self.labels)}, or a place in that list from 0")
+        require(values, found.notna(), where, allowed)
         if found.nunique() < 2:
             raise DataError(f"{where}: column {self.label!r} has fewer than two of the labels {', '.join(self.labels)}")
         return found.astype("int64")

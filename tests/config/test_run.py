@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,8 +49,8 @@ def test_a_value_that_may_be_of_several_kinds_is_refused_in_one_line(default: di
     with pytest.raises(ConfigError) as caught:
         validate(changed(changed(default, "trainer.devices", "x"), "seed", "y"))
     assert str(caught.value).splitlines() == [
-        "seed = 'y': Input should be a valid integer",
-        "trainer.devices = 'x': Input should be a valid integer or Input should be 'all'",
+        "seed = 'y': must be a whole number",
+        "trainer.devices = 'x': must be a whole number or 'all'",
     ]
 
 
@@ -60,14 +61,14 @@ def test_parse_builds_nested_schemas() -> None:
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        ({"inner": {"size": "3"}}, "at.inner.size = '3': Input should be a valid integer"),
-        ({"inner": {"size": 3.5}}, "at.inner.size = 3.5: Input should be a valid integer"),
+        ({"inner": {"size": "3"}}, "at.inner.size = '3': must be a whole number"),
+        ({"inner": {"size": 3.5}}, "at.inner.size = 3.5: must be a whole number"),
         ({"inner": {"siz": 3}}, "at.inner.siz: unknown key; did you mean 'size'? known keys: colour, size"),
         ({"maybe": {"siz": 3}}, "at.maybe.siz: unknown key; did you mean 'size'? known keys: colour, size"),
         ({"outer": 1}, "at.outer: unknown key; known keys: inner, maybe, path, ratio"),
         (
             {"path": None, "ratio": True},
-            "at.ratio = True: Input should be a valid number\nat.path = None: Input should",
+            "at.ratio = True: must be a number\nat.path = null: must be a text; type at.path=TEXT",
         ),
     ],
 )
@@ -130,24 +131,28 @@ def test_other_settings_change_the_identity(default: dict[str, Any], key: str, v
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("trainer.batch_size", "abc", "trainer.batch_size = 'abc': Input should be a valid integer"),
-        ("trainer.batch_size", 0, "trainer.batch_size = 0: Input should be greater than or equal to 1"),
-        ("trainer.max_steps", 0, "trainer.max_steps = 0: Input should be greater than or equal to 1"),
+        ("trainer.batch_size", "abc", "trainer.batch_size = 'abc': must be a whole number"),
+        ("trainer.batch_size", 0, "trainer.batch_size = 0: must be greater than or equal to 1"),
+        ("trainer.max_steps", 0, "trainer.max_steps = 0: must be greater than or equal to 1"),
         ("trainer.lr", math.nan, "trainer.lr = nan: must be a finite number"),
         ("trainer.warmup", [math.inf], "trainer.warmup.0 = inf: must be a finite number"),
-        ("trainer.precision", "fp16", "trainer.precision = 'fp16': Input should be 'auto', 'fp32' or 'bf16'"),
+        ("trainer.precision", "fp16", "trainer.precision = 'fp16': must be 'auto', 'fp32' or 'bf16'"),
         ("trainer.batchsize", 8, "trainer.batchsize: unknown key; did you mean 'batch_size'? known keys: "),
-        ("model.pooling", None, "model.pooling = None: Input should be 'mean', 'first', 'last' or 'pooler'"),
-        ("seed", -1, "seed = -1: Input should be greater than or equal to 0"),
-        ("seed", True, "seed = True: Input should be a valid integer"),
+        ("model.pooling", None, "model.pooling = null: must be 'mean', 'first', 'last' or 'pooler'"),
+        ("seed", -1, "seed = -1: must be greater than or equal to 0"),
+        ("seed", True, "seed = True: must be a whole number"),
         (
             "logger.wandb",
             {"projct": "p"},
             "logger.wandb.project: is missing\nlogger.wandb.projct: unknown key; did you",
         ),
-        ("method.prefix.length", 0, "method.prefix.length = 0: Input should be greater than or equal to 1"),
+        ("method.prefix.length", 0, "method.prefix.length = 0: must be greater than or equal to 1"),
+        *(
+            (f"method.{name}", 100_000_000, f"method.{name} = 100000000: must be less than or equal to 10000")
+            for name in ("prefix.length", "prefix.mlp_size", "mha_adapter.bottleneck")
+        ),
         ("method.prefix.lenght", 3, "method.prefix.lenght: unknown key; did you mean 'length'? known keys: "),
-        ("method.ln.terms", ["gian"], "method.ln.terms.0 = 'gian': Input should be 'gain' or 'bias'"),
+        ("method.ln.terms", ["gian"], "method.ln.terms.0 = 'gian': must be 'gain' or 'bias'"),
         ("method.ln", 3, "method.ln = 3: must be a group of settings"),
         ("method", None, "method = None: must be a group of settings; choose one with method=NAME"),
         ("method", {}, "method = {}: must be a group of settings; choose one with method=NAME"),
@@ -159,6 +164,30 @@ def test_a_mistake_is_named(default: dict[str, Any], key: str, value: Any, messa
     with pytest.raises(ConfigError) as caught:
         validate(changed(default, key, value))
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("setting", ["prompt.length", "lora.rank", "compacter.terms", "compacter.bottleneck"])
+def test_a_size_that_no_memory_holds_is_refused_before_a_model_loads(setting: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^method\.{setting} = 100000000: must be less than or equal to \d+$"):
+        validate(to_plain(compose_config(f"method={setting.partition('.')[0]}", f"method.{setting}=100000000")))
+
+
+def test_a_search_of_more_beams_than_memory_holds_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^task\.search\.num_beams = 1000000: must be less than or equal to 1000$"):
+        validate(to_plain(compose_config("task=dart", "model=gpt2", "task.search.num_beams=1000000")))
+
+
+def test_a_revision_of_what_is_not_on_the_hub_is_refused_by_name(tmp_path: Path) -> None:
+    for source, place in (
+        (str(tmp_path), "a folder of this machine"),
+        ("package:carrier/model", "in a Python package"),
+    ):
+        with pytest.raises(
+            ConfigError, match=rf"^model\.revision = 'main': .* model\.source = '{source}' is {place}; "
+        ):
+            validate(to_plain(compose_config("model=gpt2", f"model.source={source}", "model.revision=main")))
+    on_the_hub = validate(to_plain(compose_config("model=gpt2", "model.revision=main")))
+    assert on_the_hub.model.revision == "main"
 
 
 def test_a_missing_setting_is_named(default: dict[str, Any]) -> None:

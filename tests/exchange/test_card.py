@@ -1,5 +1,6 @@
 """The model card that a run leaves."""
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -18,6 +19,7 @@ from lnbench.records.record import Parameters, Record, SearchResult, Trial, chec
 from lnbench.records.shift import NormShift
 from lnbench.run.lifecycle import run
 from lnbench.tasks.scores.metric import written
+from tests.commands import words_of
 from tests.conftest import Configure
 from tests.records.builders import new_record
 
@@ -136,14 +138,29 @@ def test_every_family_has_its_metrics(
     assert "`meteor` is not here: `needs a download`." in card.text
 
 
+@pytest.mark.parametrize(
+    "overrides",
+    [["task=sst2"], ["task=mrpc"], ["task=stsb"], ["task=conll2003"], ["task=squad"], ["task=dart", "model=gpt2"]],
+)
+def test_every_family_is_asked_as_the_card_says(tmp_path: Path, overrides: list[str]) -> None:
+    config = composed(*overrides)
+    text = read(record_of(config), tmp_path).text
+    (line,) = re.findall(r"^python -m lnbench\.predict .*$", text, re.MULTILINE)
+    assert len(config.task.unlabelled(words_of(line)[4:])) == 1
+    (given,) = re.findall(r"^tuned\.predict\((.*)\)$", text, re.MULTILINE)
+    assert len(config.task.unlabelled(ast.literal_eval(given))) == 1
+
+
 def test_the_page_says_what_was_done(tmp_path: Path) -> None:
     trials = [Trial(value=0.3, id="a", score=0.7), Trial(value=10, id="b", score=None, problem="diverged")]
     shift = [
         NormShift(layer=1, norm="mha", term="gain", mean_abs=mean, max_abs=most, relative=None)
         for mean, most in ((0.1, 0.5), (0.2, 0.25))
     ]
+    overlap = {"train/test": 1, "train/test premise": 3, "train/test:swapped": 2, "validation/test": 0}
     record = record_of(
         composed("method=lora", "task=rte", "model=bert_large", "search=lr", "trainer.accumulate=2"),
+        data=new_record().data.model_copy(update={"overlap": overlap}),
         search=SearchResult(parameter="trainer.lr_factor", trials=trials, chosen=0.3),
         shift=shift,
         parameters=Parameters(
@@ -161,7 +178,9 @@ def test_the_page_says_what_was_done(tmp_path: Path) -> None:
         "1,234 steps of 64 rows",
         "62 s of training, 80 s in all, 1.50 GiB at most, on `some`",
         "- Rows: train 72, validation 24, test 32\n",
-        "Overlap `train/test`: 1 rows",
+        "Overlap `train/test`: 1 rows of the second split have an input of the first",
+        "Overlap `train/test premise`: 3 rows of the second split have a value of the first in that column",
+        "Overlap `train/test:swapped`: 2 rows of the second split are pairs of the first with their texts swapped",
         "- Labels: `entailment`, `not_entailment`\n",
         f"`{'f' * 64}`",
         'lnbench.load("FOLDER")',

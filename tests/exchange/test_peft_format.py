@@ -1,6 +1,7 @@
 """HF peft reads what is exported, with identical hidden states."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,9 @@ def test_what_is_merged_is_refused(tune: Tune, method: str, tmp_path: Path) -> N
 
 
 def test_an_export_names_its_pretrained_model(tune: Tune, tmp_path: Path) -> None:
-    tuned = tune("bert", "ln", "+model.revision=main")
+    tuned = tune("bert", "ln")
+    model = tuned.config.model.model_copy(update={"revision": "main"})
+    tuned = replace(tuned, config=tuned.config.model_copy(update={"model": model}))
     export_peft(tuned, tmp_path, head="beside")
     about = json.loads((tmp_path / CONFIG).read_text())
     assert (about["base_model_name_or_path"], about["revision"]) == (tuned.config.model.source, "main")

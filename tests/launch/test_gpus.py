@@ -163,7 +163,7 @@ def test_an_empty_launch_starts_nothing(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"gpus": -1}, "hydra.launcher.gpus.*-1: Input should be greater than or equal to 0"),
+        ({"gpus": -1}, "hydra.launcher.gpus.*-1: must be greater than or equal to 0"),
         ({"gpus": []}, "hydra.launcher.gpus"),
         ({"per_gpu": 0}, "hydra.launcher.per_gpu = 0: "),
         ({"cpu_slots": "two"}, "hydra.launcher.cpu_slots = 'two': "),

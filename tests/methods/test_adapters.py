@@ -135,7 +135,7 @@ def test_an_adapter_that_reads_the_block_adds_to_its_sum_what_it_makes_of_its_ou
 
 
 def test_what_an_adapter_reads_is_a_choice_of_two() -> None:
-    with pytest.raises(ConfigError, match=r"method\.adapter\.reads = 'norm': Input should be 'ffn' or 'block'"):
+    with pytest.raises(ConfigError, match=r"method\.adapter\.reads = 'norm': must be 'ffn' or 'block'"):
         part("adapter", reads="norm")
 
 

@@ -14,7 +14,7 @@ from lnbench.core.schema import ConfigError
 from lnbench.run.lifecycle import run
 from lnbench.tasks.data.load import TaskData, load_data
 from tests.runs import SHORT
-from tests.tasks.builders import Rows, films, new_task
+from tests.tasks.builders import Rows, films, new_byte_tokenizer, new_generation, new_task
 from tests.tasks.conftest import Writer
 
 ROWS = films(*((f"a film {number}", number % 2) for number in range(30)))
@@ -105,6 +105,112 @@ def test_a_text_of_a_pair_that_straddles_a_cut_is_counted(
         ]
 
 
+def pairs(*texts: tuple[str, str]) -> Rows:
+    return [{"text": first, "other": second, "label": place % 2} for place, (first, second) in enumerate(texts)]
+
+
+def test_pairs_that_train_has_with_their_texts_swapped_are_counted_and_told(
+    write_root: Writer, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    root = write_root(
+        train=pairs(("a film", "b"), ("c", "c"), ("d", "e"), ("e", "d")),
+        validation=pairs(("B", "A  film"), ("a film", "c")),
+        test=pairs(("c", "c"), ("d", "e"), ("b", "d"), ("c", "a film")),
+    )
+    loaded = load_data(new_task(pair="other"), tokenizer, root, root / "cache")
+    counts = {roles: rows for roles, rows in loaded.overlap.items() if roles.endswith(":swapped")}
+    assert counts == {"train/validation:swapped": 1, "train/test:swapped": 1, "validation/test:swapped": 1}
+    assert loaded.overlap["train/validation"] == 0
+    assert loaded.overlap["train/test"] == 2
+    for role in ("validation", "test"):
+        assert "1 rows are pairs that train has with their texts swapped" in loaded.warnings[role]
+    assert loaded.warnings["train"] == []
+
+
+def test_a_swapped_pair_that_a_cut_tears_apart_is_counted(
+    write_root: Writer, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    texts = [(f"a {number}", f"b {number}") for number in range(100)]
+    rows = pairs(*texts, *((second, first) for first, second in texts))
+    loaded = load_pairs(write_root(train=rows), tokenizer)
+    train = {(row["text"], row["other"]) for row in loaded.frames["train"].to_dict("records")}
+    for role in ("validation", "test"):
+        turned = [(row["other"], row["text"]) in train for row in loaded.frames[role].to_dict("records")]
+        assert loaded.overlap[f"train/{role}:swapped"] == sum(turned) > 0
+
+
+def test_tasks_on_single_texts_have_no_swapped_pairs(write_root: Writer, tokenizer: PreTrainedTokenizerFast) -> None:
+    root = write_root(train=ROWS[:10], validation=ROWS[10:20], test=ROWS[20:])
+    assert not [roles for roles in load_data(new_task(), tokenizer, root, root / "cache").overlap if ":" in roles]
+
+
+def test_groups_that_train_shares_with_a_given_split_are_counted_and_told(
+    write_root: Writer, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    users = [{**row, "user": place // 2} for place, row in enumerate(ROWS)]
+    test = [
+        {**row, "text": f"b {place}", "user": user} for place, (row, user) in enumerate(zip(ROWS, "0ab", strict=False))
+    ]
+    root = write_root(train=users, test=[*test, {**test[0], "text": "c", "user": None}])
+    task = new_task(splits={"validation_fraction": 0.3, "test": "test", "group_by": "user", "seed": 2})
+    loaded = load_data(task, tokenizer, root, root / "cache")
+    in_train = {int(text.split()[-1]) // 2 for text in loaded.frames["train"]["text"]}
+    assert loaded.overlap["train/validation user"] == 0
+    assert 0 in in_train
+    assert loaded.overlap["train/test user"] == 1
+    assert loaded.warnings["test"] == [
+        "shares groups with train: user in 1 rows; task.splits.group_by acts on what is cut from train alone"
+    ]
+    assert loaded.warnings["validation"] == []
+
+
+def test_a_given_split_without_the_column_of_groups_says_so(
+    write_root: Writer, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    users = [{**row, "user": place // 2} for place, row in enumerate(ROWS)]
+    root = write_root(train=users, test=films(("b", 0), ("c", 1)))
+    task = new_task(splits={"validation_fraction": 0.3, "test": "test", "group_by": "user"})
+    loaded = load_data(task, tokenizer, root, root / "cache")
+    assert loaded.warnings["test"] == ["has no column 'user', so that groups that it shares with train are not known"]
+    assert "train/test user" not in loaded.overlap
+
+
+def test_groups_are_counted_where_rows_have_several_references(write_root: Writer) -> None:
+    rows: Rows = [
+        {"facts": f"a {number}", "text": "b", "refs": ["b", "c"], "user": number // 2} for number in range(40)
+    ]
+    root = write_root("facts", train=rows, test=[{**row, "facts": f"d {row['facts']}"} for row in rows[:6]])
+    splits = {"validation_fraction": 0.3, "test": "test", "group_by": "user"}
+    task = new_generation(splits=splits, references="refs", metric="loss", metrics=["bleu"])
+    loaded = load_data(task, new_byte_tokenizer(), root, root / "cache")
+    kept = {int(source.split()[-1]) // 2 for source in loaded.frames["train"]["source"]}
+    assert loaded.overlap["train/validation user"] == 0
+    assert loaded.overlap["train/test user"] == 2 * sum(2 for user in range(3) if user in kept) > 0
+
+
+def test_a_train_split_that_is_all_in_the_test_is_told_as_such(
+    write_root: Writer, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    root = write_root(train=ROWS[:5], validation=films(("b", 0), ("c", 1)), test=ROWS)
+    task = new_task(splits={"validation": "validation", "test": "test", "drop_overlap": True})
+    with pytest.raises(
+        DataError, match=r"no row is left for train; the test split has the text of each, and task\.spl"
+    ):
+        load_data(task, tokenizer, root, root / "cache")
+
+
+def test_fewer_groups_than_splits_are_told_as_such(write_root: Writer, tokenizer: PreTrainedTokenizerFast) -> None:
+    rows = [{**row, "user": place % 2} for place, row in enumerate(ROWS)]
+    root = write_root(train=rows)
+    with pytest.raises(DataError) as caught:
+        load_data(new_task(splits={"group_by": "user"}), tokenizer, root, root / "cache")
+    assert str(caught.value) == (
+        "films: no row is left for validation; task.splits.group_by = user makes 2 groups of the rows, each of which "
+        "is in one split; group by another column, raise task.splits.validation_fraction or give "
+        "task.splits.validation=SPLIT"
+    )
+
+
 @pytest.mark.parametrize("group_by", ["text", ["text"], ["text", "user"], "user"])
 def test_a_cut_by_a_column_keeps_its_values_together(
     write_root: Writer, tokenizer: PreTrainedTokenizerFast, group_by: str | list[str]
@@ -126,7 +232,9 @@ def test_rows_of_equal_text_stay_together_whatever_their_groups(
     rows = [{**row, "user": place} for row in ROWS for place in range(2)]
     task = new_task(splits={"validation_fraction": 0.3, "test_fraction": 0.3, "group_by": "user", "seed": 1})
     root = write_root(train=rows)
-    with pytest.raises(DataError, match=r"no row is left for .*; change task\.splits\."):
+    with pytest.raises(
+        DataError, match=r"no row is left for train; .* = user makes 1 groups of the rows, .*, lower task"
+    ):
         load_data(task, tokenizer, root, root / "cache")
     rows = [{**row, "user": place % 15} for place, row in enumerate([*ROWS, *ROWS])]
     root = write_root(train=rows)

@@ -209,6 +209,13 @@ def test_white_space_that_separates_no_columns_belongs_to_the_word(write: Write,
     assert frame.to_dict("list") == {"tokens": [[word, word]], "tags": [["B-PER", "O"]]}
 
 
+@pytest.mark.parametrize("separator", [" ", "\t"])
+@pytest.mark.parametrize("empty", ["", " ", "\t", " \t\r", "\u00a0", "\u3000 \t"])
+def test_a_line_of_nothing_but_white_space_ends_a_sentence(write: Write, separator: str, empty: str) -> None:
+    text = "Ann B-PER\nsaw O\n{}\nrain O\n".replace(" ", separator).format(empty)
+    assert read_file(write(text, "train.conll"))["tokens"].tolist() == [["Ann", "saw"], ["rain"]]
+
+
 def test_spaces_are_part_of_a_word_where_tabs_separate_the_columns(write: Write) -> None:
     text = "-DOCSTART- -X- O O\n\nNew York\tNNP\tB-LOC\n"
     assert read_file(write(text, "train.conll"))["tokens"].tolist() == [["New York"]]
@@ -282,12 +289,18 @@ def test_another_encoding_can_be_stated(write: Write) -> None:
         ("mine.csv", "txt,label\na,1\nb,0\n", r"has no column 'text'; did you mean 'txt'\? it has: txt, label"),
         ("mine.csv", "text,label\na,1\nb,\n", r"mine\.csv, row 2: label = ''; must be a label"),
         ("mine.csv", "text,label\na,1\nb\n", r"mine\.csv, row 2: label = ''; must be a label"),
-        ("mine.csv", "text,label\na,1,x\nb,0,y\n", r"mine\.csv: cannot be read \(.*does not match"),
+        ("mine.csv", "text,label\na,1,x\nb,0,y\n", r"read \(row 1, in line 2, has 3 fields, and the header has 2: t"),
         ("mine.csv", "text,label\na,1\nb,1\n", "column 'label' holds nothing but '1'; there must be two labels"),
         ("mine.csv", "text,label\na,0.1\nb,0.2\nc,0.3\n", "has 3 different values in 3 rows.*task=csv_regression"),
         ("mine.csv", "text,label\n", r"mine\.csv: has no rows"),
         ("mine.csv", "", r"mine\.csv: cannot be read \(No columns to parse from file\)"),
-        ("mine.csv", "text,label\na,1\nb,0,c\n", r"mine\.csv: cannot be read \(.*line 3"),
+        ("mine.csv", 'text,label\n"a\nb",1\n\nb,0,c\n', r"\(row 2, in line 5, has 3 fields, .* must be in quotes\)"),
+        ("mine.csv", 'text,label\na,1\n"b,0\nc,1\n', r"\(row 2, in line 3, has a field that begins with a quote and"),
+        ("mine.tsv", "text\tlabel\na\t1\tx\n", r"\(row 1, in line 2, has 3 fields, .*; no field may have a tab in it"),
+        ("mine.csv", "text,text,label\na,b,1\n", r"mine\.csv: cannot be read \(it has the column 'text' 2 times;"),
+        ("mine.tsv", "label\tx\tlabel\na\tb\t1\n", r"mine\.tsv: cannot be read \(it has the column 'label' 2 times;"),
+        ("mine.jsonl", '{"text": "a"}\n{"text": "a", "text": "b"}', r"\(line 2: it has the key 'text' 2 times"),
+        ("mine.json", '[{"text": "a", "text": "b"}]', r"\(it has the key 'text' 2 times"),
         (
             "mine.jsonl",
             '{"text": "a", "label": null}\n{"text": "b", "label": 1}',
@@ -311,6 +324,7 @@ def test_a_file_that_cannot_be_used_is_named(write: Write, name: str, content: s
         ("mine.csv", "sep=;\ntext;label\na;1\n", "separated by ';'"),
         ("mine.csv", "text\tlabel\na\t1\nb\t0\n", r"separated by '\\t'"),
         ("mine.tsv", "text,label\na,1\nb,0\n", r"separated by ',', .* and a \.tsv file a tab"),
+        ("mine.tsv", '"text"\t"label"\r\n"a"\t"1"\r\n', 'header has names in quotes, such as "text"; .* as .csv'),
         ("mine.tsv", 'text\tlabel\nb\t0\n"say ""a"""\t1\n', "line 3: .*say .* seems to be in quotes; .*jsonl"),
         ("mine.tsv", 'text\tlabel\n"a\tb"\t1\nc\t0\n', "tabs or line breaks in fields in quotes; a .tsv file has no"),
         ("mine.tsv", 'label\ttext\r\n1\t"a\r\nb"\r\n0\tc\r\n', "tabs or line breaks in fields in quotes"),
@@ -321,6 +335,10 @@ def test_columns_that_are_separated_or_quoted_otherwise_are_named(
 ) -> None:
     with pytest.raises(DataError, match=rf"mine\.[ct]sv: cannot be read \(.*{message}"):
         configure("csv", write(content, name))
+
+
+def test_columns_without_a_name_may_be_several(write: Write) -> None:
+    assert read_file(write("text,label,,\na,1,,\n")).values.tolist() == [["a", "1", "", ""]]
 
 
 @pytest.mark.parametrize(

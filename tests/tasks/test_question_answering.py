@@ -215,7 +215,9 @@ def test_new_questions_are_answered_without_references() -> None:
 
 @pytest.mark.parametrize("text", ["b", "b\t ", ("b",), ("b", "c", "d")])
 def test_new_texts_of_the_wrong_kind_are_named(text: Any) -> None:
-    with pytest.raises(DataError, match=r"text 2 = .*: must be a question, a tab and its context"):
+    with pytest.raises(
+        DataError, match=r"text 2 = .*: must be a question and its context, neither of them empty, with a tab"
+    ):
         new_qa().unlabelled(["a\tb", text])
 
 

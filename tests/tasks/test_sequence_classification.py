@@ -44,7 +44,7 @@ def test_names_that_are_numbers_are_never_taken_for_places() -> None:
         (films(("a", 0), (" \n", 1)), "split 'train', row 2: text = ' \\\\n'; must be a text that is not empty"),
         (films(("a", 0), ("b", 1), (math.nan, 1)), "row 3: text = nan; must be a text"),  # type: ignore[arg-type]
         (films(("a", 0), (7, 1)), "row 2: text = 7; must be a text"),  # type: ignore[arg-type]
-        (films(("a", 0), ("b", "fine")), "row 2: label = 'fine'; must be one of bad, good, or a place"),
+        (films(("a", 0), ("b", "fine")), "row 2: label = 'fine'; must be one of bad, good, or a number from 0"),
         (films(("a", 0), ("b", 1), ("c", 2)), "row 3: label = 2; must be one of bad, good"),
         (films(("a", 0), ("b", -1)), "row 2: label = -1; must be one of bad, good"),
         (films(("a", 0), ("b", None)), "row 2: label = nan; must be one of bad, good"),  # type: ignore[arg-type]

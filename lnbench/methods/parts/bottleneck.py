@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from lnbench.backbone.tables import Sublayer
-from lnbench.methods.base import Method
+from lnbench.methods.base import Method, Size
 from lnbench.methods.parts.layers import Layers, select_layers
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class BottleneckAdapter(Method):
     """Name of the method, and of the inserted modules."""
     sublayers: ClassVar[tuple[Sublayer, ...]]
 
-    bottleneck: Annotated[int, Field(ge=1)]
+    bottleneck: Size
     activation: Literal["relu", "gelu"]
     layers: Layers
 

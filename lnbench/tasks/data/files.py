@@ -8,6 +8,8 @@ import io
 import json
 import re
 import warnings
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +65,7 @@ def _text(path: Path, encoding: str) -> str:
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     frame = pd.read_parquet(path, engine="pyarrow", to_pandas_kwargs={"ignore_metadata": True})
-    if frame.columns.has_duplicates:
-        raise ValueError(f"it has column {frame.columns[frame.columns.duplicated()][0]!r} twice")
+    _check_once("column", frame.columns)
     return frame
 
 
@@ -72,10 +73,47 @@ def _read_csv(text: str, *, tabs: bool) -> pd.DataFrame:
     _check_separator(text.partition("\n")[0], "\t" if tabs else ",")
     if tabs:
         _check_unquoted(text)
-    dialect: dict[str, Any] = {"sep": "\t", "quoting": csv.QUOTE_NONE} if tabs else {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)  # of rows with more fields than the header
-        return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, index_col=False, **dialect)
+    options: dict[str, Any] = {"sep": "\t", "quoting": csv.QUOTE_NONE} if tabs else {}
+    options |= {"dtype": str, "keep_default_na": False, "index_col": False}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # of rows with more fields than the header
+            frame = pd.read_csv(io.StringIO(text), **options)
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        raise ValueError(_explained(error, text, tabs=tabs)) from error
+    names = pd.read_csv(io.StringIO(text), header=None, nrows=1, **options).iloc[0]  # which pandas changes in a header
+    _check_once("column", filter(None, names))
+    return frame
+
+
+def _explained(error: Exception, text: str, *, tabs: bool) -> str:
+    """Which row of a CSV or TSV file cannot be read, and why."""
+    dialect: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {}
+    reader = csv.reader(io.StringIO(text, newline=""), **dialect)
+    names: list[str] = []
+    row, line, where = -1, 1, ""
+    try:
+        for fields in reader:
+            if fields:
+                row, where, names = row + 1, f"row {row + 1}, in line {line}", names or fields
+            if len(fields) > len(names):
+                remedy = "no field may have a tab in it" if tabs else "a field with a comma in it must be in quotes"
+                return (
+                    f"{where}, has {len(fields)} fields, and the header has {len(names)}: {', '.join(names)}; {remedy}"
+                )
+            line = reader.line_num + 1
+    except csv.Error:  # a field too long for this reader
+        return str(error)
+    if "inside string" in str(error):
+        return f"{where}, has a field that begins with a quote and does not end with one; close it"
+    return str(error)
+
+
+def _check_once(what: str, names: Iterable[Any]) -> None:
+    """Refuses names of columns or keys of which one is there more than once."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ValueError(f"it has the {what} {name!r} {count} times; each must have a name of its own")
 
 
 def _check_separator(header: str, separator: str) -> None:
@@ -94,6 +132,9 @@ def _check_unquoted(text: str) -> None:
         "a .tsv file has no quotes, so that each one is a character of its text; write it as .csv, where fields may be "
         "in quotes, or as .jsonl"
     )
+    names = text.partition("\n")[0].strip("\r").split("\t")
+    if quoted := [name for name in names if len(name) > 1 and name[0] == name[-1] == '"']:
+        raise ValueError(f"its header has names in quotes, such as {quoted[0]}; {remedy}")
     if found := _QUOTED.search(text):
         raise ValueError(
             f"line {text.count(chr(10), 0, found.start(1)) + 1}: {found[1]!r} seems to be in quotes; {remedy}"
@@ -109,11 +150,22 @@ def _check_unquoted(text: str) -> None:
 
 
 def _read_json(text: str) -> pd.DataFrame:
-    rows = json.loads(text) if text.lstrip().startswith("[") else _json_lines(text)
+    rows = _JSON.decode(text) if text.lstrip().startswith("[") else _json_lines(text)
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
             raise ValueError(f"row {number} is not an object")
     return pd.DataFrame(rows)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, which must have each of its keys once."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        _check_once("key", (key for key, _ in pairs))
+    return found
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_object)
 
 
 def _json_lines(text: str) -> list[Any]:
@@ -121,7 +173,7 @@ def _json_lines(text: str) -> list[Any]:
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
-                rows.append(json.loads(line))
+                rows.append(_JSON.decode(line))
             except ValueError as error:
                 raise ValueError(f"line {number}: {error}") from error
     return rows
@@ -130,13 +182,13 @@ def _json_lines(text: str) -> list[Any]:
 def _read_columns(text: str) -> pd.DataFrame:
     """The first column as `tokens` and the last as `tags`, a list of each for every sentence.
 
-    Columns are separated by tabs in a file that has any, else by spaces; other white space, such as
-    a no-break space, belongs to the words.
+    Columns are separated by tabs in a file that has any in its lines, else by spaces; other white
+    space, such as a no-break space, belongs to the words. A line of nothing but white space is empty.
     """
-    name, separator = ("tabs", "\t") if "\t" in text else ("spaces", " ")
+    lines = [line.strip(" \t\r") if line.strip() else "" for line in text.split("\n")]
+    name, separator = ("tabs", "\t") if any("\t" in line for line in lines) else ("spaces", " ")
     sentences: list[list[tuple[str, str]]] = [[]]
-    for number, raw in enumerate(text.split("\n"), 1):
-        line = raw.strip(" \t\r")
+    for number, line in enumerate(lines, 1):
         fields = [field.strip(" ") for field in line.split(separator)]
         if not line or line.split(" ")[0].split("\t")[0] == DOCUMENT_START:
             sentences.append([])

@@ -15,9 +15,10 @@ from lnbench.core.errors import DataError
 from lnbench.core.registry import kind_of
 from lnbench.tasks.base import Task
 from lnbench.tasks.data import notes, token_cache
+from lnbench.tasks.data.content import FIELDS
 from lnbench.tasks.data.read import Part, read_roles
 from lnbench.tasks.data.source import ROLES
-from lnbench.tasks.data.split import assign, cut, overlap, sample, together
+from lnbench.tasks.data.split import SWAPPED, assign, cut, overlap, sample, swapped, together
 from lnbench.tasks.parts.checks import each, is_empty, require, require_columns
 from lnbench.tasks.parts.labels import label_names
 from lnbench.tasks.tokens.encode import pad_id, tokenizer_identity
@@ -42,9 +43,11 @@ class TaskData:
         fingerprint: SHA-256 of the texts and labels of all splits, in their order.
         overlap: for each two of the source's own splits in use (`"train/test"` and the like), as
             they are before cuts and limits, how many rows of the second have the input of a row of
-            the first; what is cut from train shares none. Where an input has several texts, also for
-            each two roles and each text (`"train/test premise"`), as they are after cuts and before
-            limits, how many rows of the second have a text that the first has in that column.
+            the first; what is cut from train shares none. Also for each two roles, as they are after
+            cuts and before limits: for each text of an input of several, and for each column of
+            `group_by` (`"train/test premise"`), how many rows of the second have a value that the
+            first has in that column; and for pairs (`"train/test:swapped"`), how many rows of the
+            second are a pair of the first with its texts swapped.
         baseline: by split and metric, what the best answer that ignores the text scores.
         warnings: what a person should know of each split before the run.
     """
@@ -92,11 +95,12 @@ def load_data(
     given = {role: task.clean(part.frame, part.where) for role, part in read.items()}
     keys = {role: task.group_keys(frame) for role, frame in given.items()}
     leaks = _leaks(task, keys)
-    parts = _split(task, given, together([keys["train"], *_groups(task, read["train"], given["train"])]), leaks)
+    groups = together([keys["train"], *_groups(task, read["train"], given["train"])])
+    parts = _split(task, given, groups, leaks)
     frames = _sampled(task, {role: task.arrange(frame, role) for role, frame in parts.items()})
     fingerprint = fingerprint_of(frames)
     examples = _tokenised(task, frames, fingerprint, tokenizer, cache_dir)
-    shared = {**overlap(keys), **_shared_texts(task, parts)}
+    shared = {**overlap(keys), **_shared_groups(task, read, parts), **_shared_texts(task, parts)}
     warnings = {role: task.remarks(part.frame) for role, part in read.items()}
     for role, some in notes.of_splits(task, frames, examples).items():
         warnings[role] = [*warnings.get(role, []), *some, *notes.of_overlap(task, given, role, shared)]
@@ -125,13 +129,34 @@ def _groups(task: Task, part: Part, train: pd.DataFrame) -> list[list[str]]:
 
 
 def _shared_texts(task: Task, parts: Mapping[str, pd.DataFrame]) -> dict[str, int]:
-    """By roles and text column, for inputs of several texts: how many rows share a text with an earlier role."""
+    """How many rows share a text with an earlier role, by roles and column, and how many a pair with texts swapped."""
     texts = {role: task.text_keys(frame) for role, frame in parts.items()}
-    return {
-        f"{pair} {column}": rows
+    shared = {
+        f"{roles} {column}": rows
         for column in texts["train"]
-        for pair, rows in overlap({role: columns[column] for role, columns in texts.items()}).items()
+        for roles, rows in overlap({role: columns[column] for role, columns in texts.items()}).items()
     }
+    if len(texts["train"]) != 2:
+        return shared
+    pairs = {role: list(zip(*columns.values(), strict=True)) for role, columns in texts.items()}
+    return {**shared, **{f"{roles}{SWAPPED}": rows for roles, rows in swapped(pairs).items()}}
+
+
+def _shared_groups(task: Task, read: Mapping[str, Part], parts: Mapping[str, pd.DataFrame]) -> dict[str, int]:
+    """By roles and column of `group_by`: how many rows have a value in it that an earlier role has too.
+
+    A role without the column is left out.
+    """
+    shared: dict[str, int] = {}
+    for column in task.splits.group_by:
+        values = {}
+        for role, frame in parts.items():
+            source = read.get(role, read["train"]).frame
+            if column in source:
+                known = source[column].loc[frame.index]
+                values[role] = label_names(known[~each(known, is_empty)]).tolist()
+        shared |= {f"{roles} {column}": rows for roles, rows in overlap(values).items()}
+    return shared
 
 
 def _baseline(task: Task, train: pd.DataFrame, split: pd.DataFrame) -> dict[str, float]:
@@ -145,13 +170,29 @@ def _split(
     """Cuts the missing roles off the training split, and out of it the rows that leak, group by group."""
     roles = assign(groups, task.splits.cuts(given), task.splits.seed)
     roles = [DROPPED if leak else role for leak, role in zip(leaks, roles, strict=True)]
-    frames = {**given, **cut(given["train"], roles)}
+    others = {role: frame for role, frame in given.items() if role != "train"}
+    frames = {**others, **cut(given["train"], roles)}
     for role in ROLES:
         if role not in frames:
-            raise DataError(
-                f"{task.name}: no row is left for {role}; change task.splits.{role}_fraction or name a split"
-            )
+            raise DataError(f"{task.name}: no row is left for {role}; {_why_nothing(task, role, groups, leaks)}")
     return {role: frames[role] for role in ROLES}
+
+
+def _why_nothing(task: Task, role: str, groups: Sequence[str], leaks: Sequence[bool]) -> str:
+    """Why no row is left for a role, and what helps."""
+    if all(leaks):
+        return "the test split has the text of each, and task.splits.drop_overlap=true leaves out such rows"
+    own = f"task.{FIELDS[role]}=FILE" if task.path is not None else f"task.splits.{role}=SPLIT"
+    ways = f"raise task.splits.{role}_fraction or give {own}"
+    if role == "train":
+        ways = "lower task.splits.validation_fraction or task.splits.test_fraction"
+    columns = ", ".join(task.splits.group_by)
+    if not columns:
+        return ways
+    return (
+        f"task.splits.group_by = {columns} makes {len(set(groups)):,} groups of the rows, each of which is in one "
+        f"split; group by another column, {ways}"
+    )
 
 
 def _leaks(task: Task, keys: Mapping[str, Sequence[str]]) -> list[bool]:

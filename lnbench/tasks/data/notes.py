@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from lnbench.tasks.data.split import SWAPPED
 from lnbench.tasks.parts.labels import look_alikes, unlearned
 
 if TYPE_CHECKING:
@@ -42,14 +43,32 @@ def of_overlap(task: Task, given: Mapping[str, pd.DataFrame], role: str, overlap
         role: whichever.
         overlap: as `TaskData` has it.
     """
+    if role == "train":
+        return []
     notes = []
     dropped = role == "test" and task.splits.drop_overlap
     if (rows := overlap.get(f"train/{role}", 0)) and not dropped:
         same = "; it is the same as train, row for row" if given["train"].equals(given[role]) else ""
         notes.append(f"{rows:,} of {len(given[role]):,} rows have an input that train has too{same}")
-    texts = {pair.partition(" ")[2]: rows for pair, rows in overlap.items() if pair.startswith(f"train/{role} ")}
-    if any(texts.values()):
-        shares = ", ".join(f"{column} in {rows:,} rows" for column, rows in texts.items() if rows)
-        remedy = "" if role in given else "; task.splits.group_by=COLUMN keeps rows of one text together"
-        notes.append(f"shares single texts with train: {shares}{remedy}")
+    columns = {roles.partition(" ")[2]: rows for roles, rows in overlap.items() if roles.startswith(f"train/{role} ")}
+    grouped = task.splits.group_by if role in given else ()
+    groups = {column: columns.pop(column) for column in grouped if column in columns}
+    remedy = "" if role in given else "; task.splits.group_by=COLUMN keeps rows of one text together"
+    if any(columns.values()):
+        notes.append(f"shares single texts with train: {_in_rows(columns)}{remedy}")
+    if any(groups.values()):
+        notes.append(
+            f"shares groups with train: {_in_rows(groups)}; task.splits.group_by acts on what is cut from train alone"
+        )
+    notes += [
+        f"has no column {column!r}, so that groups that it shares with train are not known"
+        for column in grouped
+        if column not in groups
+    ]
+    if rows := overlap.get(f"train/{role}{SWAPPED}", 0):
+        notes.append(f"{rows:,} rows are pairs that train has with their texts swapped")
     return notes
+
+
+def _in_rows(columns: Mapping[str, int]) -> str:
+    return ", ".join(f"{column} in {rows:,} rows" for column, rows in columns.items() if rows)

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+SWAPPED = ":swapped"
+"""In a name of an overlap, behind two roles: of pairs, with their texts swapped."""
+
+
 def normalise(text: str) -> str:
     """The form in which two texts count as the same: case folded, white space collapsed."""
     return " ".join(text.split()).casefold()
@@ -109,4 +113,20 @@ def overlap(keys: Mapping[str, Sequence[str]]) -> dict[str, int]:
     return {
         f"{first}/{second}": sum(key in distinct[first] for key in keys[second])
         for first, second in combinations(keys, 2)
+    }
+
+
+def swapped(pairs: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, int]:
+    """For each two roles, how many pairs of the later one are a pair of the earlier one turned round.
+
+    A pair of equal texts is the same turned round, and is not counted.
+
+    Returns:
+        `"train/test"` and the like to a number of rows.
+    """
+    different = {role: [pair for pair in values if pair[0] != pair[1]] for role, values in pairs.items()}
+    turned = {role: {pair[::-1] for pair in values} for role, values in different.items()}
+    return {
+        f"{first}/{second}": sum(pair in turned[first] for pair in different[second])
+        for first, second in combinations(pairs, 2)
     }

@@ -12,7 +12,7 @@ Count = Annotated[int, Field(ge=1)]
 class BeamSearch(Schema):
     """Beam search, which draws nothing; with one beam, greedy search."""
 
-    num_beams: Count = 5
+    num_beams: Annotated[int, Field(ge=1, le=1_000)] = 5
     max_new_tokens: Count
     """After how many tokens a text ends at the latest."""
     length_penalty: float = 1.0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lnbench.core.commands import quoted
 from lnbench.core.errors import DataError
 from lnbench.core.schema import did_you_mean
 
@@ -79,6 +80,17 @@ def require_texts(values: pd.Series, where: str, kind: str = "a text", remedy: s
     """
     require(values, ~each(values, is_empty), where, f"{kind} that is not empty{remedy}")
     require(values, each(values, is_text), where, kind)
+
+
+def two_texts(what: str, example: Sequence[str]) -> str:
+    """What an input of two texts must be, and how one is typed, for a message.
+
+    Args:
+        what: both texts, in words.
+        example: two texts.
+    """
+    shell = quoted("\t".join(example))
+    return f"{what}, neither of them empty, with a tab between them; in a shell type {shell}, in Python {example!r}"
 
 
 def replace(frame: pd.DataFrame, columns: Mapping[str, pd.Series]) -> pd.DataFrame:

@@ -5,29 +5,38 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lnbench.tasks.parts.checks import is_empty
+
 if TYPE_CHECKING:
     import pandas as pd
 
-_NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)")
-"""A number by its value; one with zeros in front, such as 007, is a name."""
+_NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+"""A number by its value; one with zeros in front, such as 007, or an exponent of more than three digits is a name."""
 _TRUTH = {"true": "True", "false": "False"}
 
 
 def label_name(value: Any) -> str:
     """A label in the one form that its value has.
 
-    White space around it is cut off. A number is written as short as it can be: 1, 1.0, "1" and
-    "1.0" are the label 1. True, "true" and "TRUE" are the label True.
+    White space around it is cut off. A number is written without an exponent and as short as it can
+    be: 1, 1.0, "1", "1.0" and "1e0" are the label 1. True, "true" and "TRUE" are the label True.
     """
     if isinstance(value, float | np.floating) and np.isfinite(value):
         return _shortest(np.format_float_positional(value, trim="-"))
     text = str(value).strip()
-    return _shortest(text) if is_number(text) else _TRUTH.get(text.lower(), text)
+    return _shortest(f"{Decimal(text):f}") if is_number(text) else _TRUTH.get(text.lower(), text)
+
+
+def is_label(value: Any) -> bool:
+    """Whether a value can be a label: a text, a number or a truth value, which is neither empty nor missing."""
+    return isinstance(value, str | Number | np.bool_) and not is_empty(value)
 
 
 def is_number(name: str) -> bool:
@@ -40,6 +49,11 @@ def _shortest(number: str) -> str:
     fraction = fraction.rstrip("0")
     digits = f"{whole or '0'}.{fraction}" if fraction else whole or "0"
     return f"-{digits}" if number.startswith("-") and digits != "0" else digits
+
+
+def by_number(labels: Sequence[str]) -> str:
+    """For a message, which number stands for which label: its place in the list."""
+    return f"0 ({labels[0]}) to {len(labels) - 1} ({labels[-1]})"
 
 
 def label_names(values: pd.Series) -> pd.Series:

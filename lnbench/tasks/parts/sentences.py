@@ -10,7 +10,16 @@ from pydantic import Field, model_validator
 from lnbench.core.errors import DataError
 from lnbench.tasks.base import INPUT, Task
 from lnbench.tasks.data.split import normalise
-from lnbench.tasks.parts.checks import SKIP_EMPTY, each, is_empty, is_text, replace, require_columns, require_texts
+from lnbench.tasks.parts.checks import (
+    SKIP_EMPTY,
+    each,
+    is_empty,
+    is_text,
+    replace,
+    require_columns,
+    require_texts,
+    two_texts,
+)
 from lnbench.tasks.parts.labels import label_name, label_names
 
 if TYPE_CHECKING:
@@ -51,6 +60,11 @@ class SentenceTask(Task):
     def texts(self) -> list[str]:
         """The text columns: one, or two for pairs."""
         return [self.text] if self.pair is None else [self.text, self.pair]
+
+    @property
+    def example(self) -> tuple[str, ...]:
+        """A text, or two for pairs."""
+        return ("some text",) if self.pair is None else ("some text", "another text")
 
     @property
     def longest_row(self) -> int:
@@ -130,8 +144,8 @@ class SentenceTask(Task):
         rows = [self._fields(text) for text in texts]
         for number, row in enumerate(rows, 1):
             if len(row) != len(self.texts) or not all(map(is_text, row)):
-                needed = "a text" if self.pair is None else "two texts, split by a tab,"
-                raise DataError(f"text {number} = {texts[number - 1]!r}: must be {needed} that is not empty")
+                needed = two_texts("two texts", self.example) if self.pair else "a text that is not empty"
+                raise DataError(f"text {number} = {texts[number - 1]!r}: must be {needed}")
         return pd.DataFrame(rows, columns=self.texts)
 
     def _fields(self, text: str | Sequence[str]) -> list[str]:

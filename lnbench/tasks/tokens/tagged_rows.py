@@ -9,7 +9,7 @@ import numpy as np
 
 from lnbench.core.errors import DataError
 from lnbench.tasks.parts.checks import each, replace, require, require_columns
-from lnbench.tasks.parts.labels import label_name
+from lnbench.tasks.parts.labels import by_number, label_name
 from lnbench.tasks.tokens import iob2
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def tagged_rows(frame: pd.DataFrame, words: str, tags: str, where: str) -> pd.Da
     kept = frame[[words, tags]]
     kept = replace(kept, {column: kept[column].map(as_list) for column in (words, tags)})
     require(kept[words], each(kept[words], _are_words), where, "a list of words")
-    require(kept[tags], each(kept[tags], _are_tags), where, "a list of tags, all names or all places in labels")
+    require(kept[tags], each(kept[tags], _are_tags), where, "a list of tags, all names or all whole numbers")
     lengths = kept[words].map(len)
     require(kept[tags], kept[tags].map(len) == lengths, where, "as many tags as the row has words")
     if not lengths.any():
@@ -45,9 +45,8 @@ def named_tags(values: pd.Series, labels: Sequence[str], where: str) -> pd.Serie
     names = dict(enumerate(labels))
     named = values.map(lambda row: [names.get(tag, tag) if isinstance(tag, int) else label_name(tag) for tag in row])
     allowed = "tags in IOB2, IOB1, BILOU or BIOES (O, B-TYPE, I-TYPE, ...)"
-    require(
-        named, each(named, _are_readable), where, f"{allowed}, or places in {', '.join(labels)}" if labels else allowed
-    )
+    allowed += f", or numbers from {by_number(labels)}" if labels else ""
+    require(named, each(named, _are_readable), where, allowed)
     return named.map(iob2.from_any)
 
 

@@ -86,7 +86,10 @@ def test_limits_sample_rows_after_the_cuts(
 def test_a_cut_that_leaves_nothing_is_named(
     write_root: Writer, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    with pytest.raises(DataError, match=r"films: no row is left for .*fraction or name a split"):
+    with pytest.raises(
+        DataError,
+        match=r"films: no row is left for .*; raise task\.splits\.\w+_fraction or give task\.splits\.\w+=SPLIT$",
+    ):
         load_data(new_task(splits={}), tokenizer, write_root(train=SPLITS["train"]), tmp_path)
 
 

@@ -32,7 +32,13 @@ from tests.tasks.conftest import Writer
         ([True, np.bool_(True), "True", "true", "TRUE "], "True"),
         ([False, "false"], "False"),
         (["007"], "007"),
-        (["1e3"], "1e3"),
+        (["1e3", "1E+3", "10.0e02", 1e3, 1000], "1000"),
+        (["1e0", "1"], "1"),
+        (["1e-05", 1e-05, "0.00001", "1.0E-5", np.float32(1e-05)], "0.00001"),
+        (["-0e9"], "0"),
+        (["1e1000"], "1e1000"),
+        (["01e3"], "01e3"),
+        (["1e"], "1e"),
         (["Pos"], "Pos"),
         (["not  equivalent"], "not  equivalent"),
         (["1" * 40 + ".0"], "1" * 40),
@@ -185,6 +191,42 @@ def test_only_rows_without_a_text_are_skipped(write_root: Writer, tokenizer: Pre
     )
     with pytest.raises(DataError, match=r"row 4: text = 7.*; must be a text$"):
         load(root, tokenizer, skip_empty=True)
+
+
+def test_a_number_with_an_exponent_is_one_class_in_all_splits(
+    write_root: Writer, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    root = write_root(train=numbered(1e-05, 1, 1e-05), validation=numbered("1e-05", "1"), test=numbered("1e0", 1e-5))
+    assert resolved(root).labels == ["0.00001", "1"]
+    loaded = load(root, tokenizer)
+    assert [rows.labels.tolist() for rows in loaded.splits.values()] == [[0, 1, 0], [0, 1], [1, 0]]
+
+
+def test_large_whole_numbers_are_in_order_whatever_python_hashes(write_root: Writer) -> None:
+    large = [2**60 + place for place in range(6)]
+    assert resolved(write_root(train=numbered(*large, *large))).labels == [str(number) for number in large]
+
+
+@pytest.mark.parametrize("label", [b"pos", [1], {"a": 1}, np.array([0, 1]), None, math.nan, " "])
+def test_what_is_neither_text_nor_number_nor_truth_value_is_no_label(label: Any) -> None:
+    frame = pd.DataFrame({"text": ["a", "b", "c", "d"], "label": ["pos", "neg", label, label]})
+    with pytest.raises(DataError, match=r"^films, row 3: label = .*; must be a label: a text, a number, true or f"):
+        new_task(labels=[])._labels_in(frame, "films")
+    with pytest.raises(DataError, match=r"^films, row 3: label = .*; must be one of pos, neg, or a number from 0"):
+        new_task(labels=["pos", "neg"]).clean(frame, "films")
+
+
+@pytest.mark.parametrize(
+    ("labels", "allowed"),
+    [
+        (["bad", "good"], "one of bad, good, or a number from 0 (bad) to 1 (good)"),
+        (["1", "2"], "one of 1, 2"),
+    ],
+)
+def test_an_unknown_label_is_refused_with_what_is_allowed(labels: list[str], allowed: str) -> None:
+    with pytest.raises(DataError) as caught:
+        new_task(labels=labels).clean(pd.DataFrame(numbered(*labels, "x")), "films")
+    assert str(caught.value) == f"films, row 3: label = 'x'; must be {allowed}"
 
 
 @pytest.mark.parametrize("column", ["self", "cls", "frame", "index"])
