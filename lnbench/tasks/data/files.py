@@ -75,7 +75,10 @@ def _read_csv(text: str, *, tabs: bool) -> pd.DataFrame:
     dialect: dict[str, Any] = {"sep": "\t", "quoting": csv.QUOTE_NONE} if tabs else {}
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # of rows with more fields than the header
-        return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, index_col=False, **dialect)
+        frame: pd.DataFrame = pd.read_csv(
+            io.StringIO(text), dtype=str, keep_default_na=False, index_col=False, **dialect
+        )
+        return frame
 
 
 def _check_separator(header: str, separator: str) -> None:
