@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from lnbench.core.interruption import RunInterrupted as RunInterrupted
     from lnbench.core.registry import allow_modules as allow_modules
     from lnbench.core.schema import ConfigError as ConfigError
+    from lnbench.core.sealed import NewerError as NewerError
     from lnbench.exchange.tuned import load as load
     from lnbench.exchange.tuned import load_several as load_several
     from lnbench.records.failure import RunFailed as RunFailed
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "ConfigError": "lnbench.core.schema",
     "DataError": "lnbench.core.errors",
+    "NewerError": "lnbench.core.sealed",
     "RunBusy": "lnbench.records.lock",
     "RunFailed": "lnbench.records.failure",
     "RunInterrupted": "lnbench.core.interruption",

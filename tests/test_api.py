@@ -102,6 +102,11 @@ def test_a_method_of_ones_own(words: list[str], tmp_path: Path, monkeypatch: pyt
         lnbench.run(*words, config_dir="nowhere")
 
 
+@pytest.mark.parametrize("name", lnbench._LAZY)
+def test_every_name_is_there_at_first_use_and_afterwards(name: str) -> None:
+    assert callable(getattr(lnbench, name))
+
+
 def test_nothing_slow_is_imported_before_it_is_needed() -> None:
     code = """
 import sys, lnbench
