@@ -12,7 +12,7 @@ from hydra.core.utils import JobReturn
 with contextlib.suppress(ImportError):
     from hydra_plugins.hydra_submitit_launcher import submitit_launcher  # type: ignore[import-untyped]
 
-    class SlurmLauncher(submitit_launcher.SlurmLauncher):
+    class SlurmLauncher(submitit_launcher.SlurmLauncher):  # type: ignore[misc]
         """Runs jobs by Slurm, each as a job of an array."""
 
         def setup(self, **context: Any) -> None:
@@ -30,7 +30,8 @@ with contextlib.suppress(ImportError):
         def __call__(self, *args: Any, **kwargs: Any) -> JobReturn:
             """Does a job, in a process that submitit has started."""
             with saved_before_requeue():
-                return super().__call__(*args, **kwargs)
+                returned: JobReturn = super().__call__(*args, **kwargs)
+                return returned
 
 
 @contextlib.contextmanager

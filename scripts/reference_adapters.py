@@ -109,7 +109,8 @@ def new_backbone(architecture: str) -> PreTrainedModel:
     """
     model_class, config_class = MODELS[architecture]
     torch.manual_seed(0)
-    model = model_class(config_class(**SIZES[architecture], attn_implementation="eager")).double().eval()
+    model: PreTrainedModel = model_class(config_class(**SIZES[architecture], attn_implementation="eager"))
+    model.double().eval()
     roughen(dict(model.named_parameters()))
     return model
 
@@ -121,7 +122,7 @@ def new_inputs() -> dict[str, Tensor]:
     return {"input_ids": ids * mask, "attention_mask": mask}
 
 
-def tuned(model: Any, config: AdapterConfig) -> nn.Module:
+def tuned(model: Any, config: AdapterConfig) -> Any:
     """Adds an adapter with random weights, and makes only it trainable."""
     adapters.init(model)
     model.add_adapter("tuning", config=config)

@@ -375,6 +375,7 @@ def test_the_package_imports_nothing(python: Python) -> None:
 
 def test_load_is_that_of_tuned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lnbench.exchange.tuned", SimpleNamespace(load="loader"))
-    assert lnbench.load == "loader"
+    loader: object = lnbench.load
+    assert loader == "loader"
     with pytest.raises(AttributeError, match="module 'lnbench' has no attribute 'lode'"):
         _ = lnbench.lode

@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.slow
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     """A link that leads nowhere, a name that is not there and a heading out of order are warnings."""
-    command = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "-c", ROOT / "docs", ROOT, tmp_path]
+    options = ["--quiet", "--fail-on-warning", "-c", str(ROOT / "docs")]
+    command = [sys.executable, "-m", "sphinx", *options, str(ROOT), str(tmp_path)]
     subprocess.run(command, check=True, cwd=tmp_path)
     assert "Several finished runs" in (tmp_path / "docs" / "api.html").read_text()
     assert "docs/index.html" in (tmp_path / "index.html").read_text()

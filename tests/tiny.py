@@ -90,11 +90,12 @@ def tiny_generator(architecture: str = "gpt2", seed: int = 0) -> PreTrainedModel
 def _model(kind: Any, architecture: str, seed: int) -> PreTrainedModel:
     """A model whose gains are off 1 and biases off 0, where mistakes would not show."""
     torch.manual_seed(seed)
-    model = kind.from_config(copy.deepcopy(CONFIGS[architecture]))
+    model: PreTrainedModel = kind.from_config(copy.deepcopy(CONFIGS[architecture]))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    return model.eval()
+    model.eval()
+    return model
 
 
 @functools.cache
@@ -178,4 +179,5 @@ def batch(lengths: Iterable[int] = (7, 4), seed: int = 0) -> dict[str, Tensor]:
 
 def hidden(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
     """The last hidden states at real tokens only, (tokens, hidden size)."""
-    return model(**inputs).last_hidden_state[inputs["attention_mask"].bool()]
+    states: Tensor = model(**inputs).last_hidden_state
+    return states[inputs["attention_mask"].bool()]

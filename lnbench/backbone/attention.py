@@ -46,7 +46,8 @@ def attention(
     if dropout == 0 or query.device.type != "cpu" or query.shape[1] != key.shape[1]:
         arguments = {"dropout": dropout, "scaling": scaling, "is_causal": is_causal, **kwargs}
         if current_stack() is not None:
-            return _Folded.apply(module, query, key, value, attention_mask, arguments), None
+            folded = _Folded.apply(module, query, key, value, attention_mask, arguments)  # type: ignore[no-untyped-call]
+            return folded, None
         return sdpa_attention_forward(module, query, key, value, attention_mask, **arguments)
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     scores = (query * (scaling or query.shape[-1] ** -0.5)) @ key.transpose(-1, -2)

@@ -66,7 +66,7 @@ class Backbone:
     @property
     def output_size(self) -> int:
         """Size of the last hidden states; some OPT models project them to another than that of their blocks."""
-        return getattr(self.config, "word_embed_proj_dim", self.config.hidden_size)
+        return int(getattr(self.config, "word_embed_proj_dim", self.config.hidden_size))
 
     def attention(self, layer: int) -> nn.Module:
         """The module of block `layer` (counted from 0) that calls transformers' attention function.

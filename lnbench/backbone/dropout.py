@@ -36,7 +36,7 @@ def factors(shape: Sequence[int], p: float, generator: torch.Generator | None = 
 
 def drop(x: Tensor, p: float) -> Tensor:
     """Dropout on a CPU, with probability `p` between 0 and 1; in a stack, each run's masks are those it draws alone."""
-    drawn = factors(x.shape, p) if current_stack() is None else _StackedFactors.apply(x, p)
+    drawn = factors(x.shape, p) if current_stack() is None else _StackedFactors.apply(x, p)  # type: ignore[no-untyped-call]
     return x * drawn.to(x.dtype)
 
 

@@ -58,11 +58,13 @@ class _Relay:
 
 
 def _add_sequential(name: str, host: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    return output + host.get_submodule(name)(output)
+    added: Tensor = host.get_submodule(name)(output)
+    return output + added
 
 
 def _add_before_norm(name: str, norm: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
-    return inputs[0] + norm.get_submodule(name)(norm.forward(inputs[0]))
+    added: Tensor = norm.get_submodule(name)(norm.forward(inputs[0]))
+    return inputs[0] + added
 
 
 def _add_at_end(name: str, block: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> Any:
@@ -74,4 +76,5 @@ def _add_at_end(name: str, block: nn.Module, inputs: tuple[Tensor, ...], output:
 def _add_parallel(
     relay: _Relay, name: str, scale: float, target: nn.Module, _: tuple[Tensor, ...], output: Tensor
 ) -> Tensor:
-    return output + scale * target.get_submodule(name)(relay.give())
+    added: Tensor = target.get_submodule(name)(relay.give())
+    return output + scale * added

@@ -53,7 +53,7 @@ def load_backbone(model: ModelConfig, kind: BackboneKind = "headless", pooler: b
     config = load_config(model)
     options |= {"config": config, "use_safetensors": True, **_model_options(config, kind, pooler)}
     with _quietly():
-        backbone = _from_pretrained(LOADERS[kind], model, source, **options)
+        backbone: PreTrainedModel = _from_pretrained(LOADERS[kind], model, source, **options)
     _grow(backbone, model)
     if kind == "causal_lm":
         tokenizer = load_tokenizer(model)
@@ -116,7 +116,8 @@ def load_config(model: ModelConfig) -> PreTrainedConfig:
         ConfigError: the configuration is not there or cannot be read.
     """
     source, options = _origin(model)
-    return _from_pretrained(AutoConfig, model, source, **options)
+    config: PreTrainedConfig = _from_pretrained(AutoConfig, model, source, **options)
+    return config
 
 
 def load_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
@@ -129,7 +130,7 @@ def load_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
         ConfigError: the tokenizer is not there or cannot be read.
     """
     source, options = _origin(model)
-    tokenizer = _from_pretrained(AutoTokenizer, model, source, **options)
+    tokenizer: PreTrainedTokenizerBase = _from_pretrained(AutoTokenizer, model, source, **options)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

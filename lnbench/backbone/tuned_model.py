@@ -43,7 +43,8 @@ class TunedModel(nn.Module):
             Logits, of the head's shape.
         """
         output = self.backbone(input_ids=input_ids, attention_mask=attention_mask, **inputs)
-        return self.head(output, attention_mask)
+        logits: Tensor = self.head(output, attention_mask)
+        return logits
 
     def trained(self) -> dict[str, nn.Parameter]:
         """The trainable parameters by name: the method's and the head's."""

@@ -112,10 +112,10 @@ def run_job(sweep: Sweep, job: Job) -> JobReturn:
 def _encode(returned: JobReturn, job: Job) -> bytes:
     """Pickles what a job returned; what does not survive that is described instead."""
     try:
-        encoded = cloudpickle.dumps(returned)
+        encoded: bytes = cloudpickle.dumps(returned)
         pickle.loads(encoded)
     except Exception as error:
         value = error_of(returned) or error
         returned = failed(job, RuntimeError(f"{type(value).__name__}: {value}"))
-        return cloudpickle.dumps(returned)
+        encoded = cloudpickle.dumps(returned)
     return encoded

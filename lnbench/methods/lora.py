@@ -14,7 +14,8 @@ from lnbench.methods.parts.layers import Layers, select_layers
 if TYPE_CHECKING:
     from torch import nn
 
-    from lnbench.backbone.backbone import Backbone, Map
+    from lnbench.backbone.backbone import Backbone
+    from lnbench.backbone.tables import Map
 
 Target = Literal["q", "k", "v", "o", "ffn"]
 MAPS: dict[Target, tuple[Map, ...]] = {

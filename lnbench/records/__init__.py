@@ -1,1 +1,4 @@
-"""What a run leaves behind."""
+"""What a run leaves behind.
+
+The package can be called: `lnbench.records("runs")` is `lnbench.report.records.records`.
+"""

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from lnbench.core.names import plain_name
 from lnbench.core.schema import Schema
 from lnbench.core.sealed import SealError, file_digest, read_as, write_sealed
 from lnbench.records.files import RECORD
@@ -142,6 +143,12 @@ class Record(Schema):
     started_at: str
     finished_at: str
     config: dict[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        """Where the configuration puts the run; it may have been moved since."""
+        groups = map(plain_name, (self.task, self.model, self.method))
+        return Path(self.config["runs_dir"]).joinpath(*groups, self.id)
 
     @property
     def score(self) -> float:

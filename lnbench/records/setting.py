@@ -61,7 +61,7 @@ def _scope(record: Record, name: str) -> str:
 def _flat(record: Record) -> dict[str, str]:
     told = {
         name: value if isinstance(value, str) else json.dumps(value)
-        for name, value in leaves(_identity(record.config))
+        for name, value in leaves(identity_of(record.config))
         if not name.startswith("method.") and name not in APART
     }
     return {**told, **_made_with(record)}
@@ -74,7 +74,7 @@ def _made_with(record: Record) -> dict[str, str]:
     return {"protocol": str(record.protocol), **minor}
 
 
-def _identity(config: Mapping[str, Any]) -> dict[str, Any]:
+def identity_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """What of a configuration can change the numbers; all of it if this lnbench cannot read it."""
     try:
         return validate_saved(config).identity()

@@ -41,7 +41,7 @@ class Loaded:
 def load(runs_dir: Path) -> Loaded:
     """Reads all runs below a folder; a file that cannot be read is a problem that is listed, never an error."""
     loaded = Loaded(runs_dir, [], {}, [], [])
-    for found in map(_checked, find_runs(runs_dir)):
+    for found in map(checked, find_runs(runs_dir)):
         if found.record is None:
             loaded.problems.append(found)
         elif "test" not in found.record.metrics:
@@ -128,7 +128,7 @@ def _row(record: Record, setting: str) -> dict[str, Any]:
         "lr": rates(record),
         "metric": record.selection.metric,
         "mode": record.selection.mode,
-        "score": record.metrics["test"].get(record.selection.metric, nan),
+        "score": record.metrics.get("test", {}).get(record.selection.metric, nan),
         "unit": metric_of(record.selection.metric, record.selection.mode).unit_on(record.task),
         "validation_score": record.selection.score,
         "no_better": bool(record.no_better),
@@ -146,8 +146,8 @@ def _num_layers(record: Record) -> int:
     return max([int(shape.get("num_hidden_layers", 0)), *(shift.layer for shift in record.shift)])
 
 
-def _checked(found: FoundRun) -> FoundRun:
-    """A finished run whose record belongs to another one, or says what no run does, is a damaged one."""
+def checked(found: FoundRun) -> FoundRun:
+    """The same run; a finished run whose record belongs to another one, or says what no run does, is a damaged one."""
     if found.record is None or not (problem := _problem(found.record, found.id)):
         return found
     return replace(found, state="damaged", record=None, problem=problem)
@@ -158,8 +158,7 @@ def _problem(record: Record, run_id: str) -> str:
     if record.id != run_id:
         return f"its record belongs to another run, {record.id}"
     try:
-        if "test" in record.metrics:
-            _row(record, *settings([record]))
+        _row(record, *settings([record]))
     except Exception as error:  # whatever a text in place of a number, or a list in place of a group, makes fail
         return f"its record cannot be understood ({type(error).__name__}: {error})"
     return ""

@@ -37,9 +37,10 @@ class SafetensorsCheckpointIO(CheckpointIO):
         """
         try:
             tensors, tree = read_tensors(Path(path))
-            return _join(parse_json(tree), tensors)
+            checkpoint: dict[str, Any] = _join(parse_json(tree), tensors)
         except (KeyError, ValueError) as error:
             raise CheckpointError(f"{path}: is missing, damaged or not a checkpoint of lnbench ({error})") from error
+        return checkpoint
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Deletes the file, if it is there."""

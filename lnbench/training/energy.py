@@ -27,7 +27,7 @@ class EnergyMeter:
         if not self._handles:
             return math.nan
         try:
-            return sum(map(pynvml.nvmlDeviceGetTotalEnergyConsumption, self._handles)) / 1000
+            return float(sum(map(pynvml.nvmlDeviceGetTotalEnergyConsumption, self._handles))) / 1000
         except pynvml.NVMLError:
             return math.nan
 

@@ -65,7 +65,8 @@ class TuningModule(pl.LightningModule):
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Logits of one batch."""
-        return self.model(**inputs_of(batch))
+        logits: Tensor = self.model(**inputs_of(batch))
+        return logits
 
     def on_train_batch_start(self, batch: Sequence[Piece], batch_idx: int) -> None:
         """Seeds dropout from the position in training alone, so that a resumed run draws the same masks."""

@@ -55,7 +55,8 @@ def count_flops(model: nn.Module) -> RowFlops:
 
 def _traced(model: nn.Module, length: int) -> int:
     ids = torch.ones((1, length), dtype=torch.int64, device=next(model.parameters()).device)
-    with _ProductCounter() as counter:
+    counter = _ProductCounter()
+    with counter:
         model(input_ids=ids, attention_mask=torch.ones_like(ids))
     return counter.flops
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from lnbench.backbone.backbone import Backbone, Map, NormReading, longest_text, role_table
-from lnbench.backbone.tables import Sublayer
+from lnbench.backbone.backbone import Backbone, NormReading, longest_text, role_table
+from lnbench.backbone.tables import Map, Sublayer
 from tests import tiny
 
 SUBLAYERS: tuple[Sublayer, ...] = ("mha", "ffn")
@@ -70,7 +70,8 @@ def test_norms_after_a_sublayer_follow_the_reading(architecture: str, reading: N
 
 
 def name_of(view: Backbone, module: nn.Module) -> str:
-    return next(name for name, candidate in view.base.named_modules() if candidate is module)
+    names: dict[nn.Module, str] = {candidate: name for name, candidate in view.base.named_modules()}
+    return names[module]
 
 
 def test_the_norm_after_the_last_block_is_the_final_one() -> None:

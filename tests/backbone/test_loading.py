@@ -13,7 +13,8 @@ from transformers import AutoConfig
 
 from lnbench.backbone.backbone import role_table
 from lnbench.backbone.config import ModelConfig
-from lnbench.backbone.loading import empty_backbone, load_backbone, load_config, load_tokenizer, resolve_source
+from lnbench.backbone.loading import empty_backbone, load_backbone, load_config, load_tokenizer
+from lnbench.backbone.source import resolve_source
 from lnbench.core import digests
 from lnbench.core.schema import ConfigError
 from tests import runs, tiny

@@ -48,7 +48,9 @@ def tokenizer(shipped: ModelConfig) -> PreTrainedTokenizerBase:
 
 @pytest.fixture(scope="module")
 def model(shipped: ModelConfig) -> PreTrainedModel:
-    return load_backbone(shipped, "causal_lm").eval()
+    loaded = load_backbone(shipped, "causal_lm")
+    loaded.eval()
+    return loaded
 
 
 def test_the_file_is_unpacked_once(

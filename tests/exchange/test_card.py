@@ -37,7 +37,8 @@ def record_of(config: RunConfig, **changes: Any) -> Record:
 
 def read(record: Record, folder: Path) -> ModelCard:
     write_card(record, folder)
-    return ModelCard.load(folder / CARD)
+    card: ModelCard = ModelCard.load(folder / CARD)
+    return card
 
 
 def metadata(card: ModelCard) -> ModelCardData:

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 import lnbench
-import lnbench.run.execute
 from lnbench.backbone.tuned_model import TunedModel
 from lnbench.config.run import RunConfig
 from lnbench.core.errors import DataError
@@ -33,7 +32,7 @@ def train(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> TunedModel:
         return models[-1]
 
     with monkeypatch.context() as patch:
-        patch.setattr(lnbench.run.execute, "build_model", build)
+        patch.setattr("lnbench.run.execute.build_model", build)
         run(config)
     return models[0].eval()
 
@@ -122,7 +121,8 @@ def test_a_file_of_a_time_when_heads_read_states_as_they_are(folder: Path) -> No
     del tensors["head.mean"]
     save_adapter(tensors, about, folder)
     model, inputs = lnbench.load(folder).model, tiny.batch()
-    states = model.head.read(model.backbone(**inputs), inputs["attention_mask"])
+    read: Any = model.head.read
+    states = read(model.backbone(**inputs), inputs["attention_mask"])
     expected = states @ tensors["head.classifier.weight"].T + tensors["head.classifier.bias"]
     torch.testing.assert_close(model(**inputs), expected, rtol=0, atol=1e-6)
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lnbench.backbone.backbone import Backbone, Map
+from lnbench.backbone.backbone import Backbone
 from lnbench.backbone.insertion import insert_parallel, insert_sequential
-from lnbench.backbone.tables import Sublayer
+from lnbench.backbone.tables import Map, Sublayer
 from lnbench.core.schema import ConfigError
 from tests.tiny import EVERY_ARCHITECTURE, HIDDEN, LAYERS, batch, hidden, part, shake, tiny, trained, tune
 
@@ -23,7 +23,8 @@ class Doubling(nn.Module):
         self.first, self.second = nn.Linear(3, 5), nn.Linear(5, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.second(torch.relu(self.first(x)))
+        doubled: Tensor = self.second(torch.relu(self.first(x)))
+        return doubled
 
 
 class Recorder:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel, GPT2Config, PreTrainedModel
 
-from lnbench.backbone.backbone import Backbone, Map, NormReading, role_table
-from lnbench.backbone.tables import TABLES, Sublayer
+from lnbench.backbone.backbone import Backbone, NormReading, role_table
+from lnbench.backbone.tables import TABLES, Map, Sublayer
 from lnbench.core.schema import ConfigError
 from lnbench.training.assemble import build_model
 from tests.conftest import Configure

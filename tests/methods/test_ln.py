@@ -101,9 +101,10 @@ def test_twenty_steps_cost_the_same_losses_as_with_hf_peft(architecture: str) ->
 
 def _classifier(architecture: str) -> PreTrainedModel:
     torch.manual_seed(0)
-    model = CLASSIFIERS[architecture][0](CONFIGS[architecture])
+    model: PreTrainedModel = CLASSIFIERS[architecture][0](CONFIGS[architecture])
     model.config.pad_token_id = 0
-    return model.eval()
+    model.eval()
+    return model
 
 
 def _losses(model: nn.Module) -> torch.Tensor:

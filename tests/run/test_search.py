@@ -12,9 +12,10 @@ from lnbench.records.files import PREDICTIONS
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.listing import find_runs
 from lnbench.records.lock import hold
-from lnbench.records.record import read_record
+from lnbench.records.record import Trial, read_record
 from lnbench.run import execute
 from lnbench.run.lifecycle import run
+from lnbench.training.assemble import build_model
 from tests.conftest import Configure
 
 SEARCH = ("search=lr", "search.values=[0.01,1]", "trainer.lr=null", "trainer.head_lr=0.03", "method.ln.lr=0.03")
@@ -69,7 +70,7 @@ def test_a_trial_that_diverges_has_lost(configure: Configure) -> None:
 def test_a_trial_that_fails_for_a_reason_outside_it_has_not_lost(
     configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config, build = configure(*SEARCH), execute.build_model
+    config, build = configure(*SEARCH), build_model
 
     def away(one: RunConfig) -> Any:
         if one.trainer.lr_factor == 1:
@@ -126,9 +127,7 @@ def test_a_score_that_is_not_a_number_loses(configure: Configure, monkeypatch: p
     from lnbench.run import search as module
 
     config = configure(*SEARCH)
-    monkeypatch.setattr(
-        module, "_try", lambda config, value, run: module.Trial(value=value, id="", score=SCORES[value])
-    )
+    monkeypatch.setattr(module, "_try", lambda config, value, run: Trial(value=value, id="", score=SCORES[value]))
     chosen, result = module.search(config, run)
     assert (chosen.trainer.lr_factor, result.chosen) == (1, 1)
 

@@ -246,7 +246,7 @@ def test_predictions_hold_texts_and_what_the_score_needs() -> None:
         ]
     )
     scores = task.score(predictions)
-    assert (scores["loss"], scores["bleu"]) == (1.5, pytest.approx(100))
+    assert (scores["loss"], scores["bleu"]) == pytest.approx((1.5, 100))
     assert task.readable(predictions[0]) == "the cat sat there"
 
 

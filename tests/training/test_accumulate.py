@@ -29,7 +29,7 @@ WORDS = ["a", "b", "c", "d", "e", "good", "bad", "film"]
 
 
 def words(rng: np.random.Generator, count: int | np.integer[Any]) -> list[str]:
-    return rng.choice(WORDS, size=int(count)).tolist()
+    return list(map(str, rng.choice(WORDS, size=int(count))))
 
 
 def classified(rng: np.random.Generator, row: int) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class RayPool:
         self._sweep, self._encoded_sweep, self._settings = sweep, cloudpickle.dumps(sweep), settings
         self._logs = Logs(sweep.logs)
         self._needs: dict[str, float] | None = None
-        self._running: dict[ray.ObjectRef, _Running] = {}
+        self._running: dict[ray.ObjectRef[Any], _Running] = {}
         self._stopping = False
         self._connection = contextlib.ExitStack()
 
@@ -96,7 +96,7 @@ class RayPool:
             ref = remote(work_apart).remote(running.task, earlier)
         self._running[ref] = running
 
-    def _end(self, ref: ray.ObjectRef) -> Ended | None:
+    def _end(self, ref: ray.ObjectRef[Any]) -> Ended | None:
         """What came of a job; None if it is tried again."""
         running = self._running.pop(ref)
         result = self._result(ref, running)
@@ -105,7 +105,7 @@ class RayPool:
             return None
         return Ended(running.task.job, result, time.monotonic() - running.started, running.log)
 
-    def _result(self, ref: ray.ObjectRef, running: "_Running") -> JobReturn | JobFailed:
+    def _result(self, ref: ray.ObjectRef[Any], running: "_Running") -> JobReturn | JobFailed:
         try:
             answer: Answer = ray.get(ref)
         except RayError as error:

@@ -141,12 +141,15 @@ def fold_changes(model: nn.Module) -> None:
 
 
 def _add_update(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    return output + layer.get_submodule(name)(inputs[0])
+    update: Tensor = layer.get_submodule(name)(inputs[0])
+    return output + update
 
 
 def _change_output(name: str, layer: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    return layer.get_submodule(name)(output)
+    changed: Tensor = layer.get_submodule(name)(output)
+    return changed
 
 
 def _change_input(name: str, layer: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
-    return layer.get_submodule(name)(inputs[0])
+    changed: Tensor = layer.get_submodule(name)(inputs[0])
+    return changed

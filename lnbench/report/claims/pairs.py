@@ -72,7 +72,7 @@ def pairs(comparison: Comparison, right: Side, runs: pd.DataFrame) -> pd.DataFra
         .drop_duplicates(same, keep="last")[[*same, quantity, "no_better"]]
         for side in (comparison.left, right)
     ]
-    merged = values[0].merge(values[1], on=same, suffixes=("_left", "_right"))
+    merged: pd.DataFrame = values[0].merge(values[1], on=same, suffixes=("_left", "_right"))
     merged = merged.rename(columns={f"{quantity}_left": "left", f"{quantity}_right": "right"})
     merged = merged[np.isfinite(merged["left"]) & np.isfinite(merged["right"])]
     merged["no_better"] = merged.pop("no_better_left") | merged.pop("no_better_right")

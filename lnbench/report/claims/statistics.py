@@ -136,7 +136,8 @@ def _bootstrap(values: Values) -> tuple[float, float]:
 
     def mean(values: Values, axis: int) -> NDArray[np.float32]:
         """In single precision, where means that differ by the order of their sums are equal, as the method needs."""
-        return values.mean(axis=axis).astype(np.float32)
+        means: Values = values.mean(axis=axis)
+        return means.astype(np.float32)
 
     result: Any = stats.bootstrap(
         (values,), mean, n_resamples=RESAMPLES, confidence_level=CONFIDENCE, rng=np.random.default_rng(0)

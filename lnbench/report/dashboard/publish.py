@@ -1,7 +1,8 @@
 """Sends a report to W&B."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from rich.console import Console
 
@@ -36,7 +37,8 @@ def publish(target: Target, loaded: Loaded, claims: Sequence[Claim], console: Co
     made, verdicts = tables(loaded, runs), judge(claims, loaded, runs)
     report = new_report(entity, target.project, loaded, runs, made, verdicts)
     views = new_views(entity, target.project, loaded, runs)
-    for save in (report.save, *(view.save for view in views)):
+    saves: list[Callable[[], Any]] = [report.save, *(view.save for view in views)]
+    for save in saves:
         with _one_line():
             console.print(f"W&B       {save().url}", soft_wrap=True, markup=False)
 

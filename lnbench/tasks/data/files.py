@@ -78,7 +78,7 @@ def _read_csv(text: str, *, tabs: bool) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # of rows with more fields than the header
-            frame = pd.read_csv(io.StringIO(text), **options)
+            frame: pd.DataFrame = pd.read_csv(io.StringIO(text), **options)
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise ValueError(_explained(error, text, tabs=tabs)) from error
     names = pd.read_csv(io.StringIO(text), header=None, nrows=1, **options).iloc[0]  # which pandas changes in a header

@@ -110,7 +110,8 @@ def _read_hub(hub: HubDataset, split: str, way_out: str) -> pd.DataFrame:
         raise DataError(
             f"split {split!r} of {hub.id!r} cannot be loaded from the hub ({error}); go online, or {way_out}"
         ) from error
-    return rows.to_pandas()
+    frame: pd.DataFrame = rows.to_pandas()
+    return frame
 
 
 def _way_out(folder: str, data_root: Path | None) -> str:

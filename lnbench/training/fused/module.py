@@ -29,7 +29,7 @@ class _Known(torch.autograd.Function):
 
 def with_gradients(learned: Learned, parameters: Sequence[Tensor]) -> Tensor:
     """The loss, by which autograd gives each parameter its gradient, so that hooks of parameters see it."""
-    loss: Tensor = _Known.apply(learned, *parameters)
+    loss: Tensor = _Known.apply(learned, *parameters)  # type: ignore[no-untyped-call]
     return loss
 
 

@@ -18,7 +18,7 @@ def drawn(n: int, mean: float = 0.5, seed: int = 0) -> list[float]:
 @pytest.mark.parametrize("values", [[0.3], [0.3, -0.2]])
 def test_one_or_two_pairs_are_not_tested(values: list[float]) -> None:
     found = compare(values)
-    assert (found.n, found.mean) == (len(values), pytest.approx(np.mean(values)))
+    assert (found.n, found.mean) == pytest.approx((len(values), np.mean(values)))
     assert (found.p, found.low, found.high, found.effect) == (None, None, None, None)
 
 
@@ -27,7 +27,7 @@ def test_few_pairs_take_the_t_test() -> None:
     t = 3 / sqrt(14 / 12)
     assert found.p == pytest.approx(2 * stats.t.sf(t, df=3))
     half = stats.t.ppf(0.975, df=3) * sqrt(14 / 12)
-    assert (found.low, found.high) == (pytest.approx(3 - half), pytest.approx(3 + half))
+    assert (found.low, found.high) == pytest.approx((3 - half, 3 + half))
     assert (found.test, found.effect_name) == ("paired t", "d_z")
     assert found.effect == pytest.approx(3 / sqrt(14 / 3))
 
@@ -43,7 +43,7 @@ def test_the_signed_rank_test_is_exact() -> None:
     assert found.p == pytest.approx(2 / 2**n), "of 2^n signs only two are as extreme"
     assert found.effect == 1.0
     negative = compare([-float(place) for place in range(1, n + 1)])
-    assert (negative.p, negative.effect) == (pytest.approx(2 / 2**n), -1.0)
+    assert (negative.p, negative.effect) == pytest.approx((2 / 2**n, -1.0))
 
 
 def test_the_rank_biserial_correlation_is_the_difference_of_the_shares_of_ranks() -> None:
@@ -108,7 +108,7 @@ def test_an_interval_does_not_depend_on_how_scores_were_rounded(rows: int) -> No
     assert exact.high is not None
     assert rounded.low is not None
     assert rounded.high is not None
-    assert (rows * rounded.low, rows * rounded.high) == (pytest.approx(64 * exact.low), pytest.approx(64 * exact.high))
+    assert (rows * rounded.low, rows * rounded.high) == pytest.approx((64 * exact.low, 64 * exact.high))
 
 
 def test_the_bootstrap_interval_is_near_the_normal_one_for_many_pairs() -> None:
@@ -122,7 +122,7 @@ def test_the_bootstrap_interval_is_near_the_normal_one_for_many_pairs() -> None:
 def test_equal_differences_are_not_tested_by_t_and_are_by_ranks() -> None:
     assert compare([0.1] * 5).p is None
     found = compare([0.1] * 14)
-    assert (found.low, found.high) == (pytest.approx(0.1), pytest.approx(0.1))
+    assert (found.low, found.high) == pytest.approx((0.1, 0.1))
     assert found.p is not None
     assert found.p < 0.01
 

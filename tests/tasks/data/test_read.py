@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from lnbench.core.errors import DataError
-from lnbench.tasks.data.files import SUFFIXES
+from lnbench.tasks.data.content import SUFFIXES
 from lnbench.tasks.data.read import read_splits
 from lnbench.tasks.data.source import HubDataset, PackageFile, Source
 

@@ -63,7 +63,8 @@ def generator(method: str, architecture: str = "gpt2") -> PreTrainedModel:
     tune(model, method)
     shake(model, scale=0.3)
     model.generation_config = GenerationConfig(eos_token_id=END, pad_token_id=0)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def greedy(model: PreTrainedModel, prompt: Tensor, steps: int) -> list[int]:

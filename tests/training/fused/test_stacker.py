@@ -16,7 +16,8 @@ def test_batches_of_other_sizes_are_worked_off_apart(monkeypatch: pytest.MonkeyP
     steps = dict(enumerate(new_steps("bert", parts("ln"))))
     steps[1] = replace(steps[1], batch={name: tensor[:2] for name, tensor in steps[1].batch.items()})
     monkeypatch.setattr(stacker, "learn", lambda steps: [(step, len(steps)) for step in steps])
-    assert Stacker().answer(steps) == {0: (steps[0], 2), 1: (steps[1], 1), 2: (steps[2], 2)}
+    answers: dict[int, object] = dict(Stacker().answer(steps))
+    assert answers == {0: (steps[0], 2), 1: (steps[1], 1), 2: (steps[2], 2)}
 
 
 def test_where_memory_runs_out_fewer_runs_go_together(monkeypatch: pytest.MonkeyPatch) -> None:

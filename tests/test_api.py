@@ -1,0 +1,229 @@
+"""What lnbench does for a Python program."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import lnbench
+from lnbench.records.files import RECORD
+from lnbench.records.identity import run_dir
+from tests import runs
+from tests.commands import Commands
+from tests.conftest import Configure
+from tests.report.builders import finished, folder_of, save
+from tests.test_docs import blocks
+
+SHORT = ("trainer.max_steps=2", "trainer.validate_every=null")
+
+
+@pytest.fixture
+def words(sources: dict[str, Path], data_root: Path, runs_dir: Path) -> list[str]:
+    """Overrides of a short run."""
+    return runs.overrides(sources["bert"], data_root, runs_dir, *SHORT)
+
+
+def test_a_run_is_done_once_and_its_record_says_where_it_lies(words: list[str], configure: Configure) -> None:
+    record = lnbench.run(*words, "seed=1")
+    assert (record.method, record.task, record.seed) == ("ln", "sst2", 1)
+    assert record.folder == run_dir(configure(*SHORT, "seed=1"))
+    assert json.loads((record.folder / RECORD).read_text())["id"] == record.id
+    assert lnbench.run(*words, "seed=1") == record
+    [answer] = lnbench.load(record.folder).predict(["a good film"])
+    assert answer["input"] == {"sentence": "a good film"}
+
+
+def test_a_record_that_was_moved_says_where_it_lies_now(words: list[str], runs_dir: Path) -> None:
+    record = lnbench.run(*words)
+    moved = lnbench.run(*words, f"runs_dir={runs_dir.rename(runs_dir.with_name('moved'))}")
+    assert moved.folder == runs_dir.with_name("moved") / record.folder.relative_to(runs_dir)
+    assert moved.cost == record.cost
+
+
+MISTAKES = {
+    "method=ln+prefx": lnbench.ConfigError,
+    "method=ln,bitfit": lnbench.ConfigError,
+    "method=full+ln": lnbench.ConfigError,
+    "trainer.batch_size=0": lnbench.ConfigError,
+    "model.name=${nowhere}": lnbench.ConfigError,
+    "-m": lnbench.ConfigError,
+    "plugins=[no_such_module]": lnbench.ConfigError,
+    "data_root=/nowhere": lnbench.DataError,
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_an_exception_with_the_message_of_the_command(
+    commands: Commands, words: list[str], mistake: str
+) -> None:
+    with pytest.raises(MISTAKES[mistake]) as caught:
+        lnbench.run(*words, mistake)
+    if mistake != "-m":
+        assert commands.lnbench(*words, mistake).err.startswith(f"{caught.value}\n")
+
+
+def test_a_run_that_failed_raises_what_the_command_says(
+    commands: Commands, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def large(_: object) -> None:
+        raise MemoryError("it is too large")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lnbench.run.execute.build_model", large)
+        with pytest.raises(lnbench.RunFailed, match=r"^ln on sst2 with tiny, seed 0 failed \(out of memory\): Memory"):
+            lnbench.run(*words)
+    with pytest.raises(lnbench.RunFailed, match="retry_failed=true tries it again") as caught:
+        lnbench.run(*words)
+    assert commands.lnbench(*words).err == f"{caught.value}\n"
+    assert lnbench.run(*words, "retry_failed=true").method == "ln"
+
+
+@pytest.mark.parametrize("mistake", [["method=ln", "seed=1"], 3])
+def test_an_override_that_is_no_text_is_refused(mistake: object) -> None:
+    with pytest.raises(lnbench.ConfigError, match="is no override; each is a text of its own, such as 'method=ln'"):
+        lnbench.run(mistake)  # type: ignore[arg-type]
+
+
+def test_a_method_of_ones_own(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (python,), (yaml,) = blocks("python"), blocks("yaml")
+    (tmp_path / "my conf, 1" / "method").mkdir(parents=True)
+    (tmp_path / "my conf, 1" / "method" / "linear_adapter.yaml").write_text(yaml)
+    (tmp_path / "api_adapter.py").write_text(python)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("lnbench.core.registry._allowed", {})
+    record = lnbench.run(*words, "method=linear_adapter", plugins=["api_adapter"], config_dir=tmp_path / "my conf, 1")
+    assert set(record.parameters.by_part) == {"linear_adapter"}
+    with pytest.raises(lnbench.ConfigError, match="config_dir = 'nowhere': there is no such folder"):
+        lnbench.run(*words, config_dir="nowhere")
+
+
+@pytest.mark.parametrize("name", lnbench._LAZY)
+def test_every_name_is_there_at_first_use_and_afterwards(name: str) -> None:
+    assert callable(getattr(lnbench, name))
+
+
+def test_nothing_slow_is_imported_before_it_is_needed() -> None:
+    code = """
+import sys, lnbench
+from lnbench import records, run, ConfigError
+import lnbench.run.messages, lnbench.records.record
+assert lnbench.run.messages is sys.modules["lnbench.run.messages"]
+try:
+    run("method=lm")
+except ConfigError as error:
+    print(error)
+try:
+    lnbench.records("nowhere")
+except ConfigError as error:
+    print(error)
+assert not {"torch", "transformers", "pytorch_lightning", "datasets"} & set(sys.modules)
+"""
+    root = str(Path(lnbench.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": root}, text=True, capture_output=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    first, second = done.stdout.splitlines()
+    assert first.startswith("method = 'lm': does not exist; available: ")
+    assert second == "'nowhere': there is no such folder of runs"
+
+
+def test_records_have_a_row_for_each_finished_run_with_all_its_scores(tmp_path: Path) -> None:
+    one = finished("ln", "mrpc", seed=0, score=0.7, baseline={"test": {"accuracy": 0.6}})
+    scores = {"validation": {"accuracy": 0.8, "f1": 0.7}, "test": {"accuracy": 0.75, "f1": 0.65}}
+    two = finished("bitfit", "mrpc", seed=1, metrics=scores, versions={"torch": "2.13.0"})
+    save(one, two, runs_dir=tmp_path)
+    found = lnbench.records(tmp_path).set_index("id").to_dict("index")
+    assert set(found) == {one.id, two.id}
+    other, row = found[one.id], found[two.id]
+    assert (row["method"], row["task"], row["model"], row["seed"]) == ("bitfit", "mrpc", "minilm", 1)
+    names = ("validation/accuracy", "validation/f1", "test/accuracy", "test/f1")
+    assert [row[name] for name in names] == [0.8, 0.7, 0.75, 0.65]
+    assert (row["trained"], row["backbone"], row["train_seconds"], row["peak_memory_bytes"]) == (
+        two.parameters.trained,
+        two.parameters.backbone,
+        two.cost.train_seconds,
+        two.cost.peak_memory_bytes,
+    )
+    assert (row["protocol"], row["versions/torch"], row["folder"]) == (
+        two.protocol,
+        "2.13.0",
+        str(folder_of(two, tmp_path)),
+    )
+    assert other["baseline/test/accuracy"] == 0.6
+    assert pd.isna(other["test/f1"])
+    assert pd.isna(row["baseline/test/accuracy"])
+
+
+def dotted(found: pd.DataFrame) -> set[str]:
+    return {name for name in map(str, found) if "." in name}
+
+
+def test_settings_that_differ_have_columns_and_all_others_have_none(tmp_path: Path) -> None:
+    save(
+        finished("ln", "rte", settings={"ln.terms": ["bias"]}, config={"trainer.lr": 0.01}),
+        finished("ln", "rte", settings={"ln.terms": ["bias"]}, config={"trainer.lr": 0.02, "runs_dir": "elsewhere"}),
+        finished("ln+prefix", "rte", config={"trainer.lr": 0.02, "task.max_length": 64}),
+        finished("bitfit", "cb", config={"trainer.lr": 0.02}),
+        runs_dir=tmp_path,
+    )
+    found = lnbench.records(tmp_path)
+    assert dotted(found) == {"trainer.lr", "method.ln.terms", "task.max_length"}
+    assert found.groupby("method")["trainer.lr"].apply(sorted).to_dict() == {
+        "bitfit": [0.02],
+        "ln": [0.01, 0.02],
+        "ln+prefix": [0.02],
+    }
+    terms = found.set_index("method")["method.ln.terms"]
+    assert terms["ln"].tolist() == ['["bias"]'] * 2
+    assert terms["ln+prefix"] == '["gain", "bias"]'
+    assert pd.isna(terms["bitfit"])
+
+
+def test_a_searched_setting_has_the_value_that_was_found(tmp_path: Path) -> None:
+    for seed, factor in enumerate((1, 3)):
+        save(finished(seed=seed, config={"search": "lr", "trainer.lr_factor": factor}), runs_dir=tmp_path)
+    assert sorted(lnbench.records(tmp_path)["trainer.lr_factor"]) == [1, 3]
+
+
+def test_a_run_without_a_test_has_a_row_without_test_scores(tmp_path: Path) -> None:
+    trial = finished(metrics={"validation": {"accuracy": 0.9}}, config={"test": "false"})
+    save(trial, finished(), runs_dir=tmp_path)
+    found = lnbench.records(tmp_path).set_index("test")
+    assert found["validation/accuracy"].to_dict() == {False: 0.9, True: 0.51}
+    assert found["score"].isna().to_dict() == found["test/accuracy"].isna().to_dict() == {False: True, True: False}
+
+
+def test_several_folders_are_read_together_and_no_run_counts_twice(tmp_path: Path) -> None:
+    one, two = finished(seed=0), finished(seed=1)
+    save(one, two, runs_dir=tmp_path / "a")
+    save(two, runs_dir=tmp_path / "b")
+    assert sorted(lnbench.records(tmp_path / "a", str(tmp_path / "b"))["seed"]) == [0, 1]
+
+
+def test_what_is_damaged_is_told_and_what_is_not_there_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad = finished(seed=0), finished(seed=1)
+    save(good, bad, runs_dir=tmp_path / "runs")
+    path = folder_of(bad, tmp_path / "runs") / RECORD
+    path.write_text(path.read_text()[:100])
+    monkeypatch.chdir(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        assert lnbench.records()["id"].tolist() == [good.id]
+    [message] = caplog.messages
+    assert message.startswith("damaged ")
+    assert bad.id in message
+    with pytest.raises(lnbench.ConfigError, match="'nowhere': there is no such folder of runs"):
+        lnbench.records("nowhere")
+
+
+def test_without_runs_the_frame_is_empty(tmp_path: Path) -> None:
+    found = lnbench.records(tmp_path)
+    assert len(found) == 0
+    assert {"id", "method", "score"} <= set(found)
