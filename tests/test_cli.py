@@ -248,6 +248,11 @@ MISTYPED = [
     ("trainer.lr=1e-3x", "trainer.lr = '1e-3x': Input should be a valid number", ""),
     ("trainer.devices=x", "trainer.devices = 'x': Input should be a valid integer or Input should be 'all'", ""),
     ("method=lora method.lora.alpha=inf", "method.lora.alpha = inf: must be a finite number", ""),
+    (
+        "trainer.max_steps=99999999999999999999",
+        "trainer.max_steps = 99999999999999999999: must be of at most 64 bits",
+        "",
+    ),
     ("trainer.warmup=nan", "trainer.warmup = nan: must be a finite number", ""),
     ("search=lr search.values=[1,-inf]", "search.values.1 = -inf: must be a finite number", ""),
 ]
@@ -285,6 +290,7 @@ def test_what_is_shown_as_it_must_be_typed_is_accepted(app: App) -> None:
     [
         ("task=mrpc task.text=文本", "task.text", ["文本"]),
         ("task=mrpc task.labels=[是,不是]", "task.labels", [["是", "不是"]]),
+        ("task=mrpc task.labels=[1,99999999999999999999]", "task.labels", [["1", "99999999999999999999"]]),
         ("task=mrpc task.labels=[1,-2]", "task.labels", [["1", "-2"]]),
         ("task=mrpc task.skip=[-1]", "task.skip", [("-1",)]),
         ("task=mrpc task.text=7 task.pair=8", "task.text", ["7"]),

@@ -8,7 +8,7 @@ import difflib
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -100,10 +100,11 @@ def parse(schema: type[S], raw: Mapping[str, Any], path: str = "") -> S:
         ConfigError: one line a problem, each with the field's full name and value.
     """
     plain: dict[str, Any] = json.loads(json.dumps(raw))
-    if infinite := [*_not_finite(plain, path)]:
-        raise ConfigError("\n".join(infinite))
+    _check_numbers(plain, path, "a finite number", lambda number: abs(number) < math.inf)
     try:
-        return schema.model_validate_json(json.dumps(plain), strict=True)
+        parsed = schema.model_validate_json(json.dumps(plain), strict=True)
+        _check_numbers(plain, path, "of at most 64 bits", lambda number: abs(number) < 2**63 or type(number) is float)
+        return parsed
     except ValidationError as error:
         problems: list[dict[str, Any]] = [dict(problem) for problem in error.errors()]
     numbers: list[tuple[int | str, ...]] = [one["loc"] for one in problems if _is_number_for_text(plain, one)]
@@ -121,13 +122,23 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"did you mean {written[nearest[0]]!r}? " if nearest else ""
 
 
-def _not_finite(value: Any, name: str) -> Iterator[str]:
-    """A line for each number in a setting, or in those inside of it, that is infinite or none."""
-    if isinstance(value, float) and not math.isfinite(value):
-        yield f"{name} = {value}: must be a finite number; as a text it is typed in quotes"
+def _check_numbers(raw: Any, path: str, allowed: str, fits: Callable[[int | float], bool]) -> None:
+    """Refuses numbers that no file could keep, wherever they are in plain values."""
+    wrong = [(name, number) for name, number in _numbers(raw, path) if not fits(number)]
+    if wrong:
+        told = (
+            f"{name} = {number!r:.50}: must be {allowed}; as a text it is typed in quotes" for name, number in wrong
+        )
+        raise ConfigError("\n".join(told))
+
+
+def _numbers(value: Any, name: str) -> Iterator[tuple[str, int | float]]:
+    """The numbers in a setting, and in those inside of it, with their dotted names."""
+    if isinstance(value, int | float):
+        yield name, value
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, one in inner:
-        yield from _not_finite(one, f"{name}.{key}".removeprefix("."))
+        yield from _numbers(one, f"{name}.{key}".removeprefix("."))
 
 
 def _is_number_for_text(raw: Any, problem: Mapping[str, Any]) -> bool:

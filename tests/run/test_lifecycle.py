@@ -265,7 +265,7 @@ def test_a_screen_that_is_gone_costs_no_record(configure: Configure, monkeypatch
     assert read_record(run_dir(config)) == record
 
 
-@pytest.mark.parametrize("change", [{"colour": "red"}, {"format": 2}])
+@pytest.mark.parametrize("change", [{"colour": "red"}, {"format": 2}, {"format": "2.1"}])
 @pytest.mark.parametrize("name", [RECORD, FAILURE])
 @pytest.mark.parametrize("override", ["rerun=false", "rerun=true", "retry_failed=true"])
 def test_what_a_newer_lnbench_left_is_never_overwritten(
