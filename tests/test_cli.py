@@ -320,6 +320,13 @@ def test_a_sweep_in_the_home_folder_leaves_all_there(app: App, monkeypatch: pyte
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.yaml")] == ["home/runs/multirun.yaml"]
 
 
+def test_a_sweep_in_a_folder_that_cannot_be_made_is_told(app: App, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, stderr = app("-m", "seed=1,2", f"runs_dir={tmp_path}/file/runs")
+    assert (code, app.ran) == (REFUSED, [])
+    assert stderr.startswith(f"{tmp_path}/file/runs: Not a directory; where runs are written is chosen by runs_dir=")
+
+
 def test_help_and_version_are_shown_whatever_else_is_typed(cli: Python) -> None:
     assert cli("--help", "method").stdout == cli("-h").stdout
     assert cli("--version").stdout == f"lnbench {lnbench.__version__}\n"

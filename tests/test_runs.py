@@ -120,6 +120,7 @@ def test_every_run_is_listed_with_its_state(runs: Runs, five: dict[str, str], ma
     assert (rows["failed"]["cause"], rows["failed"]["message"]) == ("error", "it broke")
     assert (rows["interrupted"]["task"], rows["interrupted"]["seed"]) == ("sst2", 2)
     assert "is damaged" in rows["damaged"]["message"]
+    assert f"{five['damaged']}  {rows['damaged']['message']}" in lines
     assert rows["running"]["method"] == "lora"
 
 
@@ -180,7 +181,10 @@ def test_failures_are_told(runs: Runs, five: dict[str, str], made: Made) -> None
     assert "cause      diverged, at 20" in out
     assert "message    first line\n             second line\n" in out
     assert f"traceback  {run_dir(made('method=lora'))}/failure.json" in out
-    assert out.endswith("2 runs: 2 failed\n")
+    assert "ln on tweets with minilm, seed 3\n  cause    damaged\n  message  " in out
+    assert "record.json: is damaged or of an unknown format (the checksum is missing)\n" in out
+    assert out.endswith("3 runs: 2 failed, 1 damaged\n")
+    assert runs.ids("--failed") == {five["failed"], five["damaged"], run_id(made("method=lora"))}
     assert runs.ids("--failed", "method=lora") == {run_id(made("method=lora"))}
 
 
@@ -244,6 +248,9 @@ def test_what_is_missing_of_a_sweep(runs: Runs, made: Made) -> None:
     assert code == 0
     assert out.endswith("6 runs: 1 finished, 2 failed, 1 running, 2 never started\n")
     assert f"running: bitfit on tweets with minilm, seed 0  ({run_id(made('method=bitfit'))})\nfailed: bitfit" in out
+    assert (
+        f"failed: ln on tweets with minilm, seed 1  ({run_id(made('method=ln', 'seed=1'))})\n  diverged: it br" in out
+    )
     place = f"runs_dir={runs.folder}"
     assert [(row["state"], shlex.split(row["command"])[3:]) for row in rows] == [
         ("failed", ["method=ln", "seed=1", place, "retry_failed=true"]),
@@ -252,6 +259,15 @@ def test_what_is_missing_of_a_sweep(runs: Runs, made: Made) -> None:
         ("never started", ["method=ln+prefix", "seed=0", place]),
         ("never started", ["method=ln+prefix", "seed=1", place]),
     ]
+
+
+@pytest.mark.parametrize("mark", ["", "+", "++"])
+def test_the_command_says_everything_once(runs: Runs, made: Made, mark: str) -> None:
+    fail(made("method=ln"), "diverged")
+    typed = [f"{mark}runs_dir=elsewhere", f"{mark}retry_failed=false", "method=ln"]
+    (row,) = runs.listed("--missing", *typed)
+    assert shlex.split(row["command"])[3:] == ["method=ln", f"runs_dir={runs.folder}", "retry_failed=true"]
+    assert row["reason"] == "diverged: it broke"
 
 
 def test_the_command_does_the_missing_job(runs: Runs, made: Made) -> None:

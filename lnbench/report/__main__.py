@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lnbench.core.errors import plainly
 from lnbench.core.schema import ConfigError
 from lnbench.methods.base import SEPARATOR, canonical_name
 from lnbench.records.record import Record
@@ -55,7 +56,7 @@ def main() -> None:
         loaded = filtered(load(options.runs_dir), options.filter)
         _report(loaded, options)
     except (ConfigError, OSError) as error:
-        sys.exit(str(error))
+        sys.exit(plainly(error))
 
 
 def filtered(loaded: Loaded, filters: Sequence[str]) -> Loaded:
