@@ -114,7 +114,7 @@ def _expand(overrides: Sequence[str]) -> list[tuple[RunConfig, list[str]]]:
             parsed = OverridesParser.create(loader).parse_overrides([*swept, *master.hydra.overrides.task])
             (jobs,) = BasicSweeper.split_arguments(parsed, None)
             configs = [without_hydra(loader.load_sweep_config(master, job)) for job in jobs]
-        except HydraException as error:
+        except (HydraException, ValueError) as error:
             raise ConfigError(explain(error)) from error
     if not jobs:
         raise ConfigError(NO_JOBS)
