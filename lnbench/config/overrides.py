@@ -97,9 +97,9 @@ def groups(folders: Iterable[Path]) -> list[str]:
 def _understood(word: str, folders: Sequence[Path]) -> str:
     if not OVERRIDE.fullmatch(word) and not DELETION.fullmatch(word):
         raise ConfigError(_no_override(word, folders))
-    key, equal, value = word.partition("=")
-    if "@" in key:
-        bare = f"{key.partition('@')[0]}{equal}{value}"
+    name, equal, typed = word.partition("=")
+    if "@" in name:
+        bare = f"{name.partition('@')[0]}{equal}{typed}"
         raise ConfigError(f"{word}: @ puts a choice at a place that no run has; type {bare}")
     if word.startswith(f"{GROUP}="):
         word = re.sub(r"\s*\+\s*", SEPARATOR, word)

@@ -11,7 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lnbench.config.compose import ROOT, config_dir, explain, register, to_plain, without_hydra
 from lnbench.config.overrides import NO_JOBS, understood
@@ -111,7 +111,9 @@ def _expand(overrides: Sequence[str]) -> list[tuple[RunConfig, list[str]]]:
         try:
             master = loader.load_configuration(ROOT, understood(overrides, [config_dir()]), RunMode.MULTIRUN)
             swept = [f"{name}={values}" for name, values in _params(master).items()]
-            parsed = OverridesParser.create(loader).parse_overrides([*swept, *master.hydra.overrides.task])
+            typed = OmegaConf.to_container(master.hydra.overrides.task)  # as it is: ${...} belongs to the job
+            assert isinstance(typed, list)
+            parsed = OverridesParser.create(loader).parse_overrides([*swept, *typed])
             (jobs,) = BasicSweeper.split_arguments(parsed, None)
             configs = [without_hydra(loader.load_sweep_config(master, job)) for job in jobs]
         except (HydraException, ValueError) as error:
