@@ -280,6 +280,27 @@ def test_the_command_does_the_missing_job(runs: Runs, made: Made) -> None:
     assert not runs.listed("--missing", "method=ln", "method.ln.terms=[bias]", "task.max_length=32")
 
 
+OWN_METHOD = """
+from lnbench.methods.head import Head
+
+class Mine(Head):
+    colour: str = "red"
+"""
+
+
+def test_a_method_from_elsewhere_is_known_once_its_module_is_allowed(
+    runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "conf" / "method").mkdir(parents=True)
+    (tmp_path / "conf" / "method" / "mine.yaml").write_text("# @package method.mine\nkind: method_of_runs.Mine\n")
+    (tmp_path / "method_of_runs.py").write_text(OWN_METHOD)
+    monkeypatch.syspath_prepend(tmp_path)
+    sweep = ["--missing", f"hydra.searchpath=[{tmp_path}/conf]", "method=mine"]
+    assert str(runs(*sweep)[0]).startswith("method.mine.kind = 'method_of_runs.Mine': is unknown")
+    assert runs("--plugin", "no_such_module")[0] == 2
+    assert "never started: mine on tweets with minilm, seed 0" in runs("--plugin=method_of_runs", *sweep)[1]
+
+
 def test_what_the_configuration_itself_sweeps_over(runs: Runs, made: Made) -> None:
     experiment = ("experiment=ablation_terms", "task=tweets", "seed=0")
     finish(made(*experiment, "method.ln.terms=[gain]"))

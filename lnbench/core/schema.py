@@ -88,6 +88,11 @@ class Schema(BaseModel):
 S = TypeVar("S", bound=Schema)
 
 
+def outside_identity(schema: type[Schema]) -> set[str]:
+    """The fields of a schema that cannot change a run's numbers."""
+    return {name for name, field in schema.model_fields.items() if OutsideIdentity in field.metadata}
+
+
 def parse(schema: type[S], raw: Mapping[str, Any], path: str = "") -> S:
     """Validates `raw` against `schema`.
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lnbench.arguments import add_plugins
 from lnbench.core.errors import plainly
 from lnbench.core.schema import ConfigError
 from lnbench.methods.base import SEPARATOR, canonical_name
@@ -122,6 +123,7 @@ def _options() -> argparse.Namespace:
         metavar="NAME=VALUES",
         help=f"only the runs with one of these values, separated by commas; names: {', '.join(FILTERS)}",
     )
+    add_plugins(parser)
     parser.add_argument("--images", action="store_true", help="write plots/ too, with a Chrome; this takes longest")
     parser.add_argument(
         "--wandb",

@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from lnbench.arguments import add_plugins
 from lnbench.core.errors import DataError
 from lnbench.core.schema import ConfigError
 from lnbench.records.listing import FoundRun, find_runs
@@ -57,6 +58,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--all", action="store_true", help="with --delete: every run, if there is no KEY=VALUE")
     parser.add_argument("--yes", action="store_true", help="with --delete: do not ask")
+    add_plugins(parser)
     options = parser.parse_intermixed_args()
     options.filters = [word for word in options.words if FILTER.fullmatch(word)]
     folders = [word for word in options.words if word not in options.filters]
