@@ -302,6 +302,8 @@ MISTYPED = [
         "trainer.max_steps = 99999999999999999999: must be of at most 64 bits",
         "",
     ),
+    ("task=csv task.path=x\udcff.csv", r"task.path = 'x\udcff.csv': must be text whose bytes are UTF-8", ""),
+    ("runs_dir=\udcff", r"runs_dir = '\udcff': must be text whose bytes are UTF-8", ""),
     ("trainer.warmup=nan", "trainer.warmup = nan: must be a finite number", ""),
     ("search=lr search.values=[1,-inf]", "search.values.1 = -inf: must be a finite number", ""),
 ]

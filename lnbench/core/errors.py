@@ -34,7 +34,7 @@ class ProcessKilled(RuntimeError):
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint file that is damaged or was not written by lnbench."""
+    """A checkpoint file that is damaged, was not written by lnbench, or could not be read again once written."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -6,10 +6,10 @@ override must be answered before the slow imports.
 
 import difflib
 import json
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -105,10 +105,14 @@ def parse(schema: type[S], raw: Mapping[str, Any], path: str = "") -> S:
         ConfigError: one line a problem, each with the field's full name and value.
     """
     plain: dict[str, Any] = json.loads(json.dumps(raw))
-    _check_numbers(plain, path, "a finite number", lambda number: abs(number) < math.inf)
+    quotes = "; as a text it is typed in quotes"
+    _check_leaves(plain, path, f"a finite number{quotes}", lambda leaf: not isinstance(leaf, float) or isfinite(leaf))
+    _check_leaves(plain, path, "text whose bytes are UTF-8", lambda leaf: not isinstance(leaf, str) or _is_text(leaf))
     try:
         parsed = schema.model_validate_json(json.dumps(plain), strict=True)
-        _check_numbers(plain, path, "of at most 64 bits", lambda number: abs(number) < 2**63 or type(number) is float)
+        _check_leaves(
+            plain, path, f"of at most 64 bits{quotes}", lambda leaf: not isinstance(leaf, int) or abs(leaf) < 2**63
+        )
         return parsed
     except ValidationError as error:
         problems: list[dict[str, Any]] = [dict(problem) for problem in error.errors()]
@@ -127,23 +131,25 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"did you mean {written[nearest[0]]!r}? " if nearest else ""
 
 
-def _check_numbers(raw: Any, path: str, allowed: str, fits: Callable[[int | float], bool]) -> None:
-    """Refuses numbers that no file could keep, wherever they are in plain values."""
-    wrong = [(name, number) for name, number in _numbers(raw, path) if not fits(number)]
+def _check_leaves(raw: Any, path: str, allowed: str, fits: Callable[[Any], bool]) -> None:
+    """Refuses values that no file could keep, wherever they are in plain settings."""
+    wrong = [f"{name} = {leaf!r:.50}: must be {allowed}" for name, leaf in _leaves(raw, path) if not fits(leaf)]
     if wrong:
-        told = (
-            f"{name} = {number!r:.50}: must be {allowed}; as a text it is typed in quotes" for name, number in wrong
-        )
-        raise ConfigError("\n".join(told))
+        raise ConfigError("\n".join(wrong))
 
 
-def _numbers(value: Any, name: str) -> Iterator[tuple[str, int | float]]:
-    """The numbers in a setting, and in those inside of it, with their dotted names."""
-    if isinstance(value, int | float):
+def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """The dotted names and values of everything in settings that is neither a group nor a list."""
+    if not isinstance(value, dict | list):
         yield name, value
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, one in inner:
-        yield from _numbers(one, f"{name}.{key}".removeprefix("."))
+        return
+    for key, one in value.items() if isinstance(value, dict) else enumerate(value):
+        yield from _leaves(one, f"{name}.{key}".removeprefix("."))
+
+
+def _is_text(value: str) -> bool:
+    """Whether a text has nothing but characters; a file's name may have bytes that are none."""
+    return value == value.encode(errors="ignore").decode()
 
 
 def _is_number_for_text(raw: Any, problem: Mapping[str, Any]) -> bool:
