@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lnbench.report.records import records as records
     from lnbench.run.from_overrides import run as run
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _LAZY = {
     "ConfigError": "lnbench.core.schema",

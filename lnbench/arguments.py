@@ -1,4 +1,4 @@
-"""The command line of tools that work on a finished run."""
+"""What the command lines of tools that work on finished runs have in common."""
 
 import argparse
 from pathlib import Path
@@ -16,6 +16,12 @@ def parser_of_runs(program: str, description: str, examples: str) -> argparse.Ar
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run_dir", type=Path, help="folder that a run named at its end, or USER/NAME on the hub")
+    add_plugins(parser)
+    return parser
+
+
+def add_plugins(parser: argparse.ArgumentParser) -> None:
+    """Adds the option that lets runs name classes from elsewhere."""
     parser.add_argument(
         "--plugin",
         type=_allow,
@@ -23,7 +29,6 @@ def parser_of_runs(program: str, description: str, examples: str) -> argparse.Ar
         metavar="MODULE",
         help="allow the methods and tasks of a module outside lnbench, whose code then runs",
     )
-    return parser
 
 
 def _allow(module: str) -> str:

@@ -19,7 +19,7 @@ from lnbench import __version__
 from lnbench.config.compose import ROOT, config_dir, explain, register, to_plain
 from lnbench.config.overrides import understood
 from lnbench.config.run import RunConfig, validate
-from lnbench.core.errors import FAILED, INTERRUPTED, REFUSED, DataError, JobFailed
+from lnbench.core.errors import FAILED, INTERRUPTED, REFUSED, DataError, JobFailed, plainly
 from lnbench.core.schema import ConfigError, did_you_mean
 from lnbench.records.failure import RunFailed
 from lnbench.records.lock import RunBusy
@@ -101,6 +101,9 @@ def command_line(job: Job, *overrides: str) -> None:
         sys.exit()
     except (HydraException, ValueError) as error:
         show(explain(error))
+        sys.exit(REFUSED)
+    except OSError as error:  # of Hydra or a launcher; those of a job have been told
+        show(f"{plainly(error)}; where runs are written is chosen by runs_dir=FOLDER")
         sys.exit(REFUSED)
     except JobFailed as failed:
         sys.exit(failed.exit_code)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lnbench.arguments import parser_of_runs
+from lnbench.core.errors import plainly
 from lnbench.core.schema import ConfigError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def main() -> None:
         if options.hub:
             _share(options)
     except (ConfigError, ValueError, OSError) as error:
-        sys.exit(str(error))
+        sys.exit(plainly(error))
 
 
 def _write(options: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from lnbench.core.errors import plainly
 from lnbench.core.schema import ConfigError
 
 DESCRIPTION = "Writes an adapter of HF peft (LN-tuning, LoRA, (IA)^3) as a tuned model that lnbench predicts with."
@@ -25,7 +26,7 @@ def main() -> None:
 
         config = import_peft(options.adapter, options.folder, options.overrides, options.any_base)
     except (ConfigError, ValueError, OSError) as error:
-        sys.exit(str(error))
+        sys.exit(plainly(error))
     print(f"{config.method_name} for {config.task.name}, written to {options.folder}")
 
 

@@ -4,6 +4,7 @@ Models are built without weights, and the usual ones without a download; everyth
 `python -m lnbench` accepts is accepted here, `-m` too.
 """
 
+import sys
 from itertools import groupby
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from rich.table import Table
 from lnbench.cli import IN_THIS_PROCESS, command_line
 from lnbench.config.run import RunConfig
 from lnbench.core.atomic_files import write_atomically
+from lnbench.core.errors import plainly
 from lnbench.report.tables.paper import Figures
 
 Row = dict[str, str | int | float]
@@ -60,7 +62,10 @@ class ParameterTable:
         console, path = Console(), self.folder / FILE
         for model, rows in groupby(self.rows, key=lambda row: row["model"]):
             console.print(_table(str(model), list(rows)))
-        write_atomically(path, pd.DataFrame(self.rows).to_csv(index=False))
+        try:
+            write_atomically(path, pd.DataFrame(self.rows).to_csv(index=False))
+        except OSError as error:
+            sys.exit(plainly(error))
         console.print(f"saved in {path}")
 
 

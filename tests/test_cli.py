@@ -100,7 +100,7 @@ def app(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
         ("method=full+ln", "method = full+ln: 'full' leaves nothing to add, so it cannot be summed with ln"),
         ("hydra/launcher=gpu", "hydra/launcher = 'gpu': does not exist; did you mean 'gpus'? available: "),
         ("--config-dir", "--config-dir: has no value"),
-        ("model.name=${nowhere}", "model.name: Interpolation key 'nowhere' not found"),
+        ("model.name=${nowhere}", "model.name: ${nowhere} stands for a setting 'nowhere', and there is none; "),
     ],
 )
 def test_a_mistake_is_answered_before_anything_slow_is_imported(cli: Python, arguments: str, message: str) -> None:
@@ -195,16 +195,54 @@ MISTYPED = [
     ("task.text=ä,b", 'task.text="ä",b: has several values', ""),
     ("-m seed=1, 2", "seed=1,: there is nothing before or after one of its commas", "without spaces"),
     ("-m seed=[1,2]", "seed = [1, 2]: must be a whole number; for a run with each of them: -m seed=1,2", ""),
-    ("-m method=glob(lorra*)", f"method=glob(lorra*): matches nothing; there is: {METHODS}", ""),
+    ("-m method=glob(lorra*)", f"method=glob(lorra*): 'lorra*' matches nothing; there is: {METHODS}", ""),
     (
         "-m method=glob(ln+*)",
-        "method=glob(ln+*): matches nothing: globs find single parts, not sums",
+        "method=glob(ln+*): 'ln+*' matches nothing: globs find single parts, not sums",
         "method=ln+prefix",
     ),
-    ("-m nothing=glob(*)", "nothing=glob(*): matches nothing; there is: no such group of choices", ""),
+    ("-m method=glob([ln,xx*])", f"method=glob([ln,xx*]): 'xx*' matches nothing; there is: {METHODS}", ""),
+    ("-m method=glob(l*,exclude=xx)", f"method=glob(l*,exclude=xx): 'xx' matches nothing; there is: {METHODS}", ""),
+    ("-m method=glob(l*,exclude=l*)", "method=glob(l*,exclude=l*): matches nothing, as all that it finds is exc", ""),
+    (
+        "-m nothing=glob(*)",
+        "nothing=glob(*): glob finds choices of a group, and nothing is no group; type nothing=V",
+        "",
+    ),
+    ("-m trainer.lr=glob(1*)", "trainer.lr=glob(1*): glob finds choices of a group, and trainer.lr is no group", ""),
+    ("-m method=[glob(l*)]", "method=[glob(l*)]: a function stands alone, in no list", "type method=glob(PATTERN)"),
+    ("method=[glob(l*)]", "method=[glob(l*)]: a function stands alone", "type method=glob(PATTERN)"),
+    ("-m task.labels=[a,glob(b)]", "task.labels=[a,glob(b)]: a function stands alone", ""),
+    ("-m method=ln,glob(b*)", "method=ln,glob(b*): a function stands alone", "glob([PATTERN,PATTERN]) for several"),
+    ("-m 'method=choice(ln,glob(b*))'", "method=choice(ln,glob(b*)): glob(...) cannot stand in another function", ""),
+    (
+        "-m seed=5,range(3)",
+        "seed=5,range(3): a function stands alone",
+        "type seed=range(START,STOP), or the values: VALUE",
+    ),
+    ("-m seed=[1,range(3)]", "seed=[1,range(3)]: a function stands alone", ""),
+    ("-m seed=interval(0,1)", "interval(START,STOP): names no values, and the sweeper needs some", "KEY=VALUE,VALUE"),
+    *(
+        (word, f"{word}: has several values, and this is no sweep; for one run with each of them add -m\n", "")
+        for word in ("seed=range(0,3)", "method=glob(l*)", "seed=choice(1,2)", "trainer.lr=shuffle(1,2)")
+    ),
+    ("method@foo=ln", "method@foo=ln: @ puts a choice at a place that no run has; type method=ln", ""),
+    ("-m method@foo=ln,lora", "method@foo=ln,lora: @ puts a choice", "type method=ln,lora"),
+    ("task@a:b=mrpc", "task@a:b=mrpc: @ puts a choice", "type task=mrpc"),
+    *(
+        (words, "runs_dir: ${HOME} stands for a setting 'HOME', and there is none", "variable type '${oc.env:HOME}'")
+        for words in ("'runs_dir=${HOME}/x'", "-m 'runs_dir=${HOME}/x' seed=1,2")
+    ),
+    ("'model.source=${oc.env:NOBODY}'", "model.source: the environment variable 'NOBODY' is not set\n", ""),
+    ("'task=${HOME}'", "task=${HOME}: task takes the name of one of: boolq, ", ""),
     ("-m seed=range(3,3)", "seed=range(3,3): is a sweep over no value", ""),
     ("-m seed=choice()", "seed=choice(): cannot be understood (", "empty choice is not legal"),
     ("~trainer.lr", "~trainer.lr: takes a value away, and there is none", "trainer.lr=VALUE"),
+    ("~task", "~task: every run needs a task; for another one type task=NAME: boolq, ", ""),
+    ("~task=mrpc", "~task: every run needs a task; for another one type task=NAME: boolq, ", ""),
+    ("~seed", "~seed: every run needs a seed; for another one type seed=VALUE\n", ""),
+    ("~search=lr", "~search=lr: takes a choice away that was not made", "search=NAME: lr, lr_coarse, none"),
+    ("~trainer.max_epochs=7", "~trainer.max_epochs=7: its value is 1; type ~trainer.max_epochs to take it away", ""),
     ("method=ln prefix", "prefix: is no override; did you mean method=prefix?", "method=ln+prefix"),
     ("method = ln", f"method: has no value; type method=NAME, without spaces; names: {METHODS}", ""),
     ("method= ln", "ln: is no override; did you mean method=ln?", ""),
@@ -225,10 +263,21 @@ MISTYPED = [
     ("--info=defalts", "--info=defalts: 'defalts' is not one of all, config, defaults", ""),
     ("--config-dir nowhere", "Additional config directory '", "nowhere' not found"),
     ("--config-name nope", "--config-name nope: there is no such file", ""),
-    ("batch_size=8", "batch_size: unknown key; did you mean trainer.batch_size? known keys: ", ""),
-    ("lr=0.1", "lr: unknown key; did you mean trainer.lr or search=lr? known keys: ", ""),
-    ("wandb=true", "wandb: unknown key; did you mean logger.wandb or logger=wandb? known keys: ", ""),
-    ("prefix.length=5", "prefix: unknown key; did you mean method=prefix? known keys: ", ""),
+    ("batch_size=8", "batch_size: unknown key; did you mean trainer.batch_size=8? known keys: ", ""),
+    ("lr=0.1", "lr: unknown key; did you mean trainer.lr=0.1 or search=lr? known keys: ", ""),
+    ("pooling=mean", "pooling: unknown key; did you mean model.pooling=mean? known keys: ", ""),
+    ("max_length=20", "max_length: unknown key; did you mean task.max_length=20? known keys: ", ""),
+    ("+max_length=20", "max_length: unknown key; did you mean task.max_length=20? known keys: ", ""),
+    ("++lr=0.1", "lr: unknown key; did you mean trainer.lr=0.1 or search=lr? known keys: ", ""),
+    ("-m max_length=20,30", "max_length: unknown key; did you mean task.max_length=20? known keys: ", ""),
+    ("path=x.csv", "path: unknown key; did you mean task.path=x.csv? known keys: ", ""),
+    ("'text=a b'", "text: unknown key; did you mean 'task.text=a b'? known keys: ", ""),
+    ("splits.test_fraction=.2", "splits: unknown key; did you mean task.splits.test_fraction=.2? known keys: ", ""),
+    ("task.test_fraction=.2", "task.test_fraction: unknown key; did you mean task.splits.test_fraction=.2? ", ""),
+    ("method=lora rank=8", "rank: unknown key; did you mean method.lora.rank=8? known keys: ", ""),
+    ("values=[1,2]", "values: unknown key; did you mean 'search.values=[1,2]'? known keys: ", ""),
+    ("wandb=true", "wandb: unknown key; did you mean logger.wandb=true or logger=wandb? known keys: ", ""),
+    ("prefix.length=5", "prefix: unknown key; did you mean method.prefix.length=5 or method=prefix? known keys: ", ""),
     ("method=lora,rank=8", "method=lora,rank=8: is rank=8 another setting?", "parted by spaces"),
     (
         "model=bert-base-uncased",
@@ -262,6 +311,13 @@ MISTYPED = [
     ("trainer.lr=1e-3x", "trainer.lr = '1e-3x': must be a number", ""),
     ("trainer.devices=x", "trainer.devices = 'x': must be a whole number or 'all'", ""),
     ("method=lora method.lora.alpha=inf", "method.lora.alpha = inf: must be a finite number", ""),
+    (
+        "trainer.max_steps=99999999999999999999",
+        "trainer.max_steps = 99999999999999999999: must be of at most 64 bits",
+        "",
+    ),
+    ("task=csv task.path=x\udcff.csv", r"task.path = 'x\udcff.csv': must be text whose bytes are UTF-8", ""),
+    ("runs_dir=\udcff", r"runs_dir = '\udcff': must be text whose bytes are UTF-8", ""),
     ("trainer.warmup=nan", "trainer.warmup = nan: must be a finite number", ""),
     ("search=lr search.values=[1,-inf]", "search.values.1 = -inf: must be a finite number", ""),
 ]
@@ -299,6 +355,7 @@ def test_what_is_shown_as_it_must_be_typed_is_accepted(app: App) -> None:
     [
         ("task=mrpc task.text=文本", "task.text", ["文本"]),
         ("task=mrpc task.labels=[是,不是]", "task.labels", [["是", "不是"]]),
+        ("task=mrpc task.labels=[1,99999999999999999999]", "task.labels", [["1", "99999999999999999999"]]),
         ("task=mrpc task.labels=[1,-2]", "task.labels", [["1", "-2"]]),
         ("task=mrpc task.skip=[-1]", "task.skip", [("-1",)]),
         ("task=mrpc task.text=7 task.pair=8", "task.text", ["7"]),
@@ -326,6 +383,13 @@ def test_a_sweep_in_the_home_folder_leaves_all_there(app: App, monkeypatch: pyte
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert app("-m", "method=ln,lora", "runs_dir=~/runs") == (0, "")
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.yaml")] == ["home/runs/multirun.yaml"]
+
+
+def test_a_sweep_in_a_folder_that_cannot_be_made_is_told(app: App, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, stderr = app("-m", "seed=1,2", f"runs_dir={tmp_path}/file/runs")
+    assert (code, app.ran) == (REFUSED, [])
+    assert stderr.startswith(f"{tmp_path}/file/runs: Not a directory; where runs are written is chosen by runs_dir=")
 
 
 def test_help_and_version_are_shown_whatever_else_is_typed(cli: Python) -> None:

@@ -52,3 +52,11 @@ def test_a_sweep_makes_one_table(tmp_path: Path) -> None:
     assert rows["trained"].tolist() == [36_864, 101_376, 36_864, 101_376]
     assert "bert_base: 108,310,272 parameters" in done.stdout
     assert "36,864" in done.stdout
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / FILE).mkdir()
+    table = ParameterTable()
+    add(table, f"runs_dir={tmp_path}")
+    with pytest.raises(SystemExit, match=f"^{tmp_path / FILE}: Is a directory$"):
+        table.show_and_save()

@@ -120,6 +120,7 @@ def test_every_run_is_listed_with_its_state(runs: Runs, five: dict[str, str], ma
     assert (rows["failed"]["cause"], rows["failed"]["message"]) == ("error", "it broke")
     assert (rows["interrupted"]["task"], rows["interrupted"]["seed"]) == ("sst2", 2)
     assert "is damaged" in rows["damaged"]["message"]
+    assert f"{five['damaged']}  {rows['damaged']['message']}" in lines
     assert rows["running"]["method"] == "lora"
 
 
@@ -180,7 +181,10 @@ def test_failures_are_told(runs: Runs, five: dict[str, str], made: Made) -> None
     assert "cause      diverged, at 20" in out
     assert "message    first line\n             second line\n" in out
     assert f"traceback  {run_dir(made('method=lora'))}/failure.json" in out
-    assert out.endswith("2 runs: 2 failed\n")
+    assert "ln on tweets with minilm, seed 3\n  cause    damaged\n  message  " in out
+    assert "record.json: is damaged or of an unknown format (the checksum is missing)\n" in out
+    assert out.endswith("3 runs: 2 failed, 1 damaged\n")
+    assert runs.ids("--failed") == {five["failed"], five["damaged"], run_id(made("method=lora"))}
     assert runs.ids("--failed", "method=lora") == {run_id(made("method=lora"))}
 
 
@@ -244,6 +248,9 @@ def test_what_is_missing_of_a_sweep(runs: Runs, made: Made) -> None:
     assert code == 0
     assert out.endswith("6 runs: 1 finished, 2 failed, 1 running, 2 never started\n")
     assert f"running: bitfit on tweets with minilm, seed 0  ({run_id(made('method=bitfit'))})\nfailed: bitfit" in out
+    assert (
+        f"failed: ln on tweets with minilm, seed 1  ({run_id(made('method=ln', 'seed=1'))})\n  diverged: it br" in out
+    )
     place = f"runs_dir={runs.folder}"
     assert [(row["state"], shlex.split(row["command"])[3:]) for row in rows] == [
         ("failed", ["method=ln", "seed=1", place, "retry_failed=true"]),
@@ -254,6 +261,15 @@ def test_what_is_missing_of_a_sweep(runs: Runs, made: Made) -> None:
     ]
 
 
+@pytest.mark.parametrize("mark", ["", "+", "++"])
+def test_the_command_says_everything_once(runs: Runs, made: Made, mark: str) -> None:
+    fail(made("method=ln"), "diverged")
+    typed = [f"{mark}runs_dir=elsewhere", f"{mark}retry_failed=false", "method=ln"]
+    (row,) = runs.listed("--missing", *typed)
+    assert shlex.split(row["command"])[3:] == ["method=ln", f"runs_dir={runs.folder}", "retry_failed=true"]
+    assert row["reason"] == "diverged: it broke"
+
+
 def test_the_command_does_the_missing_job(runs: Runs, made: Made) -> None:
     runs.folder /= "odd 'name', {with} $signs"
     (row,) = runs.listed("--missing", "method=ln", "method.ln.terms=[bias]", "task.max_length=32")
@@ -262,6 +278,27 @@ def test_the_command_does_the_missing_job(runs: Runs, made: Made) -> None:
     assert config.runs_dir == runs.folder
     finish(config)
     assert not runs.listed("--missing", "method=ln", "method.ln.terms=[bias]", "task.max_length=32")
+
+
+OWN_METHOD = """
+from lnbench.methods.head import Head
+
+class Mine(Head):
+    colour: str = "red"
+"""
+
+
+def test_a_method_from_elsewhere_is_known_once_its_module_is_allowed(
+    runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "conf" / "method").mkdir(parents=True)
+    (tmp_path / "conf" / "method" / "mine.yaml").write_text("# @package method.mine\nkind: method_of_runs.Mine\n")
+    (tmp_path / "method_of_runs.py").write_text(OWN_METHOD)
+    monkeypatch.syspath_prepend(tmp_path)
+    sweep = ["--missing", f"hydra.searchpath=[{tmp_path}/conf]", "method=mine"]
+    assert str(runs(*sweep)[0]).startswith("method.mine.kind = 'method_of_runs.Mine': is unknown")
+    assert runs("--plugin", "no_such_module")[0] == 2
+    assert "never started: mine on tweets with minilm, seed 0" in runs("--plugin=method_of_runs", *sweep)[1]
 
 
 def test_what_the_configuration_itself_sweeps_over(runs: Runs, made: Made) -> None:
@@ -280,9 +317,10 @@ def test_what_the_configuration_itself_sweeps_over(runs: Runs, made: Made) -> No
         (["method=ln,typo"], "method = 'typo': does not exist; available: "),
         (["trainer.lrr=1,2"], "trainer.lrr: unknown key; did you mean 'lr'? known keys: "),
         (["trainer.lr=2"], "trainer.lr = 2: must be less than or equal to 1"),
-        (["method=glob(lorra*)"], "method=glob(lorra*): matches nothing; there is: adapter, "),
+        (["method=glob(lorra*)"], "method=glob(lorra*): 'lorra*' matches nothing; there is: adapter, "),
+        (["runs_dir=${HOME}/x"], "runs_dir: ${HOME} stands for a setting 'HOME', and there is none"),
         (["seed=range(0)"], "seed=range(0): is a sweep over no value"),
-        (["method=ln", "seed=interval(0,1)"], "BasicSweeper does not support sweep type : INTERVAL_SWEEP"),
+        (["method=ln", "seed=interval(0,1)"], "interval(START,STOP): names no values"),
     ],
 )
 def test_a_sweep_with_a_mistake(runs: Runs, overrides: list[str], message: str) -> None:

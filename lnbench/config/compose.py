@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from hydra.plugins.config_source import ConfigResult
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import Container, DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from lnbench.config.defaults import SCHEMAS, completed
 from lnbench.config.overrides import choices, groups, several, understood
+from lnbench.core.commands import quoted
 from lnbench.core.schema import ConfigError, did_you_mean
 from lnbench.methods.base import SEPARATOR, canonical_name
 
@@ -29,8 +30,20 @@ OWN = {
 """What to type for something of one's own in a configuration group."""
 MISSING = {"task.path": "FILE"}
 """What to type for a setting that has no default."""
-AMBIGUOUS = re.compile(r"Ambiguous value for argument '(?P<argument>.*)'$", re.MULTILINE)
+AMBIGUOUS = re.compile(
+    r"(Ambiguous value for argument|Sweep parameters) '(?P<argument>.*)'( requires --multirun)?$", re.MULTILINE
+)
+UNKNOWN = re.compile(r"Could not override '.*'\.\nTo append to your config use \+(?P<word>.*)", re.DOTALL)
 ABSENT = re.compile(r"Could not delete from config\. '(?P<key>.*)' does not exist\.$")
+UNCHOSEN = re.compile(r"Could not delete '(?P<group>.*?)(=.*)?'\. No match in the defaults list$")
+OTHER = re.compile(
+    r"Could not delete from config\. The value of '(?P<key>.*)' is (?P<value>.*) and not (.*)\.$", re.DOTALL
+)
+INTERVAL = re.compile(r"\w+ does not support sweep type : INTERVAL_SWEEP$")
+NO_SETTING = re.compile(r"Interpolation key '(?P<name>.*)' not found$")
+NO_VARIABLE = re.compile(r".*Environment variable '(?P<name>.*)' not found", re.DOTALL)
+SWEEP_DIR = "hydra.sweep.dir"
+"""Hydra's name for `runs_dir`."""
 ROOT = "config"
 """Name of the configuration whose defaults list starts every composition."""
 
@@ -113,9 +126,7 @@ def to_plain(config: DictConfig) -> dict[str, Any]:
     try:
         plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        missing = f"must be given; type {error.full_key}={MISSING.get(str(error.full_key), 'VALUE')}"
-        told = missing if isinstance(error, MissingMandatoryValue) else _first_line(error)
-        raise ConfigError(f"{error.full_key}: {told}") from error
+        raise ConfigError(_explain_value(error)) from error
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items() if key != "hydra"}
 
@@ -129,20 +140,72 @@ def explain(error: Exception) -> str:
         return several(ambiguous["argument"])
     if absent := ABSENT.match(str(error)):
         return f"~{absent['key']}: takes a value away, and there is none; leave it out, or type {absent['key']}=VALUE"
+    if other := OTHER.match(str(error)):
+        return f"~{other['key']}={other[3]}: its value is {other['value']}; type ~{other['key']} to take it away"
+    if unchosen := UNCHOSEN.match(str(error)):
+        names = choices(unchosen["group"], [config_dir()])
+        return (
+            f"~{unchosen[1]}{unchosen[2] or ''}: takes a choice away that was not made; leave it out, or type "
+            f"{unchosen['group']}=NAME: {', '.join(names)}"
+        )
+    if INTERVAL.match(str(error)):
+        return "interval(START,STOP): names no values, and the sweeper needs some; type KEY=VALUE,VALUE"
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        return _explain_value(error)
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
         if not len(cause.parent_node):
             return f"{cause.full_key}: {_explain_none(str(cause.full_key).rpartition('.')[0])}"
         name, known = str(cause.key), sorted({*map(str, cause.parent_node), *_groups(cause.full_key)} - {"hydra"})
-        nearest = ("." not in str(cause.full_key) and _elsewhere(name)) or did_you_mean(name, known)
+        word = unknown["word"] if (unknown := UNKNOWN.match(str(error))) else str(cause.full_key)
+        nearest = _elsewhere(cause.parent_node, str(cause.full_key), word) or did_you_mean(name, known)
         return f"{cause.full_key}: unknown key; {nearest}known keys: {', '.join(known) or 'none'}"
     return f"{error}\n{_first_line(cause)}" if isinstance(cause, OmegaConfBaseException) else str(error)
 
 
-def _elsewhere(name: str) -> str:
-    """A question that offers a setting or a choice of this name that is not at the root; empty when there is none."""
-    settings = [f"{group}.{name}" for group, schema in SCHEMAS.items() if name in schema.model_fields]
-    chosen = [f"{group}={name}" for group in groups([config_dir()]) if name in choices(group, [config_dir()])]
-    return f"did you mean {' or '.join(settings + chosen)}? " if settings + chosen else ""
+def _elsewhere(parent: Container, key: str, word: str) -> str:
+    """A question that offers what has a name and lies deeper than it was typed; empty where nothing does.
+
+    Args:
+        parent: where it is not.
+        key: dotted name up to what is not there.
+        word: what was typed, an override.
+    """
+    owner, _, name = key.rpartition(".")
+    plain = OmegaConf.to_container(parent)
+    assert isinstance(plain, dict)
+    below = {str(group): node for group, node in plain.items() if group != "hydra"}
+    if not owner:
+        below |= {group: schema.model_fields for group, schema in SCHEMAS.items() if not below.get(group)}
+    start = f"{owner}." if owner else ""
+    offers = [quoted(f"{start}{place}.{word.removeprefix(start)}") for place in _places(below, name)]
+    if not owner:
+        offers += [f"{group}={name}" for group in groups([config_dir()]) if name in choices(group, [config_dir()])]
+    return f"did you mean {' or '.join(offers)}? " if offers else ""
+
+
+def _places(node: Mapping[str, Any], name: str) -> list[str]:
+    """Dotted names of the groups below a node that have a setting of a name, in each branch the outermost."""
+    inner = {key: value for key, value in node.items() if isinstance(value, Mapping)}
+    return [key for key, value in inner.items() if name in value] or [
+        f"{key}.{place}" for key, value in inner.items() for place in _places(value, name)
+    ]
+
+
+def _explain_value(error: OmegaConfBaseException) -> str:
+    """Why the value of a setting cannot be had; what `${...}` stands for is what people get wrong."""
+    line = _first_line(error)
+    told = f"{'runs_dir' if error.full_key == SWEEP_DIR else error.full_key}: "
+    if setting := NO_SETTING.match(line):
+        name = setting["name"]
+        return (
+            f"{told}${{{name}}} stands for a setting {name!r}, and there is none; for an environment variable type "
+            f"'${{oc.env:{name}}}', for the text itself '\\${{{name}}}'"
+        )
+    if variable := NO_VARIABLE.match(line):
+        return f"{told}the environment variable {variable['name']!r} is not set"
+    if isinstance(error, MissingMandatoryValue):
+        return f"{told}must be given; type {error.full_key}={MISSING.get(str(error.full_key), 'VALUE')}"
+    return f"{told}{line}"
 
 
 def _explain_none(owner: str) -> str:

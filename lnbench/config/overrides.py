@@ -6,13 +6,26 @@ be understood in two ways is refused, and shown as it must be typed in a shell.
 
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser, create_functions
-from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString, Sweep, ValueType
+from hydra.core.override_parser.types import (
+    ChoiceSweep,
+    Glob,
+    IntervalSweep,
+    Override,
+    Quote,
+    QuotedString,
+    RangeSweep,
+    Sweep,
+    ValueType,
+)
 from hydra.errors import HydraException
 
+from lnbench.config.run import RunConfig
 from lnbench.core import commands
 from lnbench.core.schema import ConfigError, did_you_mean
 from lnbench.methods.base import SEPARATOR
@@ -22,10 +35,16 @@ NAME = r"[\w$@:/-]+(\.[\w$@:/-]+)*"
 OVERRIDE = re.compile(rf"(?P<key>(\+{{1,2}}|~)?{NAME})=(?P<value>.*)", re.ASCII | re.DOTALL)
 DELETION = re.compile(rf"~{NAME}", re.ASCII)
 LIST = re.compile(r"\[(?P<values>[^][{}'\"]*)\]")
-UNCLEAR = re.compile(
-    rf"[\['\"{{]|({'|'.join(create_functions().functions)})\s*\(|.*\$\{{|.*,.*[][]|.*[][].*,", re.DOTALL
-)
+FUNCTION = re.compile(rf"({'|'.join(create_functions().functions)})\s*\(")
+UNCLEAR = re.compile(rf"[\['\"{{]|{FUNCTION.pattern}|.*\$\{{|.*,.*[][]|.*[][].*,", re.DOTALL)
 """Text that Hydra does not understand, and that may be meant as something else than a text."""
+WHOLE = {
+    Glob: "glob(PATTERN), or glob([PATTERN,PATTERN]) for several",
+    RangeSweep: "range(START,STOP), or the values: VALUE,VALUE",
+    IntervalSweep: "the values: VALUE,VALUE",
+    ChoiceSweep: "the values: VALUE,VALUE",
+}
+"""What is typed in place of a function that stands where it cannot."""
 GROUP = "method"
 USES = {"runs_dir"}
 """Settings in which Hydra itself needs a folder's full name."""
@@ -56,6 +75,8 @@ def several(argument: str) -> str:
     """What to do about an override with several values in a command that is no sweep."""
     key, _, values = argument.partition("=")
     told = f"{argument}: has several values, and this is no sweep; for one run with each of them add -m"
+    if FUNCTION.match(values):
+        return told
     if key == GROUP:
         return f"{told}; for one run with all of them: {key}={SEPARATOR.join(values.split(','))}"
     if "." not in key:
@@ -76,6 +97,10 @@ def groups(folders: Iterable[Path]) -> list[str]:
 def _understood(word: str, folders: Sequence[Path]) -> str:
     if not OVERRIDE.fullmatch(word) and not DELETION.fullmatch(word):
         raise ConfigError(_no_override(word, folders))
+    name, equal, typed = word.partition("=")
+    if "@" in name:
+        bare = f"{name.partition('@')[0]}{equal}{typed}"
+        raise ConfigError(f"{word}: @ puts a choice at a place that no run has; type {bare}")
     if word.startswith(f"{GROUP}="):
         word = re.sub(r"\s*\+\s*", SEPARATOR, word)
     try:
@@ -85,10 +110,15 @@ def _understood(word: str, folders: Sequence[Path]) -> str:
         override = _parsed(word)
     _check_sweep(override, folders)
     key, value = override.key_or_group, override.value()
-    if not override.is_delete() and not isinstance(value, str | list | dict | Sweep | Glob) and key in groups(folders):
+    if override.is_delete():
+        _check_deletion(key, folders)
+    elif key in groups(folders) and not _may_be_choice(value):
         raise ConfigError(f"{word}: {key} takes the name of one of: {', '.join(choices(key, folders))}")
     if key in USES and isinstance(value, str) and value.startswith("~"):
         return f"{key}={_quoted(str(Path(value).expanduser()))}"
+    root = key.partition(".")[0]
+    if root not in RunConfig.model_fields and root not in groups(folders) and "/" not in key and root != "hydra":
+        return word.lstrip("+")  # nothing can be added there, and Hydra then names what is meant
     if not override.is_add() or "/" in key:
         return word
     if key == GROUP:
@@ -117,6 +147,10 @@ def _in_quotes(word: str, error: HydraException) -> str:
     key, value = (match["key"], match["value"]) if match else (word, "")
     if listed := LIST.fullmatch(value):
         return f"{key}=[{_elements(word, listed['values'])}]"
+    if nested := FUNCTION.match(value) and FUNCTION.search(value, value.index("(")):
+        raise ConfigError(
+            f"{word}: {nested[1]}(...) cannot stand in another function; type the values: {key}=VALUE,VALUE"
+        )
     if not match or UNCLEAR.match(value):
         text = value.strip("'\"")
         raise ConfigError(f"{word}: cannot be understood ({error}); if it is meant as a text: {as_typed(key, text)}")
@@ -145,19 +179,53 @@ def _quoted(text: str) -> str:
     return QuotedString(text, Quote.double).with_quotes()
 
 
+def _may_be_choice(value: Any) -> bool:
+    """Whether a configuration group takes a value, or says in plain words why not."""
+    return isinstance(value, list | dict | Sweep | Glob) or (isinstance(value, str) and "${" not in value)
+
+
+def _check_deletion(key: str, folders: Sequence[Path]) -> None:
+    """Refuses to take away what every run needs."""
+    if key in RunConfig.model_fields and RunConfig.model_fields[key].is_required():
+        names = choices(key, folders)
+        other = f"NAME: {', '.join(names)}" if names else "VALUE"
+        raise ConfigError(f"~{key}: every run needs a {key}; for another one type {key}={other}")
+
+
 def _check_sweep(override: Override, folders: Sequence[Path]) -> None:
-    """Refuses a sweep that is over nothing."""
-    told = f"{override.input_line}: matches nothing"
-    if isinstance(pattern := override.value(), Glob):
-        if any(SEPARATOR in glob for glob in (*pattern.include, *pattern.exclude)):
-            raise ConfigError(
-                f"{told}: globs find single parts, not sums; write the sums out, such as {GROUP}=ln+prefix,ln+lora"
-            )
-        known = choices(override.key_or_group, folders)
-        if not pattern.filter(known):
-            raise ConfigError(f"{told}; there is: {', '.join(known) or 'no such group of choices'}")
+    """Refuses a sweep that is over nothing, or over less than it says."""
+    word, key, value = override.input_line, override.key_or_group, override.value()
+    if inner := next(_functions(value.list if isinstance(value, ChoiceSweep) else value), None):
+        typed = WHOLE[type(inner)]
+        raise ConfigError(f"{word}: a function stands alone, in no list and beside no other value; type {key}={typed}")
+    if isinstance(value, Glob):
+        _check_glob(str(word), key, value, folders)
     elif override.value_type is ValueType.RANGE_SWEEP and not any(True for _ in override.sweep_iterator()):
-        raise ConfigError(f"{override.input_line}: is a sweep over no value; range(START,STOP) leaves out STOP")
+        raise ConfigError(f"{word}: is a sweep over no value; range(START,STOP) leaves out STOP")
+
+
+def _functions(value: Any) -> Iterator[Glob | Sweep]:
+    """The functions inside of a list or a mapping."""
+    for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        if isinstance(one, Glob | Sweep):
+            yield one
+        yield from _functions(one)
+
+
+def _check_glob(word: str, key: str, value: Glob, folders: Sequence[Path]) -> None:
+    known = choices(key, folders)
+    if not known:
+        raise ConfigError(f"{word}: glob finds choices of a group, and {key} is no group; type {key}=VALUE,VALUE")
+    for pattern in (*value.include, *value.exclude):
+        if SEPARATOR in pattern:
+            raise ConfigError(
+                f"{word}: {pattern!r} matches nothing: globs find single parts, not sums; write the sums out, such as "
+                f"{key}=ln+prefix,ln+lora"
+            )
+        if not any(fnmatch(name, pattern) for name in known):
+            raise ConfigError(f"{word}: {pattern!r} matches nothing; there is: {', '.join(known)}")
+    if not value.filter(known):
+        raise ConfigError(f"{word}: matches nothing, as all that it finds is excluded; there is: {', '.join(known)}")
 
 
 def _no_override(word: str, folders: Sequence[Path]) -> str:

@@ -10,8 +10,8 @@ from lnbench.backbone.config import ModelConfig
 from lnbench.backbone.source import check_revision, content_of
 from lnbench.config.trainer import TrainerConfig
 from lnbench.core.names import require_name
-from lnbench.core.registry import KIND, allow_modules, kind_of
-from lnbench.core.schema import ConfigError, Free, Place, Schema, parse
+from lnbench.core.registry import KIND, Registry, allow_modules, kind_of
+from lnbench.core.schema import ConfigError, Free, Place, Schema, outside_identity, parse
 from lnbench.methods.base import METHODS, SEPARATOR, Method, canonical_name
 from lnbench.tasks.base import TASKS, Task
 
@@ -84,16 +84,8 @@ class RunConfig(Settings):
     def identity(self) -> dict[str, Any]:
         """What can change the numbers, nested parts included; where model and data lie does not, once it is known what
         they hold."""
-        parts = {name: {KIND: kind_of(type(part)), **part.identity()} for name, part in self.method.items()}
-        task = {KIND: kind_of(type(self.task)), **self.task.identity()}
-        identity = {**super().identity(), "method": parts, "task": task}
-        if self.model.content:
-            identity["model"] = {key: value for key, value in identity["model"].items() if key not in MODEL_PLACE}
-        if self.task.content:
-            del task["source"]
-        if self.search:
-            set_value(identity, self.search.parameter, None)  # what the search finds follows from all else
-        return identity
+        parts = {name: _identity(part) for name, part in self.method.items()}
+        return _whole_identity(super().identity(), parts, _identity(self.task), self.search)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values from which `validate` builds an equal configuration."""
@@ -148,6 +140,22 @@ def validate_saved(raw: Mapping[str, Any]) -> RunConfig:
     return RunConfig(**dict(checked), method=parts, task=TASKS.parse(task, "task"))
 
 
+def identity_of_saved(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """As `RunConfig.identity`; of a method or task whose class is not known here, all that is not of every class.
+
+    Args:
+        raw: plain values from a file, also of version 0.1.0.
+
+    Raises:
+        ConfigError: it is damaged, or of another version.
+    """
+    settings = dict(raw)
+    nodes, task = _group(settings, "method"), _group(settings, "task")
+    parts = {name: _identity_in(METHODS, nodes[name], f"method.{name}") for name in nodes}
+    checked = parse(Settings, settings)
+    return _whole_identity(checked.identity(), parts, _identity_in(TASKS, task, "task"), checked.search)
+
+
 def trial(config: RunConfig, value: float | str) -> RunConfig:
     """The run that tries one value of a configuration's search.
 
@@ -179,6 +187,32 @@ def set_value(config: dict[str, Any], name: str, value: Any) -> None:
     if not isinstance(node, dict) or last not in node:
         raise ConfigError(f"search.parameter = {name!r}: is no setting of this run, such as trainer.lr_factor")
     node[last] = value
+
+
+def _identity(part: Method | Task) -> dict[str, Any]:
+    return {KIND: kind_of(type(part)), **part.identity()}
+
+
+def _identity_in(registry: Registry[Any], raw: Any, path: str) -> dict[str, Any]:
+    try:
+        return _identity(registry.parse(raw, path))
+    except ConfigError:
+        if not isinstance(raw, Mapping):
+            raise
+        return {key: value for key, value in raw.items() if key not in outside_identity(registry.base)}
+
+
+def _whole_identity(
+    settings: dict[str, Any], method: dict[str, Any], task: dict[str, Any], search: SearchConfig | None
+) -> dict[str, Any]:
+    identity = {**settings, "method": method, "task": task}
+    if identity["model"]["content"]:
+        identity["model"] = {key: value for key, value in identity["model"].items() if key not in MODEL_PLACE}
+    if task.get("content"):
+        task.pop("source", None)
+    if search:
+        set_value(identity, search.parameter, None)  # what the search finds follows from all else
+    return identity
 
 
 def _plugins(raw: Mapping[str, Any]) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ class ProcessKilled(RuntimeError):
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint file that is damaged or was not written by lnbench."""
+    """A checkpoint file that is damaged, was not written by lnbench, or could not be read again once written."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -42,3 +42,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+
+
+def plainly(error: Exception) -> str:
+    """An error in a line for a person; one of the operating system by its file and what is wrong with it."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)

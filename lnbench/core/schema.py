@@ -6,10 +6,10 @@ override must be answered before the slow imports.
 
 import difflib
 import json
-import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -97,6 +97,11 @@ class Schema(BaseModel):
 S = TypeVar("S", bound=Schema)
 
 
+def outside_identity(schema: type[Schema]) -> set[str]:
+    """The fields of a schema that cannot change a run's numbers."""
+    return {name for name, field in schema.model_fields.items() if OutsideIdentity in field.metadata}
+
+
 def parse(schema: type[S], raw: Mapping[str, Any], path: str = "") -> S:
     """Validates `raw` against `schema`.
 
@@ -109,10 +114,15 @@ def parse(schema: type[S], raw: Mapping[str, Any], path: str = "") -> S:
         ConfigError: one line a problem, each with the field's full name and value.
     """
     plain: dict[str, Any] = json.loads(json.dumps(raw))
-    if infinite := [*_not_finite(plain, path)]:
-        raise ConfigError("\n".join(infinite))
+    quotes = "; as a text it is typed in quotes"
+    _check_leaves(plain, path, f"a finite number{quotes}", lambda leaf: not isinstance(leaf, float) or isfinite(leaf))
+    _check_leaves(plain, path, "text whose bytes are UTF-8", lambda leaf: not isinstance(leaf, str) or _is_text(leaf))
     try:
-        return schema.model_validate_json(json.dumps(plain), strict=True)
+        parsed = schema.model_validate_json(json.dumps(plain), strict=True)
+        _check_leaves(
+            plain, path, f"of at most 64 bits{quotes}", lambda leaf: not isinstance(leaf, int) or abs(leaf) < 2**63
+        )
+        return parsed
     except ValidationError as error:
         problems: list[dict[str, Any]] = [dict(problem) for problem in error.errors()]
     numbers: list[tuple[int | str, ...]] = [one["loc"] for one in problems if _is_number_for_text(plain, one)]
@@ -130,13 +140,25 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"did you mean {written[nearest[0]]!r}? " if nearest else ""
 
 
-def _not_finite(value: Any, name: str) -> Iterator[str]:
-    """A line for each number in a setting, or in those inside of it, that is infinite or none."""
-    if isinstance(value, float) and not math.isfinite(value):
-        yield f"{name} = {value}: must be a finite number; as a text it is typed in quotes"
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, one in inner:
-        yield from _not_finite(one, f"{name}.{key}".removeprefix("."))
+def _check_leaves(raw: Any, path: str, allowed: str, fits: Callable[[Any], bool]) -> None:
+    """Refuses values that no file could keep, wherever they are in plain settings."""
+    wrong = [f"{name} = {leaf!r:.50}: must be {allowed}" for name, leaf in _leaves(raw, path) if not fits(leaf)]
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+
+
+def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """The dotted names and values of everything in settings that is neither a group nor a list."""
+    if not isinstance(value, dict | list):
+        yield name, value
+        return
+    for key, one in value.items() if isinstance(value, dict) else enumerate(value):
+        yield from _leaves(one, f"{name}.{key}".removeprefix("."))
+
+
+def _is_text(value: str) -> bool:
+    """Whether a text has nothing but characters; a file's name may have bytes that are none."""
+    return value == value.encode(errors="ignore").decode()
 
 
 def _is_number_for_text(raw: Any, problem: Mapping[str, Any]) -> bool:

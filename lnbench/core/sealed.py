@@ -23,7 +23,7 @@ class SealError(ValueError):
 
 
 class NewerError(ConfigError):
-    """A file of a newer lnbench: this one can neither read it nor may it overwrite it."""
+    """A file of another lnbench, as a rule a newer one: this one can neither read it nor may it overwrite it."""
 
     def __init__(self, path: Path, why: str, version: object = None) -> None:
         """
@@ -38,7 +38,7 @@ class NewerError(ConfigError):
         writer = f"lnbench {version}" if known else "a newer lnbench"
         super().__init__(
             f"{path}: was written by {writer}, and lnbench {__version__} does not know {why}; the file is kept: use "
-            f"{writer}, or choose another runs_dir=FOLDER"
+            f"{writer}, delete the file, or choose another runs_dir=FOLDER"
         )
 
 
@@ -58,45 +58,33 @@ def read_sealed(path: Path) -> dict[str, Any]:
         OSError: the file cannot be read.
         SealError: the file is damaged.
     """
-    content = read_json(path)
-    if not isinstance(content, dict) or SEAL not in content:
-        raise SealError("the checksum is missing")
-    if content.pop(SEAL) != _digest(content):
-        raise SealError("the checksum does not fit")
-    return content
+    return _unsealed(read_json(path))
 
 
 def read_as(schema: type[S], path: Path) -> S:
     """What `write_sealed` wrote of a schema that has a `format`.
 
+    A file is damaged if it is not whole: it is no JSON, or its checksum does not fit. What is whole and cannot be read
+    here is another lnbench's, and so is what says to be of an unknown format, whose checksum may be made otherwise.
+
     Raises:
         OSError: the file cannot be read.
         SealError: the file is damaged.
-        NewerError: it is of a newer format, or whole and has fields that the schema does not know.
+        NewerError: it is of another lnbench.
     """
-    newest = schema.model_fields[FORMAT].default
-    try:
-        content = read_sealed(path)
-    except SealError:
-        unsealed = read_json(path)
-        if isinstance(unsealed, dict) and SEAL not in unsealed:
-            require_format(path, unsealed, newest)
-        raise
-    require_format(path, content, newest)
+    raw = read_json(path)
+    if isinstance(raw, dict):
+        require_format(path, raw, schema.model_fields[FORMAT].default)
+    content = _unsealed(raw)
     try:
         return schema.model_validate(content)
     except ValidationError as error:
-        problems = error.errors()
-        places = {".".join(map(str, problem["loc"])): problem for problem in problems}
-        if unknown := [place for place, problem in places.items() if problem["type"] == "extra_forbidden"]:
-            raise NewerError(path, f"its {', '.join(unknown)}", _version(content)) from error
-        if {"id", FORMAT} <= content.keys():  # whole, and of this kind: of another lnbench, whose work is kept
-            raise NewerError(path, f"its {', '.join(places)}", _version(content)) from error
-        raise SealError(f"{next(iter(places))}: {problems[0]['msg']}") from error
+        places = dict.fromkeys(".".join(map(str, problem["loc"])) for problem in error.errors())
+        raise NewerError(path, f"its {', '.join(places)}", _version(content)) from error
 
 
 def require_format(path: Path, content: dict[str, Any], newest: int) -> None:
-    """Refuses what says that it is of a newer format.
+    """Refuses what says that it is of a format that is unknown here.
 
     Args:
         path: of the file, for the message.
@@ -107,8 +95,8 @@ def require_format(path: Path, content: dict[str, Any], newest: int) -> None:
         NewerError: it is.
     """
     own = content.get(FORMAT, 1)
-    if isinstance(own, int) and own > newest:
-        raise NewerError(path, f"its format {own}", _version(content))
+    if own not in range(1, newest + 1):
+        raise NewerError(path, f"its format {own!r:.40}", _version(content))
 
 
 def read_json(path: Path) -> Any:
@@ -147,6 +135,14 @@ def file_digest(path: Path) -> str:
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _unsealed(content: Any) -> dict[str, Any]:
+    if not isinstance(content, dict) or SEAL not in content:
+        raise SealError("the checksum is missing")
+    if content.pop(SEAL) != _digest(content):
+        raise SealError("the checksum does not fit")
+    return content
 
 
 def _digest(content: dict[str, Any]) -> str:

@@ -1,18 +1,28 @@
 """What else differs between runs than their method, task, model and seed."""
 
 import json
+import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from lnbench.config.run import validate_saved
+from lnbench.config.run import identity_of_saved
 from lnbench.core.schema import ConfigError
 from lnbench.records.record import Record
+from lnbench.tasks.data.content import FIELDS
 
 APART = ("seed", "method", "task.name", "model.name", "trainer.lr", "trainer.lr_factor")
 """What has a column of its own."""
 LIBRARIES = ("torch", "transformers")
 """Whose minor versions move scores."""
+CONTENT = re.compile(r"(task|model)\.content\b")
+"""What data and a model hold."""
+DIGEST = re.compile(r"\b[0-9a-f]{40,64}\b")
+SIGNS = 8
+"""Of a digest, where it is told."""
+WAYS = 4
+"""How many ways there are to tell a content."""
 
 
 def settings(records: Sequence[Record]) -> list[str]:
@@ -22,8 +32,15 @@ def settings(records: Sequence[Record]) -> list[str]:
     """
     flat = [_flat(record) for record in records]
     varied = _varied(records, flat)
+    told = _contents(records, flat, varied)
     return [
-        ", ".join(f"{name}={value}" for name, value in sorted(one.items()) if (_scope(record, name), name) in varied)
+        ", ".join(
+            dict.fromkeys(
+                told.get((_scope(record, name), name, value), f"{name}={value}")
+                for name, value in sorted(one.items())
+                if (_scope(record, name), name) in varied
+            )
+        )
         for record, one in zip(records, flat, strict=True)
     ]
 
@@ -38,6 +55,50 @@ def rates(record: Record) -> str:
     own = {name: part["lr"] * trainer.get("lr_factor", 1.0) for name, part in sorted(parts.items()) if "lr" in part}
     distinct = {f"{rate:g}" for rate in own.values()}
     return distinct.pop() if len(distinct) == 1 else ", ".join(f"{name} {rate:g}" for name, rate in own.items())
+
+
+def _contents(
+    records: Sequence[Record], flat: Sequence[Mapping[str, str]], varied: set[tuple[str, str]]
+) -> dict[tuple[str, str, str], str]:
+    """How each content is told by scope, name and value: by the shortest way that tells it from all others."""
+    ways: dict[tuple[str, str], dict[str, list[tuple[str, ...]]]] = defaultdict(lambda: defaultdict(list))
+    for record, one in zip(records, flat, strict=True):
+        for name, value in one.items():
+            if CONTENT.match(name) and (_scope(record, name), name) in varied:
+                ways[_scope(record, name), name][value].append(_ways(record, name, value))
+    return {
+        (scope, name, value): min(way[best] for way in found)
+        for (scope, name), contents in ways.items()
+        for best in [next(level for level in range(WAYS) if _tells_apart(contents.values(), level))]
+        for value, found in contents.items()
+    }
+
+
+def _ways(record: Record, name: str, value: str) -> tuple[str, ...]:
+    """How a content can be told, from a file's or folder's own name to the whole of its digest."""
+    whole, short = f"{name}={value}", f"{name}={DIGEST.sub(lambda digest: digest[0][:SIGNS], value)}"
+    setting, place = _place(record.config, name)
+    if not isinstance(place, str):
+        return (short, short, short, whole)
+    return (f"{setting}={Path(place).name}", f"{setting}={place}", short, whole)
+
+
+def _place(config: Mapping[str, Any], name: str) -> tuple[str, Any]:
+    """The setting that says where a content lies, and its value."""
+    group, _, role = name.partition(".content")
+    settings = config.get(group)
+    if not isinstance(settings, Mapping):
+        return group, None
+    if group == "model":
+        return "model.source", settings.get("source")
+    field = FIELDS.get(role.removeprefix("."), "")
+    return (f"task.{field}", settings[field]) if settings.get(field) else ("data_root", config.get("data_root"))
+
+
+def _tells_apart(contents: Collection[Sequence[tuple[str, ...]]], level: int) -> bool:
+    """Whether no two contents can be told alike."""
+    names = [{way[level] for way in found} for found in contents]
+    return level == WAYS - 1 or len(set().union(*names)) == sum(map(len, names))
 
 
 def _varied(records: Sequence[Record], flat: Sequence[Mapping[str, str]]) -> set[tuple[str, str]]:
@@ -77,7 +138,7 @@ def _made_with(record: Record) -> dict[str, str]:
 def identity_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """What of a configuration can change the numbers; all of it if this lnbench cannot read it."""
     try:
-        return validate_saved(config).identity()
+        return identity_of_saved(config)
     except ConfigError:
         return dict(config)
 

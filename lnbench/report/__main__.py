@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lnbench.arguments import add_plugins
+from lnbench.core.errors import plainly
 from lnbench.core.schema import ConfigError
 from lnbench.methods.base import SEPARATOR, canonical_name
 from lnbench.records.record import Record
@@ -55,7 +57,7 @@ def main() -> None:
         loaded = filtered(load(options.runs_dir), options.filter)
         _report(loaded, options)
     except (ConfigError, OSError) as error:
-        sys.exit(str(error))
+        sys.exit(plainly(error))
 
 
 def filtered(loaded: Loaded, filters: Sequence[str]) -> Loaded:
@@ -121,6 +123,7 @@ def _options() -> argparse.Namespace:
         metavar="NAME=VALUES",
         help=f"only the runs with one of these values, separated by commas; names: {', '.join(FILTERS)}",
     )
+    add_plugins(parser)
     parser.add_argument("--images", action="store_true", help="write plots/ too, with a Chrome; this takes longest")
     parser.add_argument(
         "--wandb",

@@ -1,21 +1,19 @@
 """The work of one run, from its configuration to its record."""
 
-import json
 import shlex
 from pathlib import Path
 
 from lnbench.backbone.loading import load_tokenizer
 from lnbench.backbone.tuned_model import TunedModel, count_parameters
 from lnbench.config.run import RunConfig
-from lnbench.core.atomic_files import write_atomically
-from lnbench.core.schema import ConfigError
 from lnbench.exchange.card import write_card
 from lnbench.records.failure import reading_input
-from lnbench.records.files import CARD, CONFIG, FAILURE, RECORD, remove_checkpoints
+from lnbench.records.files import CARD, remove_checkpoints
 from lnbench.records.record import Record, SearchResult
 from lnbench.records.shift import keep_pretrained, measure_shift
 from lnbench.run import messages
 from lnbench.run.afterwards import spared
+from lnbench.run.folder import open_folder
 from lnbench.run.results import Results, write_results
 from lnbench.tasks.data.load import TaskData, load_data
 from lnbench.training.assemble import build_model, check_length, check_vocabulary
@@ -43,7 +41,7 @@ def execute(config: RunConfig, folder: Path, found: SearchResult | None = None) 
         RunInterrupted: a signal came; the same configuration goes on from the last saved state.
     """
     choose_precision(config.trainer)
-    _open_folder(folder, config)
+    open_folder(folder, config)
     span = Span()
     with reading_input():
         model, data = load(config)
@@ -87,20 +85,3 @@ def load(config: RunConfig) -> tuple[TunedModel, TaskData]:
     model = build_model(config)
     prepare(config, model, data)
     return model, data
-
-
-def _open_folder(folder: Path, config: RunConfig) -> None:
-    """Makes the run's folder and saves its configuration there, before anything slow is done.
-
-    A record that is in the way goes first, with all from which an old run could be continued, and an earlier failure.
-    """
-    try:
-        if (folder / RECORD).is_file():
-            remove_checkpoints(folder)
-            (folder / RECORD).unlink()
-        (folder / FAILURE).unlink(missing_ok=True)
-        write_atomically(folder / CONFIG, json.dumps(config.to_dict(), indent=2) + "\n")
-    except OSError as error:
-        raise ConfigError(
-            f"runs_dir = {str(config.runs_dir)!r}: cannot be written ({error.strerror}); choose another runs_dir=FOLDER"
-        ) from error

@@ -15,8 +15,10 @@ from lnbench.records.finished import finished_record, require_known
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.lock import hold
 from lnbench.records.record import Record, RecordError, SearchResult
+from lnbench.records.title import title
 from lnbench.run import messages
 from lnbench.run.afterwards import spared
+from lnbench.run.folder import cannot_write, check_folder
 from lnbench.run.search import search
 
 DISK_PROBLEMS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -47,7 +49,7 @@ def run(config: RunConfig) -> Record:
         with hold(config.runs_dir, run_id(config)):
             return _done_meanwhile(config, folder) or _do(config, folder)
     except OSError as error:
-        raise ConfigError(_cannot_write(config, error)) from error
+        raise ConfigError(cannot_write(config, error)) from error
 
 
 def _done_before(config: RunConfig, folder: Path) -> Record | None:
@@ -82,6 +84,7 @@ def _done_meanwhile(config: RunConfig, folder: Path) -> Record | None:
 def _do(config: RunConfig, folder: Path) -> Record:
     """Does the run, after the trials that its search needs; whatever goes wrong in it is recorded."""
     try:
+        check_folder(folder)
         config, found = search(config, run) if config.search else (config, None)
         record = _execute(config, folder, found)
     except RunFailed:
@@ -111,7 +114,7 @@ def _execute(config: RunConfig, folder: Path, found: SearchResult | None) -> Rec
 
 def _record_failure(config: RunConfig, folder: Path, error: Exception) -> RunFailed:
     if isinstance(error, OSError) and error.errno in DISK_PROBLEMS:
-        failure = describe(config, "disk", _cannot_write(config, error), error)
+        failure = describe(config, "disk", cannot_write(config, error), error)
     else:
         message = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
         failure = describe(config, cause_of(error), message, error)
@@ -128,12 +131,5 @@ def _write(failure: Failure, folder: Path) -> None:
         log.warning("the failure could not be recorded in %s (%s)", folder, problem)
 
 
-def _cannot_write(config: RunConfig, error: OSError) -> str:
-    return (
-        f"runs_dir = {str(config.runs_dir)!r}: cannot be written ({error.strerror}); make room there and the same "
-        f"command goes on from the last saved state, or choose another runs_dir=FOLDER"
-    )
-
-
 def _title(failure: Failure) -> str:
-    return f"{failure.method} on {failure.task} with {failure.model}, seed {failure.seed}"
+    return title(failure.method, failure.task, failure.model, failure.seed)

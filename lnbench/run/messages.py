@@ -15,6 +15,7 @@ from lnbench.config.run import RunConfig
 from lnbench.core.commands import predict
 from lnbench.records.baseline import note_on
 from lnbench.records.record import Cost, Record, SearchResult
+from lnbench.records.title import title
 from lnbench.tasks.scores.metric import metric_of, written
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ console = Console(highlight=False)
 def show_start(config: RunConfig, count: ParameterCount, data: TaskData, folder: Path) -> None:
     """One line each on what is about to be done."""
     rows = ", ".join(f"{rows:,} {split}" for split, rows in data.sizes.items())
-    console.print(f"[bold]{config.method_name}[/] on [bold]{config.task.name}[/] with [bold]{config.model.name}[/]")
+    console.print(Text(title(config.method_name, config.task.name, config.model.name, config.seed), "bold"))
     console.print(f"  data     {rows}")
     for split, warnings in data.warnings.items():
         for warning in warnings:
@@ -41,7 +42,8 @@ def show_start(config: RunConfig, count: ParameterCount, data: TaskData, folder:
 
 def show_finished(record: Record, task: Task, folder: Path) -> None:
     """The run's results, cost, where they are kept, and how its model is asked."""
-    console.print(Panel(_table(record), title=_title(record), title_align="left", expand=False))
+    name = Text(title(record.method, record.task, record.model, record.seed))
+    console.print(Panel(_table(record), title=name, title_align="left", expand=False))
     _print_path(f"saved in  {folder}")
     _print_path(f"try it    {predict(folder, task.example)}")
 
@@ -73,10 +75,6 @@ def show_busy(busy: Exception) -> None:
 def _print_path(line: str) -> None:
     """Prints a line as it is: a path that is broken or cut, or whose brackets are taken for a style, cannot be used."""
     console.print(line, soft_wrap=True, markup=False)
-
-
-def _title(record: Record) -> str:
-    return f"{record.method} on {record.task} with {record.model}, seed {record.seed}"
 
 
 def _table(record: Record) -> Table:

@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from lnbench.arguments import add_plugins
 from lnbench.core.errors import DataError
 from lnbench.core.schema import ConfigError
 from lnbench.records.listing import FoundRun, find_runs
@@ -19,7 +20,7 @@ examples:
   python -m lnbench.runs                                     all runs below runs/
   python -m lnbench.runs results method=ln*,bitfit seed=0    some of those below results/
   python -m lnbench.runs trainer.lr=0.001 --json             one JSON object a line
-  python -m lnbench.runs --failed                            why runs failed
+  python -m lnbench.runs --failed                            why runs failed or are damaged
   python -m lnbench.runs --show 3fa9                         everything about one run
   python -m lnbench.runs --missing method=ln,bitfit seed=0,1,2
                                                              what of a sweep is left to do, and the commands for it
@@ -50,13 +51,14 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("words", nargs="*", metavar="RUNS_DIR | KEY=VALUE", help="where the runs are; which are meant")
     action = parser.add_mutually_exclusive_group()
-    action.add_argument("--failed", action="store_true", help="tell why runs failed")
+    action.add_argument("--failed", action="store_true", help="tell why runs failed or are damaged")
     action.add_argument("--show", metavar="ID", help="tell everything about the run whose id starts so")
     action.add_argument("--missing", nargs="*", metavar="OVERRIDE", help="what of `python -m lnbench -m ...` is left")
     action.add_argument("--delete", action="store_true", help="delete runs")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--all", action="store_true", help="with --delete: every run, if there is no KEY=VALUE")
     parser.add_argument("--yes", action="store_true", help="with --delete: do not ask")
+    add_plugins(parser)
     options = parser.parse_intermixed_args()
     options.filters = [word for word in options.words if FILTER.fullmatch(word)]
     folders = [word for word in options.words if word not in options.filters]
@@ -99,7 +101,7 @@ def _missing(options: argparse.Namespace) -> None:
 
 def _list(runs: list[FoundRun], options: argparse.Namespace) -> None:
     if options.failed:
-        runs = [run for run in runs if run.failure]
+        runs = [run for run in runs if run.state in ("failed", "damaged")]
     if options.json:
         for run in runs:
             print_json(run)

@@ -15,7 +15,7 @@ from lnbench.core.schema import ConfigError
 from lnbench.methods.base import SEPARATOR
 from lnbench.records.baseline import note_on
 from lnbench.records.listing import FoundRun
-from lnbench.runs.display import new_console, print_json, show_values, title
+from lnbench.runs.display import new_console, print_json, show_values, title_of
 from lnbench.runs.filters import as_text
 from lnbench.runs.row import flat, name_in, row_of
 
@@ -40,7 +40,7 @@ def find(runs: Sequence[FoundRun], prefix: str) -> FoundRun:
 def show_details(run: FoundRun) -> None:
     """Prints state, settings, results, files, and what went wrong."""
     console, row = new_console(), row_of(run)
-    console.print(Text(f"{run.id}  {printable(title(row))}", "bold"), soft_wrap=True)
+    console.print(Text(f"{run.id}  {printable(title_of(row))}", "bold"), soft_wrap=True)
     about = {"state": row.state, "folder": row.folder, "when": row.when, "seconds": row.seconds}
     show_values(console, {name: value for name, value in about.items() if value is not None})
     _section(console, "settings that are not the defaults", _changed(run.config))

@@ -17,6 +17,7 @@ from lnbench.core.escape import printable
 from lnbench.records.baseline import footnote, marked
 from lnbench.records.files import FAILURE
 from lnbench.records.listing import FoundRun, State
+from lnbench.records.title import title
 from lnbench.runs.row import Row, row_of
 from lnbench.tasks.scores.metric import metric_of
 
@@ -30,6 +31,8 @@ STYLES = {
     "newer": "blue",
     "damaged": "magenta",
 }
+UNREADABLE = ("newer", "damaged")
+"""States of runs that a row of a table does not explain."""
 WIDE = 10_000
 """Columns of an output that is not a terminal, so that nothing is wrapped there."""
 
@@ -40,12 +43,12 @@ def new_console() -> Console:
 
 
 def show_runs(runs: Sequence[FoundRun]) -> None:
-    """A table, one run a line, what newer ones need, and how many there are in each state."""
+    """A table, one run a line, why some cannot be read, and how many there are in each state."""
     console, rows = new_console(), [row_of(run) for run in runs]
     if rows:
         console.print(_table(rows))
     for row in rows:
-        if row.state == "newer":
+        if row.state in UNREADABLE:
             console.print(printable(f"{row.id}  {row.message}"), soft_wrap=True)
     if poor := [row.baseline for row in rows if row.no_better and row.baseline]:
         console.print(printable(footnote(poor)), soft_wrap=True)
@@ -53,15 +56,17 @@ def show_runs(runs: Sequence[FoundRun]) -> None:
 
 
 def show_failures(runs: Sequence[FoundRun]) -> None:
-    """Why each run failed, and where its traceback is."""
+    """Why each run failed or is damaged, and where its traceback is."""
     console = new_console()
     for run in runs:
-        if not (failure := run.failure):
-            continue
-        console.print(Text(f"{run.id}  {printable(title(row_of(run)))}", "bold"), soft_wrap=True)
-        where = f"{failure.failed_at} on {failure.host}"
-        about = {"cause": f"{failure.cause}, at {where}", "message": failure.message}
-        show_values(console, {**about, "traceback": run.folder / FAILURE})
+        row = row_of(run)
+        console.print(Text(f"{run.id}  {printable(title_of(row))}", "bold"), soft_wrap=True)
+        if failure := run.failure:
+            where = f"{failure.failed_at} on {failure.host}"
+            about = {"cause": f"{failure.cause}, at {where}", "message": failure.message}
+            show_values(console, {**about, "traceback": run.folder / FAILURE})
+        else:
+            show_values(console, {"cause": run.state, "message": run.problem})
     console.print(totals(run.state for run in runs))
 
 
@@ -81,9 +86,9 @@ def totals(states: Iterable[str]) -> str:
     return f"{counts.total():,} {'run' if counts.total() == 1 else 'runs'}{': ' if parts else ''}{', '.join(parts)}"
 
 
-def title(row: Row) -> str:
+def title_of(row: Row) -> str:
     """What was run."""
-    return f"{row.method} on {row.task} with {row.model}, seed {'?' if row.seed is None else row.seed}"
+    return title(row.method, row.task, row.model, row.seed)
 
 
 def print_json(run: FoundRun, **more: Any) -> None:

@@ -1,6 +1,6 @@
 """Which runs of a sweep are not finished."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,7 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lnbench.config.compose import ROOT, config_dir, explain, register, to_plain, without_hydra
 from lnbench.config.overrides import NO_JOBS, understood
@@ -21,6 +21,7 @@ from lnbench.core.escape import printable
 from lnbench.core.schema import ConfigError
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.listing import State, look_at
+from lnbench.records.title import title
 from lnbench.runs.display import new_console, to_json, totals
 
 
@@ -32,6 +33,7 @@ class Job:
         title: what is run.
         id, folder: of the run.
         state: of the run.
+        reason: why the run failed, or cannot be read; empty otherwise.
         command: that does it; empty while it is being done, or is finished, here or by a newer lnbench.
     """
 
@@ -39,6 +41,7 @@ class Job:
     id: str
     folder: str
     state: State | Literal["never started"]
+    reason: str
     command: str
 
 
@@ -55,9 +58,10 @@ def jobs_of(overrides: Sequence[str], runs_dir: Path | None) -> list[Job]:
     """
     jobs: dict[str, Job] = {}
     for config, own in _expand(overrides):
+        place = {}
         if runs_dir:
-            config = config.model_copy(update={"runs_dir": runs_dir})
-        jobs.setdefault(run_id(config), _job(config, own, [override("runs_dir", runs_dir)] if runs_dir else []))
+            config, place = config.model_copy(update={"runs_dir": runs_dir}), {"runs_dir": runs_dir}
+        jobs.setdefault(run_id(config), _job(config, own, place))
     return list(jobs.values())
 
 
@@ -67,6 +71,8 @@ def show_missing(jobs: Sequence[Job]) -> None:
     for job in jobs:
         if job.state != "finished":
             console.print(f"{job.state}: {printable(job.title)}  ({job.id})", soft_wrap=True)
+            if job.reason:
+                console.print(f"  {printable(job.reason)}", soft_wrap=True)
             if job.command:
                 console.print(f"  {job.command}", soft_wrap=True)
     console.print(totals(job.state for job in jobs))
@@ -79,18 +85,20 @@ def print_missing(jobs: Sequence[Job]) -> None:
             print(to_json(vars(job)))
 
 
-def _job(config: RunConfig, overrides: Sequence[str], place: Sequence[str]) -> Job:
+def _job(config: RunConfig, overrides: Sequence[str], changes: Mapping[str, object]) -> Job:
     folder = run_dir(config)
     run = look_at(folder, config.runs_dir) if folder.is_dir() else None
     state = run.state if run else "never started"
-    failure = run.failure if run else None
-    again = ["retry_failed=true"] if failure and failure.lasts else []
-    line = command([*overrides, *place, *again])
+    if run and run.failure and run.failure.lasts:
+        changes = {**changes, "retry_failed": True}
+    kept = [one for one in overrides if one.lstrip("+").partition("=")[0] not in changes]
+    line = command([*kept, *(override(name, value) for name, value in changes.items())])
     return Job(
-        title=f"{config.method_name} on {config.task.name} with {config.model.name}, seed {config.seed}",
+        title=title(config.method_name, config.task.name, config.model.name, config.seed),
         id=run_id(config),
         folder=str(folder),
         state=state,
+        reason=run.reason if run else "",
         command="" if state in ("running", "finished", "newer") else line,
     )
 
@@ -103,10 +111,12 @@ def _expand(overrides: Sequence[str]) -> list[tuple[RunConfig, list[str]]]:
         try:
             master = loader.load_configuration(ROOT, understood(overrides, [config_dir()]), RunMode.MULTIRUN)
             swept = [f"{name}={values}" for name, values in _params(master).items()]
-            parsed = OverridesParser.create(loader).parse_overrides([*swept, *master.hydra.overrides.task])
+            typed = OmegaConf.to_container(master.hydra.overrides.task)  # as it is: ${...} belongs to the job
+            assert isinstance(typed, list)
+            parsed = OverridesParser.create(loader).parse_overrides([*swept, *typed])
             (jobs,) = BasicSweeper.split_arguments(parsed, None)
             configs = [without_hydra(loader.load_sweep_config(master, job)) for job in jobs]
-        except HydraException as error:
+        except (HydraException, ValueError) as error:
             raise ConfigError(explain(error)) from error
     if not jobs:
         raise ConfigError(NO_JOBS)

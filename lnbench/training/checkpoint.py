@@ -10,7 +10,7 @@ from pytorch_lightning.plugins import CheckpointIO
 from torch import Tensor
 
 from lnbench.core.errors import CheckpointError
-from lnbench.core.sealed import parse_json
+from lnbench.core.sealed import SealError, parse_json
 from lnbench.core.tensors import read_tensors, write_tensors
 
 SUFFIX = ".safetensors"
@@ -22,10 +22,19 @@ class SafetensorsCheckpointIO(CheckpointIO):
     """Lets Lightning save and load its checkpoints as one atomic safetensors file each."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Writes nested dicts and lists of tensors and JSON values."""
+        """Writes nested dicts and lists of tensors and JSON values.
+
+        Raises:
+            CheckpointError: a value could not be read again, such as an integer of more than 64 bits.
+            OSError: the file cannot be written.
+        """
         tensors: dict[str, Tensor] = {}
-        tree = _split(checkpoint, tensors)
-        write_tensors(Path(path), tensors, json.dumps(tree))
+        tree = json.dumps(_split(checkpoint, tensors))
+        try:
+            parse_json(tree)
+        except SealError as error:
+            raise CheckpointError(f"{path}: cannot be written, as it could not be read again ({error})") from error
+        write_tensors(Path(path), tensors, tree)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None

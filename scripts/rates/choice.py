@@ -24,7 +24,7 @@ class Trial:
     factor: float
     """Of the method's shipped rate."""
     gain: float | None
-    """How much better than the answer without reading, in the task's metric; None if a run failed."""
+    """How much better than the input-free (majority) baseline, in the task's metric; None if a run failed."""
 
 
 def best_factors(trials: Sequence[Trial]) -> dict[str, float]:
@@ -39,8 +39,8 @@ def best_factors(trials: Sequence[Trial]) -> dict[str, float]:
 def mean_shares(trials: Sequence[Trial]) -> dict[str, dict[float, float]]:
     """By method and factor, the mean over tasks of the gain as a share of the best of all methods on that task.
 
-    So tasks count alike whatever the unit of their metric. A failed run, and one worse than the answer without reading,
-    has gained nothing.
+    So tasks count alike whatever the unit of their metric. A failed run, and one worse than the input-free
+    (majority) baseline, has gained nothing.
     """
     best = {task: max(one.gain or 0.0 for one in trials if one.task == task) for task in {one.task for one in trials}}
     shares: dict[str, dict[float, list[float]]] = {}

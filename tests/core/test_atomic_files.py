@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lnbench.core.atomic_files import write_atomically
+from lnbench.core.errors import plainly
 
 
 def test_text_and_bytes_are_written_whole_below_new_folders(tmp_path: Path) -> None:
@@ -31,6 +32,13 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
         write_atomically(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_names_the_file_and_not_the_temporary_one(tmp_path: Path) -> None:
+    (tmp_path / "file").mkdir()
+    with pytest.raises(IsADirectoryError) as caught:
+        write_atomically(tmp_path / "file", "new")
+    assert plainly(caught.value) == f"{tmp_path / 'file'}: Is a directory"
 
 
 def test_a_new_file_has_the_usual_permissions(tmp_path: Path) -> None:

@@ -8,9 +8,12 @@ import pytest
 from lnbench.exchange.heads import HEAD_FILE
 from lnbench.exchange.peft_format import CONFIG, WEIGHTS
 from lnbench.export import main
+from lnbench.records.files import CARD, RECORD
 from lnbench.records.identity import run_dir
 from lnbench.run.lifecycle import run
+from tests.commands import Commands
 from tests.conftest import Configure
+from tests.records.many import finish
 
 
 def export(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
@@ -42,6 +45,23 @@ def test_a_head_that_peft_cannot_hold_is_a_message(
 def test_a_folder_that_is_no_run_is_a_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="is not the folder of a run"):
         export(monkeypatch, tmp_path, "--peft", tmp_path / "adapter")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (CARD, "{folder}/README.md: Is a directory"),
+        (RECORD, "{folder}/record.json: is damaged or of an unknown format (is not a file)"),
+    ],
+)
+def test_a_folder_in_place_of_a_file_is_told_in_plain_words(
+    configure: Configure, commands: Commands, name: str, message: str
+) -> None:
+    config = configure()
+    finish(config)
+    (run_dir(config) / name).unlink(missing_ok=True)
+    (run_dir(config) / name).mkdir()
+    assert commands.export(run_dir(config), "--card").code == message.format(folder=run_dir(config))
 
 
 def test_nothing_to_write_is_refused(

@@ -1,11 +1,13 @@
+import copy
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lnbench.config.run import set_value
 from lnbench.records.files import CONFIG, RECORD
-from lnbench.records.record import SearchResult, Trial, write_record
+from lnbench.records.record import Record, SearchResult, Trial, write_record
 from lnbench.records.shift import NormShift
 from lnbench.report.load import COLUMNS, frame, hardware_of, load, told
 from tests.records.builders import new_record
@@ -116,6 +118,95 @@ def test_a_configuration_of_another_version_is_compared_as_it_is() -> None:
         new_record(seed=seed, config={"seed": seed, "colour": colour}) for seed, colour in ((0, "red"), (1, "blue"))
     ]
     assert frame(runs)["setting"].tolist() == ["colour=red", "colour=blue"]
+
+
+def changed(record: Record, **settings: Any) -> Record:
+    """A run with other settings, `__` in place of a dot, whether they are allowed or not."""
+    config = copy.deepcopy(record.config)
+    for name, value in settings.items():
+        set_value(config, name.replace("__", "."), value)
+    return record.model_copy(update={"config": config})
+
+
+def of_own_data(folder: Path, file: str, content: str = "", **changes: Any) -> Record:
+    """A run on a file of one's own, which is written; `content` tells it from others."""
+    path = folder / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"text,label\n{content or file},good\nb,bad\n")
+    own = {"task.path": path, "task.text": "text", "task.label": "label", "task.name": "films"}
+    return finished(task="csv", config=own, **changes)
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        (["a/films.csv", "b/old.csv"], ["films.csv", "old.csv"]),
+        (["a/films.csv", "b/films.csv"], ["{folder}/a/films.csv", "{folder}/b/films.csv"]),
+    ],
+)
+def test_data_that_differ_are_told_by_their_file(tmp_path: Path, files: list[str], told: list[str]) -> None:
+    runs = [of_own_data(tmp_path, file) for file in files]
+    assert frame(runs)["setting"].tolist() == [f"task.path={one.format(folder=tmp_path)}" for one in told]
+
+
+def test_a_copy_of_data_is_told_like_the_data_themselves(tmp_path: Path) -> None:
+    runs = [of_own_data(tmp_path, file, content) for file, content in (("a.csv", "x"), ("b.csv", "x"), ("c.csv", "y"))]
+    assert frame(runs)["setting"].tolist() == ["task.path=a.csv", "task.path=a.csv", "task.path=c.csv"]
+
+
+def test_data_that_were_changed_in_their_place_are_told_by_eight_signs(tmp_path: Path) -> None:
+    before = of_own_data(tmp_path, "a.csv")
+    digest = before.config["task"]["content"]["train"].removeprefix("csv:")
+    after = changed(before, task__content={"train": f"csv:{digest[:8]}{'0' * 56}"})
+    shown = [f"task.content.train=csv:{one}" for one in ("01234567", "76543210")]
+    digests = [f"csv:{one}" + "0" * 56 for one in ("01234567", "76543210")]
+    runs = [changed(before, task__content={"train": one}) for one in digests]
+    assert frame(runs)["setting"].tolist() == shown
+    assert frame([before, after])["setting"].tolist() == [
+        f"task.content.train={run.config['task']['content']['train']}" for run in (before, after)
+    ], "eight signs do not tell them apart"
+
+
+def test_data_of_another_root_are_told_by_it(tmp_path: Path) -> None:
+    for root in ("old", "new"):
+        (tmp_path / root / "sst2").mkdir(parents=True)
+        for split in ("train", "validation", "test"):
+            (tmp_path / root / "sst2" / f"{split}.csv").write_text(f"sentence,label\n{root} {split},1\n")
+    runs = [finished(task="sst2", config={"data_root": tmp_path / root}) for root in ("old", "new")]
+    assert frame(runs)["setting"].tolist() == ["data_root=old", "data_root=new"]
+
+
+def test_models_of_one_name_are_told_by_their_folder(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(name)
+    runs = [finished(config={"model.source": tmp_path / name}) for name in ("first", "second")]
+    assert frame(runs)["setting"].tolist() == ["model.source=first", "model.source=second"]
+
+
+def test_commits_are_told_by_eight_signs() -> None:
+    commits = ["0123456789abcdef" * 2 + "01234567", "f" * 40]
+    runs = [changed(finished(), model__content=commit) for commit in commits]
+    assert frame(runs)["setting"].tolist() == ["model.content=01234567", "model.content=ffffffff"]
+
+
+@pytest.mark.parametrize("kind", ["mine", "elsewhere.Mine"])
+def test_a_method_that_is_unknown_here_differs_in_nothing_else(kind: str) -> None:
+    other = finished(seed=1, config={"runs_dir": "elsewhere", "data_root": "there"})
+    unknown = changed(other, method={"mine": {"kind": kind, "lr": 0.1}})
+    assert frame([finished(), unknown])["setting"].tolist() == ["", ""]
+    larger = changed(unknown, trainer__batch_size=7)
+    assert frame([finished(), larger])["setting"].tolist() == ["trainer.batch_size=32", "trainer.batch_size=7"]
+
+
+def test_a_task_that_is_unknown_here_differs_in_what_it_is(tmp_path: Path) -> None:
+    runs = [
+        changed(of_own_data(tmp_path, file, "same", seed=seed), task__kind="mine")
+        for seed, file in enumerate(("a.csv", "b.csv"))
+    ]
+    assert frame(runs)["setting"].tolist() == ["", ""]
+    other = changed(runs[0], task__max_length=7)
+    assert frame([*runs, other])["setting"].tolist() == [*["task.max_length=128"] * 2, "task.max_length=7"]
 
 
 def test_the_number_of_layers_is_that_of_the_model() -> None:

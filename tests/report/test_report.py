@@ -127,6 +127,32 @@ def test_wrong_claims_are_told(report: Report, runs_dir: Path, tmp_path: Path) -
     assert report(runs_dir, "--claims", tmp_path)[0] == f"{tmp_path}: has no claims (*.yaml)"
 
 
+OWN_TASK = """
+from lnbench.core.schema import Free
+from lnbench.tasks.sequence_classification import SequenceClassification
+
+class Mine(SequenceClassification):
+    colour: Free[str] = "red"
+"""
+
+
+def test_a_class_from_elsewhere_is_known_once_its_module_is_allowed(
+    report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "task_of_a_report.py").write_text(OWN_TASK)
+    monkeypatch.syspath_prepend(tmp_path)
+    for seed, colour in enumerate(("red", "blue")):
+        record = finished(seed=seed)
+        task = {**record.config["task"], "kind": "task_of_a_report.Mine", "colour": colour}
+        own = record.model_copy(update={"config": {**record.config, "task": task}})
+        save(own, runs_dir=tmp_path / "runs")
+    assert "Test scores: minilm, task.colour=blue\n" in report(tmp_path / "runs")[1]
+    assert report(tmp_path / "runs", "--plugin", "no_such_module")[0] == 2
+    code, said = report(tmp_path / "runs", "--plugin", "task_of_a_report")
+    assert (code, "colour" in said) == (None, False)
+    assert "Test scores: minilm\n" in said
+
+
 def test_help_teaches(report: Report) -> None:
     code, said = report("--help")
     assert code == 0

@@ -164,6 +164,69 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_is_loaded(
         run(configure(f"runs_dir={tmp_path}/file/x"))
 
 
+@pytest.mark.parametrize("search", ["none", "lr"])
+@pytest.mark.parametrize("name", [RECORD, PREDICTIONS, ADAPTER, METRICS, FAILURE, CONFIG, CARD, RESUME])
+def test_a_folder_in_place_of_a_file_is_told_before_anything_is_loaded(
+    configure: Configure, no_training: None, name: str, search: str
+) -> None:
+    config = configure(f"search={search}")
+    (run_dir(config) / name).mkdir(parents=True)
+    with pytest.raises(
+        ConfigError, match=rf"^{run_dir(config) / name}: is a folder, and the run needs a file of that name; move or "
+    ):
+        run(config)
+    assert (run_dir(config) / name).is_dir()
+
+
+@pytest.mark.parametrize("name", [".", CHECKPOINTS])
+def test_a_file_in_place_of_a_folder_is_told_before_anything_is_loaded(
+    configure: Configure, no_training: None, name: str
+) -> None:
+    config = configure()
+    path = run_dir(config) / name
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    with pytest.raises(ConfigError, match=rf"^{path}: is a file, and the run needs a folder of that name"):
+        run(config)
+    assert path.read_text() == "mine"
+
+
+REMEDIES = {
+    errno.ENOSPC: "make room there, and the same command goes on from the last saved state, or choose another",
+    errno.EACCES: "give yourself the right to write there, or choose another",
+    errno.EROFS: "let its file system be written, or choose another",
+    errno.EIO: "choose another",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        *((name, number) for name in (".lock", CONFIG) for number in REMEDIES),
+        (RECORD, errno.ENOSPC),
+        (RECORD, errno.EROFS),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_told_with_what_helps(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, name: str, number: int
+) -> None:
+    config = configure("trainer.max_steps=1")
+    replace, error = os.replace, OSError(number, os.strerror(number))
+
+    def deny(source: Path, target: Path) -> None:
+        if target.name == name:
+            raise error
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", deny)
+    if name == ".lock":
+        monkeypatch.setattr("lnbench.run.lifecycle.hold", Broken(error))
+    told = f"runs_dir = '{config.runs_dir}': cannot be written ({os.strerror(number)}); {REMEDIES[number]} runs_dir="
+    with pytest.raises((ConfigError, RunFailed), match=re.escape(told)) as caught:
+        run(config)
+    assert "make room" not in str(caught.value) or number == errno.ENOSPC
+
+
 def test_a_device_that_is_not_there_is_told_before_anything_is_loaded(
     configure: Configure, monkeypatch: pytest.MonkeyPatch, no_training: None, runs_dir: Path
 ) -> None:
@@ -265,7 +328,7 @@ def test_a_screen_that_is_gone_costs_no_record(configure: Configure, monkeypatch
     assert read_record(run_dir(config)) == record
 
 
-@pytest.mark.parametrize("change", [{"colour": "red"}, {"format": 2}])
+@pytest.mark.parametrize("change", [{"colour": "red"}, {"format": 2}, {"format": "2.1"}])
 @pytest.mark.parametrize("name", [RECORD, FAILURE])
 @pytest.mark.parametrize("override", ["rerun=false", "rerun=true", "retry_failed=true"])
 def test_what_a_newer_lnbench_left_is_never_overwritten(

@@ -67,6 +67,14 @@ def test_what_is_neither_tensor_nor_json_is_refused(path: Path) -> None:
         IO.save_checkpoint({"hook": print}, path)
 
 
+@pytest.mark.parametrize("value", [2**63, -(10**30), {2**64: 0}, "\ud800"])
+def test_what_could_not_be_read_again_is_refused_and_leaves_the_last_state(path: Path, value: Any) -> None:
+    IO.save_checkpoint({"step": 1}, path)
+    with pytest.raises(CheckpointError, match=f"^{path}: cannot be written, as it could not be read again"):
+        IO.save_checkpoint({"generator": [value]}, path)
+    assert IO.load_checkpoint(path) == {"step": 1}
+
+
 @pytest.mark.parametrize("content", [b"", b"{}", b"\x80\x04K\x01.", b"\xff" * 100])
 def test_another_file_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "other.ckpt"

@@ -1,0 +1,75 @@
+"""The folder of a run, before anything slow is done there."""
+
+import errno
+import json
+from pathlib import Path
+
+from lnbench.config.run import RunConfig
+from lnbench.core.atomic_files import write_atomically
+from lnbench.core.schema import ConfigError
+from lnbench.records.files import (
+    ADAPTER,
+    BEST,
+    CARD,
+    CHECKPOINTS,
+    CONFIG,
+    FAILURE,
+    METRICS,
+    PREDICTIONS,
+    RECORD,
+    RESUME,
+    remove_checkpoints,
+)
+
+FILES = (CONFIG, RECORD, FAILURE, ADAPTER, PREDICTIONS, METRICS, CARD, RESUME, BEST)
+FULL = "make room there, and the same command goes on from the last saved state"
+DENIED = "give yourself the right to write there"
+REMEDIES = {
+    errno.ENOSPC: FULL,
+    errno.EDQUOT: FULL,
+    errno.EROFS: "let its file system be written",
+    errno.EACCES: DENIED,
+    errno.EPERM: DENIED,
+}
+
+
+def check_folder(folder: Path) -> None:
+    """Makes sure that nothing lies where a run writes its files.
+
+    Raises:
+        ConfigError: a folder lies in the place of a file, or a file in that of a folder.
+    """
+    wrong = [(folder / name, "folder", "file") for name in FILES if (folder / name).is_dir()]
+    wrong += [(folder / name, "file", "folder") for name in ("", CHECKPOINTS) if (folder / name).is_file()]
+    for path, found, wanted in wrong:
+        raise ConfigError(
+            f"{path}: is a {found}, and the run needs a {wanted} of that name; move or delete it, or choose another "
+            f"runs_dir=FOLDER"
+        )
+
+
+def open_folder(folder: Path, config: RunConfig) -> None:
+    """Makes the run's folder and saves its configuration there.
+
+    A record that is in the way goes first, with all from which an old run could be continued, and an earlier failure.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
+    try:
+        if (folder / RECORD).is_file():
+            remove_checkpoints(folder)
+            (folder / RECORD).unlink()
+        (folder / FAILURE).unlink(missing_ok=True)
+        write_atomically(folder / CONFIG, json.dumps(config.to_dict(), indent=2) + "\n")
+    except OSError as error:
+        raise ConfigError(cannot_write(config, error)) from error
+
+
+def cannot_write(config: RunConfig, error: OSError) -> str:
+    """Why nothing can be written where the runs are, and what to do about it."""
+    remedy = f"{REMEDIES[error.errno]}, or " if error.errno in REMEDIES else ""
+    return (
+        f"runs_dir = {str(config.runs_dir)!r}: cannot be written ({error.strerror}); {remedy}choose another "
+        f"runs_dir=FOLDER"
+    )
