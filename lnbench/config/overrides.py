@@ -118,7 +118,7 @@ def _understood(word: str, folders: Sequence[Path]) -> str:
         return f"{key}={_quoted(str(Path(value).expanduser()))}"
     root = key.partition(".")[0]
     if root not in RunConfig.model_fields and root not in groups(folders) and "/" not in key and root != "hydra":
-        return word.lstrip("+")  # nothing can be added there; without +, Hydra's error leads to the setting that is meant
+        return word.lstrip("+")  # nothing can be added there; without +, Hydra's error leads to the right name
     if not override.is_add() or "/" in key:
         return word
     if key == GROUP:
