@@ -20,7 +20,7 @@ def exact_match(answer: str, references: Sequence[str]) -> float:
 
 
 def f1(answer: str, references: Sequence[str]) -> float:
-    """F1 of the answer's words against the nearest reference's; without references, the exact match."""
+    """F1 of the answer's words against the best matching reference's. Without references, the exact match."""
     if not references:
         return exact_match(answer, references)
     return max(_overlap(Counter(words_of(answer)), Counter(words_of(reference))) for reference in references)
