@@ -1,4 +1,4 @@
-"""Which pretrained model a run tunes."""
+"""Settings of the pretrained model that a run tunes."""
 
 from typing import Annotated, Literal
 

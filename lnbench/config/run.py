@@ -1,4 +1,4 @@
-"""The configuration of one run: what `conf/` composes, typed and checked."""
+"""The configuration of one run, typed and checked."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -78,7 +78,7 @@ class RunConfig(Settings):
 
     @cached_property
     def method_name(self) -> str:
-        """Canonical name of the sum: its parts in alphabetical order."""
+        """Canonical name of the sum, with its parts in alphabetical order."""
         return canonical_name(self.method)
 
     def identity(self) -> dict[str, Any]:

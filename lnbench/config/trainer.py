@@ -1,4 +1,4 @@
-"""How a model is tuned."""
+"""Settings of training."""
 
 from typing import Annotated, Literal
 
@@ -12,7 +12,7 @@ Rate = Annotated[float, Field(gt=0, le=1)]
 
 
 class TrainerConfig(Schema):
-    """How long, how fast and on what a model is tuned."""
+    """Settings of training, such as its length, learning rates, precision and devices."""
 
     batch_size: Positive
     """Rows that go through the model at once in training."""

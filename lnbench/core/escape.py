@@ -58,7 +58,7 @@ def row(cells: Iterable[str]) -> str:
 
 
 def latex(text: object) -> str:
-    """A text on one line whose characters LaTeX prints as they are."""
+    """A text on one line, escaped for LaTeX."""
     return one_line(text).translate(str.maketrans(LATEX))
 
 

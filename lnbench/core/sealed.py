@@ -19,7 +19,7 @@ S = TypeVar("S", bound=Schema)
 
 
 class SealError(ValueError):
-    """A file whose content is not what was written."""
+    """A file is damaged, or is not one that lnbench writes."""
 
 
 class NewerError(ConfigError):

@@ -1,4 +1,4 @@
-"""Random numbers that depend on a run's seed and their purpose alone."""
+"""Random numbers that depend only on a run's seed and their purpose."""
 
 import hashlib
 from collections.abc import Iterator

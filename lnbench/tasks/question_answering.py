@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ID, QUESTION, CONTEXT, ANSWERS = "id", "question", "context", "answers"
 SHOWN = 3
-"""How many of the best answers a prediction shows."""
+"""Number of best answers that a prediction shows."""
 
 
 class ExtractiveQA(Task):

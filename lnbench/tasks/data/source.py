@@ -1,4 +1,4 @@
-"""Where a data set comes from, and which of its splits serve as train, validation and test."""
+"""The source of a data set, and its splits for train, validation and test."""
 
 from __future__ import annotations
 
@@ -34,10 +34,9 @@ class HubDataset(Schema):
 
 
 class Source(Schema):
-    """Where a data set is.
+    """The places of a data set.
 
-    The first of these that exists is read: the folder `data_root/<folder>`, the package's file,
-    the hub's data set.
+    The first of these that exists is read: the folder `data_root/<folder>`, the package's file, the hub's data set.
     """
 
     folder: Annotated[str, Field(min_length=1)]

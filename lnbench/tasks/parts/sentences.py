@@ -58,7 +58,7 @@ class SentenceTask(Task):
 
     @property
     def texts(self) -> list[str]:
-        """The text columns: one, or two for pairs."""
+        """The text columns, one, or two for pairs."""
         return [self.text] if self.pair is None else [self.text, self.pair]
 
     @property

@@ -1,4 +1,4 @@
-"""How well an answer agrees with its references, by the rules of SQuAD's official scorer."""
+"""Agreement of an answer with its references, by the rules of SQuAD's official scorer."""
 
 import re
 import string

@@ -40,7 +40,7 @@ def score(names: Iterable[Metric], texts: Texts, references: References, lowerca
 
 
 def missing(names: Iterable[Metric]) -> dict[str, str]:
-    """Which of the metrics this machine cannot compute, and what each of them needs."""
+    """The metrics that this machine cannot compute, each with what it needs."""
     return {"meteor": WORDNET} if "meteor" in set(names) and not _has_wordnet() else {}
 
 
