@@ -21,8 +21,7 @@ class ModelConfig(Schema):
     gguf_file: str | None = None
     """Name of a GGUF file in `source` to load model and tokenizer from; its weights become fp32."""
     content: str | None = None
-    """Content of `source`, found when a run is configured. It is SHA-256 of a folder's files, or a commit on the
-    hub."""
+    """SHA-256 of the files of `source`, or its commit on the hub. It is found when a run is configured."""
     grow_embedding: bool = False
     """Add rows to the embedding for tokens that the tokenizer knows and the model does not embed. The new rows start at
     the mean of the others. Only methods that train the embedding (`full`) train them."""

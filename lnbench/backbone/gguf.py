@@ -106,8 +106,7 @@ def _unpack(folder: Path, name: str, target: Path) -> Path | None:
 def _read(folder: Path, name: str) -> PreTrainedModel:
     """Reads the dense model in fp32.
 
-    The model that transformers returns is marked as quantised and cannot be saved, so its weights are copied to a new
-    one.
+    transformers returns a model that is marked as quantised and cannot be saved. Its weights are copied to a new one.
     """
     dense = GgufConfig(dequantize=True)
     packed = AutoModelForCausalLM.from_pretrained(

@@ -60,8 +60,7 @@ def content_of(model: ModelConfig) -> str | None:
     """Identifies the content of a pretrained model.
 
     Returns:
-        SHA-256 for a folder, the commit for a repository on the hub. None if the model is missing or its commit is not
-        known.
+        SHA-256 of a folder, or the commit of a repository on the hub. None if the model or its commit is not found.
     """
     try:
         source = resolve_source(model.source, model.install)

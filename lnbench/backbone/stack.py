@@ -1,5 +1,4 @@
-"""Batches of several runs that go through one model together, for code such as dropout that must tell the runs
-apart."""
+"""Batches of several runs that go through one model together. Dropout, for example, must tell the runs apart."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,8 +8,7 @@ from dataclasses import dataclass
 import torch
 
 LENGTH_DIMENSIONS: dict[int, tuple[int, ...]] = {3: (1,), 4: (2, 3)}
-"""By rank of a tensor, the dimensions that grow with the text, for shapes (B, L, hidden size) and (B, heads, Lq,
-Lk)."""
+"""Dimensions that grow with the text, by rank, for tensors (B, L, hidden size) and (B, heads, Lq, Lk)."""
 
 
 @dataclass(frozen=True)

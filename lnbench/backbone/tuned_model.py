@@ -59,8 +59,7 @@ class TunedModel(nn.Module):
         return {f"{HEAD}.{name}": buffer for name, buffer in self.head.named_buffers()}
 
     def state(self) -> dict[str, Tensor]:
-        """All tensors that a file needs to restore the model: trained parameters, masks, and the head's measured
-        buffers."""
+        """All tensors that a file needs to restore the model: trained parameters, masks, and the head's buffers."""
         return {**self.trained(), **{name + MASK: mask for name, mask in self.masks().items()}, **self.measured()}
 
     def load_trained(self, tensors: Mapping[str, Tensor]) -> None:

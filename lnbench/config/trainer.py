@@ -44,12 +44,11 @@ class TrainerConfig(Schema):
     """Whether dropout is active below the lowest trained layer, embeddings included. If false, this part computes as in
     evaluation. Its output for a row is then the same in every epoch and can be cached."""
     cache_frozen_gib: Free[Annotated[float, Field(ge=0)]] = 2.0
-    """Most host memory (not GPU memory), in GiB, for the cached output of that part for all training rows. 0 caches
-    nothing. The numbers are the same up to rounding, because rows are padded differently."""
+    """Most host memory (not GPU memory), in GiB, for the cached output of the frozen part for all training rows. 0
+    caches nothing. The numbers are the same up to rounding, because rows are padded differently."""
     device: Free[Literal["auto", "cpu", "gpu"]] = "auto"
     devices: Free[Positive | Literal["all"]] = 1
-    """Number of devices of this machine over which the model is sharded, with one process each. `all` is all its
-    GPUs."""
+    """Number of devices of this machine over which the model is sharded, one process each. `all` is all its GPUs."""
     on_oom: Free[Literal["fail", "halve"]] = "fail"
     """When memory runs out, fail, or train again with half as many rows at a time. The rows of each step stay the same.
     Losses and gradients are the same up to rounding, except that dropout draws other masks."""

@@ -17,7 +17,7 @@ from lnbench.core.atomic_files import write_atomically
 from lnbench.core.cache import cache_root
 
 REMEMBERED_BYTES = 2**24
-"""Size from which a file's digest is cached. The file is read again if its path, size or modification time changes."""
+"""Bytes from which a file's digest is cached. The file is read again if its path, size or modification time changes."""
 SETTLED_SECONDS = 2.0
 """Least age of a file's last change for its digest to be cached. A younger file may change again within one tick of the
 file system's clock."""

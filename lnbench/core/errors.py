@@ -1,8 +1,7 @@
 """Errors, and the exit codes of commands that end without a result."""
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
-"""Exit codes of a run that broke, of a configuration that cannot be run, and of a run that the user or system
-stopped."""
+"""Exit codes of a run that broke, a configuration that cannot be run, and a run that the user or system stopped."""
 
 
 class JobFailed(RuntimeError):

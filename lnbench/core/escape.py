@@ -68,8 +68,7 @@ def csv(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """The text with unprintable characters as escape sequences, so that a terminal does not act on them. Line ends
-    stay."""
+    """The text with unprintable characters as escape sequences, which a terminal does not act on. Line ends stay."""
     return "".join(
         char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode() for char in text
     )

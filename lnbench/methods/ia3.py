@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
 
 class Ia3(Method):
-    """y -> l * y for the keys, the values, and the inner activation of the feed-forward network, with trained factors
-    l."""
+    """y -> l * y for the keys, the values, and the inner activation of the feed-forward network; l is trained."""
 
     kind: ClassVar[str] = "ia3"
     folds: ClassVar[bool] = True

@@ -30,7 +30,7 @@ class Prefix(Method):
     init_std: Annotated[float, Field(gt=0)]
     """Standard deviation of the initial P_K and P_V. Unused if an MLP computes them."""
     mlp_size: Size | None
-    """Hidden size of an MLP that computes the keys and values of all layers, and is trained in their place. None is no
+    """Hidden size of an MLP that computes all layers' keys and values, and is trained in their place. None is no
     MLP."""
     layers: Layers
 

@@ -59,8 +59,7 @@ class Task(Schema):
     encoding: str = "utf-8"
     """Encoding of these files."""
     content: dict[str, str] = Field(default_factory=dict)
-    """Content of the data by role, filled in by `resolved`. It is a file's digest, or a data set on the hub with its
-    commit."""
+    """Digests of the data's files, or commits on the hub, by role. `resolved` finds them."""
     metric: str
     """Name of the validation metric by which the best checkpoint is selected."""
     mode: Literal["max", "min"]
@@ -149,8 +148,7 @@ class Task(Schema):
         raise NotImplementedError
 
     def text_keys(self, frame: pd.DataFrame) -> dict[str, list[str]]:
-        """By column, the normalised texts to compare between splits in addition to `group_keys`. Empty if there are
-        none."""
+        """By column, the normalised texts to compare between splits in addition to `group_keys`; may be empty."""
         return {}
 
     def encode(self, frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> Examples:

@@ -141,8 +141,7 @@ class ConditionalGeneration(Task):
         return notes
 
     def arrange(self, frame: pd.DataFrame, role: str) -> pd.DataFrame:
-        """Where texts are generated, one row per source, with a list of its references, the first of which is its
-        target."""
+        """Where texts are generated, one row per source, with a list of its references. The first is its target."""
         if role == "train" or (role == "validation" and self.metric == "loss"):
             return frame
         groups = frame.groupby(SOURCE, sort=False)[TARGET].agg(list).reset_index(name=REFERENCES)

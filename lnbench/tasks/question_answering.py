@@ -48,8 +48,7 @@ class ExtractiveQA(Task):
     stride: Annotated[int, Field(ge=0)] = 128
     """Tokens that two neighbouring windows share."""
     n_best: Annotated[int, Field(ge=1)] = 20
-    """Number of candidates that are kept for each window, and then for each question. Their probabilities add up to
-    1."""
+    """Number of candidates kept for each window, and then for each question. Their probabilities add up to 1."""
     max_answer_length: Annotated[int, Field(ge=1)] = 30
     """Most tokens of an answer."""
     null_threshold: float | None = None
@@ -77,8 +76,8 @@ class ExtractiveQA(Task):
         return [ID, QUESTION, CONTEXT, ANSWERS]
 
     def clean(self, frame: pd.DataFrame, where: str) -> pd.DataFrame:
-        """The four columns, with answers as plain lists. A wrong start moves to the nearest place where the answer
-        occurs."""
+        """The four columns, with plain lists of answers. A wrong start moves to the nearest occurrence of the
+        answer."""
         require_columns(frame, self.columns(), where)
         kept = frame[self.columns()]
         for column in (QUESTION, CONTEXT):

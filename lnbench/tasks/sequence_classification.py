@@ -142,7 +142,7 @@ class SequenceClassification(SentenceTask):
         }
 
     def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> list[dict[str, Any]]:
-        """Always the most frequent label of `train`."""
+        """The majority baseline, which always predicts the most frequent label of `train`."""
         label = self.labels[train[self.label].mode()[0]]
         return self._with_references([{"label": label} for _ in range(len(split))], split)
 

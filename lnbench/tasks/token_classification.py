@@ -50,7 +50,7 @@ class TokenClassification(Task):
     tags: str
     """Column of the tags, one list per row, with names or with places in `labels` counted from 0."""
     labels: list[str]
-    """All tags in IOB2. An empty list is filled from the training split, with O, then B- and I- of each type by
+    """All tags in IOB2. If empty, it is filled from the training split with O, then B- and I- of each type by
     alphabet."""
     max_length: Annotated[int, Field(ge=8)] = 128
     """Most tokens of a row, special tokens included; the rest is cut off."""
@@ -118,8 +118,7 @@ class TokenClassification(Task):
         return tokenise_words(tokenizer, words, tags, max_length=self.max_length)
 
     def unlabelled(self, texts: Sequence[str | Sequence[str]]) -> pd.DataFrame:
-        """One row per sentence. A sentence is a list of words, or a text that is split at spaces, tabs and line
-        breaks."""
+        """One row per sentence, which is a list of words, or a text to be split at spaces, tabs and line breaks."""
         import pandas as pd
 
         rows = [_WORD.findall(text) if isinstance(text, str) else list(text) for text in texts]
@@ -166,8 +165,7 @@ class TokenClassification(Task):
         return self._with_references(rows, frame)
 
     def _of_words(self, tags: NDArray[Any], places: NDArray[Any], count: int) -> list[str]:
-        """The tag of each word, from the tag of each token, and the place of the word that begins with it (-1 if none
-        does)."""
+        """The tag of each word, from each token's tag and the place of the word that begins with it (-1 for none)."""
         found = [iob2.OUTSIDE] * count
         for token in np.flatnonzero(places >= 0):
             found[places[token]] = self.labels[int(tags[token])]

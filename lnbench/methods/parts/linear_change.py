@@ -23,8 +23,7 @@ class Rows(nn.Module):
         self.layer_outputs = target.layer.get_parameter("weight").numel() // target.in_features
 
     def spread(self, values: Tensor, elsewhere: float) -> Tensor:
-        """From (map's outputs, ...) to (layer's outputs, ...), with the value `elsewhere` at the outputs of other
-        maps."""
+        """From (map's outputs, ...) to (layer's outputs, ...), with `elsewhere` at the outputs of other maps."""
         if self.index is None:
             return values
         whole = values.new_full((self.layer_outputs, *values.shape[1:]), elsewhere)

@@ -63,8 +63,7 @@ class Splits(Schema):
     """Columns whose equal values stay together in cuts, such as the premise of a pair, a speaker or a document. Rows of
     equal text stay together too, and so do rows that are linked through other rows."""
     drop_overlap: bool = False
-    """Leave out training rows with a text that the given test split has too. The record counts the overlap before
-    that."""
+    """Leave out training rows with a text that the given test split has too. The record counts the overlap before."""
     train_limit: Limit = None
     """Most rows to train on, after the cuts. None is all. The rows are sampled by the text, like the cuts."""
     validation_limit: Limit = None

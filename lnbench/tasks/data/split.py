@@ -37,8 +37,7 @@ def assign(keys: Sequence[str], shares: Mapping[str, float], seed: int) -> list[
 
 
 def together(columns: Sequence[Sequence[str]]) -> list[str]:
-    """For each row, the key of its group. Rows that share a value in any column, directly or through other rows, are a
-    group.
+    """For each row, the key of its group. Rows that share a value in any column, also through other rows, are a group.
 
     Args:
         columns: columns with one value per row. The key of a group is its least value in the first column.

@@ -21,8 +21,7 @@ def token_file(cache_dir: Path | None, key: str) -> Path:
 
 
 def load(path: Path, pad_id: int) -> dict[str, Examples] | None:
-    """Reads the splits that `store` wrote to `path`. None if the file is missing, or its checksum or key does not
-    fit."""
+    """Reads the splits that `store` wrote to `path`. None if the file is missing, or its checksum or key is wrong."""
     if not path.is_file():
         return None
     try:

@@ -38,8 +38,7 @@ def token_losses(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         labels: (B, L), `IGNORED` for tokens without a label.
 
     Returns:
-        (B, L) fp32, at each token the loss of the next one in nats, 0 if that has no label, and (B, L) whether it has
-        one.
+        (B, L) fp32, at each token the loss of the next one in nats, 0 if that has no label; (B, L) whether it has.
     """
     following = functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
     losses = functional.cross_entropy(

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
-"""A label that is a number. With zeros in front, such as 007, or an exponent of more than three digits, it is a
-name."""
+"""A label that is a number. Zeros in front, as in 007, or an exponent of more than three digits make it a name."""
 _TRUTH = {"true": "True", "false": "False"}
 
 

@@ -19,7 +19,7 @@ def cider(hypotheses: Sequence[Sequence[str]], references: Sequence[Sequence[Seq
 
     The score is the cosine between the tf-idf vectors of a text and of a reference. The text's weights are clipped to
     the reference's, and a difference in length lowers the score. It is averaged over n-grams of 1 to 4 words, over
-    references, and over texts, times 10. A document is the set of one text's references, so a corpus of one text scores
+    references, and over texts, times 10. A document is the set of one text's references. So a corpus of one text scores
     0.
 
     Args:

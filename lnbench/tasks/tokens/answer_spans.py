@@ -78,7 +78,7 @@ def best_answers(
 
 
 def find_answers(answers: Any, context: str) -> dict[str, list[Any]] | None:
-    """Answers in SQuAD's format as plain lists. A wrong start moves to the nearest place where the answer occurs.
+    """Answers in SQuAD's format as plain lists. A wrong start moves to the nearest occurrence of the answer.
 
     Returns:
         None if an answer is not in the context, or `answers` is not `{text: [...], answer_start: [...]}`.

@@ -95,8 +95,7 @@ def tokenise_words(
 def _first_tokens(words: list[str], spans: list[tuple[int, int]]) -> NDArray[np.int64]:
     """For each token, the place of the word that begins with it, or -1.
 
-    A token belongs to the word that has the token's last character. Its first character may be the space before the
-    word.
+    A token belongs to the word with the token's last character. Its first character may be the space before the word.
 
     Args:
         words: W words, joined by single spaces.

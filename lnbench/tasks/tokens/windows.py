@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 ROW, NO_ANSWER, PLACES = "row", "no_answer", "places"
 """Names of extra arrays. They are, in this order, (N,) the row of each window; (N,) the window's token that stands for
-no answer; and (T, 2) for each token its first character in the context and the one after its last, both 0 for other
-tokens."""
+no answer; (T, 2) for each token its first character in the context and the one after its last, both 0 outside it."""
 
 
 CHUNK = 1000
