@@ -30,8 +30,7 @@ class Prefix(Method):
     init_std: Annotated[float, Field(gt=0)]
     """Standard deviation of the initial P_K and P_V. Unused if an MLP computes them."""
     mlp_size: Size | None
-    """Hidden size of an MLP that computes all layers' keys and values, and is trained in their place. None is no
-    MLP."""
+    """Hidden size of an MLP that computes the keys and values, and is trained in their place. None is no MLP."""
     layers: Layers
 
     def attach(self, backbone: Backbone) -> list[nn.Parameter]:

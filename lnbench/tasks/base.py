@@ -53,11 +53,11 @@ class Task(Schema):
     path: Free[Place | None] = None
     """A file of your own, read in place of `source`. The run's identity has its content, not its path."""
     validation_path: Free[Place | None] = None
-    """File with its validation split. None cuts one off `path`."""
+    """File of your own with the validation split. None cuts the split off `path`."""
     test_path: Free[Place | None] = None
-    """File with its test split. None cuts one off `path`."""
+    """File of your own with the test split. None cuts the split off `path`."""
     encoding: str = "utf-8"
-    """Encoding of these files."""
+    """Encoding of the files of your own."""
     content: dict[str, str] = Field(default_factory=dict)
     """Digests of the data's files, or commits on the hub, by role. `resolved` finds them."""
     metric: str

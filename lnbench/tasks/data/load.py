@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 CACHE_FORMAT = 2
 """Version of the cached tokens. It rises when tokenisation changes, so that no older cache file is used."""
 DROPPED = "dropped"
-"""Stands in place of a role for training rows that are left out."""
+"""Takes the place of a role for training rows that are left out."""
 
 
 @dataclass(frozen=True, eq=False)
