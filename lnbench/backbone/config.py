@@ -16,7 +16,10 @@ class ModelConfig(Schema):
 
     name: str
     source: Annotated[str, BeforeValidator(in_home)]
-    """A hub id, a folder, or `package:NAME/FOLDER` for weights that a Python package carries."""
+    """A hub id, a folder, or a folder of weights in a Python package.
+
+    The last one is written `package:NAME/FOLDER`.
+    """
     revision: str | None = None
     gguf_file: str | None = None
     """Name of a GGUF file in `source` to load model and tokenizer from; its weights become fp32."""
