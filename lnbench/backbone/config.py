@@ -1,4 +1,4 @@
-"""Which pretrained model a run tunes."""
+"""Settings of the pretrained model that a run tunes."""
 
 from typing import Annotated, Literal
 
@@ -12,19 +12,22 @@ BackboneKind = Literal["headless", "causal_lm"]
 
 
 class ModelConfig(Schema):
-    """Which pretrained model to tune, and how a sentence is read off it."""
+    """Which pretrained model to tune, and how to get a sentence vector from it."""
 
     name: str
     source: Annotated[str, BeforeValidator(in_home)]
-    """A hub id, a folder, or `package:NAME/FOLDER` for weights that a Python package carries."""
+    """A hub id, a folder, or a folder of weights in a Python package.
+
+    The last one is written `package:NAME/FOLDER`.
+    """
     revision: str | None = None
     gguf_file: str | None = None
     """Name of a GGUF file in `source` to load model and tokenizer from; its weights become fp32."""
     content: str | None = None
-    """What `source` holds, found out when a run is configured: SHA-256 of a folder's files, or a commit on the hub."""
+    """SHA-256 of the files of `source`, or its commit on the hub. It is found when a run is configured."""
     grow_embedding: bool = False
-    """Give the embedding a row for each token that the tokenizer knows and it lacks, starting at the mean of the
-    others; only methods that train the embedding (`full`) train them."""
+    """Add rows to the embedding for tokens that the tokenizer knows and the model does not embed. The new rows start at
+    the mean of the others. Only methods that train the embedding (`full`) train them."""
     install: Free[str | None] = None
     """The command that installs the package of `source`, for the message when it is missing."""
     pooling: Literal["mean", "first", "last", "pooler"]
@@ -32,5 +35,5 @@ class ModelConfig(Schema):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Dropout before the task head."""
     shape: Free[dict[str, bool | int | str] | None] = None
-    """The architecture's numbers, by the names in transformers' configuration, to count parameters without a
-    download; tuning reads them from `source`."""
+    """Sizes of the architecture, named as in transformers' configuration, to count parameters without a download.
+    Tuning reads them from `source`."""

@@ -12,21 +12,20 @@ from transformers import PreTrainedModel
 from lnbench.backbone.backbone import Backbone
 
 FROZEN_STATES = "frozen_states"
-"""Name of the argument that spares a model its frozen part."""
+"""Name of the model argument that carries the frozen part's output, so that it is not computed again."""
 
 
 class FrozenPart:
     """The embeddings and all blocks below the lowest one that training changes.
 
-    Its output, the hidden states that leave its highest block, is a fixed function of a text, unless
-    dropout is drawn in it.
+    Its output, the hidden states of its highest block, depends only on the text, unless dropout is active in it.
     """
 
     def __init__(self, model: PreTrainedModel, sample: Mapping[str, Tensor]) -> None:
         """
         Args:
-            model: with the method's parts attached.
-            sample: inputs of the model; where gradients flow in it, training changes the model.
+            model: the model with the method's parts attached.
+            sample: inputs of the model, used to find the lowest block whose output has a gradient.
         """
         self.model = model
         blocks = Backbone(model).blocks
@@ -38,7 +37,7 @@ class FrozenPart:
         self._given: Tensor | None = None
 
     def stop_dropout(self) -> None:
-        """Makes the part compute as in evaluation, and leaves the blocks above it in training."""
+        """Makes the part compute as in evaluation. The blocks above it stay in training mode."""
         self.model.eval()
         for block in self.others:
             block.train()
@@ -56,14 +55,14 @@ class FrozenPart:
         return _states_in(found[-1])
 
     def is_random(self, inputs: Mapping[str, Tensor]) -> bool:
-        """Whether random numbers are drawn to compute the output."""
+        """Whether computing the output draws random numbers."""
         before = _generator_states()
         self.states(inputs)
         return any(not torch.equal(*pair) for pair in zip(before, _generator_states(), strict=True))
 
     @contextmanager
     def spared(self) -> Iterator[None]:
-        """Within it, a call of the model that gives the part's output as `frozen_states` does not compute it."""
+        """Inside the context, a call of the model with `frozen_states` uses them as the part's output."""
         for block in self.blocks:
             block.forward = partial(self._forward, block.forward)
         hook = self.model.register_forward_pre_hook(self._take, with_kwargs=True)
@@ -80,7 +79,7 @@ class FrozenPart:
         return args, kwargs
 
     def _forward(self, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """What a block of the part does: every one yields what leaves the highest."""
+        """Replaces the forward pass of the part's blocks. Each of them returns the given states, if there are any."""
         if self._given is None:
             return forward(*args, **kwargs)
         return (self._given, None) if self._in_tuple else self._given
@@ -95,7 +94,7 @@ def _stop(*_: Any) -> None:
 
 
 def _outputs(model: nn.Module, blocks: list[nn.Module], sample: Mapping[str, Tensor]) -> list[tuple[int, Any]]:
-    """What the blocks yield in one forward pass, each with the number of its block, in order."""
+    """The outputs of the blocks in one forward pass, in order, each with the number of its block."""
     outputs: list[tuple[int, Any]] = []
     with ExitStack() as hooks:
         for number, block in enumerate(blocks):
@@ -106,13 +105,13 @@ def _outputs(model: nn.Module, blocks: list[nn.Module], sample: Mapping[str, Ten
 
 
 def _states_in(output: Any) -> Tensor:
-    """The hidden states that a block yields, in some architectures together with attention probabilities."""
+    """The hidden states in a block's output. In some architectures, it also has attention probabilities."""
     states = output[0] if isinstance(output, tuple) else output
     assert isinstance(states, Tensor)
     return states
 
 
 def _generator_states() -> list[Tensor]:
-    """Where torch's random number generators stand."""
+    """The states of torch's random number generators."""
     on_gpu = [torch.cuda.get_rng_state()] if torch.cuda.is_initialized() else []
     return [torch.get_rng_state(), *on_gpu]

@@ -1,4 +1,4 @@
-"""GGUF files, unpacked once for all runs: reading one takes far longer than reading what it unpacks to."""
+"""Unpacks GGUF files once for all runs, because reading one takes far longer than reading the unpacked model."""
 
 import functools
 import hashlib
@@ -18,7 +18,7 @@ from lnbench.core.schema import ConfigError
 from lnbench.core.sealed import SealError, file_digest, read_sealed, write_sealed
 
 CHECKSUMS = "checksums.json"
-"""In an unpacked folder: the SHA-256 of each other file, by name."""
+"""File in an unpacked folder with the SHA-256 of each other file, by name."""
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +26,13 @@ log = logging.getLogger(__name__)
 def unpacked(folder: Path, name: str) -> Path | None:
     """A folder in the cache with the model and tokenizer of a GGUF file, in fp32, as `save_pretrained` writes them.
 
-    What is found there is compared with its checksums, once a process, and unpacked again where they do not fit.
+    Each process compares the folder with its checksums once. If they do not fit, the file is unpacked again.
 
     Returns:
         The folder; None if it cannot be written.
 
     Raises:
-        ConfigError: the package that reads such files is not installed.
+        ConfigError: the package that reads GGUF files is not installed.
         OSError, ValueError: the file is missing or damaged.
     """
     require_reader(name)
@@ -50,7 +50,7 @@ def unpacked(folder: Path, name: str) -> Path | None:
 
 @functools.cache
 def _is_intact(target: Path) -> bool:
-    """Whether an unpacked folder is there and holds what was unpacked; a damaged one is told."""
+    """Whether an unpacked folder exists and fits its checksums. If it is damaged, a warning is logged."""
     if not target.is_dir():
         return False
     try:
@@ -76,7 +76,7 @@ def require_reader(name: str) -> None:
 
 
 def _key(file: Path) -> str:
-    """Changes with the file and with what reads it."""
+    """Key in the cache, which changes with the file and with the version of transformers."""
     about = file.stat()
     known = [str(file.resolve()), about.st_size, about.st_mtime_ns, transformers.__version__]
     return hashlib.sha256(repr(known).encode()).hexdigest()[:16]
@@ -104,7 +104,10 @@ def _unpack(folder: Path, name: str, target: Path) -> Path | None:
 
 
 def _read(folder: Path, name: str) -> PreTrainedModel:
-    """The dense model in fp32; what transformers returns is marked as quantised, and refuses to be saved."""
+    """Reads the dense model in fp32.
+
+    transformers returns a model that is marked as quantised and cannot be saved. Its weights are copied to a new one.
+    """
     dense = GgufConfig(dequantize=True)
     packed = AutoModelForCausalLM.from_pretrained(
         folder, gguf_file=name, quantization_config=dense, local_files_only=True, dtype=torch.float32

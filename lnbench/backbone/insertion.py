@@ -15,8 +15,8 @@ def insert_sequential(host: nn.Module, name: str, module: nn.Module) -> None:
 def insert_parallel(source: nn.Module, target: nn.Module, name: str, module: nn.Module, scale: float = 1.0) -> None:
     """Makes `target` return y + scale * module(x) where it returned y, with x the input of `source`.
 
-    `module` becomes `target`'s submodule `name`. In each forward pass of the block that both lie in,
-    `source` must run, once, before `target`; they may be the same layer.
+    `module` becomes `target`'s submodule `name`. Both layers must lie in the same block, and may be the same layer. In
+    each forward pass of the block, `source` must run once, before `target`.
     """
     target.add_module(name, module)
     relay = _Relay()
@@ -31,7 +31,10 @@ def insert_before_norm(norm: nn.Module, name: str, module: nn.Module) -> None:
 
 
 def insert_at_end(block: nn.Module, name: str, module: nn.Module) -> None:
-    """Makes `block` return s + module(s) where it returned s, or s with more; `module` becomes its submodule `name`."""
+    """Makes `block` return s + module(s) where it returned s. `module` becomes its submodule `name`.
+
+    If the block returns a tuple, s is its first entry.
+    """
     block.add_module(name, module)
     block.register_forward_hook(partial(_add_at_end, name))
 
@@ -43,15 +46,15 @@ class _Relay:
         self._carried: Tensor | None = None
 
     def __deepcopy__(self, _: dict[int, Any]) -> "_Relay":
-        """The copy of a model gets a relay of its own, which carries nothing yet."""
+        """The copy of a model gets its own relay, which holds no tensor yet."""
         return _Relay()
 
     def take(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """Takes up the input of a layer."""
+        """Stores the input of a layer."""
         self._carried = inputs[0]
 
     def give(self) -> Tensor:
-        """Hands over what was taken."""
+        """Returns the stored tensor, and drops it."""
         carried, self._carried = self._carried, None
         assert carried is not None, "the source layer has not run before the target layer"
         return carried

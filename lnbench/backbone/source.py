@@ -1,4 +1,4 @@
-"""Where a pretrained model lies, and what lies there. Does without torch, as configurations are checked before it."""
+"""Finds a pretrained model and identifies its content, without torch, which is slow to import."""
 
 import importlib.util
 from pathlib import Path
@@ -9,7 +9,7 @@ from lnbench.core.schema import ConfigError
 
 PACKAGE_SCHEME = "package:"
 SUFFIXES = (".json", ".jinja", ".model", ".safetensors", ".txt")
-"""Of the files in a model's folder that decide what it computes, or how it reads text."""
+"""Suffixes of the files in a model's folder that decide its output or its tokenisation."""
 
 
 def resolve_source(source: str, install: str | None = None) -> str:
@@ -42,10 +42,10 @@ def resolve_source(source: str, install: str | None = None) -> str:
 
 
 def check_revision(model: ModelConfig) -> None:
-    """Makes sure that a revision is asked for of a repository on the hub alone.
+    """Refuses a revision for a model that is not on the hub.
 
     Raises:
-        ConfigError: the model lies in a folder, or in a Python package.
+        ConfigError: a revision is set, and the model is in a folder or in a Python package.
     """
     packaged = model.source.startswith(PACKAGE_SCHEME)
     if model.revision is not None and (packaged or Path(model.source).is_dir()):
@@ -57,10 +57,10 @@ def check_revision(model: ModelConfig) -> None:
 
 
 def content_of(model: ModelConfig) -> str | None:
-    """What the files of a pretrained model hold: SHA-256 for a folder, the commit for a repository on the hub.
+    """Identifies the content of a pretrained model.
 
     Returns:
-        None if the model is not there, or its commit cannot be told.
+        SHA-256 of a folder, or the commit of a repository on the hub. None if the model or its commit is not found.
     """
     try:
         source = resolve_source(model.source, model.install)
@@ -79,10 +79,10 @@ def content_of(model: ModelConfig) -> str | None:
 
 
 def check_content(model: ModelConfig) -> None:
-    """Makes sure that a model is still what a configuration was made with.
+    """Checks that a model's content is still that of the configuration.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: the content has changed.
     """
     if model.content is None or COMMIT.fullmatch(model.content):
         return

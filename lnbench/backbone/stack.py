@@ -1,4 +1,4 @@
-"""Batches of several runs that go through one model together, as seen by what must tell the runs apart."""
+"""Batches of several runs that go through one model together. Dropout, for example, must tell the runs apart."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import torch
 
 LENGTH_DIMENSIONS: dict[int, tuple[int, ...]] = {3: (1,), 4: (2, 3)}
-"""Of which dimensions the sizes grow with the text, by rank: (B, L, hidden size), (B, heads, Lq, Lk)."""
+"""Dimensions that grow with the text, by rank, for tensors (B, L, hidden size) and (B, heads, Lq, Lk)."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """R runs, whose batches are padded to one length."""
+    """R runs that go through one model together. Their batches are padded to one length."""
 
     lengths: Sequence[int]
-    """(R,) tokens to which each run's own batch is padded."""
+    """(R,) length in tokens to which each run's own batch is padded."""
     generators: Sequence[torch.Generator]
-    """(R,) from which each run draws its random numbers on a CPU."""
+    """(R,) generators of the runs' random numbers on a CPU."""
 
     def own_shape(self, run: int, shape: Sequence[int]) -> tuple[int, ...]:
         """The shape that a tensor of the model, of the padded `shape`, would have if the run were alone."""
@@ -31,13 +31,13 @@ _CURRENT: ContextVar[Stack | None] = ContextVar("stack", default=None)
 
 
 def current_stack() -> Stack | None:
-    """What goes through the model now; None: a single batch."""
+    """The stack that goes through the model now. None for a single batch."""
     return _CURRENT.get()
 
 
 @contextmanager
 def stacked(stack: Stack) -> Iterator[None]:
-    """Within it, models are called under `torch.func.vmap` over the runs of a stack."""
+    """Inside the context, models are called under `torch.func.vmap` over the runs of a stack."""
     token = _CURRENT.set(stack)
     try:
         yield

@@ -14,15 +14,15 @@ NOT_INPUTS = ("labels", "rows")
 
 
 class TunedModel(nn.Module):
-    """What a run trains: from token ids to logits."""
+    """The model that a run trains, from token ids to logits."""
 
     def __init__(
         self, backbone: PreTrainedModel, head: nn.Module, claims: Mapping[str, list[str]], pretrained_size: int
     ) -> None:
         """
         Args:
-            backbone: with the method's parts attached.
-            head: from the backbone's output and the attention mask to logits.
+            backbone: the backbone with the method's parts attached.
+            head: module that turns the backbone's output and the attention mask into logits.
             claims: for each part of the method, the names of the backbone's parameters that it trains.
             pretrained_size: number of parameters of the backbone without the parts.
         """
@@ -37,7 +37,7 @@ class TunedModel(nn.Module):
         Args:
             input_ids: (B, L).
             attention_mask: (B, L), 1 for tokens and 0 for padding.
-            inputs: what else the backbone takes, such as token_type_ids (B, L).
+            inputs: other inputs of the backbone, such as token_type_ids (B, L).
 
         Returns:
             Logits, of the head's shape.
@@ -51,19 +51,19 @@ class TunedModel(nn.Module):
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
 
     def masks(self) -> dict[str, Tensor]:
-        """Which elements are trained of the parameters that are not trained whole: bool, by parameter name."""
+        """By name, the masks of parameters that are trained in part. They are bool, and true for trained elements."""
         return {name.removesuffix(MASK): mask for name, mask in self.named_buffers() if name.endswith(MASK)}
 
     def measured(self) -> dict[str, Tensor]:
-        """By name what the head has of training data without being trained, and each run for itself."""
+        """The head's buffers by name. They are measured on training data, by each run for itself, and not trained."""
         return {f"{HEAD}.{name}": buffer for name, buffer in self.head.named_buffers()}
 
     def state(self) -> dict[str, Tensor]:
-        """What a file must hold to restore the model: trained parameters, masks, and what the head has measured."""
+        """All tensors that a file needs to restore the model: trained parameters, masks, and the head's buffers."""
         return {**self.trained(), **{name + MASK: mask for name, mask in self.masks().items()}, **self.measured()}
 
     def load_trained(self, tensors: Mapping[str, Tensor]) -> None:
-        """Puts trained values in place.
+        """Loads trained values into the model.
 
         Raises:
             ValueError: `tensors` has other names than `state()`.
@@ -78,22 +78,22 @@ class TunedModel(nn.Module):
 
 
 def inputs_of(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What of a batch goes into the model."""
+    """The entries of a batch that are inputs of the model."""
     return {name: tensor for name, tensor in batch.items() if name not in NOT_INPUTS}
 
 
 @dataclass(frozen=True)
 class ParameterCount:
-    """Sizes in numbers of parameters."""
+    """Numbers of parameters."""
 
     backbone: int
-    """The pretrained backbone, without what the method inserts."""
+    """Parameters of the pretrained backbone, without inserted ones."""
     trained: int
-    """The union of what the method's parts train; the head is not in it."""
+    """Parameters that the method's parts train, each counted once, without the head."""
     inserted: int
     """New parameters that the method adds to the backbone."""
     by_part: dict[str, int]
-    """What each part claims; a parameter claimed twice counts in both."""
+    """Parameters that each part claims. A parameter that two parts claim counts in both."""
     head: int
 
     @property
@@ -103,7 +103,7 @@ class ParameterCount:
 
 
 def count_parameters(model: TunedModel) -> ParameterCount:
-    """Counts what is trained and what is there."""
+    """Counts the parameters of a model."""
     sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
     trained = {**sizes, **{name: int(mask.sum()) for name, mask in model.masks().items()}}
     head = sum(parameter.numel() for parameter in model.head.parameters())

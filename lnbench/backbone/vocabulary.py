@@ -1,4 +1,4 @@
-"""Tokens that a tokenizer knows and its model does not embed: refused where they are used, or given rows."""
+"""Tokens that a tokenizer knows and its model does not embed. Their use is refused, or the embedding grows."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
 
 
 def embedded_tokens(config: PreTrainedConfig) -> int:
-    """How many tokens a model embeds."""
+    """Number of tokens that a model embeds."""
     return int(config.get_text_config().vocab_size)
 
 
 def known_tokens(tokenizer: PreTrainedTokenizerBase) -> int:
-    """How many rows an embedding needs for all tokens that a tokenizer knows."""
+    """Number of rows that an embedding needs for all tokens that a tokenizer knows."""
     return max(tokenizer.get_vocab().values()) + 1
 
 
 def unembedded(tokenizer: PreTrainedTokenizerBase, embedded: int, highest: int) -> str | None:
-    """Why a model cannot take token ids up to `highest`, in words; None if it can.
+    """A message that says why a model cannot take token ids up to `highest`. None if it can.
 
-    Tokens without a row that do not occur are no reason: many a pretrained tokenizer has some.
+    Tokens without a row in the embedding are harmless if they do not occur. Many pretrained tokenizers have some.
 
     Args:
-        tokenizer: that made the ids.
-        embedded: how many tokens the model embeds.
+        tokenizer: the tokenizer that made the ids.
+        embedded: number of tokens that the model embeds.
         highest: the highest id that occurs.
     """
     highest = max(highest, tokenizer.pad_token_id or 0)
@@ -42,11 +42,10 @@ def unembedded(tokenizer: PreTrainedTokenizerBase, embedded: int, highest: int) 
 
 
 def grow_embedding(backbone: PreTrainedModel, tokens: int) -> None:
-    """Gives a model rows for so many tokens, in its embedding and its output layer, if it has fewer.
+    """Extends a model's embedding and output layer to `tokens` rows, if they have fewer.
 
-    The new rows are the mean of the old ones, so that nothing is drawn and any run makes the same
-    ones again. They are trained like the other rows: by methods that train the embedding, and else
-    not at all, so that all new tokens are then alike.
+    The new rows are the mean of the old ones. No random numbers are drawn, so any run makes the same rows. Methods that
+    train the embedding also train the new rows. With other methods, all new tokens stay alike.
     """
     old = embedded_tokens(backbone.config)
     if tokens <= old:

@@ -1,1 +1,1 @@
-"""What may be said: the settings of a run, and how they are composed."""
+"""The settings of a run, and how Hydra composes them."""

@@ -1,4 +1,4 @@
-"""`method=a+b+c` for Hydra: a source of configurations that adds the sum of its parts to a folder."""
+"""Composes configurations with Hydra, for which `method=a+b+c` is the sum of three parts."""
 
 import os
 import re
@@ -27,9 +27,9 @@ OWN = {
     "model": "for another: model.name=NAME model.source=HUB_ID_OR_FOLDER",
     "task": "for a file of your own: task=csv task.path=FILE",
 }
-"""What to type for something of one's own in a configuration group."""
+"""By configuration group, what to type for a model or data of your own."""
 MISSING = {"task.path": "FILE"}
-"""What to type for a setting that has no default."""
+"""By setting without a default, the placeholder for its value in messages."""
 AMBIGUOUS = re.compile(
     r"(Ambiguous value for argument|Sweep parameters) '(?P<argument>.*)'( requires --multirun)?$", re.MULTILINE
 )
@@ -58,11 +58,11 @@ def config_dir() -> Path:
 class FileConfigSource(file_config_source.FileConfigSource):
     """Serves a folder of YAML files, each with its schema's defaults, and every sum `method/a+b`.
 
-    A sum is a defaults list of its parts in canonical order. The parts come from the whole search
-    path, so one that a user keeps elsewhere (`--config-dir`) can be summed too.
+    A sum is a defaults list of its parts in canonical order. The parts come from the whole search path, so that a
+    user's own parts (`--config-dir`) can be summed too.
 
-    The class has the name of the one that it stands in for: Hydra registers its own again and again, and lets a class
-    of the same name be.
+    The class has the name of Hydra's class that it replaces. Hydra registers its own class repeatedly, but not over a
+    class of the same name.
     """
 
     def is_config(self, config_path: str) -> bool:
@@ -84,14 +84,14 @@ class FileConfigSource(file_config_source.FileConfigSource):
         return ConfigResult(self.provider, self.full_path(), config, header={"package": None})
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
-        """Names in a group, sorted; while a shell completes a sum, also the sums that continue it."""
+        """Sorted names in a group. While a shell completes a sum, the sums that continue it are added."""
         names = super().list(config_path, results_filter)
         return sorted([*names, *_continuations(names)]) if config_path == GROUP else names
 
 
 def register() -> None:
-    """Makes Hydra read folders of configurations by `FileConfigSource`; doing so twice does no harm."""
-    Plugins.instance()  # which registers the usual source of folders
+    """Makes Hydra read folders of configurations with `FileConfigSource`. Calling it twice does no harm."""
+    Plugins.instance()  # this registers Hydra's own source of folders
     SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource
 
 
@@ -113,12 +113,12 @@ def compose_config(*overrides: str) -> DictConfig:
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
-    """A copy of a configuration without Hydra's part, which has values that only a running job can resolve."""
+    """A copy of a configuration without Hydra's own settings, some of which only a running job can resolve."""
     return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 
 def to_plain(config: DictConfig) -> dict[str, Any]:
-    """The configuration as plain values, interpolations resolved, as `lnbench.config.run.validate` takes it.
+    """The configuration as plain values with interpolations resolved, for `lnbench.config.run.validate`.
 
     Raises:
         ConfigError: an interpolation cannot be resolved, or a mandatory value (`???`) is not set.
@@ -132,7 +132,7 @@ def to_plain(config: DictConfig) -> dict[str, Any]:
 
 
 def explain(error: Exception) -> str:
-    """What is wrong and what is allowed, in place of Hydra's advice to append with `+`."""
+    """Says what is wrong and what is allowed. Hydra's own message would advise to append with `+`."""
     cause = error.__cause__
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         return _explain_missing(error.missing_cfg_file, error.options or [])
@@ -163,12 +163,12 @@ def explain(error: Exception) -> str:
 
 
 def _elsewhere(parent: Container, key: str, word: str) -> str:
-    """A question that offers what has a name and lies deeper than it was typed; empty where nothing does.
+    """A question that suggests settings and choices of the same name at other places. Empty if there are none.
 
     Args:
-        parent: where it is not.
-        key: dotted name up to what is not there.
-        word: what was typed, an override.
+        parent: the group that lacks the setting.
+        key: dotted name up to the part that is missing.
+        word: the override as typed.
     """
     owner, _, name = key.rpartition(".")
     plain = OmegaConf.to_container(parent)
@@ -184,7 +184,7 @@ def _elsewhere(parent: Container, key: str, word: str) -> str:
 
 
 def _places(node: Mapping[str, Any], name: str) -> list[str]:
-    """Dotted names of the groups below a node that have a setting of a name, in each branch the outermost."""
+    """Dotted names of the groups below a node that have a setting `name`, in each branch only the outermost."""
     inner = {key: value for key, value in node.items() if isinstance(value, Mapping)}
     return [key for key, value in inner.items() if name in value] or [
         f"{key}.{place}" for key, value in inner.items() for place in _places(value, name)
@@ -192,7 +192,7 @@ def _places(node: Mapping[str, Any], name: str) -> list[str]:
 
 
 def _explain_value(error: OmegaConfBaseException) -> str:
-    """Why the value of a setting cannot be had; what `${...}` stands for is what people get wrong."""
+    """Why the value of a setting cannot be resolved. The usual cause is a wrong name in `${...}`."""
     line = _first_line(error)
     told = f"{'runs_dir' if error.full_key == SWEEP_DIR else error.full_key}: "
     if setting := NO_SETTING.match(line):
@@ -209,7 +209,7 @@ def _explain_value(error: OmegaConfBaseException) -> str:
 
 
 def _explain_none(owner: str) -> str:
-    """Why something that is null, or has a plain value, such as `search`, has no settings."""
+    """Why a group such as `search` has no settings, because it is null or a plain value."""
     group = owner.partition(".")[0]
     offered = choices(group, [config_dir()])
     last = owner.rpartition(".")[2]
@@ -228,12 +228,12 @@ def _explain_missing(file: str, options: Sequence[str]) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    """OmegaConf's later lines tell of its own types."""
+    """The first line of an error. OmegaConf's other lines describe its own types."""
     return str(error).partition("\n")[0]
 
 
 def _groups(key: str | None) -> list[str]:
-    """Names of the configuration groups when `key` lies beside them, at the root."""
+    """Names of the configuration groups if `key` lies at the root, as they do. Else empty."""
     return [] if "." in str(key) else groups([config_dir()])
 
 

@@ -1,4 +1,4 @@
-"""The settings that a configuration file leaves to its schema, written out, so that any of them can be set."""
+"""Adds the settings that a configuration file leaves to its schema's defaults, so that any of them can be set."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,17 +20,17 @@ SCHEMAS: dict[str, type[Schema]] = {
     "search": SearchConfig,
     "logger": LoggerConfig,
 }
-"""Of the configuration groups that have one."""
+"""Schemas of the configuration groups with one schema for all files."""
 REGISTRIES: dict[str, Registry[Any]] = {"method": METHODS, "task": TASKS}
-"""Of the configuration groups whose files name their own."""
+"""Registries of the configuration groups in which each file names its own class."""
 FOUND_OUT = {"content"}
-"""Settings that are found out, and that nobody sets."""
+"""Settings that lnbench fills in and nobody types."""
 
 
 def completed(group: str, content: DictConfig) -> DictConfig:
-    """A file of a configuration group with the default of every setting that it leaves out.
+    """The content of a configuration file, with the default of every setting that it leaves out.
 
-    A file without a known schema, or that builds on others by a defaults list, is returned as it is.
+    A file is returned unchanged if its schema is not known or if it has a defaults list.
     """
     plain = OmegaConf.to_container(content)
     schema = _schema_of(group, plain) if isinstance(plain, dict) else None
@@ -43,7 +43,7 @@ def _schema_of(group: str, content: Mapping[Any, Any]) -> type[Schema] | None:
     if registry := REGISTRIES.get(group):
         try:
             return registry.find(registry.kind_in(content), group)
-        except ConfigError:  # a class of one's own, whose module is not allowed yet, or a mistake that is told later
+        except ConfigError:  # the user's class, in a module not allowed yet, or a mistake that is reported later
             return None
     schema = SCHEMAS.get(group)
     return schema if schema and set(content) <= set(schema.model_fields) else None

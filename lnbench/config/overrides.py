@@ -1,7 +1,7 @@
-"""Overrides as people type them, made ready for Hydra's grammar, or refused in plain words.
+"""Makes overrides ready for Hydra's grammar, or refuses them with a clear message.
 
-What can be understood in one way only is accepted: it gets the quotes that Hydra asks for. What can
-be understood in two ways is refused, and shown as it must be typed in a shell.
+An override with one possible meaning is accepted, and gets the quotes that Hydra needs. An override with two possible
+meanings is refused, and the message shows how to type it in a shell.
 """
 
 import re
@@ -37,42 +37,42 @@ DELETION = re.compile(rf"~{NAME}", re.ASCII)
 LIST = re.compile(r"\[(?P<values>[^][{}'\"]*)\]")
 FUNCTION = re.compile(rf"({'|'.join(create_functions().functions)})\s*\(")
 UNCLEAR = re.compile(rf"[\['\"{{]|{FUNCTION.pattern}|.*\$\{{|.*,.*[][]|.*[][].*,", re.DOTALL)
-"""Text that Hydra does not understand, and that may be meant as something else than a text."""
+"""Values that Hydra cannot parse, and that may be meant as something other than a text."""
 WHOLE = {
     Glob: "glob(PATTERN), or glob([PATTERN,PATTERN]) for several",
     RangeSweep: "range(START,STOP), or the values: VALUE,VALUE",
     IntervalSweep: "the values: VALUE,VALUE",
     ChoiceSweep: "the values: VALUE,VALUE",
 }
-"""What is typed in place of a function that stands where it cannot."""
+"""What to type instead of a function inside a list or beside other values."""
 GROUP = "method"
 USES = {"runs_dir"}
-"""Settings in which Hydra itself needs a folder's full name."""
+"""Settings that Hydra itself reads, and that need a folder's full name."""
 
 
 def understood(words: Sequence[str], folders: Sequence[Path]) -> list[str]:
-    """Overrides as Hydra's grammar takes them.
+    """Overrides in the form that Hydra's grammar accepts.
 
-    A single `+` before a setting or a group does no harm where it is there already.
+    A single `+` before a setting or a group that already exists does no harm.
 
     Args:
         words: the overrides, as the shell passes them.
-        folders: of the configurations that can be chosen from.
+        folders: folders of configurations to choose from.
 
     Raises:
-        ConfigError: one is no override, cannot be understood, or is a sweep over nothing.
+        ConfigError: a word is not an override, cannot be understood, or is a sweep without values.
     """
     searched = [*folders, *(folder for word in words for folder in _search_path(word))]
     return [_understood(word, searched) for word in words]
 
 
 def as_typed(key: str, text: str) -> str:
-    """How a setting is given a text of any characters, in a shell."""
+    """The override that sets a text of any characters, as typed in a shell."""
     return commands.quoted(commands.override(key, text))
 
 
 def several(argument: str) -> str:
-    """What to do about an override with several values in a command that is no sweep."""
+    """The message for an override with several values in a command that is not a sweep."""
     key, _, values = argument.partition("=")
     told = f"{argument}: has several values, and this is no sweep; for one run with each of them add -m"
     if FUNCTION.match(values):
@@ -118,7 +118,7 @@ def _understood(word: str, folders: Sequence[Path]) -> str:
         return f"{key}={_quoted(str(Path(value).expanduser()))}"
     root = key.partition(".")[0]
     if root not in RunConfig.model_fields and root not in groups(folders) and "/" not in key and root != "hydra":
-        return word.lstrip("+")  # nothing can be added there, and Hydra then names what is meant
+        return word.lstrip("+")  # nothing can be added there; without +, Hydra's error leads to the right name
     if not override.is_add() or "/" in key:
         return word
     if key == GROUP:
@@ -138,10 +138,10 @@ def _search_path(word: str) -> list[Path]:
 
 
 def _in_quotes(word: str, error: HydraException) -> str:
-    """An override that Hydra does not understand, with its texts in quotes.
+    """An override that Hydra cannot parse, with its texts in quotes.
 
     Raises:
-        ConfigError: it may be meant in another way.
+        ConfigError: the override may have another meaning.
     """
     match = OVERRIDE.fullmatch(word)
     key, value = (match["key"], match["value"]) if match else (word, "")
@@ -158,7 +158,7 @@ def _in_quotes(word: str, error: HydraException) -> str:
 
 
 def _elements(word: str, values: str) -> str:
-    """Values between commas, in quotes where they need some."""
+    """Comma-separated values, with quotes around those that need them."""
     elements = [value.strip() for value in values.split(",")]
     key = word.partition("=")[0]
     if settings := [one for one in elements[1:] if "=" in one and "." not in key]:
@@ -180,12 +180,12 @@ def _quoted(text: str) -> str:
 
 
 def _may_be_choice(value: Any) -> bool:
-    """Whether a configuration group takes a value, or says in plain words why not."""
+    """Whether a value may be the choice of a configuration group, or gets a clear error elsewhere."""
     return isinstance(value, list | dict | Sweep | Glob) or (isinstance(value, str) and "${" not in value)
 
 
 def _check_deletion(key: str, folders: Sequence[Path]) -> None:
-    """Refuses to take away what every run needs."""
+    """Refuses to remove a setting or choice that every run needs."""
     if key in RunConfig.model_fields and RunConfig.model_fields[key].is_required():
         names = choices(key, folders)
         other = f"NAME: {', '.join(names)}" if names else "VALUE"
@@ -193,7 +193,7 @@ def _check_deletion(key: str, folders: Sequence[Path]) -> None:
 
 
 def _check_sweep(override: Override, folders: Sequence[Path]) -> None:
-    """Refuses a sweep that is over nothing, or over less than it says."""
+    """Refuses a sweep without values, or with fewer values than it seems to have."""
     word, key, value = override.input_line, override.key_or_group, override.value()
     if inner := next(_functions(value.list if isinstance(value, ChoiceSweep) else value), None):
         typed = WHOLE[type(inner)]
@@ -205,7 +205,7 @@ def _check_sweep(override: Override, folders: Sequence[Path]) -> None:
 
 
 def _functions(value: Any) -> Iterator[Glob | Sweep]:
-    """The functions inside of a list or a mapping."""
+    """The functions inside a list or a mapping, at any depth."""
     for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         if isinstance(one, Glob | Sweep):
             yield one

@@ -1,4 +1,4 @@
-"""The configuration of one run: what `conf/` composes, typed and checked."""
+"""The configuration of one run, typed and checked."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -16,7 +16,7 @@ from lnbench.methods.base import METHODS, SEPARATOR, Method, canonical_name
 from lnbench.tasks.base import TASKS, Task
 
 MODEL_PLACE = ("source", "revision", "gguf_file")
-"""Settings of a model that say where it lies."""
+"""Settings that say where a model is stored."""
 
 
 class WandbConfig(Schema):
@@ -25,49 +25,49 @@ class WandbConfig(Schema):
     project: str
     entity: str | None = None
     mode: Literal["auto", "online", "offline"] = "auto"
-    """`auto`: online when an API key is set, offline elsewhere."""
+    """`auto` is online if an API key is set, else offline."""
     predictions: Annotated[int, Field(ge=0)] = 500
-    """Most rows of the test predictions that are shown as a table; 0: none."""
+    """Most rows of the test predictions to show as a table. 0 shows none."""
 
 
 class LoggerConfig(Schema):
-    """What is written besides the record and metrics.csv, which every run leaves."""
+    """Logs in addition to the record and metrics.csv, which every run writes."""
 
     wandb: WandbConfig | None = None
 
 
 class SearchConfig(Schema):
-    """A grid search that settles one setting before the run, on the validation split alone."""
+    """A grid search that chooses the value of one setting before the run, on the validation split only."""
 
     parameter: str
     """Dotted name of the setting, such as `trainer.lr_factor`."""
     values: Annotated[tuple[int | float | str, ...], Field(min_length=2)]
-    """What is tried, one trial each; of equally good values the first is taken."""
+    """Values to try, one trial each. Of equally good values, the first is taken."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    """Of the trials, which the runs of all seeds share."""
+    """Seed of the trials. Runs of all seeds share the trials."""
 
 
 class Settings(Schema):
-    """The part of a run's configuration whose schema is the same for every method and task."""
+    """The part of a run's configuration with the same schema for every method and task."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     model: ModelConfig
     trainer: TrainerConfig
     search: SearchConfig | None = None
     test: bool = True
-    """Whether the test split is answered; a trial of a search never touches it."""
+    """Whether the model is tested on the test split. A trial of a search never uses that split."""
     logger: Free[LoggerConfig]
     runs_dir: Free[Place]
     cache_dir: Free[Place | None] = None
-    """Where tokenised data is kept; None: the user's cache folder."""
+    """Folder for tokenised data. None is `$LNBENCH_CACHE` or the user's cache folder."""
     data_root: Free[Place | None] = None
-    """Folder with one subfolder a data set, read instead of the hub."""
+    """Folder with one subfolder per data set, which is read instead of the hub."""
     plugins: Free[tuple[str, ...]] = ()
     """Modules outside lnbench whose methods and tasks the configuration may name."""
     rerun: Free[bool] = False
-    """Run again although a finished record of the same run exists."""
+    """Run again even if a finished record of the same run exists."""
     retry_failed: Free[bool] = False
-    """Try again a run that failed for a reason of its own; what came from outside is tried again anyway."""
+    """Try again a run that diverged, ran out of memory or broke. A run that was killed is always tried again."""
 
 
 class RunConfig(Settings):
@@ -78,12 +78,14 @@ class RunConfig(Settings):
 
     @cached_property
     def method_name(self) -> str:
-        """Canonical name of the sum: its parts in alphabetical order."""
+        """Canonical name of the sum, with its parts in alphabetical order."""
         return canonical_name(self.method)
 
     def identity(self) -> dict[str, Any]:
-        """What can change the numbers, nested parts included; where model and data lie does not, once it is known what
-        they hold."""
+        """All settings that can change the numbers, also those of nested parts.
+
+        The places of model and data are left out once their content is known.
+        """
         parts = {name: _identity(part) for name, part in self.method.items()}
         return _whole_identity(super().identity(), parts, _identity(self.task), self.search)
 
@@ -97,16 +99,16 @@ class RunConfig(Settings):
 
 
 def validate(raw: Mapping[str, Any]) -> RunConfig:
-    """Types and checks a composed configuration, before torch or any model is loaded, and completes it.
+    """Types, checks and completes a composed configuration, before torch or any model is loaded.
 
-    What the settings leave to the data is read from there, and what model and data hold is found out. The modules that
-    `plugins` names are imported.
+    Settings that are left to the data are read from the data, and the content of model and data is identified. The
+    modules in `plugins` are imported.
 
     Args:
         raw: plain values, as `OmegaConf.to_container` gives them.
 
     Raises:
-        ConfigError: with one line a problem, each naming the field, its value and what is allowed.
+        ConfigError: with one line per problem, which names the field, its value and what is allowed.
         DataError: the task leaves settings to its data, and the data cannot be read.
     """
     allow_modules(_plugins(raw))
@@ -124,13 +126,13 @@ def validate(raw: Mapping[str, Any]) -> RunConfig:
 
 
 def validate_saved(raw: Mapping[str, Any]) -> RunConfig:
-    """Types and checks a configuration that a run has saved: nothing is read, and no code but lnbench's runs.
+    """Types and checks a configuration that a run has saved. It reads no data, and runs no code but lnbench's.
 
     Args:
         raw: plain values from a file, also of version 0.1.0.
 
     Raises:
-        ConfigError: it is damaged, of another version, or names a class that is not allowed.
+        ConfigError: the configuration is damaged, is of another version, or names a class that is not allowed.
     """
     settings = dict(raw)
     nodes, task = _group(settings, "method"), _group(settings, "task")
@@ -141,13 +143,15 @@ def validate_saved(raw: Mapping[str, Any]) -> RunConfig:
 
 
 def identity_of_saved(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """As `RunConfig.identity`; of a method or task whose class is not known here, all that is not of every class.
+    """`RunConfig.identity` of a configuration that a run has saved, also if it names an unknown class.
+
+    For a method or task of an unknown class, the identity has all settings except those that the base class leaves out.
 
     Args:
         raw: plain values from a file, also of version 0.1.0.
 
     Raises:
-        ConfigError: it is damaged, or of another version.
+        ConfigError: the configuration is damaged, or is of another version.
     """
     settings = dict(raw)
     nodes, task = _group(settings, "method"), _group(settings, "task")
@@ -167,7 +171,7 @@ def trial(config: RunConfig, value: float | str) -> RunConfig:
 
 
 def settled(config: RunConfig, value: float | str, **changes: Any) -> RunConfig:
-    """The configuration with a value for what its search looks for, and with other changes."""
+    """The configuration with a value for the searched setting, and with other changes."""
     assert config.search
     raw = config.to_dict()
     set_value(raw, config.search.parameter, value)
@@ -211,7 +215,7 @@ def _whole_identity(
     if task.get("content"):
         task.pop("source", None)
     if search:
-        set_value(identity, search.parameter, None)  # what the search finds follows from all else
+        set_value(identity, search.parameter, None)  # all other settings determine the value that the search finds
     return identity
 
 

@@ -1,4 +1,4 @@
-"""How a model is tuned."""
+"""Settings of training."""
 
 from typing import Annotated, Literal
 
@@ -12,12 +12,12 @@ Rate = Annotated[float, Field(gt=0, le=1)]
 
 
 class TrainerConfig(Schema):
-    """How long, how fast and on what a model is tuned."""
+    """Settings of training, such as its length, learning rates, precision and devices."""
 
     batch_size: Positive
     """Rows that go through the model at once in training."""
     accumulate: Positive = 1
-    """How many times `batch_size` rows make an optimiser step, whose gradient is that of all of them as one batch."""
+    """Batches per optimiser step. The step's gradient is that of all their rows as one batch."""
     eval_batch_size: Positive
     max_epochs: Positive
     max_steps: Positive | None = None
@@ -31,32 +31,32 @@ class TrainerConfig(Schema):
     lr_factor: Annotated[float, Field(gt=0)] = 1.0
     """Multiplies the learning rates of all parts; the head keeps its own."""
     head_lr: Rate = 5e-3
-    """Of the head, whose states are standardised, so that it suits models of any scale."""
+    """Learning rate of the head. It suits models of any scale, because the head standardises its input."""
     weight_decay: Fraction = 0.0
     warmup: Fraction = 0.06
     """Share of all optimiser steps over which the learning rate rises linearly from 0."""
     grad_clip: Annotated[float, Field(gt=0)] | None = 1.0
     """Largest L2 norm of the gradient over all trainable parameters."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """`auto`: bf16 on a GPU that has it, fp32 elsewhere."""
+    """`auto` is bf16 on a GPU that supports it, else fp32."""
     gradient_checkpointing: bool = False
     frozen_dropout: Later[bool] = True
-    """Dropout below the lowest layer that is trained, embeddings included; false: all that lies there computes as in
-    evaluation, so that its output for a row is the same in every epoch, and need not be computed again."""
+    """Whether dropout is active below the lowest trained layer, embeddings included. If false, this part computes as in
+    evaluation. Its output for a row is then the same in every epoch and can be cached."""
     cache_frozen_gib: Free[Annotated[float, Field(ge=0)]] = 2.0
-    """Most memory, of the host and not the GPU, that this output may take for all training rows; 0: every epoch
-    computes it anew. Numbers are the same up to rounding, as rows are padded otherwise."""
+    """Most host memory (not GPU memory), in GiB, for the cached output of the frozen part for all training rows. 0
+    caches nothing. The numbers are the same up to rounding, because rows are padded differently."""
     device: Free[Literal["auto", "cpu", "gpu"]] = "auto"
     devices: Free[Positive | Literal["all"]] = 1
-    """Over how many devices of this machine the model is sharded, with a process for each; `all`: its GPUs."""
+    """Number of devices of this machine over which the model is sharded, one process each. `all` is all its GPUs."""
     on_oom: Free[Literal["fail", "halve"]] = "fail"
-    """When memory runs out: fail, or train again with half as many rows at a time. The rows of each step stay the same;
-    losses and gradients do up to rounding, except that dropout is drawn anew for the rows that go together."""
+    """When memory runs out, fail, or train again with half as many rows at a time. The rows of each step stay the same.
+    Losses and gradients are the same up to rounding, except that dropout draws other masks."""
     progress: Free[bool] = True
     checkpoint_minutes: Free[Annotated[float, Field(gt=0)]] = 10.0
-    """Longest time whose work a killed run can lose."""
+    """Most minutes of work that a killed run can lose."""
 
     @property
     def step_rows(self) -> int:
-        """Rows of an optimiser step; the last of an epoch may have fewer."""
+        """Rows per optimiser step. The last step of an epoch may have fewer."""
         return self.batch_size * self.accumulate

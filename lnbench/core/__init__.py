@@ -1,1 +1,1 @@
-"""The ground: schemas, files, caches, seeds, interruption and errors."""
+"""Basics that all other folders use: schemas, files, caches, seeds, interruption and errors."""

@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Writes the whole file `path` (text as UTF-8), on the disk before it appears.
+    """Writes the whole file `path`, text as UTF-8. The content is on the disk before the file appears.
 
-    Missing parent folders are made. Several writers may race for one path: the last one wins,
-    whole. If writing fails, `path` is left as it was.
+    Missing parent folders are made. If several writers race for one path, the last one wins with its whole content. If
+    writing fails, `path` is left as it was.
 
     Raises:
         OSError: the file cannot be written.
@@ -26,6 +26,6 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     except OSError as error:
         if error.errno is None:
             raise
-        raise OSError(error.errno, error.strerror, str(path)) from error  # a person knows no temporary file
+        raise OSError(error.errno, error.strerror, str(path)) from error  # not the temporary file's name
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The folder of what is made once and used by many runs."""
+"""The cache folder, for files that are made once and used by many runs."""
 
 import contextlib
 import logging
@@ -13,18 +13,18 @@ log = logging.getLogger(__name__)
 
 
 def cache_root(cache_dir: Path | None = None) -> Path:
-    """`cache_dir`, `$LNBENCH_CACHE` or the user's cache folder."""
+    """The root of the cache: `cache_dir`, else `$LNBENCH_CACHE`, else the user's cache folder."""
     return cache_dir or Path(os.environ.get("LNBENCH_CACHE") or user_cache_path("lnbench"))
 
 
 @contextlib.contextmanager
 def one_at_a_time(path: Path) -> Iterator[None]:
-    """Makes processes that want to make `path` queue up, so that all but the first find it made.
+    """Makes processes that create the same `path` wait for each other, so that only the first has to create it.
 
-    Where no lock can be had they do not queue, and do the work several times.
+    If no lock can be taken, a warning is logged and each process does the work itself.
 
     Args:
-        path: two levels below the root of the cache.
+        path: file or folder two levels below the root of the cache.
     """
     lock = FileLock(path.parent.parent / "locks" / f"{path.name}.lock")
     try:

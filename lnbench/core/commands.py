@@ -1,4 +1,4 @@
-"""Commands for people to copy: quoted for Hydra's grammar, and for the shell."""
+"""Commands that people can copy, quoted for Hydra's grammar and for the shell."""
 
 import re
 import shlex
@@ -12,53 +12,53 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 
 INTERPOLATION = re.compile(r"(\\*)\$\{")
-"""What OmegaConf replaces by another value, unless it is escaped."""
+"""Start of an interpolation, which OmegaConf replaces by another value, with the backslashes before it."""
 
 
 HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Categories of characters that are no signs."""
+"""Unicode categories of invisible characters (controls, formats, surrogates, separators of lines and paragraphs)."""
 
 
 def override(name: str, *values: Any, mark: str = "") -> str:
-    """A word that sets a setting, or sweeps over several values.
+    """An override that gives a setting one value, or sweeps over several.
 
     Args:
-        name: dotted.
-        values: plain ones, lists or mappings of them, or paths.
-        mark: `++` where the setting may be one that the configuration does not list.
+        name: dotted name of the setting.
+        values: plain values, lists or mappings of them, or paths.
+        mark: `++` if the configuration may not list the setting yet.
     """
     return f"{mark}{name}={','.join(map(_written, values))}"
 
 
 def command(words: Iterable[str], several: bool = False) -> str:
-    """What does a run, or several.
+    """The command that does a run, or a sweep of several.
 
     Args:
         words: overrides, quoted for Hydra.
-        several: whether they describe more than one run.
+        several: whether the overrides describe more than one run.
     """
     return tool("lnbench", *(["-m"] if several else []), *words)
 
 
 def tool(module: str, *arguments: str | Path) -> str:
-    """What runs a module."""
+    """The command that runs a Python module."""
     return " ".join(map(quoted, ["python", "-m", module, *map(str, arguments)]))
 
 
 def predict(folder: str | Path, texts: Sequence[str]) -> str:
-    """What asks a tuned model for its answer to an input.
+    """The command that asks a tuned model for its answer to an input.
 
     Args:
-        folder: of the run.
-        texts: of the input, such as both of a pair.
+        folder: the run's folder.
+        texts: the texts of the input, two for a pair.
     """
     return tool("lnbench.predict", folder, "\t".join(texts))
 
 
 def quoted(word: str) -> str:
-    """A word as a shell takes it.
+    """A word as it is typed in a shell.
 
-    What a terminal or a page would act on, change (tabs) or not show is written out, as bash reads it; line ends stay.
+    Tabs and invisible characters become escape sequences of bash. Line ends stay.
     """
     if not any(map(_acts, word)):
         return shlex.quote(word)
@@ -76,19 +76,19 @@ def _letter(char: str) -> str:
         return "\\t"
     if not _acts(char):
         return char
-    if "\udc80" <= char <= "\udcff":  # a byte of a file's name that is no UTF-8
+    if "\udc80" <= char <= "\udcff":  # a byte of a file name that is not UTF-8
         return f"\\x{ord(char) - 0xDC00:02x}"
     return f"\\U{ord(char):08x}"
 
 
 def _written(value: Any) -> str:
-    """A value as Hydra reads it."""
+    """A value in Hydra's grammar."""
     if isinstance(value, Mapping):
         return f"{{{','.join(f'{_written(str(key))}:{_written(item)}' for key, item in value.items())}}}"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return f"[{','.join(map(_written, value))}]"
     if isinstance(value, Path):
-        return _text(f"./{value}" if str(value).startswith("~") else str(value))  # or ~ is taken for the home folder
+        return _text(f"./{value}" if str(value).startswith("~") else str(value))  # a bare ~ would mean the home folder
     if isinstance(value, str):
         return _text(value)
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""What a file or a repository on the hub holds, as a short text that changes with the content."""
+"""Digests: short texts that identify the content of a file or of a repository on the hub."""
 
 import contextlib
 import errno
@@ -17,19 +17,20 @@ from lnbench.core.atomic_files import write_atomically
 from lnbench.core.cache import cache_root
 
 REMEMBERED_BYTES = 2**24
-"""Files from this size on are not read again as long as path, size and time of the last change stay."""
+"""Bytes from which a file's digest is cached. The file is read again if its path, size or modification time changes."""
 SETTLED_SECONDS = 2.0
-"""A file that was changed less long ago may change again within the same tick of the file system's clock."""
+"""Least age of a file's last change for its digest to be cached. A younger file may change again within one tick of the
+file system's clock."""
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 log = logging.getLogger(__name__)
 
 
 def content_digest(path: Path) -> str:
-    """SHA-256 of what a file holds; of a `.gz` file, of what it unpacks to.
+    """SHA-256 of a file's content. The content of a `.gz` file is what it unpacks to.
 
     Raises:
-        OSError: it cannot be read, or cannot be unpacked.
+        OSError: the file cannot be read or unpacked.
     """
     about = path.stat()
     if about.st_size < REMEMBERED_BYTES:
@@ -50,21 +51,21 @@ def content_digest(path: Path) -> str:
 
 
 def joint_digest(digests: dict[str, str]) -> str:
-    """SHA-256 of the digests of several files by name."""
+    """One SHA-256 for several files, from their digests by name."""
     return hashlib.sha256(repr(sorted(digests.items())).encode()).hexdigest()
 
 
 @functools.cache
 def hub_commit(repository: str, kind: Literal["model", "dataset"], revision: str | None) -> str | None:
-    """The commit of a repository on the hub that a revision means now; offline, the one that was downloaded.
+    """The commit that a revision of a repository on the hub means now. Offline, it is the commit that was downloaded.
 
     Args:
         repository: its id.
-        kind: of the repository.
+        kind: kind of the repository.
         revision: a commit, tag or branch; None: the main branch.
 
     Returns:
-        40 hexadecimal digits; None if it cannot be told.
+        40 hexadecimal digits; None if the commit cannot be found.
     """
     if revision and COMMIT.fullmatch(revision):
         return revision
@@ -74,26 +75,26 @@ def hub_commit(repository: str, kind: Literal["model", "dataset"], revision: str
     if hub_answers():
         try:
             return HfApi().repo_info(repository, repo_type=kind, revision=revision, timeout=10).sha
-        except Exception as error:  # of whichever HTTP client the hub's library has
+        except Exception as error:  # any error of the HTTP client of the hub's library
             log.debug("the commit of %s cannot be had: %s", repository, error)
     try:
         folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type=kind)
         commit = (folder / "refs" / (revision or constants.DEFAULT_REVISION)).read_text().strip()
-    except (OSError, ValueError):  # not downloaded, or no id of a repository at all
+    except (OSError, ValueError):  # not downloaded, or not the id of a repository
         return None
     return commit if COMMIT.fullmatch(commit) else None
 
 
 @functools.cache
 def hub_answers() -> bool:
-    """Whether there is a way to the hub; without one, its libraries would try again and again for a minute."""
+    """Whether the hub can be reached. If it cannot, its libraries would retry for a minute."""
     from huggingface_hub import constants, get_session
 
     if constants.is_offline_mode():
         return False
     try:
         get_session().head(constants.ENDPOINT, timeout=5)
-    except Exception:  # of whichever HTTP client the hub's library has
+    except Exception:  # any error of the HTTP client of the hub's library
         return False
     return True
 
@@ -108,5 +109,5 @@ def _digest(path: Path) -> str:
 
 
 def _check(known: str, digest: str) -> str:
-    """Tells a remembered digest from a damaged one."""
+    """Checksum that tells an intact cached digest from a damaged one."""
     return hashlib.sha256(f"{known} {digest}".encode()).hexdigest()[:16]

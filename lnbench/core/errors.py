@@ -1,17 +1,17 @@
-"""How things go wrong, and the exit codes of commands that give no result."""
+"""Errors, and the exit codes of commands that end without a result."""
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
-"""Exit codes: a run broke, a configuration cannot be run, the user or the system stopped a run."""
+"""Exit codes of a run that broke, a configuration that cannot be run, and a run that the user or system stopped."""
 
 
 class JobFailed(RuntimeError):
-    """A job of a sweep did not give a result, for a reason that was told already."""
+    """A job of a sweep gave no result, for a reason that was already reported."""
 
     def __init__(self, message: str, exit_code: int, cause: str) -> None:
         """
         Args:
-            message: for the person who started the sweep.
-            exit_code: of the whole command, if this is its first failure.
+            message: message for the person who started the sweep.
+            exit_code: exit code of the whole command, if this is its first failure.
             cause: the kind of failure, in a word or two.
         """
         super().__init__(message, exit_code, cause)
@@ -22,7 +22,7 @@ class JobFailed(RuntimeError):
 
 
 class DataError(ValueError):
-    """A data set that cannot be found or used; the message names the place and what is allowed."""
+    """A data set cannot be found or used. The message names the place and what is allowed."""
 
 
 class Diverged(ArithmeticError):
@@ -30,7 +30,7 @@ class Diverged(ArithmeticError):
 
 
 class ProcessKilled(RuntimeError):
-    """A process died without a word."""
+    """A process died without an error message."""
 
 
 class CheckpointError(RuntimeError):
@@ -38,14 +38,14 @@ class CheckpointError(RuntimeError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, on the GPU or in the process; PyTorch has no class of its own for the latter."""
+    """Whether memory ran out, on the GPU or in the process. PyTorch has no error class for the latter."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
 def plainly(error: Exception) -> str:
-    """An error in a line for a person; one of the operating system by its file and what is wrong with it."""
+    """An error in one line for a person. An error of the operating system becomes its file and its reason."""
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
     return str(error)

@@ -1,12 +1,12 @@
-"""Texts of any origin in each format, so that they are shown and do nothing else."""
+"""Escapes texts of any origin for Markdown, LaTeX, CSV and terminals, so that they are shown as they are."""
 
 import re
 from collections.abc import Iterable
 
 MARKDOWN = re.compile(r"([\\`*_\[\]<>&|~$#]|:(?=[^\s\d])|(?<=\bwww)\.)", re.IGNORECASE)
-"""What makes emphasis, code, links, HTML, cells, formulas or symbols anywhere in a line."""
+"""Characters that make emphasis, code, links, HTML, cells, formulas or symbols anywhere in a line."""
 BLOCK = re.compile(r"^(\d*)(?=[-+=][-+=\s]|(?<=\d)[.)](?:\s|$))")
-"""What starts a list or an underline at the beginning of a line."""
+"""Characters that start a list or an underline at the beginning of a line."""
 LATEX: dict[str, str | int | None] = {
     **{char: f"\\{char}" for char in "&%$#_{}"},
     "\\": r"\textbackslash{}",
@@ -20,16 +20,16 @@ LATEX: dict[str, str | int | None] = {
     "†": r"$\dagger$",
 }
 FORMULA = ("=", "+", "-", "@")
-"""What starts a formula in a spreadsheet."""
+"""Characters that start a formula in a spreadsheet."""
 
 
 def one_line(text: object) -> str:
-    """A text with all that is no sign, and every run of spaces, as one space."""
+    """A text on one line. Each run of spaces and unprintable characters becomes one space."""
     return " ".join("".join(char if char.isprintable() else " " for char in str(text)).split())
 
 
 def markdown(text: object) -> str:
-    """A text on one line, anywhere outside of code; addresses in it are no links."""
+    """A text for one line of Markdown, outside of code. Addresses in it do not become links."""
     return BLOCK.sub(r"\1\\", MARKDOWN.sub(r"\\\1", one_line(text)))
 
 
@@ -42,7 +42,7 @@ def code(text: object) -> str:
 
 
 def cell(text: object) -> str:
-    """`code` in a table, whose columns a `|` would divide."""
+    """A code span for a table cell, where a bare `|` would end the cell."""
     return code(text).replace("|", "\\|")
 
 
@@ -58,17 +58,17 @@ def row(cells: Iterable[str]) -> str:
 
 
 def latex(text: object) -> str:
-    """A text on one line whose characters LaTeX prints as they are."""
+    """A text on one line, escaped for LaTeX."""
     return one_line(text).translate(str.maketrans(LATEX))
 
 
 def csv(text: str) -> str:
-    """A text that no spreadsheet takes for a formula."""
+    """A text that no spreadsheet takes for a formula. Texts that look like one get a `'` in front."""
     return f"'{text}" if text.lstrip().startswith(FORMULA) else text
 
 
 def printable(text: str) -> str:
-    """The text with everything but line ends that a terminal would act on, or cannot show, as an escape sequence."""
+    """The text with unprintable characters as escape sequences, which a terminal does not act on. Line ends stay."""
     return "".join(
         char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode() for char in text
     )

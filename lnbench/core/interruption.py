@@ -1,4 +1,4 @@
-"""How a run is told to stop, and says that it was stopped."""
+"""The signals that stop a run from outside, and the exception that says so."""
 
 import contextlib
 import signal
@@ -8,18 +8,18 @@ from threading import Event
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""By which someone asks to stop."""
+"""Signals that ask a run to stop."""
 STOP: ContextVar[Event | None] = ContextVar("STOP", default=None)
-"""Stands for a signal, once it is set, where a run goes on in a thread, which gets no signals."""
+"""Event that asks a run in a thread to stop, because threads get no signals."""
 
 
 class RunInterrupted(BaseException):
-    """A run was stopped from outside; like KeyboardInterrupt it is no error."""
+    """A run was stopped from outside. Like KeyboardInterrupt, this is not an error."""
 
 
 @contextlib.contextmanager
 def answered(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Answers `SIGNALS` by `handler` while the context lasts; for the main thread alone."""
+    """Handles `SIGNALS` with `handler` inside the context. Works in the main thread only."""
     previous = {number: signal.signal(number, handler) for number in SIGNALS}
     try:
         yield

@@ -1,4 +1,4 @@
-"""Names that people give, as parts of paths."""
+"""Names that people choose, checked and made safe as parts of paths."""
 
 import re
 
@@ -6,17 +6,17 @@ from lnbench.core.schema import ConfigError
 
 MOST_CHARACTERS = 100
 MOST_BYTES = 200
-"""Of a part of a path; file systems take 255, and some of it is left to endings."""
+"""Longest name of a file or folder, in bytes. File systems allow 255, and endings need some of it."""
 UNSAFE = re.compile(r"[^\w.+=,-]+")
-"""What the name of a file should not have on every system."""
+"""Characters that file names should not contain, because some systems do not allow them."""
 OWNED = "--"
-"""Stands for the `/` of `OWNER/NAME`, as in the hub's cache."""
+"""Replaces the `/` of `OWNER/NAME`, as in the hub's cache."""
 
 
 def plain_name(name: str) -> str:
-    """Any text as one part of a path, which is not hidden and leads nowhere else; `org/tiny` becomes `org--tiny`.
+    """Turns any text into one part of a path, which is not hidden. `org/tiny` becomes `org--tiny`.
 
-    Two names may become one: whatever must tell them apart keeps the names as they were given.
+    Two texts may give the same name. Code that must tell them apart keeps the texts.
     """
     safe = UNSAFE.sub("_", name.replace("/", OWNED))[:MOST_CHARACTERS].encode()[:MOST_BYTES].decode(errors="ignore")
     visible = safe.strip(".")
@@ -24,11 +24,11 @@ def plain_name(name: str) -> str:
 
 
 def require_name(field: str, name: str) -> None:
-    """Refuses what is no name, before anything is called so.
+    """Refuses a text that is not a valid name, before anything gets this name.
 
     Args:
-        field: of the configuration, for the message.
-        name: such as `films`, or `org/tiny`.
+        field: field of the configuration, for the message.
+        name: a name such as `films`, or `org/tiny`.
 
     Raises:
         ConfigError: the name is empty, too long, begins or ends with a space or a full stop, looks like a path that
@@ -42,6 +42,6 @@ def require_name(field: str, name: str) -> None:
 
 
 def is_name(name: str) -> bool:
-    """Whether something can be called so."""
+    """Whether a text is a valid name."""
     fits = len(name) <= MOST_CHARACTERS and name.isprintable() and "\\" not in name
     return fits and all(part and part == part.strip(" .") for part in name.split("/"))

@@ -1,6 +1,6 @@
-"""Which classes a configuration may name, and by which names.
+"""The classes that a configuration may name.
 
-A configuration names the class of a method or a task by its `kind`. Only registered classes are found: a file never
+A configuration names the class of a method or a task by its `kind`. Only registered classes are found. A file never
 causes an import, so that reading other people's runs runs none of their code.
 """
 
@@ -13,9 +13,9 @@ from typing import Any, Generic, TypeVar
 from lnbench.core.schema import ConfigError, Schema, did_you_mean, parse
 
 KIND = "kind"
-"""The key by which settings name their class."""
+"""Key of a group of settings that names its class."""
 ADDRESS = "_target_"
-"""The key of version 0.1.0, whose value is the class's address."""
+"""Key that version 0.1.0 used instead. Its value is the import address of the class."""
 
 K = TypeVar("K", bound=Schema)
 
@@ -26,10 +26,10 @@ def allow_modules(names: Iterable[str]) -> None:
     """Imports modules, which runs their code, and lets configurations name the classes that they define.
 
     Args:
-        names: of modules that Python finds.
+        names: names of modules that Python can import.
 
     Raises:
-        ConfigError: there is no such module.
+        ConfigError: a module cannot be imported.
     """
     for name in names:
         try:
@@ -43,18 +43,19 @@ def allow_modules(names: Iterable[str]) -> None:
 
 
 class Registry(Generic[K]):
-    """The classes with one base that configurations may name.
+    """The subclasses of one base class that configurations may name.
 
-    They come from three places: the files of a package of lnbench, each of which holds the class of its name; the
-    entry points of installed packages; and the modules given to `allow_modules`.
+    They come from three places: the files of a package of lnbench, each of which defines the class with its name as
+    `kind`; the entry points of installed packages; and the modules given to `allow_modules`.
     """
 
     def __init__(self, base: type[K], package: str, renamed: Mapping[str, str] | None = None) -> None:
         """
         Args:
-            base: from which all the classes derive.
-            package: in which lnbench's own lie; also the group of entry points by which others announce theirs.
-            renamed: former names of files, and their names now.
+            base: base class of all the classes.
+            package: package with lnbench's own classes. Other packages register theirs in the entry point group of the
+                same name.
+            renamed: former file names, and their current names.
         """
         self.base = base
         self.package = package
@@ -76,7 +77,7 @@ class Registry(Generic[K]):
         return parse(self.find(self.kind_in(raw), path), fields, path)
 
     def kind_in(self, raw: Mapping[str, Any]) -> Any:
-        """The kind that settings name, also where version 0.1.0 wrote them; None if they name none."""
+        """The kind that settings name, also in the form of version 0.1.0. None if they name none."""
         if KIND in raw or ADDRESS not in raw:
             return raw.get(KIND)
         address = str(raw[ADDRESS])
@@ -89,7 +90,7 @@ class Registry(Generic[K]):
         """The class of a kind.
 
         Raises:
-            ConfigError: there is none, or its module is not allowed.
+            ConfigError: there is no such class, or its module is not allowed.
         """
         found = self._find(kind) if isinstance(kind, str) else None
         if found:
@@ -109,7 +110,7 @@ class Registry(Generic[K]):
         return next((found for module in _allowed if (found := self._defined_in(module).get(kind))), None)
 
     def _known(self) -> set[str]:
-        """All kinds; imports what it takes."""
+        """All known kinds. Imports all modules that may define one."""
         modules = [*(f"{self.package}.{file}" for file in self._files()), *_allowed]
         return {
             *(kind for module in modules for kind in self._defined_in(module)),
@@ -120,7 +121,7 @@ class Registry(Generic[K]):
         return [file.name for file in pkgutil.iter_modules(importlib.import_module(self.package).__path__)]
 
     def _defined_in(self, module: str) -> dict[str, type[K]]:
-        """The classes of a module that can be named, by kind."""
+        """The classes that a module defines and configurations may name, by kind."""
         own = module.startswith(f"{self.package}.")
         classes = [
             cls
@@ -136,5 +137,5 @@ class Registry(Generic[K]):
 
 
 def kind_of(cls: type[Schema]) -> str:
-    """The name by which configurations and the identities of runs know a class: its `kind`, or else its address."""
+    """Name of a class in configurations and in the identities of runs: its `kind`, or else its import address."""
     return str(vars(cls).get(KIND) or f"{cls.__module__}.{cls.__qualname__}")

@@ -1,7 +1,7 @@
 """Typed, frozen configuration schemas whose errors name the field, its value and what is allowed.
 
-Nothing here, and nothing that derives a schema from it, imports torch at module level: a mistyped
-override must be answered before the slow imports.
+Neither this file nor any file that defines a schema imports torch at module level. So a mistyped override gets its
+error before the slow imports.
 """
 
 import difflib
@@ -21,11 +21,11 @@ class ConfigError(ValueError):
 
 
 class _OutsideIdentity:
-    """Marks a field that cannot change a run's numbers, and so is left out of its identity."""
+    """Marks a field that cannot change a run's numbers, so that the run's identity leaves it out."""
 
 
 OutsideIdentity = _OutsideIdentity()
-"""Put in `Annotated[...]`: the field (a path, a display setting) does not change a run's numbers."""
+"""Marker for `Annotated[...]`. The field (a path, a display setting) does not change a run's numbers."""
 
 T = TypeVar("T")
 Free = Annotated[T, OutsideIdentity]
@@ -37,14 +37,14 @@ class _AddedLater:
 
 
 AddedLater = _AddedLater()
-"""Put in `Annotated[...]`: the field is left out of a run's identity where it has its default value."""
+"""Marker for `Annotated[...]`. A run's identity leaves the field out if it has its default value."""
 
 Later = Annotated[T, AddedLater]
 """`Later[int]` is an `int` field whose default value leaves the identity of earlier runs as it was."""
 
 
 def in_home(path: object) -> object:
-    """A path with the home folder in place of a leading `~`, which a shell leaves as it is after `KEY=`."""
+    """A path with a leading `~` replaced by the home folder. A shell does not do this after `KEY=`."""
     if path == "":
         raise ValueError("must name a file or a folder; null names none")
     return os.path.expanduser(path) if isinstance(path, str) else path
@@ -63,21 +63,21 @@ WANTED = {
     "tuple_type": ("a list", "[VALUE,VALUE]"),
     "model_type": ("a group of settings", "NAME"),
 }
-"""Which kind of value a setting wants, and what is typed for one, by the problem of a value of another kind."""
+"""By pydantic's type of error, the kind of value that a setting wants and an example of what to type."""
 TYPING = {
     "string_type": "; in quotes it is one",
     "list_type": "; a list is typed in brackets",
     "tuple_type": "; a list is typed in brackets",
 }
-"""How to make a value one of the kind that a setting wants."""
+"""By pydantic's type of error, how to type a value of the kind that a setting wants."""
 ONE_VALUE = {"int_type", "float_type", "bool_type", "string_type", "literal_error"}
-"""Problems of settings that take no list."""
+"""Pydantic's types of errors for settings that take no list."""
 
 
 class Schema(BaseModel):
     """Base of every configuration: immutable, no unknown keys, no silent type conversions.
 
-    `parse` makes one exception: a whole number stands for its digits where a text is wanted, such as a label.
+    `parse` makes one exception: where a text is wanted, such as a label, a whole number becomes the text of its digits.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -111,7 +111,7 @@ def parse(schema: type[S], raw: Mapping[str, Any], path: str = "") -> S:
         path: dotted name of `raw` in the whole configuration, for the error message.
 
     Raises:
-        ConfigError: one line a problem, each with the field's full name and value.
+        ConfigError: with one line per problem, which has the field's full name and value.
     """
     plain: dict[str, Any] = json.loads(json.dumps(raw))
     quotes = "; as a text it is typed in quotes"
@@ -134,21 +134,21 @@ def parse(schema: type[S], raw: Mapping[str, Any], path: str = "") -> S:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A question that offers the one of `known` that is nearest to `name`; empty when none is near."""
+    """A question that suggests the entry of `known` nearest to `name`. Empty if none is near."""
     written = {one.lower(): one for one in known}
     nearest = difflib.get_close_matches(name.lower(), written, n=1)
     return f"did you mean {written[nearest[0]]!r}? " if nearest else ""
 
 
 def _check_leaves(raw: Any, path: str, allowed: str, fits: Callable[[Any], bool]) -> None:
-    """Refuses values that no file could keep, wherever they are in plain settings."""
+    """Refuses plain settings in which a value, at any depth, does not pass `fits`."""
     wrong = [f"{name} = {leaf!r:.50}: must be {allowed}" for name, leaf in _leaves(raw, path) if not fits(leaf)]
     if wrong:
         raise ConfigError("\n".join(wrong))
 
 
 def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """The dotted names and values of everything in settings that is neither a group nor a list."""
+    """The dotted name and value of each single value in settings, at any depth."""
     if not isinstance(value, dict | list):
         yield name, value
         return
@@ -157,18 +157,18 @@ def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _is_text(value: str) -> bool:
-    """Whether a text has nothing but characters; a file's name may have bytes that are none."""
+    """Whether a text can be written as UTF-8. A file name may have bytes that cannot."""
     return value == value.encode(errors="ignore").decode()
 
 
 def _is_number_for_text(raw: Any, problem: Mapping[str, Any]) -> bool:
-    """Whether a setting that wants a text, and nothing else, has a whole number."""
+    """Whether a problem is a whole number for a setting that takes only a text."""
     whole = problem["type"] == "string_type" and type(problem["input"]) is int
     return whole and len(_place(raw, problem)) == len(problem["loc"])
 
 
 def _with_digits(raw: Any, location: Sequence[int | str]) -> Any:
-    """A copy of plain values with the whole number at a place as a text."""
+    """A copy of plain values in which the whole number at `location` is a text."""
     if not location:
         return str(raw)
     first, *rest = location
@@ -180,7 +180,7 @@ def _with_digits(raw: Any, location: Sequence[int | str]) -> Any:
 def _explain_all(
     schema: type[Schema], raw: Mapping[str, Any], path: str, problems: Iterable[dict[str, Any]]
 ) -> Iterator[str]:
-    """A line for each setting with a problem; one that may be of several kinds has a problem with each kind."""
+    """One line per setting with a problem. A setting of several possible types has a problem with each type."""
     settings: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for problem in problems:
         settings.setdefault(_place(raw, problem), []).append(problem)
@@ -195,7 +195,7 @@ def _explain_all(
 
 
 def _place(raw: Any, problem: Mapping[str, Any]) -> tuple[str, ...]:
-    """Where a problem is, without the kinds of value that pydantic has tried there."""
+    """The keys that lead to the setting with a problem, without the types that pydantic tried there."""
     if problem["type"] in ("extra_forbidden", "missing"):
         return tuple(map(str, problem["loc"]))
     place: list[str] = []
@@ -236,7 +236,7 @@ def _known_keys(schema: type[Schema], location: list[str]) -> str:
 
 
 def schemas_in(annotation: Any) -> Iterator[type["Schema"]]:
-    """The schemas that a field's type names, those inside of unions and lists included."""
+    """The schemas in a field's type, also those inside unions and lists."""
     if isinstance(annotation, type) and issubclass(annotation, Schema):
         yield annotation
     for argument in getattr(annotation, "__args__", ()):

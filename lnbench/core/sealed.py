@@ -1,4 +1,4 @@
-"""JSON files that carry their own checksum, so that a flipped bit is noticed, and the number of their format."""
+"""JSON files with a checksum, which reveals damage, and with the number of their format."""
 
 import hashlib
 import json
@@ -12,25 +12,25 @@ from lnbench.core.schema import ConfigError, Schema
 
 SEAL = "sha256"
 FORMAT = "format"
-"""Field of a schema of such files whose default is the newest format that this lnbench knows."""
+"""Field in the schema of such a file. Its default is the newest format that this version of lnbench knows."""
 DEEPEST = 100
-"""Levels of lists and objects in one another; what we write has about ten."""
+"""Most levels of nested lists and objects. The files of lnbench have about ten."""
 S = TypeVar("S", bound=Schema)
 
 
 class SealError(ValueError):
-    """A file whose content is not what was written."""
+    """A file is damaged, or is not one that lnbench writes."""
 
 
 class NewerError(ConfigError):
-    """A file of another lnbench, as a rule a newer one: this one can neither read it nor may it overwrite it."""
+    """A file of another, usually newer, version of lnbench. This version can neither read nor overwrite it."""
 
     def __init__(self, path: Path, why: str, version: object = None) -> None:
         """
         Args:
-            path: of the file.
-            why: what is not known here.
-            version: of the lnbench that wrote it, as far as it says.
+            path: the file.
+            why: the part of the file that is not known here.
+            version: version of lnbench that wrote the file, if the file has it.
         """
         from lnbench import __version__
 
@@ -52,7 +52,7 @@ def write_sealed(path: Path, content: dict[str, Any]) -> None:
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
-    """What `write_sealed` wrote, without the checksum.
+    """Reads a file of `write_sealed`, without the checksum.
 
     Raises:
         OSError: the file cannot be read.
@@ -62,15 +62,16 @@ def read_sealed(path: Path) -> dict[str, Any]:
 
 
 def read_as(schema: type[S], path: Path) -> S:
-    """What `write_sealed` wrote of a schema that has a `format`.
+    """Reads a file of `write_sealed` as a schema that has a `format`.
 
-    A file is damaged if it is not whole: it is no JSON, or its checksum does not fit. What is whole and cannot be read
-    here is another lnbench's, and so is what says to be of an unknown format, whose checksum may be made otherwise.
+    A file is damaged if it is not JSON or its checksum does not fit. A file of an unknown format, or an intact file
+    that does not fit the schema, is from another version of lnbench. The format is checked before the checksum, which
+    another format may compute differently.
 
     Raises:
         OSError: the file cannot be read.
         SealError: the file is damaged.
-        NewerError: it is of another lnbench.
+        NewerError: the file is from another version of lnbench.
     """
     raw = read_json(path)
     if isinstance(raw, dict):
@@ -84,15 +85,15 @@ def read_as(schema: type[S], path: Path) -> S:
 
 
 def require_format(path: Path, content: dict[str, Any], newest: int) -> None:
-    """Refuses what says that it is of a format that is unknown here.
+    """Refuses a file whose format is not known here.
 
     Args:
-        path: of the file, for the message.
-        content: of the file; without a `format` it is of the first one.
-        newest: that this lnbench knows.
+        path: the file, for the message.
+        content: content of the file. Without a `format`, it is of format 1.
+        newest: newest format that this version of lnbench knows.
 
     Raises:
-        NewerError: it is.
+        NewerError: the format is not known.
     """
     own = content.get(FORMAT, 1)
     if own not in range(1, newest + 1):
@@ -100,11 +101,11 @@ def require_format(path: Path, content: dict[str, Any], newest: int) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value in a file that anyone may have written.
+    """Reads a JSON file that anyone may have written.
 
     Raises:
         OSError: the file cannot be read.
-        SealError: it is no such file.
+        SealError: the path is not a file, or `parse_json` refuses its content.
     """
     if path.exists() and not path.is_file():
         raise SealError("is not a file")
@@ -112,10 +113,10 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """A JSON value that anyone may have written, and that can be shown, compared and written again.
+    """Parses JSON that anyone may have written. The value can be shown, compared and written again.
 
     Raises:
-        SealError: the text is no JSON, nests too deeply, or has numbers or characters that nothing can hold.
+        SealError: the text is not JSON, is nested too deeply, or has numbers or characters that cannot be stored.
     """
     try:
         value = json.loads(text, parse_int=_integer)

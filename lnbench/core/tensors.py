@@ -1,4 +1,4 @@
-"""Files of tensors and a text, as safetensors, with a checksum of both."""
+"""Safetensors files with tensors, a text, and a checksum of both."""
 
 import hashlib
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ class TensorFileError(ValueError):
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], text: str) -> None:
-    """Writes tensors by name, and a text that stands in the file's header, atomically.
+    """Writes tensors by name, and a text in the file's header, atomically.
 
     Raises:
         OSError: the file cannot be written.
@@ -30,7 +30,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], text: str) -> None:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
-    """The tensors, on the CPU, and the text that `write_tensors` wrote.
+    """Reads the tensors, onto the CPU, and the text from a file of `write_tensors`.
 
     Raises:
         TensorFileError: the file is missing, damaged, or was not written by lnbench.

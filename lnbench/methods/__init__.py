@@ -1,1 +1,1 @@
-"""Tuning methods: one file a building block, any sum of them on one model."""
+"""Tuning methods. Each file holds one building block, and one model takes any sum of them."""

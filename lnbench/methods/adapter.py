@@ -20,9 +20,9 @@ class FfnAdapter(SequentialAdapter):
     sublayers: ClassVar[tuple[Sublayer, ...]] = ("ffn",)
 
     reads: Literal["ffn", "block"] = "ffn"
-    """What A reads. `ffn`: y, the output of the network. `block`: what the block yields without the adapter, so that
-    it yields norm(s + A(norm(s))) with s = y + residual where its last norm follows the sum, and s + A(s) elsewhere;
-    AdapterHub calls that `seq_bn`, or `original_ln_before`."""
+    """Input of the adapter A. With `ffn`, it is y, the output of the network. With `block`, it is the output of the
+    block without the adapter. The block then returns norm(s + A(norm(s))), with s = y + residual, if its last norm
+    follows the sum, and s + A(s) otherwise. AdapterHub calls this `seq_bn`, or `original_ln_before`."""
 
     def insert(self, backbone: Backbone, layer: int, sublayer: Sublayer, adapter: nn.Module) -> None:
         """Puts `adapter` after the network, or at the end of the block."""

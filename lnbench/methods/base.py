@@ -1,4 +1,4 @@
-"""What a tuning method is: hyper-parameters, and one verb that attaches them to a backbone."""
+"""Base class of tuning methods: hyper-parameters, and the way to attach them to a backbone."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 SEPARATOR = "+"
 MOST = 10_000
-"""The largest size of what a method inserts: above all that is ever wanted, and below what memory cannot hold."""
+"""Largest size of an inserted module. It is above all useful sizes, and below those that memory cannot hold."""
 Size = Annotated[int, Field(ge=1, le=MOST)]
-"""How long or wide something is that a method inserts."""
+"""Length or width of an inserted module."""
 
 
 class Stage(IntEnum):
-    """In which order parts act where several of them change the output of the same layer."""
+    """Order in which parts act when several of them change the output of one layer."""
 
     WEIGHT = 0
     """Changes the layer's weights."""
     RESCALE = 1
-    """Multiplies what the changed weights yield."""
+    """Multiplies the output of the changed weights."""
     MODULE = 2
-    """Puts a network of its own after or beside the layer."""
+    """Puts its own network after or beside the layer."""
 
 
 class Method(Schema):
@@ -44,16 +44,16 @@ class Method(Schema):
     """
 
     kind: ClassVar[str]
-    """The name by which configurations and the identities of runs know the class."""
+    """Name of the class in configurations and in the identities of runs."""
     exclusive: ClassVar[bool] = False
-    """True for a method that leaves nothing to add, and so cannot be part of a sum."""
+    """True for a method that leaves nothing to add, so that it cannot be part of a sum."""
     folds: ClassVar[bool] = False
     """True if what the method inserts can be folded into the pretrained weights after training."""
     stage: ClassVar[Stage] = Stage.MODULE
-    """What comes first at a layer that several parts change: an adapter acts on what LoRA yields."""
+    """When the part acts at a layer that several parts change. An adapter, for example, acts on the output of LoRA."""
 
     may_differ: ClassVar[frozenset[str]] = frozenset({"lr"})
-    """Settings in which runs that train together may differ: the model does not know them, or has them in buffers
+    """Settings that may differ between runs that train together. The model does not use them, or has them in buffers
     without dimensions."""
 
     lr: Annotated[float, Field(gt=0, le=1)] = 1e-3
@@ -61,26 +61,25 @@ class Method(Schema):
 
     @property
     def positions(self) -> int:
-        """How many of the model's positions the part takes away from the text."""
+        """Number of the model's positions that the part uses, so that texts lose them."""
         return 0
 
     def attach(self, backbone: Backbone) -> list[nn.Parameter]:
         """Makes `backbone`, whose parameters are all frozen, tunable.
 
-        May insert modules at the backbone's roles, and changes no existing value.
+        It may insert modules at the backbone's roles. It changes no existing value.
 
         Returns:
-            The parameters that this part claims, existing and inserted; the caller makes them
-            trainable.
+            The parameters that this part claims, existing and inserted. The caller makes them trainable.
         """
         raise NotImplementedError
 
     def prepare(self, model: TunedModel, losses: Iterator[Tensor]) -> None:
-        """Lets a part look at training data before training, to choose what it trains; most parts need none.
+        """Lets a part choose what it trains by means of training data. Most parts do nothing here.
 
         Args:
             model: the whole model, at its start and in evaluation mode.
-            losses: of training batches, each a scalar, computed when it is asked for.
+            losses: losses of training batches, each a scalar, computed when it is asked for.
         """
 
 
@@ -89,5 +88,5 @@ METHODS = Registry(Method, "lnbench.methods")
 
 
 def canonical_name(parts: Iterable[str]) -> str:
-    """The name of a sum whatever the order in which its parts were given."""
+    """Name of a sum. It does not depend on the order in which the parts are given."""
     return SEPARATOR.join(sorted(parts))

@@ -35,7 +35,7 @@ class FisherLayerNormTuning(LayerNormTuning):
     """Training batches from which the Fisher information is estimated."""
 
     def attach(self, backbone: Backbone) -> list[nn.Parameter]:
-        """Claims the parameters, each with a mask beside it; which elements it shows, `prepare` decides."""
+        """Claims the parameters, and registers a mask for each. `prepare` decides which elements the masks select."""
         import torch
 
         claimed = super().attach(backbone)
@@ -61,7 +61,7 @@ class FisherLayerNormTuning(LayerNormTuning):
 
 
 def choose(scores: Sequence[Tensor], share: float) -> list[Tensor]:
-    """Masks, each of the shape of its scores, that show the `share` of all elements with the highest scores."""
+    """Masks that select the `share` of all elements with the highest scores. Each has the shape of its scores."""
     import torch
 
     flat = torch.cat([score.flatten() for score in scores])

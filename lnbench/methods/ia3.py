@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Ia3(Method):
-    """l * y for the keys, the values, and the inner activation of the feed-forward network."""
+    """y -> l * y for the keys, the values, and the inner activation of the feed-forward network; l is trained."""
 
     kind: ClassVar[str] = "ia3"
     folds: ClassVar[bool] = True
@@ -23,7 +23,7 @@ class Ia3(Method):
     layers: Layers
 
     def attach(self, backbone: Backbone) -> list[nn.Parameter]:
-        """Inserts three vectors a block, and claims them."""
+        """Inserts three vectors into each block, and claims them."""
         layers = select_layers(self.layers, backbone.num_layers, "method.ia3.layers")
         return [factors for layer in layers for factors in _rescale(backbone, layer)]
 

@@ -40,7 +40,7 @@ class Lora(Method):
     may_differ: ClassVar[frozenset[str]] = frozenset({"lr", "alpha"})
 
     targets: Annotated[tuple[Target, ...], Field(min_length=1), AfterValidator(_in_order)]
-    """Query, key, value and output of attention; `ffn`: all linear layers of the feed-forward network."""
+    """Query, key, value and output of attention. `ffn` is all linear layers of the feed-forward network."""
     rank: Size
     alpha: Annotated[float, Field(gt=0)]
     """The scale is alpha / rank."""

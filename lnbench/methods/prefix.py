@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Prefix(Method):
-    """Attention over [P_K; K] and [P_V; V]: `length` trained keys and values before those of the text.
+    """Attention over [P_K; K] and [P_V; V], with `length` trained keys and values before those of the text.
 
-    The text's positions do not shift (P-tuning v2's code shifts them by `length`): a prefix that
-    attention ignores leaves the model as it was.
+    The text's positions do not shift, so a prefix that attention ignores leaves the model as it was. (P-tuning v2's
+    code shifts them by `length`.)
     """
 
     kind: ClassVar[str] = "prefix"
@@ -28,9 +28,9 @@ class Prefix(Method):
     length: Size
     """Number of prefix vectors in each layer."""
     init_std: Annotated[float, Field(gt=0)]
-    """Of P_K and P_V; unused where an MLP yields them."""
+    """Standard deviation of the initial P_K and P_V. Unused if an MLP computes them."""
     mlp_size: Size | None
-    """Hidden size of an MLP that yields all layers' keys and values and is trained in their place."""
+    """Hidden size of an MLP that computes the keys and values, and is trained in their place. None is no MLP."""
     layers: Layers
 
     def attach(self, backbone: Backbone) -> list[nn.Parameter]:
@@ -49,7 +49,7 @@ class Prefix(Method):
         return claimed
 
     def _maker(self, backbone: Backbone) -> tuple[Callable[[], nn.Module], list[nn.Parameter]]:
-        """What makes a layer's prefix, and the parameters that all layers' prefixes share."""
+        """A function that makes one layer's prefix, and the parameters that the prefixes of all layers share."""
         import torch
 
         from lnbench.methods.parts.prefix_vectors import (

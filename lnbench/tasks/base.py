@@ -1,4 +1,4 @@
-"""What a task family is: columns to examples, a head, a loss, predictions, and their score."""
+"""Base class of task families: columns, examples, a head, a loss, predictions and their scores."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 INPUT = "input"
-"""The key of a prediction under which its input is, by column, apart from all that the task has to say of it."""
+"""Key of a prediction that holds its input, by column. The other keys hold the answer and the reference."""
 
 
 class Task(Schema):
@@ -37,33 +37,33 @@ class Task(Schema):
     """
 
     kind: ClassVar[str]
-    """The name by which configurations and the identities of runs know the class."""
+    """Name of the class in configurations and in the identities of runs."""
     baseline: ClassVar[str] = "input-free baseline"
-    """What people call the answer that `trivial` gives."""
+    """Name of the baseline that `trivial` predicts."""
     backbone: ClassVar[BackboneKind] = "headless"
-    """Which form of the pretrained model the task tunes: hidden states, or a language model's logits."""
+    """Form of the pretrained model that the task tunes, which returns hidden states or a language model's logits."""
 
     lengths: ClassVar[tuple[str, ...]] = ("max_length",)
-    """The settings, by dotted name, that say how long a row may be."""
+    """Dotted names of the settings that limit the length of a row."""
 
     name: str = ""
-    """Of the data set; empty: the name of the file at `path`."""
+    """Name of the data set. If it is empty, the name comes from the file at `path`."""
     source: Source | None = None
     splits: Splits
     path: Free[Place | None] = None
-    """A file of one's own to read in place of `source`; what it holds counts for the run's identity, not where."""
+    """A file of your own, read in place of `source`. The run's identity has its content, not its path."""
     validation_path: Free[Place | None] = None
-    """Its validation split; None: cut off `path`."""
+    """File of your own with the validation split. None cuts the split off `path`."""
     test_path: Free[Place | None] = None
-    """Its test split; None: cut off `path`."""
+    """File of your own with the test split. None cuts the split off `path`."""
     encoding: str = "utf-8"
-    """Of these files."""
+    """Encoding of the files of your own."""
     content: dict[str, str] = Field(default_factory=dict)
-    """What is read, by role, which `resolved` finds out: digest of a file, or commit of a data set on the hub."""
+    """Digests of the data's files, or commits on the hub, by role. `resolved` finds them."""
     metric: str
     """Name of the validation metric by which the best checkpoint is selected."""
     mode: Literal["max", "min"]
-    """Whether a larger or a smaller `metric` is better."""
+    """Whether a larger or a smaller value of `metric` is better."""
 
     @model_validator(mode="after")
     def _has_data(self) -> Self:
@@ -82,22 +82,22 @@ class Task(Schema):
 
     @property
     def files(self) -> dict[str, Path]:
-        """The files of one's own, by role."""
+        """The user's own files, by role."""
         paths = {"train": self.path, "validation": self.validation_path, "test": self.test_path}
         return {role: path for role, path in paths.items() if path is not None}
 
     @property
     def example(self) -> tuple[str, ...]:
-        """The texts of an input such as `unlabelled` takes, to show what is typed for an answer."""
+        """An example of the texts of an input for `unlabelled`, to show what to type."""
         return ("some text",)
 
     @property
     def longest_row(self) -> int | None:
-        """The most tokens that a row may have; None: as many as the backbone takes."""
+        """Most tokens that a row may have. None is as many as the backbone takes."""
         return None
 
     def resolved(self, data_root: Path | None) -> Self:
-        """This task with all that its settings leave to the data: its content, and perhaps labels.
+        """This task, completed by the settings that come from its data: its content, and in some families the labels.
 
         A resolved task, such as a finished run's, is returned as it is, and reads nothing.
 
@@ -115,27 +115,27 @@ class Task(Schema):
         raise NotImplementedError
 
     def clean(self, frame: pd.DataFrame, where: str) -> pd.DataFrame:
-        """Checks one split's values and reduces it to what the task uses.
+        """Checks one split's values, and keeps only the rows and columns that the task uses.
 
         Args:
             frame: the split as read; row `i` is its data row `i + 1`.
             where: the split's name, for the error message.
 
         Raises:
-            DataError: naming the column and the first row that cannot be used.
+            DataError: with the column and the first row that cannot be used.
         """
         raise NotImplementedError
 
     def remarks(self, frame: pd.DataFrame) -> list[str]:
-        """What a person should know of a split as it was read, which `clean` has accepted."""
+        """Remarks for the user on a split as it was read, which `clean` has accepted."""
         return []
 
     def classes(self) -> list[str]:
-        """The classes that the model has to tell apart, as `balance` counts them; empty where there are no classes."""
+        """The classes that the model has to tell apart, named as in `balance`. Empty if there are no classes."""
         return []
 
     def arrange(self, frame: pd.DataFrame, role: str) -> pd.DataFrame:
-        """The rows of a cleaned split as they are encoded in one role: as they are, or several of them as one.
+        """The rows of a cleaned split as `encode` takes them for one role. A family may join several rows into one.
 
         Args:
             frame: the cleaned split.
@@ -144,11 +144,11 @@ class Task(Schema):
         return frame
 
     def group_keys(self, frame: pd.DataFrame) -> list[str]:
-        """For each row the text by which repeated rows are recognised, so that none straddles two splits."""
+        """For each row, the text by which repeated rows are recognised. Rows with equal keys go into the same split."""
         raise NotImplementedError
 
     def text_keys(self, frame: pd.DataFrame) -> dict[str, list[str]]:
-        """Where an input has several texts: each by its column, in the form in which texts count as the same."""
+        """By column, the normalised texts to compare between splits in addition to `group_keys`; may be empty."""
         return {}
 
     def encode(self, frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> Examples:
@@ -156,7 +156,7 @@ class Task(Schema):
         raise NotImplementedError
 
     def unlabelled(self, texts: Sequence[str | Sequence[str]]) -> pd.DataFrame:
-        """A frame without references, for `encode` and `predictions`; a tab splits a pair that comes as one text.
+        """A frame without references, for `encode` and `predictions`. A pair may be one text with a tab in it.
 
         Raises:
             DataError: a text is empty, or is not a pair where the task needs pairs.
@@ -164,7 +164,7 @@ class Task(Schema):
         raise NotImplementedError
 
     def head(self, hidden_size: int, pooling: str, dropout: float) -> nn.Module:
-        """A new module from the backbone's output and the attention mask to logits."""
+        """A new module that turns the backbone's output and the attention mask into logits."""
         raise NotImplementedError
 
     def loss(self, logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
@@ -172,7 +172,7 @@ class Task(Schema):
         raise NotImplementedError
 
     def outputs(self, model: TunedModel, batch: Mapping[str, Tensor], test: bool) -> dict[str, Tensor]:
-        """What scoring needs of the model's answer to a batch.
+        """The tensors that scoring needs from the model's answer to a batch.
 
         Args:
             model: in evaluation mode.
@@ -189,12 +189,12 @@ class Task(Schema):
     def predictions(
         self, outputs: Sequence[Mapping[str, NDArray[Any]]], frame: pd.DataFrame, examples: Examples
     ) -> list[dict[str, Any]]:
-        """One JSON-able prediction a row of `frame`, with its input under `INPUT` and its reference, if it has one.
+        """One JSON-able prediction per row of `frame`, with its input under `INPUT`, and its reference if it has one.
 
         Args:
-            outputs: of each row of `examples`, the entries of what `outputs` returned.
+            outputs: for each row of `examples`, its entries of the tensors that `outputs` returned.
             frame: the cleaned split.
-            examples: what `encode` made of it.
+            examples: the split after `encode`.
         """
         raise NotImplementedError
 
@@ -203,19 +203,19 @@ class Task(Schema):
         raise NotImplementedError
 
     def missing(self) -> dict[str, str]:
-        """Metrics that `score` leaves out on this machine, and what each of them needs."""
+        """Metrics that `score` leaves out on this machine, each with what it needs."""
         return {}
 
     def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> list[dict[str, Any]]:
-        """Predictions of the best answer that ignores the input, learned from `train`; none if there is no such."""
+        """Predictions of the input-free baseline, learned from `train`. Empty if there is no such baseline."""
         return []
 
     def readable(self, prediction: Mapping[str, Any]) -> str:
-        """One line for a person, from one prediction."""
+        """One prediction as one line for a person."""
         raise NotImplementedError
 
     def warnings(self, frame: pd.DataFrame, examples: Examples) -> list[str]:
-        """What a person should know of a split before the run: by default, how much `encode` cut off."""
+        """Warnings for the user about a split, before the run. By default, they say how much `encode` cut off."""
         cut = examples.extras.get("cut", np.zeros(0))
         if not cut.any():
             return []
@@ -226,11 +226,11 @@ class Task(Schema):
         ]
 
     def balance(self, frame: pd.DataFrame, examples: Examples) -> dict[str, int]:
-        """How often each kind of answer occurs in a split, by its name; empty where there are no kinds."""
+        """Number of answers of each kind in a split, by name. Empty if there are no kinds."""
         return {}
 
     def label_texts(self, labels: NDArray[Any]) -> list[str]:
-        """The labels of one row of examples, as its batch has them, in words: one, or one a token."""
+        """The labels of one row of examples in words, one label for the row or one per token."""
         return [str(labels.tolist())]
 
 

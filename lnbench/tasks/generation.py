@@ -1,4 +1,4 @@
-"""Generation of a text from a source: table to text, summaries."""
+"""Generation of a text from a source, such as a summary of a dialogue."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ Length = Annotated[int, Field(ge=1)]
 
 
 class ConditionalGeneration(Task):
-    """p(target | prompt) by a language model; only the target's tokens, the end token included, count in the loss.
+    """A language model of p(target | prompt). Only the tokens of the target, end token included, count in the loss.
 
-    A source may have several references: all are trained on and validated with, and in the test
-    the source is generated for once and scored against all of them.
+    A source may have several references. In training, each of them is a target, and so it is in validation by the loss.
+    Elsewhere, one text is generated per source and scored against all its references.
 
-    Metrics: `loss`, the mean negative log-likelihood of a target token in nats (in the test, of the
-    first reference's), and those of `metrics`, which only the test computes, unless one of them is `metric`.
+    Metrics: `loss`, the mean negative log-likelihood of a target token in nats (in the test, that of the first
+    reference), and those of `metrics`. Validation computes the latter only if `metric` is one of them.
     """
 
     kind: ClassVar[str] = "generation"
@@ -51,28 +51,28 @@ class ConditionalGeneration(Task):
     metric: Literal["loss"] | Metric = "loss"
     mode: Literal["max", "min"] = "min"
     metrics: tuple[Metric, ...]
-    """What a generated text is scored by; scales and scorers are those of `lnbench.tasks.scores.texts`."""
+    """Metrics of generated texts, with the scales and scorers of `lnbench.tasks.scores.texts`."""
     lowercase: bool = False
-    """Score without regard to case."""
+    """Ignore case in scores."""
     input: str
-    """Column of the source: a text, a list of facts, or a list of triples of texts."""
+    """Column of the source, which is a text, a list of facts, or a list of triples of texts."""
     target: str
     """Column of the text to generate."""
     references: str | None = None
-    """Column with a list of texts, which stands for `target` in the rows where it is not empty."""
+    """Column with a list of texts, which replaces `target` in the rows where it is not empty."""
     reference_columns: tuple[str, ...] = ()
-    """Columns with a reference each, which are more than `target`, or in place of it; a split has all of them or none.
-    An empty one counts as none."""
+    """Columns with one reference each, in addition to `target` or in place of it. A split has all of them or none. An
+    empty value is no reference."""
     skip_empty: bool = False
     """Leave out rows with an empty source instead of refusing the data."""
     template: str
-    """What the prompt looks like; `{source}` stands for the source, and the target follows after a space."""
+    """Template of the prompt. `{source}` stands for the source. The target follows after a space."""
     max_source_length: Length
-    """Most tokens of a prompt, template included; a source too long loses its end."""
+    """Most tokens of a prompt, template included. A source that is too long loses its end."""
     max_target_length: Length
-    """Most tokens of a target, end token included; the rest is cut off."""
+    """Most tokens of a target, end token included. The rest is cut off."""
     search: BeamSearch
-    """How texts are generated."""
+    """Settings of the search for a generated text."""
 
     @field_validator("template")
     @classmethod
@@ -92,11 +92,11 @@ class ConditionalGeneration(Task):
 
     @property
     def longest_row(self) -> int:
-        """A prompt and a target, or what is generated."""
+        """Most tokens of a prompt with its target or generated text."""
         return self.max_source_length + max(self.max_target_length, self.search.max_new_tokens)
 
     def columns(self) -> list[str]:
-        """The columns of source and target, and of the references if there is one."""
+        """The columns of source and target, and the column `references` if it is set."""
         return [self.input, self.target] if self.references is None else [self.input, self.target, self.references]
 
     def _columns_in(self, frame: pd.DataFrame) -> list[str]:
@@ -108,7 +108,7 @@ class ConditionalGeneration(Task):
         return [*needed, *self.reference_columns]
 
     def clean(self, frame: pd.DataFrame, where: str) -> pd.DataFrame:
-        """Columns `source` and `target`, one row a reference."""
+        """Columns `source` and `target`, one row per reference."""
         import pandas as pd
 
         if why := missing([self.metric] if self.metric != "loss" else []):
@@ -128,7 +128,7 @@ class ConditionalGeneration(Task):
         return pd.DataFrame({SOURCE: sources, TARGET: targets}).explode(TARGET)
 
     def remarks(self, frame: pd.DataFrame) -> list[str]:
-        """How many rows are left out for want of a source, and which columns seem to be references and are not read."""
+        """How many rows are left out because they have no source, and which unread columns seem to be references."""
         empty = int(each(frame[self.input].map(linear), is_empty).sum())
         notes = [f"{empty:,} rows without a source are left out, as task.skip_empty says"] * bool(empty)
         read = {*self.columns(), *self.reference_columns}
@@ -141,7 +141,7 @@ class ConditionalGeneration(Task):
         return notes
 
     def arrange(self, frame: pd.DataFrame, role: str) -> pd.DataFrame:
-        """One row a source where texts are generated, its references in a list and the first of them as its target."""
+        """Where texts are generated, one row per source, with a list of its references. The first is its target."""
         if role == "train" or (role == "validation" and self.metric == "loss"):
             return frame
         groups = frame.groupby(SOURCE, sort=False)[TARGET].agg(list).reset_index(name=REFERENCES)
@@ -153,7 +153,7 @@ class ConditionalGeneration(Task):
         return [normalised[source] for source in frame[SOURCE]]
 
     def encode(self, frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> Examples:
-        """Tokenises prompts and, where there are any, targets; see `tokenise_prompts`."""
+        """Tokenises prompts, and targets if there are any; see `tokenise_prompts`."""
         from lnbench.tasks.tokens.prompts import tokenise_prompts
 
         before, after = self.template.split(PLACE)
@@ -167,7 +167,7 @@ class ConditionalGeneration(Task):
         )
 
     def unlabelled(self, texts: Sequence[str | Sequence[str]]) -> pd.DataFrame:
-        """One row a source."""
+        """One row per source."""
         import pandas as pd
 
         for number, text in enumerate(texts, 1):
@@ -176,7 +176,7 @@ class ConditionalGeneration(Task):
         return pd.DataFrame({SOURCE: list(texts)})
 
     def head(self, hidden_size: int, pooling: str, dropout: float) -> nn.Module:
-        """The language model's own: nothing new."""
+        """The language model's own head, without new parameters."""
         from lnbench.tasks.parts.decoding import NextTokenLogits
 
         return NextTokenLogits()
@@ -185,7 +185,7 @@ class ConditionalGeneration(Task):
         """Cross entropy, averaged over the target tokens of the batch.
 
         Args:
-            logits: (B, L, V), at each token those of the next one.
+            logits: (B, L, V), at each token the logits of the next one.
             batch: with `labels`, (B, L) int64.
         """
         from lnbench.tasks.parts.decoding import token_losses
@@ -194,7 +194,7 @@ class ConditionalGeneration(Task):
         return losses.sum() / counts.sum()
 
     def outputs(self, model: TunedModel, batch: Mapping[str, Tensor], test: bool) -> dict[str, Tensor]:
-        """The summed loss and the number of target tokens, (B,), and where needed the generated ids, (B, T)."""
+        """The summed loss and the number of target tokens, (B,), and, if needed, the generated ids, (B, T)."""
         from lnbench.backbone.tuned_model import inputs_of
         from lnbench.tasks.parts.decoding import generate, row_losses
 
@@ -244,7 +244,7 @@ class ConditionalGeneration(Task):
         ]
 
     def label_texts(self, labels: NDArray[Any]) -> list[str]:
-        """Which tokens the model learns to generate."""
+        """The word `target` at each token that the model learns to generate."""
         from lnbench.tasks.tokens.examples import IGNORED
 
         return ["" if label == IGNORED else TARGET for label in labels]

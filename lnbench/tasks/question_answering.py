@@ -1,4 +1,4 @@
-"""Extractive question answering: the run of a context's words that answers a question about it."""
+"""Extractive question answering. The answer to a question is a run of words of its context."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 ID, QUESTION, CONTEXT, ANSWERS = "id", "question", "context", "answers"
 SHOWN = 3
-"""How many of the best answers a prediction shows."""
+"""Number of best answers that a prediction shows."""
 
 
 class ExtractiveQA(Task):
-    """The start and the end of the answer, each by cross entropy over the tokens.
+    """Predicts the start and the end of the answer, each by cross entropy over the tokens.
 
-    The data has the columns of SQuAD's hub copy: `id`, `question`, `context`, and `answers` as
-    `{text: [...], answer_start: [...]}`, where the model learns the first answer. A context too
-    long goes in as several windows, of which those without the answer are learned to have none.
+    The data has the columns of SQuAD's hub copy: `id`, `question`, `context`, and `answers` as `{text: [...],
+    answer_start: [...]}`. The model learns the first answer. A context that is too long is split into several windows.
+    For windows without the answer, the model learns that there is none.
 
-    Metrics, as SQuAD's official scorer has them, but in [0, 1]: `f1` of the answer's words against
-    the nearest reference's, and `exact_match`.
+    Metrics, as SQuAD's official scorer has them, but in [0, 1]: `f1` of the answer's words against the best matching
+    reference's, and `exact_match`.
     """
 
     kind: ClassVar[str] = "question_answering"
@@ -48,12 +48,12 @@ class ExtractiveQA(Task):
     stride: Annotated[int, Field(ge=0)] = 128
     """Tokens that two neighbouring windows share."""
     n_best: Annotated[int, Field(ge=1)] = 20
-    """How many candidates of each window, and then of each question, share the probability."""
+    """Number of candidates kept for each window, and then for each question. Their probabilities add up to 1."""
     max_answer_length: Annotated[int, Field(ge=1)] = 30
     """Most tokens of an answer."""
     null_threshold: float | None = None
-    """None: every question has an answer. A number: there may be none, and that is said where its
-    score exceeds the best answer's by more than this number."""
+    """None if every question has an answer. With a number, questions may have none. The model says so if the score of
+    no answer exceeds the best answer's score by more than this number."""
 
     @model_validator(mode="after")
     def _windows_move_on(self) -> ExtractiveQA:
@@ -76,7 +76,8 @@ class ExtractiveQA(Task):
         return [ID, QUESTION, CONTEXT, ANSWERS]
 
     def clean(self, frame: pd.DataFrame, where: str) -> pd.DataFrame:
-        """The four columns; answers as plain lists, each at the place nearest to the given one where it really is."""
+        """The four columns, with plain lists of answers. A wrong start moves to the nearest occurrence of the
+        answer."""
         require_columns(frame, self.columns(), where)
         kept = frame[self.columns()]
         for column in (QUESTION, CONTEXT):
@@ -90,16 +91,16 @@ class ExtractiveQA(Task):
         return kept.assign(id=kept[ID].map(str), answers=answers)
 
     def group_keys(self, frame: pd.DataFrame) -> list[str]:
-        """The context in normalised form: no two splits share one."""
+        """The context in normalised form, so that no two splits share one."""
         normalised = {context: normalise(context) for context in frame[CONTEXT].unique()}
         return [normalised[context] for context in frame[CONTEXT]]
 
     def text_keys(self, frame: pd.DataFrame) -> dict[str, list[str]]:
-        """The questions; contexts are what `group_keys` has."""
+        """The questions. `group_keys` covers the contexts."""
         return {QUESTION: [normalise(question) for question in frame[QUESTION]]}
 
     def encode(self, frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> Examples:
-        """Tokenises one cleaned split, one example a window."""
+        """Tokenises one cleaned split, with one example per window."""
         from lnbench.tasks.tokens.windows import tokenise_windows
 
         answers = frame[ANSWERS] if ANSWERS in frame else [None] * len(frame)
@@ -113,7 +114,7 @@ class ExtractiveQA(Task):
         )
 
     def unlabelled(self, texts: Sequence[str | Sequence[str]]) -> pd.DataFrame:
-        """One row a question with its context; its number is its id."""
+        """One row per question with its context. Its id is its number."""
         import pandas as pd
 
         rows = [text.split("\t", 1) if isinstance(text, str) else list(text) for text in texts]
@@ -145,7 +146,7 @@ class ExtractiveQA(Task):
     def predictions(
         self, outputs: Sequence[Mapping[str, NDArray[Any]]], frame: pd.DataFrame, examples: Examples
     ) -> list[dict[str, Any]]:
-        """The best answer in any window, and the three best with their probabilities among the `n_best`."""
+        """The best answer in all windows, and the three best answers with their probabilities among the `n_best`."""
         from lnbench.tasks.tokens.windows import NO_ANSWER, PLACES, ROW
 
         rows: list[dict[str, Any]] = frame.to_dict("records")  # type: ignore[assignment]
@@ -174,7 +175,7 @@ class ExtractiveQA(Task):
         return {INPUT: asked, "answer": ranked[0][0] if ranked else "", "n_best": best[:SHOWN], **references}
 
     def score(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-        """Exact match and F1 against the nearest reference, averaged over the questions."""
+        """Exact match and F1 against the best matching reference, averaged over the questions."""
         pairs = [(row["answer"], self._counted(row["references"])) for row in predictions]
         return {
             "exact_match": float(np.mean([exact_match(*pair) for pair in pairs])),
@@ -182,11 +183,11 @@ class ExtractiveQA(Task):
         }
 
     def _counted(self, references: Sequence[str]) -> Sequence[str]:
-        """SQuAD 2.0's scorer, unlike 1.1's, leaves out references without any word."""
+        """The references that count. SQuAD 2.0's scorer, unlike 1.1's, leaves out references without any word."""
         return references if self.null_threshold is None else [text for text in references if words_of(text)]
 
     def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> list[dict[str, Any]]:
-        """That there is no answer, for every question; none where every question has one."""
+        """No answer, for every question. Empty if every question has an answer."""
         if self.null_threshold is None:
             return []
         return [{"answer": "", "references": some["text"]} for some in split[ANSWERS]]
@@ -197,12 +198,12 @@ class ExtractiveQA(Task):
         return f"{prediction['answer'] or '(no answer)'}  ({share:.3f})  {prediction[INPUT][QUESTION]}"
 
     def balance(self, frame: pd.DataFrame, examples: Examples) -> dict[str, int]:
-        """How many windows have the whole answer in them."""
+        """How many windows contain the whole answer, and how many do not."""
         from lnbench.tasks.tokens.windows import NO_ANSWER
 
         without = int(np.count_nonzero(examples.labels[:, 0] == examples.extras[NO_ANSWER]))
         return {"windows with the answer": len(examples) - without, "windows without": without}
 
     def label_texts(self, labels: NDArray[Any]) -> list[str]:
-        """Where the answer is, in tokens."""
+        """The first and the last token of the answer."""
         return ["from token {} to token {}".format(*labels.tolist())]

@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from lnbench.tasks.tokens.examples import Examples
 
 BINS = 5
-"""Into how many equal parts the range is cut to show how the numbers are spread."""
+"""Number of equal parts of the range in which `balance` counts the rows."""
 
 
 class Regression(SentenceTask):
-    """One number a row, by mean squared error.
+    """One number per row, by mean squared error.
 
-    The model's one logit stands for (label - low) / (high - low) and starts at 0.5, so that learning
-    rates do not depend on the unit of the label. Predictions are in the label's unit, and may leave its range.
+    The model's one logit stands for (label - low) / (high - low) and starts at 0.5, so that learning rates do not
+    depend on the unit of the label. Predictions are in the label's unit, and may leave its range.
 
-    Metrics: `pearson` and `spearman`, the correlation with the true numbers and of their ranks, 0
-    where all predictions are equal; `rmse`, the root of the mean squared error.
+    Metrics: `pearson` and `spearman`, the correlations of predicted with true numbers and of their ranks, 0 if all
+    predictions are equal; `rmse`, the root of the mean squared error.
     """
 
     kind: ClassVar[str] = "regression"
@@ -41,9 +41,9 @@ class Regression(SentenceTask):
     metric: Literal["pearson", "spearman"] = "pearson"
     mode: Literal["max"] = "max"
     low: float | None = None
-    """The least number that the label column may hold; None: the least of the training split."""
+    """Least number that the label column may hold. None takes the least of the training split."""
     high: float | None = None
-    """The greatest number that the label column may hold; None: the greatest of the training split."""
+    """Greatest number that the label column may hold. None takes the greatest of the training split."""
 
     @model_validator(mode="after")
     def _is_a_range(self) -> Self:
@@ -55,7 +55,7 @@ class Regression(SentenceTask):
         return self
 
     def resolved(self, data_root: Path | None) -> Self:
-        """With the range of the training split's numbers, as far as it is not given."""
+        """This task with the range of the training split's numbers, if `low` and `high` are not both given."""
         task = super().resolved(data_root)
         if task.low is not None and task.high is not None:
             return task
@@ -105,7 +105,7 @@ class Regression(SentenceTask):
         return answer
 
     def head(self, hidden_size: int, pooling: str, dropout: float) -> nn.Module:
-        """A new linear layer on the sentence vector, to one logit, which starts in the middle of the range."""
+        """A new linear layer from the sentence vector to one logit, which starts in the middle of the range."""
         from torch import nn
 
         from lnbench.tasks.parts.heads import SentenceHead
@@ -158,14 +158,14 @@ class Regression(SentenceTask):
         return [f"{self._numbers(labels):g}"]
 
     def balance(self, frame: pd.DataFrame, examples: Examples) -> dict[str, int]:
-        """Rows of each part of the range."""
+        """Number of rows in each part of the range."""
         counts, edges = np.histogram(frame[self.label], bins=BINS, range=self._bounds)
         names = (f"{low:g} to {high:g}" for low, high in pairwise(edges))
         return dict(zip(names, counts.tolist(), strict=True))
 
 
 def _number(value: object) -> float:
-    """A value of the label column as a number; NaN if it is none."""
+    """A value of the label column as a number. NaN if it is not a number."""
     try:
         return float(str(value))
     except ValueError:
@@ -173,7 +173,7 @@ def _number(value: object) -> float:
 
 
 def _correlation(said: NDArray[np.float64], true: NDArray[np.float64]) -> float:
-    """Pearson's coefficient; 0 where all numbers of a side are equal, NaN where one is not finite."""
+    """Pearson's coefficient. It is 0 if all numbers of a side are equal, and NaN if a number is not finite."""
     if any((numbers == numbers[0]).all() for numbers in (said, true)):
         return 0.0
     with np.errstate(invalid="ignore"):

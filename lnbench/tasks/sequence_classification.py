@@ -24,10 +24,9 @@ if TYPE_CHECKING:
 
 
 class SequenceClassification(SentenceTask):
-    """One label a row, by cross entropy without class weights.
+    """One label per row, by cross entropy without class weights.
 
-    Metrics: `accuracy`; `macro_f1`, the F1 of each label, averaged; `mcc`, Matthews' correlation
-    coefficient.
+    Metrics: `accuracy`; `macro_f1`, the F1 of each label, averaged; `mcc`, Matthews' correlation coefficient.
     """
 
     kind: ClassVar[str] = "sequence_classification"
@@ -36,9 +35,9 @@ class SequenceClassification(SentenceTask):
     metric: Literal["accuracy", "macro_f1", "mcc"] = "accuracy"
     mode: Literal["max"] = "max"
     labels: list[str]
-    """What the label column may hold: these names, or, where none of them is a number, their places in this list,
-    counted from 0. How names are compared says `lnbench.tasks.parts.labels.label_name`. An empty list is filled from
-    the training split, in alphabetical or numerical order."""
+    """Names that the label column may hold, compared by `lnbench.tasks.parts.labels.label_name`. If none of them is a
+    number, the column may also hold their places in this list, counted from 0. An empty list is filled from the
+    training split, in alphabetical or numerical order."""
 
     @field_validator("labels")
     @classmethod
@@ -50,7 +49,7 @@ class SequenceClassification(SentenceTask):
         return labels
 
     def resolved(self, data_root: Path | None) -> Self:
-        """With the labels of the training split, if none are given."""
+        """This task with the labels of the training split, if none are given."""
         task = super().resolved(data_root)
         if task.labels:
             return task
@@ -87,7 +86,7 @@ class SequenceClassification(SentenceTask):
         return found.astype("int64")
 
     def remarks(self, frame: pd.DataFrame) -> list[str]:
-        """As for other texts, and how many labels are written otherwise than the label they stand for."""
+        """The remarks on texts, and how many labels are not written in their normal form."""
         return [*super().remarks(frame), *rewritten(self._labelled(frame)[self.label], self.label)]
 
     def classes(self) -> list[str]:
@@ -143,7 +142,7 @@ class SequenceClassification(SentenceTask):
         }
 
     def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> list[dict[str, Any]]:
-        """Always the most frequent label of `train`."""
+        """The majority baseline, which always predicts the most frequent label of `train`."""
         label = self.labels[train[self.label].mode()[0]]
         return self._with_references([{"label": label} for _ in range(len(split))], split)
 
@@ -158,11 +157,11 @@ class SequenceClassification(SentenceTask):
         return [self.labels[int(labels)]]
 
     def balance(self, frame: pd.DataFrame, examples: Examples) -> dict[str, int]:
-        """Rows of each label."""
+        """Number of rows with each label."""
         counts = frame[self.label].value_counts()
         return {name: int(counts.get(place, 0)) for place, name in enumerate(self.labels)}
 
 
 def _constant(places: NDArray[Any]) -> bool:
-    """Whether all labels are equal: correlation is then 0 by convention."""
+    """Whether all labels are equal. Correlation is then 0 by convention."""
     return bool((places == places[0]).all())

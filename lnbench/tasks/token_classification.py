@@ -32,13 +32,13 @@ _WORD = re.compile(r"[^ \t\r\n]+")
 
 
 class TokenClassification(Task):
-    """One tag a word, by cross entropy at the first token of each word; scored by whole entities.
+    """One tag per word, trained by cross entropy at the first token of each word, and scored by whole entities.
 
-    Tags are read in IOB1, IOB2, BILOU or BIOES, and become IOB2. A word that has no token of its
-    own, because it is cut off or made of characters that the tokenizer drops, is predicted to be O.
+    Tags are read in IOB1, IOB2, BILOU or BIOES, and become IOB2. A word without a token of its own, because it is cut
+    off or made of characters that the tokenizer drops, gets the prediction O.
 
-    Metrics, as conlleval and seqeval's default mode count: `f1`, `precision` and `recall` of
-    entities, right if place, extent and type are; `accuracy`, the share of words with the right tag.
+    Metrics, as conlleval and seqeval's default mode count: `f1`, `precision` and `recall` of entities, which are right
+    if place, extent and type are right; `accuracy`, the share of words with the right tag.
     """
 
     kind: ClassVar[str] = "token_classification"
@@ -46,11 +46,12 @@ class TokenClassification(Task):
     metric: Literal["f1", "precision", "recall", "accuracy"] = "f1"
     mode: Literal["max"] = "max"
     tokens: str
-    """Column of the words, a list a row."""
+    """Column of the words, one list per row."""
     tags: str
-    """Column of the tags, a list a row: names, or places in `labels` counted from 0."""
+    """Column of the tags, one list per row, with names or with places in `labels` counted from 0."""
     labels: list[str]
-    """All tags in IOB2. An empty list is filled from the training split: O, then B- and I- of each type by alphabet."""
+    """All tags in IOB2. If empty, it is filled from the training split with O, then B- and I- of each type by
+    alphabet."""
     max_length: Annotated[int, Field(ge=8)] = 128
     """Most tokens of a row, special tokens included; the rest is cut off."""
 
@@ -70,7 +71,7 @@ class TokenClassification(Task):
         return self.max_length
 
     def resolved(self, data_root: Path | None) -> Self:
-        """With the tags of the training split, if none are given."""
+        """This task with the tags of the training split, if none are given."""
         task = super().resolved(data_root)
         if task.labels:
             return task
@@ -89,7 +90,7 @@ class TokenClassification(Task):
         return [self.tokens, self.tags]
 
     def clean(self, frame: pd.DataFrame, where: str) -> pd.DataFrame:
-        """Words, and tags as places in `labels`, a list of each a row; without the rows that have no word."""
+        """Words, and tags as places in `labels`, with one list of each per row. Rows without words are left out."""
         rows = tagged_rows(frame, self.tokens, self.tags, where)
         place = {label: number for number, label in enumerate(self.labels)}
         tags = named_tags(rows[self.tags], self.labels, where)
@@ -97,7 +98,7 @@ class TokenClassification(Task):
         return replace(rows, {self.tags: tags.map(lambda row: [place[tag] for tag in row])})
 
     def remarks(self, frame: pd.DataFrame) -> list[str]:
-        """How many tags are written otherwise than the tag they stand for."""
+        """How many tags are not written in their normal form."""
         return rewritten((tag for row in frame[self.tags] for tag in as_list(row)), self.tags)
 
     def classes(self) -> list[str]:
@@ -109,7 +110,7 @@ class TokenClassification(Task):
         return [normalise(" ".join(words)) for words in frame[self.tokens]]
 
     def encode(self, frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> Examples:
-        """Tokenises one cleaned split; a frame without tags gets the first one everywhere."""
+        """Tokenises one cleaned split. A frame without tags gets the first tag everywhere."""
         from lnbench.tasks.tokens.encode import tokenise_words
 
         words = frame[self.tokens].tolist()
@@ -117,7 +118,7 @@ class TokenClassification(Task):
         return tokenise_words(tokenizer, words, tags, max_length=self.max_length)
 
     def unlabelled(self, texts: Sequence[str | Sequence[str]]) -> pd.DataFrame:
-        """One row a sentence: a list of words, or a text to be split at spaces, tabs and line breaks."""
+        """One row per sentence, which is a list of words, or a text to be split at spaces, tabs and line breaks."""
         import pandas as pd
 
         rows = [_WORD.findall(text) if isinstance(text, str) else list(text) for text in texts]
@@ -164,7 +165,7 @@ class TokenClassification(Task):
         return self._with_references(rows, frame)
 
     def _of_words(self, tags: NDArray[Any], places: NDArray[Any], count: int) -> list[str]:
-        """From the tag of each token, and the place of the word that it is the first of, the tag of each word."""
+        """The tag of each word, from each token's tag and the place of the word that begins with it (-1 for none)."""
         found = [iob2.OUTSIDE] * count
         for token in np.flatnonzero(places >= 0):
             found[places[token]] = self.labels[int(tags[token])]
@@ -184,7 +185,7 @@ class TokenClassification(Task):
         }
 
     def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> list[dict[str, Any]]:
-        """No entity anywhere."""
+        """O for every word."""
         return self._with_references([{"tags": [iob2.OUTSIDE] * len(words)} for words in split[self.tokens]], split)
 
     def readable(self, prediction: Mapping[str, Any]) -> str:
@@ -198,12 +199,12 @@ class TokenClassification(Task):
         return super().warnings(frame, examples) + [note] * bool(lost)
 
     def balance(self, frame: pd.DataFrame, examples: Examples) -> dict[str, int]:
-        """Entities of each type."""
+        """Number of entities of each type."""
         starts = Counter(self.labels[place] for row in frame[self.tags] for place in row)
         return {label[2:]: starts[label] for label in self.labels if label.startswith("B-")}
 
     def label_texts(self, labels: NDArray[Any]) -> list[str]:
-        """The tag at the first token of each word, nothing elsewhere."""
+        """The tag at the first token of each word, an empty text elsewhere."""
         return [self.labels[place] if place >= 0 else "" for place in labels.tolist()]
 
     def _with_references(self, rows: list[dict[str, Any]], frame: pd.DataFrame) -> list[dict[str, Any]]:

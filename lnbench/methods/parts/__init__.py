@@ -1,1 +1,1 @@
-"""What tuning methods are made of."""
+"""Building blocks of tuning methods."""

@@ -12,18 +12,17 @@ from lnbench.methods.base import Method
 def attach(parts: Mapping[str, Method], backbone: Backbone, seed: int) -> dict[str, list[str]]:
     """Freezes the backbone, then makes trainable the union of what the parts claim.
 
-    Parts are attached by stage, within a stage in alphabetical order, each with random numbers of
-    its own, so that neither the order in which they were named nor the company of other parts
-    changes a part's start.
+    Parts are attached by stage, and within a stage in alphabetical order. Each has its own random numbers. So the
+    initial values of a part do not depend on the order of the sum or on its other parts.
 
     Args:
         parts: the methods by name.
         backbone: an untouched backbone.
-        seed: of the initial values of inserted modules.
+        seed: seed of the initial values of inserted modules.
 
     Returns:
-        For each part the names, within `backbone.model`, of the parameters it claims. A parameter
-        that several parts claim stands with each of them.
+        For each part, the names of the parameters that it claims within `backbone.model`. A parameter that several
+        parts claim is listed for each of them.
     """
     backbone.model.requires_grad_(False)
     claims: dict[str, list[nn.Parameter]] = {}

@@ -43,7 +43,7 @@ class BottleneckAdapter(Method):
         return claimed
 
     def insert(self, backbone: Backbone, layer: int, sublayer: Sublayer, adapter: nn.Module) -> None:
-        """Puts `adapter` to its place at a sublayer of block `layer` (counted from 0)."""
+        """Inserts `adapter` at a sublayer of block `layer` (counted from 0)."""
         raise NotImplementedError
 
 
@@ -58,10 +58,10 @@ class SequentialAdapter(BottleneckAdapter):
 
 
 class ParallelAdapter(BottleneckAdapter):
-    """y -> y + s A(x), with x the input of a sublayer, after the norm in pre-LN models, and y its output."""
+    """y -> y + s A(x), with y the output of a sublayer, and x its input, taken after the norm in pre-LN models."""
 
     scale: Annotated[float, Field(gt=0)]
-    """s"""
+    """The factor s."""
 
     def insert(self, backbone: Backbone, layer: int, sublayer: Sublayer, adapter: nn.Module) -> None:
         """Puts `adapter` beside the whole sublayer."""

@@ -6,7 +6,7 @@ from torch.nn.functional import linear
 
 
 class KroneckerRule(nn.Module):
-    """The matrices A_1 ... A_n, each (n, n), that many layers share; belongs in one module of the model only."""
+    """The matrices A_1 ... A_n, each (n, n), that many layers share. Only one module of the model may own them."""
 
     def __init__(self, size: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Which blocks of a model a method touches."""
+"""The blocks of a model that a method tunes."""
 
 import re
 from typing import Annotated
@@ -24,7 +24,7 @@ def _check(value: str) -> str:
 
 
 Layers = Annotated[str, BeforeValidator(_join), AfterValidator(_check)]
-"""`all`, or blocks counted from 1: `13-24`, `[1,3,7-9]`; ranges include both ends."""
+"""`all`, or blocks counted from 1, such as `13-24` or `[1,3,7-9]`. Ranges include both ends."""
 
 
 def select_layers(layers: str, num_layers: int, field: str) -> list[int]:

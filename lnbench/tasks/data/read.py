@@ -1,4 +1,4 @@
-"""Finds a task's splits and reads them, without the network unless nothing local serves them."""
+"""Finds a task's splits and reads them. The network is used only if nothing local has them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Part:
 
     Attributes:
         frame: row `i` is the split's data row `i + 1`.
-        where: what messages call it.
+        where: name of the split in messages.
     """
 
     frame: pd.DataFrame
@@ -35,7 +35,7 @@ def read_roles(task: Task, data_root: Path | None, roles: Collection[str] = ROLE
     """Reads the splits that a task's data has for `roles`: the task's own files, or splits of its source.
 
     Raises:
-        DataError: the data set, or a split of it, cannot be found or read, or is not what it was when the task was
+        DataError: the data set, or a split of it, cannot be found or read, or has changed since the task was
             configured.
     """
     if task.path is not None:
@@ -65,10 +65,10 @@ def read_splits(source: Source, names: Iterable[str], data_root: Path | None) ->
     Args:
         source: where the data set is.
         names: the source's own names of its splits.
-        data_root: folder with one subfolder a data set; wins over package and hub where it has it.
+        data_root: folder with one subfolder per data set. If it has the data set, package and hub are not used.
 
     Returns:
-        Name to frame; row `i` of a frame is the split's data row `i + 1`.
+        Frames by name. Row `i` of a frame is the split's data row `i + 1`.
 
     Raises:
         DataError: the data set, or a split of it, cannot be found or read.
@@ -106,7 +106,7 @@ def _read_hub(hub: HubDataset, split: str, way_out: str) -> pd.DataFrame:
 
     try:
         rows = datasets.load_dataset(hub.id, name=hub.config, revision=hub.revision, split=split)
-    except Exception as error:  # whatever fails between here and the hub, the way out is the same
+    except Exception as error:  # whatever fails between here and the hub, the remedy is the same
         raise DataError(
             f"split {split!r} of {hub.id!r} cannot be loaded from the hub ({error}); go online, or {way_out}"
         ) from error

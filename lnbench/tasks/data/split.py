@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 
 
 SWAPPED = ":swapped"
-"""In a name of an overlap, behind two roles: of pairs, with their texts swapped."""
+"""Suffix in the name of an overlap, after two roles, for pairs with their texts swapped."""
 
 
 def normalise(text: str) -> str:
-    """The form in which two texts count as the same: case folded, white space collapsed."""
+    """A text with case folded and white space collapsed. Two texts with the same normalised form count as the same."""
     return " ".join(text.split()).casefold()
 
 
 def assign(keys: Sequence[str], shares: Mapping[str, float], seed: int) -> list[str]:
-    """Draws a role for each row from the hash of its key: a share of the keys for each role, else train.
+    """Draws a role for each row from the hash of its key. Each role gets its share of the keys, and train the rest.
 
-    The role of a row depends on nothing but its key, the seed and the shares, so rows with equal
-    keys get the same role, whatever their order.
+    The role of a row depends only on its key, the seed and the shares. So rows with equal keys get the same role,
+    whatever their order.
 
     Args:
-        keys: one key a row.
+        keys: one key per row.
         shares: role to the expected share of the distinct keys; their sum is below 1.
         seed: another seed draws other roles.
     """
@@ -37,13 +37,13 @@ def assign(keys: Sequence[str], shares: Mapping[str, float], seed: int) -> list[
 
 
 def together(columns: Sequence[Sequence[str]]) -> list[str]:
-    """For each row the key of its group: rows that share a value in any column, directly or over other rows, are one.
+    """For each row, the key of its group. Rows that share a value in any column, also through other rows, are a group.
 
     Args:
-        columns: one value a row in each; the keys are the least values of the first column in their groups.
+        columns: columns with one value per row. The key of a group is its least value in the first column.
 
     Returns:
-        One key a row, which does not depend on the order of the rows; of one column, its values.
+        One key per row, which does not depend on the order of the rows. With one column, the keys are its values.
     """
     first, *others = columns
     leader = {key: key for key in first}
@@ -64,12 +64,11 @@ def together(columns: Sequence[Sequence[str]]) -> list[str]:
 def sample(keys: Sequence[str], size: int, seed: int) -> list[int]:
     """Draws rows by the hashes of their keys.
 
-    A row's chance depends on its key, the seed, and how many rows before it have the same key; so
-    samples do not depend on the order of rows with different keys, and a smaller one is part of a
-    larger one.
+    Whether a row is drawn depends on its key, the seed, and how many rows before it have the same key. So samples do
+    not depend on the order of rows with different keys, and a smaller sample is part of a larger one.
 
     Args:
-        keys: one key a row.
+        keys: one key per row.
         size: number of rows to draw; all if there are fewer.
         seed: another seed draws other rows.
 
@@ -85,7 +84,7 @@ def sample(keys: Sequence[str], size: int, seed: int) -> list[int]:
 
 
 def _point(text: str) -> float:
-    """A number in [0, 1), drawn by the text's hash."""
+    """A number in [0, 1), drawn from the text's hash."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
 
 
@@ -104,10 +103,10 @@ def cut(frame: pd.DataFrame, roles: Sequence[str]) -> dict[str, pd.DataFrame]:
 
 
 def overlap(keys: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """For each two roles, how many rows of the later one have a key that the earlier one has too.
+    """For each two roles, the number of rows of the later one with a key that the earlier one has too.
 
     Returns:
-        `"train/test"` and the like to a number of rows.
+        Numbers of rows by names such as `"train/test"`.
     """
     distinct = {role: set(values) for role, values in keys.items()}
     return {
@@ -117,12 +116,12 @@ def overlap(keys: Mapping[str, Sequence[str]]) -> dict[str, int]:
 
 
 def swapped(pairs: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, int]:
-    """For each two roles, how many pairs of the later one are a pair of the earlier one turned round.
+    """For each two roles, the number of pairs of the later one that the earlier one has with their texts swapped.
 
-    A pair of equal texts is the same turned round, and is not counted.
+    Pairs of equal texts are not counted.
 
     Returns:
-        `"train/test"` and the like to a number of rows.
+        Numbers of rows by names such as `"train/test"`.
     """
     different = {role: [pair for pair in values if pair[0] != pair[1]] for role, values in pairs.items()}
     turned = {role: {pair[::-1] for pair in values} for role, values in different.items()}

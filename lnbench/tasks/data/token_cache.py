@@ -1,4 +1,4 @@
-"""Keeps tokenised splits in the user's cache folder; a cache that fails or is damaged costs time, never the run."""
+"""Keeps tokenised splits in the user's cache folder. A cache that fails or is damaged costs time, but fails no run."""
 
 import logging
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ log = logging.getLogger(__name__)
 
 
 def token_file(cache_dir: Path | None, key: str) -> Path:
-    """Where the splits with `key` are kept: under `cache_dir`, `$LNBENCH_CACHE` or the user's cache folder."""
+    """The file for the splits with `key`, under `cache_dir`, `$LNBENCH_CACHE` or the user's cache folder."""
     return cache_root(cache_dir) / "tokens" / f"{key}.safetensors"
 
 
 def load(path: Path, pad_id: int) -> dict[str, Examples] | None:
-    """The splits that `store` kept in `path`, or None if there are none or their checksum or key does not fit."""
+    """Reads the splits that `store` wrote to `path`. None if the file is missing, or its checksum or key is wrong."""
     if not path.is_file():
         return None
     try:
@@ -39,7 +39,7 @@ def load(path: Path, pad_id: int) -> dict[str, Examples] | None:
 
 
 def store(path: Path, splits: Mapping[str, Examples]) -> None:
-    """Keeps `splits` in `path`, safely beside other writers; a failure is logged and goes no further."""
+    """Writes `splits` to `path`. Other processes may write the same file. A failure is only logged."""
     tensors = {
         f"{split}/{name}": torch.tensor(array)
         for split, rows in splits.items()

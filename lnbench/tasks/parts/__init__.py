@@ -1,1 +1,1 @@
-"""What families of tasks are made of."""
+"""Building blocks of task families."""

@@ -1,4 +1,4 @@
-"""How a text is searched for."""
+"""Settings of the search for a generated text."""
 
 from typing import Annotated, Any
 
@@ -10,20 +10,20 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class BeamSearch(Schema):
-    """Beam search, which draws nothing; with one beam, greedy search."""
+    """Beam search without sampling. With one beam, it is greedy search."""
 
     num_beams: Annotated[int, Field(ge=1, le=1_000)] = 5
     max_new_tokens: Count
-    """After how many tokens a text ends at the latest."""
+    """Most tokens of a generated text."""
     length_penalty: float = 1.0
-    """The power of its length by which a beam's log-probability is divided: the larger, the longer the text."""
+    """A beam's log-probability is divided by its length to this power. A larger power favours longer texts."""
     no_repeat_ngram_size: Annotated[int, Field(ge=0)] = 0
-    """No sequence of so many tokens occurs twice in prompt and text; 0: any may."""
+    """Length of token sequences that may not occur twice in prompt and text together. 0 allows all."""
     batch_size: Count = 16
-    """Texts that are searched for at a time."""
+    """Texts that are generated at a time."""
 
     def options(self) -> dict[str, Any]:
-        """What transformers' `generate` takes."""
+        """Arguments of transformers' `generate`."""
         options: dict[str, Any] = {
             "do_sample": False,
             "num_beams": self.num_beams,

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SKIP_EMPTY = "; task.skip_empty=true leaves out the rows without one"
-"""What helps where a text is empty, for the message."""
+"""Remedy for an empty text, for the message."""
 
 
 def require_columns(frame: pd.DataFrame, columns: Iterable[str], where: str) -> None:
     """Refuses a frame that lacks a column.
 
     Raises:
-        DataError: naming it, and the columns that there are.
+        DataError: with the missing column, and the columns that exist.
     """
     there = [*map(str, frame.columns)]
     for column in columns:
@@ -32,16 +32,16 @@ def require_columns(frame: pd.DataFrame, columns: Iterable[str], where: str) -> 
 
 
 def require(values: pd.Series, fine: Iterable[bool], where: str, allowed: str) -> None:
-    """Refuses values of which one is not fine.
+    """Refuses a column if one of its values is wrong.
 
     Args:
-        values: of a column; the index counts the data's rows from 0.
-        fine: for each value, whether it is.
+        values: values of the column; the index counts the data's rows from 0.
+        fine: for each value, whether it is allowed.
         where: the split's name, for the message.
         allowed: what the value must be, for the message.
 
     Raises:
-        DataError: naming the first such value and its row, counted from 1.
+        DataError: with the first wrong value and its row, counted from 1.
     """
     for place, is_fine in enumerate(fine):
         if not is_fine:
@@ -50,7 +50,7 @@ def require(values: pd.Series, fine: Iterable[bool], where: str, allowed: str) -
 
 
 def each(values: pd.Series, test: Callable[[Any], bool]) -> pd.Series:
-    """Whether each value passes a test, as truth values."""
+    """Whether each value passes a test, as bools."""
     return values.map(test).astype(bool)
 
 
@@ -60,30 +60,30 @@ def is_text(value: object) -> bool:
 
 
 def is_empty(value: object) -> bool:
-    """Whether there is no value: a missing one, or a text of nothing but white space."""
+    """Whether a value is missing, or is a text of only white space."""
     if isinstance(value, str):
         return not value.strip()
     return value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and math.isnan(value))
 
 
 def require_texts(values: pd.Series, where: str, kind: str = "a text", remedy: str = "") -> None:
-    """Refuses a column in which a value is no text or an empty one.
+    """Refuses a column if one of its values is not a text, or is empty.
 
     Args:
-        values: of a column.
+        values: values of the column.
         where: the split's name, for the message.
         kind: what the values must be, for the message.
-        remedy: what helps where a text is empty, for the message.
+        remedy: what to do about an empty text, for the message.
 
     Raises:
-        DataError: naming the first such value and its row.
+        DataError: with the first such value and its row.
     """
     require(values, ~each(values, is_empty), where, f"{kind} that is not empty{remedy}")
     require(values, each(values, is_text), where, kind)
 
 
 def two_texts(what: str, example: Sequence[str]) -> str:
-    """What an input of two texts must be, and how one is typed, for a message.
+    """Says what an input of two texts must be, and how to type one, for a message.
 
     Args:
         what: both texts, in words.
@@ -94,7 +94,7 @@ def two_texts(what: str, example: Sequence[str]) -> str:
 
 
 def replace(frame: pd.DataFrame, columns: Mapping[str, pd.Series]) -> pd.DataFrame:
-    """The frame with other values in some columns, whatever these are called."""
+    """A copy of the frame with other values in some columns. The columns may have any names."""
     copy = frame.copy()
     for name, values in columns.items():
         copy[name] = values

@@ -1,4 +1,4 @@
-"""What a language model is asked: how likely targets are, and how it would go on from prompts."""
+"""Losses and generated texts of a language model."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from lnbench.tasks.tokens.examples import IGNORED
 
 
 class NextTokenLogits(nn.Module):
-    """The head of a task whose backbone has one: passes the language model's logits on, and has no parameters."""
+    """A head without parameters, for a backbone that has its own. It returns the language model's logits."""
 
     def forward(self, output: CausalLMOutput, attention_mask: Tensor) -> Tensor:
         """
         Args:
-            output: of a language model.
+            output: output of a language model.
             attention_mask: unused.
 
         Returns:
@@ -31,14 +31,14 @@ class NextTokenLogits(nn.Module):
 
 
 def token_losses(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The cross entropy of every token that counts, given all before it; no shape depends on values.
+    """The cross entropy of every token with a label, given all tokens before it. No shape depends on values.
 
     Args:
-        logits: (B, L, V), at each token those of the next one.
-        labels: (B, L), `IGNORED` where a token does not count.
+        logits: (B, L, V), at each token the logits of the next one.
+        labels: (B, L), `IGNORED` for tokens without a label.
 
     Returns:
-        (B, L) losses in nats, fp32, of the token after each, 0 where it does not count, and (B, L) whether it does.
+        (B, L) fp32, at each token the loss of the next one in nats, 0 if that has no label; (B, L) whether it has.
     """
     following = functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
     losses = functional.cross_entropy(
@@ -48,18 +48,18 @@ def token_losses(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def row_losses(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """Of each row the summed loss of its tokens that count, `nll`, and their number, `tokens`, both (B,) fp32."""
+    """The summed loss of each row's tokens with a label, `nll`, and their number, `tokens`, both (B,) fp32."""
     losses, counts = token_losses(logits, labels)
     return {"nll": losses.sum(dim=1), "tokens": counts.sum(dim=1, dtype=losses.dtype)}
 
 
 def left_padded_prompts(batch: Mapping[str, Tensor], pad_id: int) -> tuple[Tensor, Tensor]:
-    """The prompts of a batch, without targets, as generation needs them: ending side by side.
+    """The prompts of a batch, without targets, padded on the left as generation needs them.
 
     Args:
-        batch: `input_ids`, `attention_mask` and `labels`, (B, L), padded on the right; a prompt is
-            what comes before the first token with a label.
-        pad_id: fills up on the left.
+        batch: `input_ids`, `attention_mask` and `labels`, (B, L), padded on the right. A prompt is all tokens before
+            the first one with a label.
+        pad_id: id of the padding token.
 
     Returns:
         Token ids and attention mask, (B, longest prompt).
@@ -77,10 +77,10 @@ def generate(model: Any, batch: Mapping[str, Tensor], search: BeamSearch) -> Ten
     Args:
         model: a language model of transformers, whose generation settings name the end and the padding token.
         batch: B rows, as for `left_padded_prompts`.
-        search: how; T is its `max_new_tokens`.
+        search: settings of the search; T is its `max_new_tokens`.
 
     Returns:
-        (B, T) token ids; a shorter text is followed by an end token and padding.
+        (B, T) token ids. After a shorter text, an end token and padding follow.
     """
     pad_id = model.generation_config.pad_token_id
     generated = []

@@ -1,4 +1,4 @@
-"""Heads: from what a backbone returns to logits."""
+"""Task heads, which turn the backbone's output into logits."""
 
 from typing import Literal, Protocol, get_args
 
@@ -7,15 +7,15 @@ from torch import Tensor, nn
 
 Pooling = Literal["mean", "first", "last", "pooler"]
 INITIAL = 0.002
-"""Standard deviation of a new head's weights: its first logits are small beside what a few steps change."""
+"""Standard deviation of a new head's weights. It makes the first logits small beside the changes of a few steps."""
 QUIET = 0.1
-"""A feature that varies less than this share of the average is divided by this share of it."""
+"""Least divisor of a feature, as a share of the mean standard deviation of all features."""
 NOISE = 1e-5
 """States that vary less than this, relative to their size, are equal up to rounding."""
 
 
 class BackboneOutput(Protocol):
-    """What a head needs of a transformers model's output."""
+    """The part of a transformers model's output that a head needs."""
 
     last_hidden_state: Tensor
     """(B, L, D)"""
@@ -24,9 +24,8 @@ class BackboneOutput(Protocol):
 class Head(nn.Module):
     """Dropout and one linear layer on standardised states: W drop((h - mean) / scale) + b.
 
-    `mean` and `scale`, (D,) float32, are no parameters: they are measured once, before training, so
-    that how fast a head learns does not depend on the scale of a model's states. In a new head they
-    are 0 and 1.
+    `mean` and `scale`, (D,) float32, are buffers. They are measured once, before training, so that the head learns
+    equally fast for any scale of a model's states. In a new head they are 0 and 1.
     """
 
     mean: Tensor
@@ -66,16 +65,16 @@ class Head(nn.Module):
         raise NotImplementedError
 
     def read(self, output: BackboneOutput, attention_mask: Tensor) -> Tensor:
-        """Of them those of text, (N, D), without those of padding."""
+        """The states of text without those of padding, (N, D)."""
         return self.states(output, attention_mask)
 
     def standardise(self, mean: Tensor, deviation: Tensor) -> None:
-        """Reads states from now on relative to others.
+        """Sets the mean and the scale by which states are standardised.
 
-        Where these do not vary at all, they are not scaled.
+        If the measured states do not vary at all, the scale is 1.
 
         Args:
-            mean: (D,), of these others.
+            mean: (D,), the mean of the measured states.
             deviation: (D,), their standard deviation.
         """
         size = (mean.square() + deviation.square()).mean().sqrt()
@@ -85,7 +84,7 @@ class Head(nn.Module):
         self.scale.copy_(deviation.clamp_min(QUIET * typical) if varies else torch.ones_like(deviation))
 
     def folded(self) -> nn.Linear:
-        """The one linear layer that gives the same logits, without dropout, for states as they are."""
+        """A single linear layer that gives the same logits, without dropout, from states that are not standardised."""
         linear = nn.Linear(self.classifier.in_features, self.classifier.out_features)
         weight, bias, mean, scale = (
             tensor.detach().double() for tensor in (self.classifier.weight, self.classifier.bias, self.mean, self.scale)
@@ -102,9 +101,9 @@ class SentenceHead(Head):
     def __init__(self, hidden_size: int, num_labels: int, pooling: str, dropout: float) -> None:
         """
         Args:
-            hidden_size, num_labels, dropout: as `Head`.
-            pooling: what the sentence vector is: `mean` over the tokens without the padding, the
-                `first` token, the `last` token before the padding, or the backbone's own `pooler`.
+            hidden_size, num_labels, dropout: as in `Head`.
+            pooling: the sentence vector: `mean` over the tokens without the padding, the `first` token, the `last`
+                token before the padding, or the backbone's own `pooler`.
         """
         super().__init__(hidden_size, num_labels, dropout)
         if pooling not in get_args(Pooling):
@@ -125,7 +124,7 @@ class SentenceHead(Head):
             return hidden[rows, attention_mask.sum(dim=1) - 1]
         if self.pooling == "mean":
             weights = attention_mask / attention_mask.sum(dim=1, keepdim=True)
-            return (weights.unsqueeze(2) * hidden).sum(dim=1)  # as a product of matrices it would be rounded to bf16
+            return (weights.unsqueeze(2) * hidden).sum(dim=1)  # a matrix product would be rounded to bf16
         pooled: Tensor | None = getattr(output, "pooler_output", None)
         if pooled is None:
             raise ValueError("pooling = 'pooler': this backbone has no pooler; choose mean, first or last")
@@ -133,12 +132,12 @@ class SentenceHead(Head):
 
 
 class TokenHead(Head):
-    """Classifies the vector of every token, padding included, for the loss to leave out: logits are (B, L, C)."""
+    """Classifies the vector of every token. Logits are (B, L, C), padding included, which the loss must leave out."""
 
     def states(self, output: BackboneOutput, attention_mask: Tensor) -> Tensor:
         """The last hidden states, (B, L, D)."""
         return output.last_hidden_state
 
     def read(self, output: BackboneOutput, attention_mask: Tensor) -> Tensor:
-        """Those of tokens, (N, D)."""
+        """The states of tokens without padding, (N, D)."""
         return output.last_hidden_state[attention_mask.bool()]

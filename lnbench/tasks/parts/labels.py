@@ -1,4 +1,4 @@
-"""How labels are written: one form for each value, in whichever file and type it comes; and what is odd about them."""
+"""The normal form of labels, the same in every type of file, and notes on labels that look wrong."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
-"""A number by its value; one with zeros in front, such as 007, or an exponent of more than three digits is a name."""
+"""A label that is a number. Zeros in front, as in 007, or an exponent of more than three digits make it a name."""
 _TRUTH = {"true": "True", "false": "False"}
 
 
 def label_name(value: Any) -> str:
-    """A label in the one form that its value has.
+    """The normal form of a label.
 
-    White space around it is cut off. A number is written without an exponent and as short as it can
-    be: 1, 1.0, "1", "1.0" and "1e0" are the label 1. True, "true" and "TRUE" are the label True.
+    White space around it is cut off. A number is written without an exponent and as short as possible: 1, 1.0, "1",
+    "1.0" and "1e0" are the label 1. True, "true" and "TRUE" are the label True.
     """
     if isinstance(value, float | np.floating) and np.isfinite(value):
         return _shortest(np.format_float_positional(value, trim="-"))
@@ -35,7 +35,7 @@ def label_name(value: Any) -> str:
 
 
 def is_label(value: Any) -> bool:
-    """Whether a value can be a label: a text, a number or a truth value, which is neither empty nor missing."""
+    """Whether a value can be a label. That is a text, a number or a truth value, neither empty nor missing."""
     return isinstance(value, str | Number | np.bool_) and not is_empty(value)
 
 
@@ -52,7 +52,7 @@ def _shortest(number: str) -> str:
 
 
 def by_number(labels: Sequence[str]) -> str:
-    """For a message, which number stands for which label: its place in the list."""
+    """The first and the last number that stand for labels (their places in the list), for a message."""
     return f"0 ({labels[0]}) to {len(labels) - 1} ({labels[-1]})"
 
 
@@ -64,7 +64,7 @@ def label_names(values: pd.Series) -> pd.Series:
 
 
 def rewritten(values: Iterable[Any], column: str) -> list[str]:
-    """A note on how many labels are written in another than their one form; none where all are in it."""
+    """A note on how many labels are not in their normal form. Empty if all are."""
     changed = [value for value in values if isinstance(value, str) and value != label_name(value)]
     if not changed:
         return []
@@ -75,7 +75,7 @@ def rewritten(values: Iterable[Any], column: str) -> list[str]:
 
 
 def look_alikes(names: Iterable[str]) -> list[str]:
-    """A note on each group of labels that differ in nothing but case, white space, invisible characters or zeros."""
+    """A note on each group of labels that differ only in case, white space, invisible characters or leading zeros."""
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for name in names:
         groups[_skeleton(name)].append(name)

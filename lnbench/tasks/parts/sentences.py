@@ -1,4 +1,4 @@
-"""What tasks about a text, or a pair of texts, have in common: columns, checks and tokens."""
+"""The common part of tasks on a text or a pair of texts: columns, checks and tokens."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 
 class SentenceTask(Task):
-    """One answer a text or pair of texts.
+    """One answer per text or pair of texts.
 
-    A family says what its answers are in `_answers`, how the loss takes them in `_targets`, and how
-    a person reads one in `_reference`.
+    A family checks its answers in `_answers`, converts them for the loss in `_targets`, and for predictions in
+    `_reference`.
     """
 
     text: str
@@ -58,7 +58,7 @@ class SentenceTask(Task):
 
     @property
     def texts(self) -> list[str]:
-        """The text columns: one, or two for pairs."""
+        """The text columns, one, or two for pairs."""
         return [self.text] if self.pair is None else [self.text, self.pair]
 
     @property
@@ -83,7 +83,7 @@ class SentenceTask(Task):
         return replace(kept, {self.label: self._answers(kept[self.label], where)})
 
     def remarks(self, frame: pd.DataFrame) -> list[str]:
-        """How many rows are left out for want of a text."""
+        """How many rows are left out because they have no text."""
         empty = self._labelled(frame)[self.texts].map(is_empty).any(axis=1)
         without = int(empty.sum()) if self.skip_empty else 0
         return [f"{without:,} rows without a text are left out, as task.skip_empty says"] * bool(without)
@@ -109,11 +109,11 @@ class SentenceTask(Task):
         raise NotImplementedError
 
     def _targets(self, answers: pd.Series) -> NDArray[Any]:
-        """(N,) what the loss takes for the checked values of the label column."""
+        """(N,) targets of the loss, from the checked values of the label column."""
         raise NotImplementedError
 
     def _reference(self, answer: Any) -> Any:
-        """A checked value as predictions state it."""
+        """The form of a checked value in predictions."""
         raise NotImplementedError
 
     def group_keys(self, frame: pd.DataFrame) -> list[str]:
@@ -128,7 +128,7 @@ class SentenceTask(Task):
         return {column: [normalise(text) for text in frame[column].tolist()] for column in self.texts}
 
     def encode(self, frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> Examples:
-        """Tokenises one cleaned split; a frame without labels gets 0 everywhere."""
+        """Tokenises one cleaned split. In a frame without labels, all labels are 0."""
         import pandas as pd
 
         from lnbench.tasks.tokens.encode import tokenise
@@ -138,7 +138,7 @@ class SentenceTask(Task):
         return tokenise(tokenizer, *texts, labels=self._targets(answers), max_length=self.max_length)
 
     def unlabelled(self, texts: Sequence[str | Sequence[str]]) -> pd.DataFrame:
-        """One row a text or pair."""
+        """One row per text or pair."""
         import pandas as pd
 
         rows = [self._fields(text) for text in texts]

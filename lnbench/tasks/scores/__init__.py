@@ -1,1 +1,1 @@
-"""How answers are scored."""
+"""Metrics of answers and generated texts."""

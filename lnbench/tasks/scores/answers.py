@@ -1,4 +1,4 @@
-"""How well an answer agrees with its references, by the rules of SQuAD's official scorer."""
+"""Agreement of an answer with its references, by the rules of SQuAD's official scorer."""
 
 import re
 import string
@@ -20,7 +20,7 @@ def exact_match(answer: str, references: Sequence[str]) -> float:
 
 
 def f1(answer: str, references: Sequence[str]) -> float:
-    """F1 of the answer's words against the nearest reference's; without references, the exact match."""
+    """F1 of the answer's words against the best matching reference's. Without references, the exact match."""
     if not references:
         return exact_match(answer, references)
     return max(_overlap(Counter(words_of(answer)), Counter(words_of(reference))) for reference in references)

@@ -1,4 +1,4 @@
-"""CIDEr-D (Vedantam et al. 2015, arXiv 1411.5726): similarity to the references by what is special about them."""
+"""CIDEr-D (Vedantam et al. 2015, arXiv 1411.5726): similarity to the references, in which rare n-grams count more."""
 
 import math
 from collections import Counter
@@ -8,7 +8,7 @@ from lnbench.tasks.scores.words import Ngram, count_ngrams
 
 LONGEST = 4
 SIGMA = 6.0
-"""Of the Gaussian penalty on a difference in length, in words."""
+"""Standard deviation, in words, of the Gaussian penalty on a difference in length."""
 SCALE = 10.0
 
 Vector = Mapping[Ngram, float]
@@ -17,9 +17,10 @@ Vector = Mapping[Ngram, float]
 def cider(hypotheses: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]) -> float:
     """The corpus score, as COCO's caption scorer computes it.
 
-    The cosine between the tf-idf vectors of a text and of a reference, clipped to the reference and less for another
-    length; averaged over n-grams of 1 to 4 words, over references, and over texts, times 10. Documents are the sets of
-    references, so a corpus of one text scores 0.
+    The score is the cosine between the tf-idf vectors of a text and of a reference. The text's weights are clipped to
+    the reference's, and a difference in length lowers the score. It is averaged over n-grams of 1 to 4 words, over
+    references, and over texts, times 10. A document is the set of one text's references. So a corpus of one text scores
+    0.
 
     Args:
         hypotheses: the words of each text.
@@ -49,7 +50,7 @@ def _cider(hypotheses: Sequence[Sequence[str]], references: Sequence[Sequence[Se
 
 
 def _weigh(counts: Counter[Ngram], frequency: Counter[Ngram], documents: int) -> dict[Ngram, float]:
-    """tf-idf; an n-gram that no reference has weighs as much as one that a single document has."""
+    """tf-idf weights. An n-gram in no document weighs as much as one in a single document."""
     return {ngram: times * math.log(documents / max(1, frequency[ngram])) for ngram, times in counts.items()}
 
 
@@ -61,5 +62,5 @@ def _clipped_cosine(hypothesis: Vector, reference: Vector) -> float:
 
 
 def _length(text: Sequence[str]) -> int:
-    """The official scorer counts pairs of words."""
+    """Length of a text in pairs of words, as the official scorer counts it."""
     return max(0, len(text) - 1)

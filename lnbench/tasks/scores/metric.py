@@ -1,4 +1,4 @@
-"""What scores mean: the name of each metric for people, its scale, unit and direction, and how it is written."""
+"""Metrics: the name of each for people, its scale, unit and direction, and the format of its numbers."""
 
 import math
 from collections.abc import Mapping
@@ -8,22 +8,22 @@ from typing import Literal
 Mode = Literal["max", "min"]
 POINTS = "points"
 RESOLUTION = 1e-6
-"""Scores that differ by no more, as a share of the greater, are equal: see `lnbench.report.claims.statistics`."""
+"""Scores are equal if they differ by at most this share of the greater. See `lnbench.report.claims.statistics`."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric, in the scale in which records have it.
+    """One metric, in the scale of the records.
 
     Attributes:
         title: its name for people.
-        unit: of differences. Only scores of one unit can be averaged, or their differences pooled.
+        unit: unit of differences. Only scores of one unit can be averaged, or their differences pooled.
         low: the least possible score.
         high: the greatest possible score.
         mode: whether a larger or a smaller score is better.
-        factor: by which scores are multiplied to be shown.
-        digits: behind the point, of what is shown.
-        sign: behind a shown score.
+        factor: factor of a score when it is shown.
+        digits: digits after the point of a shown score.
+        sign: text after a shown score.
         of_task: whether each task has a unit of its own.
     """
 
@@ -39,12 +39,12 @@ class Metric:
 
     @property
     def heading(self) -> str:
-        """The name with the scale of what `number` gives."""
+        """The name with the scale of the numbers from `number`."""
         return f"{self.title} ({self.scale})" if self.scale else self.title
 
     @property
     def scale(self) -> str:
-        """The unit of what `number` gives, or its range; empty if nothing is known of it."""
+        """The unit or the range of the numbers from `number`. Empty if neither is known."""
         if self.sign:
             return self.sign.strip()
         if math.isinf(self.high):
@@ -53,11 +53,11 @@ class Metric:
 
     @property
     def logged(self) -> str:
-        """The name with the scale of scores as records and W&B have them."""
+        """The name with the scale of scores in records and at W&B."""
         return f"{self.title} ({self.low:g} to {self.high:g})" if math.isfinite(self.high) else self.heading
 
     def number(self, score: float) -> str:
-        """A score where its unit is told elsewhere."""
+        """A score without its unit."""
         return f"{self.factor * score:.{self.digits}f}"
 
     def written(self, score: float) -> str:
@@ -70,12 +70,12 @@ class Metric:
         return f"{shown} [{', '.join(ends)}] {self.unit}" if ends else f"{shown} {self.unit}"
 
     def unit_on(self, task: str) -> str:
-        """What scores on a task must have in common with others to be averaged with them."""
+        """Unit of the scores on a task. Scores with the same unit can be averaged."""
         return f"{self.unit} of {task}" if self.of_task else self.unit
 
 
 def _share(title: str) -> Metric:
-    """From 0 to 1, shown in percent."""
+    """A metric from 0 to 1, shown in percent."""
     return Metric(title, POINTS, 0, 1, factor=100, digits=2, sign="%")
 
 
@@ -109,19 +109,19 @@ METRICS: Mapping[str, Metric] = {
     "rougeL": _share("ROUGE-L"),
     "cider": _up_to(10, "CIDEr", 3),
 }
-"""By the names that records have."""
+"""All metrics, by their names in records."""
 
 
 def metric_of(name: str, mode: Mode = "max") -> Metric:
-    """A metric by its name; one of a task from elsewhere has an unknown scale, and a unit of its own.
+    """A metric by its name. A metric that a user's own task defines has an unknown scale and its own unit.
 
     Args:
-        name: as records have it.
-        mode: of a metric from elsewhere.
+        name: name in records.
+        mode: direction of a metric that is not in `METRICS`.
     """
     return METRICS.get(name) or Metric(name, name, mode=mode)
 
 
 def written(scores: Mapping[str, float]) -> dict[str, str]:
-    """Scores by the names that records have, as texts for people under the names for people."""
+    """Scores for people: from numbers by their names in records to texts by their names for people."""
     return {metric_of(name).title: metric_of(name).written(score) for name, score in scores.items()}

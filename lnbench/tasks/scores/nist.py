@@ -1,4 +1,4 @@
-"""NIST (Doddington 2002): n-gram precision, rare n-grams counting more."""
+"""NIST (Doddington 2002): n-gram precision, in which rare n-grams count more."""
 
 import math
 from collections import Counter
@@ -8,15 +8,15 @@ from lnbench.tasks.scores.words import Ngram, count_ngrams
 
 LONGEST = 5
 BETA = math.log(0.5) / math.log(1.5) ** 2
-"""A text of two thirds of its references' length scores half."""
+"""Factor of the length penalty. It makes the penalty one half for a text of two thirds of its references' length."""
 
 
 def nist(hypotheses: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]) -> float:
     """The corpus score, as mteval-v13a computes it.
 
-    An n-gram is worth log2(count of its first n-1 words / its own count) in all references; it is matched as often as
-    it occurs in the reference that has it most often. (NLTK's `corpus_nist` matches one reference at a time, and so
-    scores lower where a text has several.)
+    An n-gram is worth log2(count of its first n-1 words / its own count) in all references. It is matched at most as
+    often as it occurs in the reference that has it most often. (NLTK's `corpus_nist` matches one reference at a time,
+    and so scores lower if a text has several.)
 
     Args:
         hypotheses: the words of each text.
@@ -48,7 +48,7 @@ def _information(
     counts: Counter[Ngram],
     order: int,
 ) -> float:
-    """What the matched n-grams of one order are worth, for each n-gram of the hypotheses."""
+    """Summed worth of the matched n-grams of one order, divided by the number of n-grams in the hypotheses."""
     worth, total = 0.0, 0
     for hypothesis, texts in zip(hypotheses, references, strict=True):
         found = count_ngrams(hypothesis, order)

@@ -1,4 +1,4 @@
-"""Sources as texts, and targets as lists of references."""
+"""Turns sources into texts, and targets into lists of references."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def linear(source: Any) -> Any:
-    """A source as one text: a text as it is, facts with semicolons between them, a fact's parts with bars."""
+    """A source as one text. Facts are joined by semicolons, and the parts of a fact by bars."""
     if isinstance(source, str) or not hasattr(source, "__iter__"):
         return source
     facts = [fact if isinstance(fact, str) else " | ".join(map(str, fact)) for fact in source]
@@ -20,16 +20,16 @@ def linear(source: Any) -> Any:
 
 
 def reference_lists(frame: pd.DataFrame, target: str, references: str | None, columns: Sequence[str]) -> pd.Series:
-    """For each row its references, each of them once.
+    """The references of each row, without further ones that repeat another.
 
     Args:
         frame: the rows.
-        target: column of a text or of a list of texts, which may be missing where `columns` are there.
-        references: column of a list of texts that stands for the target where it is not empty.
-        columns: of further references, a text each, which may be empty.
+        target: column of a text or of a list of texts, which may be missing if `columns` are there.
+        references: column of a list of texts, which replaces the target if it is not empty.
+        columns: columns of further references, with one text each, which may be empty.
 
     Returns:
-        A list a row, named after the target.
+        One list per row. The series has the name of the target.
     """
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""Metrics of generated texts by name."""
+"""Scores generated texts by the names of metrics."""
 
 from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
@@ -21,14 +21,14 @@ def score(names: Iterable[Metric], texts: Texts, references: References, lowerca
     - `bleu`, `chrf`, `ter`: sacrebleu's corpus scores, 0 to 100; the lower `ter` the better.
     - `nist`: mteval-v13a's corpus score, from 0, without an upper limit.
     - `rouge1`, `rouge2`, `rougeL`: F1 of rouge-score with stemming, 0 to 1; of the best reference, averaged over texts.
-    - `meteor`: NLTK's, 0 to 1; of the best reference, averaged over texts. The Java program weighs otherwise.
+    - `meteor`: NLTK's, 0 to 1; of the best reference, averaged over texts. The Java program uses other weights.
     - `cider`: CIDEr-D of COCO's caption scorer, 0 to 10.
 
     Args:
         names: which metrics.
         texts: N texts.
         references: for each text, its references, at least one.
-        lowercase: ignore case in BLEU, chrF and NIST as all others do anyway.
+        lowercase: ignore case in BLEU, chrF and NIST. All others always do.
 
     Returns:
         The metrics by name, without those that `missing` names.
@@ -40,7 +40,7 @@ def score(names: Iterable[Metric], texts: Texts, references: References, lowerca
 
 
 def missing(names: Iterable[Metric]) -> dict[str, str]:
-    """Which of the metrics this machine cannot compute, and what each of them needs."""
+    """The metrics that this machine cannot compute, each with what it needs."""
     return {"meteor": WORDNET} if "meteor" in set(names) and not _has_wordnet() else {}
 
 

@@ -19,9 +19,9 @@ WORD = re.compile(
 
 
 def words(text: str) -> list[str]:
-    """Lower-case words, contractions split and punctuation left out.
+    """Lower-case words, with contractions split and punctuation left out.
 
-    That is what COCO's caption scorers see: the Penn Treebank's tokens without the Java program that makes them there.
+    These are the Penn Treebank's tokens that COCO's caption scorers use, made without their Java program.
     """
     return WORD.findall(text.lower())
 

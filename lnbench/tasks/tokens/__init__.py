@@ -1,1 +1,1 @@
-"""Texts as a model reads them."""
+"""Turns texts into tokens."""

@@ -1,4 +1,4 @@
-"""Answers as pieces of a text and as runs of tokens: where given ones are, and which are the best by their logits."""
+"""Answers as parts of a text and as runs of tokens: finds given answers, and the best ones by their logits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lnbench.tasks.parts.checks import is_text
 
 
 class Span(NamedTuple):
-    """A run of tokens from `first` to `last`, both in it."""
+    """A run of tokens from `first` to `last`, both included."""
 
     first: int
     last: int
@@ -23,7 +23,7 @@ def tokens_of(places: NDArray[np.int32], start: int, end: int) -> Span | None:
     """The shortest run of tokens that covers the text from `start` to `end`, or None if no token lies there.
 
     Args:
-        places: (T, 2), for each token the text's characters from, and up to, which it stands for, in their order.
+        places: (T, 2), for each token its first character in the text and the one after its last, in their order.
         start: the first character.
         end: the character after the last one.
     """
@@ -35,13 +35,13 @@ def tokens_of(places: NDArray[np.int32], start: int, end: int) -> Span | None:
 def best_spans(
     starts: NDArray[np.float64], ends: NDArray[np.float64], longest: int, count: int
 ) -> list[tuple[Span, float]]:
-    """The runs with the highest sum of the start's and the end's logit, and that sum, the highest first.
+    """The runs with the highest sums of start and end logit, each with its sum, the highest first.
 
     All runs are compared, not only those between the likeliest starts and ends.
 
     Args:
-        starts: (T,) logits of a run to start at a token; -inf where none may.
-        ends: (T,) logits of a run to end at a token.
+        starts: (T,) logits that a run starts at a token; -inf where none may.
+        ends: (T,) logits that a run ends at a token.
         longest: most tokens of a run.
         count: most runs to return.
     """
@@ -60,13 +60,13 @@ def best_spans(
 def best_answers(
     logits: NDArray[np.float64], places: NDArray[np.int32], context: str, longest: int, count: int
 ) -> Iterator[tuple[str, float]]:
-    """The best answers of one window as texts, the best first, and the sum of their start's and end's logit.
+    """The best answers of one window as texts, each with its sum of start and end logit, the best first.
 
     Args:
-        logits: (T, 2), of each token to be the start, and the end.
-        places: (T, 2), for each token the characters of the context from, and up to, which it stands for; a token
-            that stands for none is in no answer.
-        context: from which the answers are cut.
+        logits: (T, 2), for each token the logits that it is the start, and the end.
+        places: (T, 2), for each token its first character in the context and the one after its last. A token without
+            characters is in no answer.
+        context: text from which the answers are cut.
         longest: most tokens of an answer.
         count: most answers.
     """
@@ -78,10 +78,10 @@ def best_answers(
 
 
 def find_answers(answers: Any, context: str) -> dict[str, list[Any]] | None:
-    """Answers in SQuAD's format as plain lists, each at the place nearest to the given one where it really is.
+    """Answers in SQuAD's format as plain lists. A wrong start moves to the nearest occurrence of the answer.
 
     Returns:
-        None if one is not in the context, or `answers` is not `{text: [...], answer_start: [...]}`.
+        None if an answer is not in the context, or `answers` is not `{text: [...], answer_start: [...]}`.
     """
     try:
         pairs = list(zip(answers["text"], map(int, answers["answer_start"]), strict=True))
@@ -92,10 +92,10 @@ def find_answers(answers: Any, context: str) -> dict[str, list[Any]] | None:
 
 
 def _nearest(text: str, context: str, start: int) -> int:
-    """Where `text` is in `context`, as near to `start` as it can be.
+    """The place of `text` in `context` that is nearest to `start`.
 
     Raises:
-        ValueError: nowhere.
+        ValueError: `text` is empty, or is not in `context`.
     """
     if not is_text(text):
         raise ValueError("an answer without text")
@@ -105,7 +105,7 @@ def _nearest(text: str, context: str, start: int) -> int:
 
 
 def first_answer(answers: Mapping[str, list[Any]] | None) -> tuple[int, int] | None:
-    """The characters from, and up to, which the first answer goes; None if there is none."""
+    """The first answer's first character and the one after its last. None if there is no answer."""
     if not answers or not answers["text"]:
         return None
     return answers["answer_start"][0], answers["answer_start"][0] + len(answers["text"][0])

@@ -1,4 +1,4 @@
-"""From texts to token ids, and what identifies a tokenizer."""
+"""Turns texts into token ids, and identifies tokenizers."""
 
 from __future__ import annotations
 
@@ -27,9 +27,8 @@ def tokenise(
 ) -> Examples:
     """Tokenises single texts or pairs of texts.
 
-    A pair too long loses tokens from its longer text first. A tokenizer that puts nothing between
-    the texts of a pair (GPT-2's) gets a line break there. In `extras`, `cut` (N,) has how many
-    tokens each row lost.
+    A pair that is too long loses tokens from its longer text first. If a tokenizer puts nothing between the texts of a
+    pair (GPT-2's), a line break is put there. In `extras`, `cut` (N,) is the number of tokens that each row lost.
 
     Args:
         texts: N texts.
@@ -61,19 +60,18 @@ def tokenise_words(
 ) -> Examples:
     """Tokenises sentences that come word by word, with a label for each word.
 
-    Words are joined by spaces, as a tokenizer knows them from running text. The first token of a
-    word has its label, all others `IGNORED`.
+    Words are joined by spaces, as in running text. The first token of a word has its label, all others `IGNORED`.
 
     Args:
         tokenizer: a fast one.
         sentences: N sentences.
-        labels: of each word of each sentence.
+        labels: labels of each word of each sentence.
         max_length: most tokens of a row, special tokens included.
 
     Returns:
-        Labels by token. In `extras`, `words` (T,) has at the first token of a word its place in the
-        sentence, and -1 elsewhere; a word that is cut off, or made of characters that the tokenizer
-        drops, is at no token. `cut` (N,) has how many tokens were cut off.
+        Examples with labels by token. In `extras`, `words` (T,) is the place of a word in its sentence at the word's
+        first token, and -1 elsewhere. A word that is cut off, or made of characters that the tokenizer drops, has no
+        token. `cut` (N,) is the number of tokens that each row lost.
 
     Raises:
         DataError: a sentence has no token at all.
@@ -95,13 +93,13 @@ def tokenise_words(
 
 
 def _first_tokens(words: list[str], spans: list[tuple[int, int]]) -> NDArray[np.int64]:
-    """For each token the place of the word that it is the first of, or -1.
+    """For each token, the place of the word that begins with it, or -1.
 
-    A token is of the word that holds its last character; the first may be the space before it.
+    A token belongs to the word with the token's last character. Its first character may be the space before the word.
 
     Args:
         words: W words, joined by single spaces.
-        spans: where each token starts and ends in that text; both are 0 for special tokens.
+        spans: start and end of each token in the joined text, both 0 for special tokens.
     """
     stops = np.cumsum([len(word) + 1 for word in words]) - 1
     starts = stops - [len(word) for word in words]
@@ -119,7 +117,7 @@ def _encode(tokenizer: PreTrainedTokenizerBase, columns: list[list[str]], max_le
 
 
 def _offsets(rows: list[list[int]], texts: list[str]) -> NDArray[np.int64]:
-    """(N + 1,) where each row starts and ends when all are laid end to end; every row must have a token."""
+    """(N + 1,) boundaries of the rows when all are concatenated. Every row must have a token."""
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))
     if not lengths.all():
         raise DataError(f"{texts[int(lengths.argmin())]!r} has no token that the model knows")
@@ -129,7 +127,7 @@ def _offsets(rows: list[list[int]], texts: list[str]) -> NDArray[np.int64]:
 def _cut_off(
     tokenizer: PreTrainedTokenizerBase, columns: list[list[str]], rows: list[list[int]], max_length: int
 ) -> NDArray[np.int64]:
-    """(N,) how many tokens each row lost to `max_length`."""
+    """(N,) number of tokens that each row lost to `max_length`."""
     cut = np.zeros(len(rows), np.int64)
     if full := [place for place, row in enumerate(rows) if len(row) == max_length]:
         whole = tokenizer(*([texts[place] for place in full] for texts in columns), verbose=False)["input_ids"]
@@ -138,7 +136,7 @@ def _cut_off(
 
 
 def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The padding token's id, or the end-of-text token's where there is none (GPT-2)."""
+    """Id of the padding token, or of the end-of-text token if there is none (GPT-2)."""
     for value in (tokenizer.pad_token_id, tokenizer.eos_token_id):
         if isinstance(value, int):
             return value
@@ -146,7 +144,7 @@ def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def tokenizer_identity(tokenizer: PreTrainedTokenizerBase) -> str:
-    """SHA-256 of everything that decides which ids a text becomes, and not of where it was loaded from.
+    """SHA-256 of everything that decides the token ids of a text. The tokenizer's path or hub id does not count.
 
     Raises:
         DataError: the tokenizer is not a fast one (backed by the `tokenizers` library).

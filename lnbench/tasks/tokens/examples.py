@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 EXTRA = "extra."
-"""How the names of extra arrays start in a file."""
+"""Prefix of the names of extra arrays in a file."""
 
 IGNORED = -100
 """Label of a token that counts neither in the loss nor in the score."""
@@ -24,17 +24,17 @@ IGNORED = -100
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """N tokenised rows, their T tokens laid end to end.
+    """N tokenised rows, with their T tokens concatenated.
 
     Attributes:
         tokens: (T,) int32, token ids.
         offsets: (N + 1,) int64; row `i` is `tokens[offsets[i]:offsets[i + 1]]`.
-        labels: whatever the task's loss takes: (N, ...), by row, or (T,) int64, by token.
-        pad_id: token id that fills a batch up on the right; the attention mask hides it.
+        labels: labels for the task's loss: (N, ...), by row, or (T,) int64, by token.
+        pad_id: id of the token that pads a batch on the right; the attention mask hides it.
         token_types: (T,) uint8, the segment of each token, for models that have segments.
-        by_token: whether `labels` has an entry a token, not a row; padding is labelled `IGNORED`.
-        extras: what the task's predictions need and no batch does, such as the place of each token in its text.
-        tokenizer: what made the tokens, where predictions turn tokens into text; it goes into no file.
+        by_token: whether `labels` has one entry per token, not per row; padding is labelled `IGNORED`.
+        extras: arrays that predictions need and batches do not, such as the place of each token in its text.
+        tokenizer: the tokenizer, if predictions turn tokens into text. It is not saved.
     """
 
     tokens: NDArray[np.int32]
@@ -87,7 +87,7 @@ class Examples:
         return {name: torch.from_numpy(values) for name, values in batch.items()}
 
     def text(self, ids: NDArray[np.int64]) -> str:
-        """What generated token ids say, up to the first end token, without white space around it."""
+        """The text of generated token ids, up to the first end token, without white space around it."""
         assert self.tokenizer is not None
         ends = np.flatnonzero(ids == self.tokenizer.eos_token_id)
         kept = ids[: ends[0]] if len(ends) else ids
@@ -105,7 +105,7 @@ class Examples:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]], pad_id: int) -> Examples:
-        """Rebuilds what `to_arrays` gave.
+        """Builds examples from the arrays of `to_arrays`.
 
         Raises:
             KeyError, TypeError, ValueError: arrays are missing, unknown, or do not fit together.

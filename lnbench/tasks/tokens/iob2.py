@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 OUTSIDE = "O"
 PREFIXES = {"B": "B", "I": "I", "L": "I", "E": "I", "M": "I", "U": "B", "S": "B"}
-"""IOB2's prefix for those of IOB1, BILOU and BIOES."""
+"""IOB2's prefix for each prefix of IOB1, IOB2, BILOU and BIOES."""
 
 
 def is_tag(tag: str) -> bool:
@@ -14,9 +14,9 @@ def is_tag(tag: str) -> bool:
 
 
 def from_any(tags: Sequence[str]) -> list[str]:
-    """The tags of one sentence in IOB2, whether they come in IOB1, IOB2, BILOU or BIOES.
+    """The tags of one sentence in IOB2, from tags in IOB1, IOB2, BILOU or BIOES.
 
-    An I- that continues no entity of its type begins one, as IOB1 writes it and conlleval reads it.
+    An I- that does not continue an entity of its type begins one, as IOB1 writes it and conlleval reads it.
     """
     converted = [OUTSIDE]
     for tag in tags:

@@ -1,4 +1,4 @@
-"""From sources and targets to the token ids of prompts, each with its continuation."""
+"""Turns sources and targets into token ids of prompts with their continuations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 CUT_SOURCE, CUT_TARGET = "cut", "cut_target"
-"""Extra arrays, (N,): how many tokens a source and a target lost."""
+"""Names of extra arrays, (N,), with the number of tokens that a source and a target lost."""
 
 
 def tokenise_prompts(
@@ -30,21 +30,21 @@ def tokenise_prompts(
     max_source_length: int,
     max_target_length: int,
 ) -> Examples:
-    """Puts each source into the template and its target behind it, joined by a space, and then the end token.
+    """Tokenises prompts, each followed by a space, its target and the end token. A prompt is a source in the template.
 
-    A source too long loses its end, so that the template stays whole. A target too long loses its
-    end, and with it the end token: the model does not learn to stop there.
+    A source that is too long loses its end, so that the template stays whole. A target that is too long loses its end
+    and its end token, so that the model does not learn to stop there.
 
     Args:
-        tokenizer: of a language model.
-        template: what comes before and after a source.
+        tokenizer: tokenizer of a language model.
+        template: the texts before and after a source.
         sources: N texts.
-        targets: N texts; None leaves the prompts alone.
+        targets: N texts; None for prompts without targets.
         max_source_length: most tokens of a prompt, template included.
         max_target_length: most tokens of a target, end token included.
 
     Returns:
-        Examples labelled by token: the tokens of the target with themselves, all others with `IGNORED`.
+        Examples labelled by token. A token of the target is its own label. All others have `IGNORED`.
 
     Raises:
         ConfigError: the template leaves no room for a source.

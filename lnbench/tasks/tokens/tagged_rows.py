@@ -1,4 +1,4 @@
-"""Rows of words and tags as they come from files and the hub, checked and made equal."""
+"""Checks rows of words and tags from files and the hub, and gives them one form."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def tagged_rows(frame: pd.DataFrame, words: str, tags: str, where: str) -> pd.DataFrame:
-    """The columns `words` and `tags`, a list of each a row, equally long; rows without any word are left out.
+    """The columns `words` and `tags`, with equally long lists in each row. Rows without any word are left out.
 
     Raises:
-        DataError: naming the column and the first row that is otherwise.
+        DataError: with the column and the first row that does not fit.
     """
     require_columns(frame, [words, tags], where)
     kept = frame[[words, tags]]
@@ -40,7 +40,7 @@ def named_tags(values: pd.Series, labels: Sequence[str], where: str) -> pd.Serie
     White space around a name does not count.
 
     Raises:
-        DataError: naming the first row with another tag.
+        DataError: with the first row that has another tag.
     """
     names = dict(enumerate(labels))
     named = values.map(lambda row: [names.get(tag, tag) if isinstance(tag, int) else label_name(tag) for tag in row])
@@ -51,7 +51,7 @@ def named_tags(values: pd.Series, labels: Sequence[str], where: str) -> pd.Serie
 
 
 def as_list(value: Any) -> Any:
-    """A list where Parquet gives an array."""
+    """A value, with an array of Parquet as a list."""
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 

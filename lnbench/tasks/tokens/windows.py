@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 ROW, NO_ANSWER, PLACES = "row", "no_answer", "places"
-"""Extra arrays: (N,) the row that a window is from; (N,) its token that says that there is no answer; (T, 2) for
-each token the characters of the context from, and up to, which it stands for, both 0 for other tokens."""
+"""Names of extra arrays. They are, in this order, (N,) the row of each window; (N,) the window's token that stands for
+no answer; (T, 2) for each token its first character in the context and the one after its last, both 0 outside it."""
 
 
 CHUNK = 1000
-"""Texts tokenised at a time: the tokenizer's own results take far more memory than the arrays made of them."""
+"""Texts tokenised at a time. The tokenizer's own results take far more memory than the arrays made from them."""
 
 
 class Layout(NamedTuple):
@@ -47,9 +47,9 @@ class _Window(NamedTuple):
 def layout_of(tokenizer: PreTrainedTokenizerBase) -> Layout:
     """How this tokenizer joins two texts.
 
-    Where it puts nothing between them (GPT-2's), a line break is put there; where it puts no token
-    for the whole text in front, an end-of-text token is put at the end, which in a model that reads
-    from left to right is the first one to have seen everything.
+    If it puts nothing between them (GPT-2's), a line break is put there. If it puts no token for the whole text in
+    front, an end-of-text token is put at the end. In a model that reads from left to right, that is the first token
+    that has seen everything.
 
     Raises:
         DataError: the tokenizer has neither of the two tokens.
@@ -88,13 +88,13 @@ def tokenise_windows(
         tokenizer: a fast one.
         questions: N questions; white space in them is collapsed.
         contexts: N contexts; each distinct one is tokenised once.
-        answers: for each question the characters of the context from, and up to, which the answer goes.
+        answers: for each question, the answer's first character in the context and the one after its last, or None.
         max_length: most tokens of a window with its question, special tokens included.
         stride: tokens that two neighbouring windows share.
 
     Returns:
-        One row a window, with `ROW`, `NO_ANSWER` and `PLACES` as extras, and as labels (N, 2) the
-        answer's first and last token, or twice the `NO_ANSWER` token where it is not in the window.
+        One row per window, with `ROW`, `NO_ANSWER` and `PLACES` as extras. The labels, (N, 2), are the answer's first
+        and last token, or twice the `NO_ANSWER` token if the answer is not in the window.
 
     Raises:
         DataError: a question leaves no more than `stride` tokens to its context.
@@ -116,7 +116,7 @@ def tokenise_windows(
 
 
 def _tokens(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[tuple[NDArray[np.int32], NDArray[np.int32]]]:
-    """For each text its T token ids, and (T, 2) the characters from, and up to, which they go."""
+    """For each text, its T token ids, and (T, 2) for each token its first character and the one after its last."""
     pairs: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = []
     for start in range(0, len(texts), CHUNK):
         some = texts[start : start + CHUNK]
@@ -135,7 +135,7 @@ def _windows(
     room: int,
     stride: int,
 ) -> Iterator[_Window]:
-    """The windows of one context, each of at most `room` tokens, the next one beginning `room - stride` later."""
+    """The windows of one context, each of at most `room` tokens. The next one begins `room - stride` tokens later."""
     opening = np.concatenate([layout.before, question, layout.between]).astype(np.int32)
     span = tokens_of(places, *answer) if answer else None
     for start in range(0, max(len(context) - stride, 1), room - stride):
@@ -157,7 +157,7 @@ def _nowhere(count: int) -> NDArray[np.int32]:
 
 
 def _within(span: Span | None, start: int, room: int, opening: int) -> tuple[int, int] | None:
-    """The places in the window of an answer that lies in it as a whole."""
+    """First and last token of the answer in the window. None if the window does not contain the whole answer."""
     if span is None or span.first < start or span.last >= start + room:
         return None
     return opening + span.first - start, opening + span.last - start
