@@ -34,23 +34,23 @@ class DataSeen(Schema):
     rows: dict[str, int]
     """Number of rows of each split."""
     overlap: dict[str, int]
-    """Rows of one split that also occur in another, by a name such as `train/test`. They are rows of the second split with
-    an input of the first. `train/test COLUMN` counts rows that share a value in that column, and `train/test:swapped`
-    counts pairs of texts that the first split has in reverse order."""
+    """Number of rows that two splits share. `train/test` counts rows of the second split with an input of the first,
+    `train/test COLUMN` rows with a value of the first in that column, and `train/test:swapped` pairs of texts that the
+    first split has in reverse order."""
 
 
 class Cost(Schema):
     """Cost of a run. `None` means not recorded, or not known.
 
-    All values add up over interruptions, except those of the test, which is done again. They do not include work after a
-    process's last saved state, or the work of a process that never saved its state.
+    All values add up over interruptions, except those of the test, which is done again. They do not include work after
+    a process's last saved state, or the work of a process that never saved its state.
     """
 
     train_seconds: float
     """Time of training, its first steps included, without evaluation, checkpoints and set-up."""
     total_seconds: float
-    """Time from loading the model and the data to the end of the test. Interrupted processes count up to their last saved
-    state, and the time between processes does not count."""
+    """Time from loading the model and the data to the end of the test. Interrupted processes count up to their last
+    saved state, and the time between processes does not count."""
     train_samples_per_second: float
     """Speed without the first steps of each process, which are warm-up, unless the run has no other steps."""
     train_tokens_per_second: float
@@ -114,7 +114,7 @@ class Record(Schema):
 
     format: Literal[1] = 1
     protocol: int = 1
-    """Version of the way the run was made, see `lnbench.records.identity.PROTOCOL`. Records of version 0.1.0 lack it."""
+    """Version of the way the run was made, see `lnbench.records.identity.PROTOCOL`. Version 0.1.0 did not record it."""
     id: str
     status: Literal["finished"] = "finished"
     method: str

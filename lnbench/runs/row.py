@@ -15,8 +15,8 @@ class Row:
 
     Attributes:
         id, state, folder: identity, state and folder of the run.
-        method, task, model, seed: the run's choices, or the names in the folder's path if a damaged file lacks them; the
-            seed is then None.
+        method, task, model, seed: the run's choices, or the names in the folder's path if a damaged file lacks them;
+            the seed is then None.
         metric, score: metric and validation score that selected a finished run's checkpoint.
         no_better: splits on which a finished run is no better than the baseline.
         baseline: name of that baseline.
