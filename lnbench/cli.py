@@ -90,8 +90,8 @@ def command_line(job: Job, *overrides: str) -> None:
     The process exits with 0, or with `REFUSED`, `FAILED` or `INTERRUPTED` of `lnbench.core.errors`.
 
     Args:
-            job: function to call with each configuration.
-            overrides: further overrides, placed after those of the command line.
+        job: function to call with each configuration.
+        overrides: further overrides, placed after those of the command line.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors, and they can be explained below
     register()
@@ -162,7 +162,7 @@ def _option(word: str) -> Action:
     """The option that a word of the command line names, in full or by its first letters.
 
     Raises:
-            ConfigError: there is no such option, or more than one.
+        ConfigError: there is no such option, or more than one.
     """
     known = {name: action for action in get_args_parser()._actions for name in action.option_strings}
     name = word.partition("=")[0]

@@ -75,7 +75,7 @@ def _sizes(data: TaskData) -> Table:
 
 
 def _balance(task: Task, data: TaskData) -> Table:
-    """How often each kind of answer occurs in each split."""
+    """Number and share of each kind of answer in each split."""
     counts = {role: task.balance(data.frames[role], examples) for role, examples in data.splits.items()}
     table = _table("label", *counts)
     for name in dict.fromkeys(name for kinds in counts.values() for name in kinds):

@@ -63,8 +63,9 @@ def main() -> None:
 def filtered(loaded: Loaded, filters: Sequence[str]) -> Loaded:
     """The runs that fit every filter.
 
-    loaded: all runs.
-    filters: filters such as `task=rte,cb`.
+    Args:
+        loaded: all runs.
+        filters: filters such as `task=rte,cb`.
 
     Raises:
         ConfigError: a filter is malformed, no run passes it, or there are no finished runs at all.

@@ -26,7 +26,7 @@ class HalvingModule(TuningModule):
     def __init__(self, model: TunedModel, config: RunConfig, data: TaskData, steps: int) -> None:
         """
         Args:
-            model, config, data, steps: as `TuningModule`.
+            model, config, data, steps: as for `TuningModule`.
         """
         super().__init__(model, config, data, steps)
         self.eval_batch_size = config.trainer.eval_batch_size

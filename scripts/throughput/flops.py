@@ -96,11 +96,11 @@ class MatmulSpeed:
 
     def __init__(self, tokens: int, layer: tuple[int, int], device: torch.device, dtype: torch.dtype) -> None:
         """
-        tokens: number of tokens in a batch.
-        layer: number of inputs and of outputs of the linear layer.
-        device: device of the product.
-        dtype: number format of the product.
-            dtype: of all numbers.
+        Args:
+            tokens: number of tokens in a batch.
+            layer: number of inputs and of outputs of the linear layer.
+            device: device of the product.
+            dtype: number format of the product.
         """
         inputs, outputs = layer
         self._x = torch.randn(tokens, inputs, device=device, dtype=dtype)

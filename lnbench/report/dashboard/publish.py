@@ -22,10 +22,10 @@ def publish(target: Target, loaded: Loaded, claims: Sequence[Claim], console: Co
         loaded: at least one finished run.
         claims: claims to judge.
         console: console to print to.
-        console: to print to.
 
-    ConnectionError: W&B cannot be reached, or it refuses.
-    ConfigError: a file with a paper's figures is wrong.
+    Raises:
+        ConnectionError: W&B cannot be reached, or it refuses.
+        ConfigError: a file with a paper's figures is wrong.
     """
     from lnbench.report.dashboard.document import new_report
     from lnbench.report.dashboard.views import new_views

@@ -36,7 +36,7 @@ def ablation_plots(name: str, title: str, runs: pd.DataFrame) -> Iterator[Plot]:
 
     Args:
         name: start of the plots' file names.
-        title: what the runs have in common.
+        title: text with the common properties of the runs.
         runs: runs of one model and one setting, each method at one learning rate.
     """
     for method, of_method in runs.dropna(subset=["score"]).groupby("method"):

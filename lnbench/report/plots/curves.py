@@ -31,7 +31,7 @@ def curve_plots(name: str, title: str, runs: pd.DataFrame, look: dict[str, Look]
 
     Args:
         name: start of the plots' file names.
-        title: what the runs have in common.
+        title: text with the common properties of the runs.
         runs: runs of one model and one setting, each method at one learning rate.
         look: look of each label.
         curves: curves of each run.

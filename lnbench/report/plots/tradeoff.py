@@ -66,7 +66,7 @@ def tradeoff_plots(name: str, title: str, runs: pd.DataFrame, look: dict[str, Lo
 
     Args:
         name: start of the plots' file names.
-        title: what the runs have in common.
+        title: text with the common properties of the runs.
         runs: runs of one model and one setting, each method at one learning rate.
         look: look of each label.
     """

@@ -44,7 +44,7 @@ def efficiency_table(runs: pd.DataFrame, name: str, title: str, loaded: Loaded) 
     Args:
         runs: runs of one model, one setting and one hardware.
         name: name of the table's files.
-        title: what the runs have in common.
+        title: text with the common properties of the runs.
         loaded: records of the runs.
     """
     runs = runs.assign(**{ENERGY: 1000 * runs["train_joules"].astype(float) / runs["train_samples"].astype(float)})

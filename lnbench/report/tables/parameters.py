@@ -23,7 +23,7 @@ def parameter_table(runs: pd.DataFrame, name: str, title: str, figures: Figures)
     Args:
         runs: runs of one model.
         name: name of the table's files.
-        title: what the runs have in common.
+        title: text with the common properties of the runs.
         figures: figures of papers.
     """
     model = str(runs["model"].iloc[0])

@@ -36,7 +36,7 @@ def main_table(runs: pd.DataFrame, name: str, title: str, loaded: Loaded, figure
     Args:
         runs: runs of one model and one setting.
         name: name of the table's files.
-        title: what the runs have in common.
+        title: text with the common properties of the runs.
         loaded: records of the runs.
         figures: figures of papers.
     """
