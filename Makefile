@@ -1,8 +1,8 @@
 # `make` lists the commands.
 
 # The first supported Python found; choose another with `make PYTHON=/path/to/python3.12 ...`.
-CHECK_PYTHON := -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))'
-PYTHON ?= $(or $(firstword $(foreach python,python3.11 python3.12 python3,\
+CHECK_PYTHON := -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))'
+PYTHON ?= $(or $(firstword $(foreach python,python3.11 python3.12 python3.13 python3,\
 	$(shell $(python) $(CHECK_PYTHON) 2>/dev/null && echo $(python)))),python3)
 
 BIN := .venv/bin
@@ -48,7 +48,7 @@ clean: ## Remove the environment and all caches, but no results
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) $(CHECK_PYTHON) 2>/dev/null || { \
-		echo "lnbench needs Python 3.11 or 3.12 with its venv module, and '$(PYTHON)' is" \
+		echo "lnbench needs Python 3.11, 3.12 or 3.13 with its venv module, and '$(PYTHON)' is" \
 			"$$($(PYTHON) --version 2>&1 || true); name one with: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@echo "Setting up .venv with $(PYTHON), once; this takes a few minutes"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

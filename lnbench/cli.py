@@ -20,6 +20,7 @@ from lnbench.config.compose import ROOT, config_dir, explain, register, to_plain
 from lnbench.config.overrides import understood
 from lnbench.config.run import RunConfig, validate
 from lnbench.core.errors import FAILED, INTERRUPTED, REFUSED, DataError, JobFailed, plainly
+from lnbench.core.packages import require_tuning
 from lnbench.core.schema import ConfigError, did_you_mean
 from lnbench.records.failure import RunFailed
 from lnbench.records.lock import RunBusy
@@ -55,6 +56,7 @@ class Command:
         """
         sweeps = HydraConfig.get().mode is RunMode.MULTIRUN
         try:
+            require_tuning()
             return self.job(validate(to_plain(config)))
         except Exception as error:
             failed = _tell(error)

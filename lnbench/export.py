@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lnbench.arguments import parser_of_runs
 from lnbench.core.errors import plainly
+from lnbench.core.packages import require_tuning
 from lnbench.core.schema import ConfigError
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def main() -> None:
 
 
 def _write(options: argparse.Namespace) -> None:
+    require_tuning()
     from lnbench.exchange.merge import save_merged
     from lnbench.exchange.peft_format import export_peft
     from lnbench.exchange.tuned import load

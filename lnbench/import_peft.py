@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from lnbench.core.errors import plainly
+from lnbench.core.packages import require_tuning
 from lnbench.core.schema import ConfigError
 
 DESCRIPTION = "Writes an adapter of HF peft (LN-tuning, LoRA, (IA)^3) as a tuned model that lnbench predicts with."
@@ -22,6 +23,7 @@ def main() -> None:
     """Entry point of `python -m lnbench.import_peft`."""
     options = _options()
     try:
+        require_tuning()
         from lnbench.exchange.peft_import import import_peft
 
         config = import_peft(options.adapter, options.folder, options.overrides, options.any_base)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from lnbench.arguments import parser_of_runs
+from lnbench.core.packages import require_tuning
 from lnbench.core.schema import ConfigError
 
 DESCRIPTION = "Prints what a tuned model says of each text: a label and its probability, an answer, a generated text."
@@ -24,9 +25,10 @@ def main() -> None:
     texts = options.text or _lines(options.file)
     if not texts:
         sys.exit("no text given: put it behind the folder, in --file FILE, or on standard input")
-    from lnbench.exchange.tuned import load
-
     try:
+        require_tuning()
+        from lnbench.exchange.tuned import load
+
         tuned = load(options.run_dir, merged=options.merged, precision=options.precision)
         predictions = tuned.predict(texts)
     except (ConfigError, ValueError) as error:

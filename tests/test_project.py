@@ -16,7 +16,8 @@ from lnbench.records.identity import PROTOCOL
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-REQUIREMENTS = [Requirement(text) for text in sum(EXTRAS.values(), PROJECT["dependencies"])]
+OTHERS = [text for text in sum(EXTRAS.values(), PROJECT["dependencies"]) if not text.startswith("lnbench[")]
+REQUIREMENTS = [Requirement(text) for text in OTHERS]
 PIN_LINES = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
 PINS = dict(line.split("==") for line in PIN_LINES)
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))

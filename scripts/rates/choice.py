@@ -12,6 +12,8 @@ from omegaconf import OmegaConf
 from lnbench.core.atomic_files import write_atomically
 from scripts.rates.trials import HEAD
 
+TIE = 0.02
+"""Difference of two mean shares that a few hundred validation rows cannot distinguish from 0."""
 HEAD_FILE = Path("trainer/default.yaml")
 
 
@@ -28,12 +30,16 @@ class Trial:
 
 
 def best_factors(trials: Sequence[Trial]) -> dict[str, float]:
-    """For each method, the factor with the highest mean share over tasks; of equal ones, the nearest to 1."""
-    shares = mean_shares(trials)
-    return {
-        method: max(by_factor, key=lambda factor: (by_factor[factor], -abs(math.log(factor))))
-        for method, by_factor in shares.items()
-    }
+    """For each method, the factor with the highest mean share over tasks.
+
+    Shares within `TIE` of the highest count as equal. Of their factors, the nearest to 1 is taken.
+    """
+    best = {}
+    for method, by_factor in mean_shares(trials).items():
+        least = max(by_factor.values()) - TIE
+        good = [factor for factor, share in by_factor.items() if share >= least]
+        best[method] = min(good, key=lambda factor: abs(math.log(factor)))
+    return best
 
 
 def mean_shares(trials: Sequence[Trial]) -> dict[str, dict[float, float]]:

@@ -84,7 +84,7 @@ def test_pairs_are_tuples_or_split_by_a_tab(configure: Configure) -> None:
     tuned = lnbench.load(run_dir(config))
     first, second = tuned.predict([("good film", "a bad film")]), tuned.predict(["good film\ta bad film"])
     assert first == second
-    with pytest.raises(DataError, match="two texts, split by a tab"):
+    with pytest.raises(DataError, match="two texts, neither of them empty, with a tab"):
         tuned.predict(["good film"])
 
 

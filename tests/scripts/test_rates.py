@@ -54,6 +54,7 @@ def test_a_failed_run_has_gained_nothing_and_equal_rates_leave_the_shipped_one()
     assert best_factors(trials({"one": [0.2, 0.2, None]})) == {"ln": 1.0}
     assert best_factors(trials({"one": [None, None, None]})) == {"ln": 1.0}
     assert best_factors(trials({"one": [-0.1, -0.2, 0.1]})) == {"ln": 3.0}
+    assert best_factors(trials({"one": [0.1, 0.199, 0.2]})) == {"ln": 1.0}
 
 
 @pytest.mark.parametrize(
