@@ -34,7 +34,7 @@ METRICS = {
     "rouge2": "rouge",
     "rougeL": "rouge",
 }
-"""The hub's names of metrics that it calls differently."""
+"""The hub's names of metrics, where they differ from lnbench's."""
 
 
 class Family(NamedTuple):

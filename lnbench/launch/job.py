@@ -17,7 +17,7 @@ from lnbench.core.errors import FAILED, INTERRUPTED, JobFailed
 from lnbench.core.schema import ConfigError
 
 KILLED, STOPPED, NOT_STARTED = "killed", "stopped", "not started"
-"""Causes of failure of a job without a result: its process died, it was asked to stop, or it never started."""
+"""Causes of failure of a job without a result. Its process died, it was asked to stop, or it never started."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Job:
     """Index in the whole sweep, from 0."""
     overrides: tuple[str, ...]
     title: str
-    """Name for people: the overrides in which the job differs from others."""
+    """The overrides in which the job differs from others, as its name for people."""
 
 
 def number(job_overrides: Sequence[Sequence[str]], first: int) -> list[Job]:

@@ -1,4 +1,4 @@
-"""The finished runs of a folder, as a table with one row a run."""
+"""The finished runs of a folder, as a table with one row for each run."""
 
 from __future__ import annotations
 

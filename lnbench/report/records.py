@@ -33,8 +33,8 @@ def records(*folders: str | Path) -> pd.DataFrame:
     trial of a search is a run, too; it has no test scores.
 
     Args:
-        folders: folders of runs, each the `runs_dir` of `python -m lnbench`; none: `runs`. A run in several of them has
-            one row.
+        folders: folders of runs, each the `runs_dir` of `python -m lnbench`; the default is `runs`. A run in several
+            of them has one row.
 
     Returns:
         The columns are:

@@ -41,7 +41,7 @@ def show_start(config: RunConfig, count: ParameterCount, data: TaskData, folder:
 
 
 def show_finished(record: Record, task: Task, folder: Path) -> None:
-    """Prints the run's results, its cost, its folder, and the command that asks its model."""
+    """Prints the run's results, its cost, its folder, and a command that tries its model."""
     name = Text(title(record.method, record.task, record.model, record.seed))
     console.print(Panel(_table(record), title=name, title_align="left", expand=False))
     _print_path(f"saved in  {folder}")

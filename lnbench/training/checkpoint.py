@@ -39,7 +39,7 @@ class SafetensorsCheckpointIO(CheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Reads what `save_checkpoint` wrote, onto the CPU.
+        """Reads a file written by `save_checkpoint`, onto the CPU.
 
         Raises:
             CheckpointError: the file is missing or damaged.

@@ -11,5 +11,5 @@ from lnbench.training.module import TuningModule
 NEW_MODULE: ContextVar[Callable[[TunedModel, RunConfig, TaskData, int], TuningModule]] = ContextVar(
     "NEW_MODULE", default=TuningModule
 )
-"""Makes the module of a run that processes whole batches, from the arguments of `TuningModule`. Runs that train
+"""Factory of the module of a run that processes whole batches, with the arguments of `TuningModule`. Runs that train
 together set another factory."""

@@ -16,7 +16,7 @@ from lnbench.tasks.tokens.examples import Examples
 ROWS = 256
 """Largest number of training rows used; the rows are the same for all seeds, methods and models."""
 AT_ONCE = 8
-"""Rows in a batch. So few rows need less memory than a training step does."""
+"""Number of rows in a batch. So few rows need less memory than a training step."""
 
 
 def standardise(config: RunConfig, model: TunedModel, train: Examples) -> None:

@@ -32,7 +32,7 @@ class RowFlops:
     """Operations of forward and backward of one row, as a polynomial of second degree in its length."""
 
     coefficients: tuple[float, ...]
-    """Coefficients in increasing degree: constant (head), linear (layers), quadratic (attention)."""
+    """Coefficients of the constant (head), the linear (layers) and the quadratic term (attention)."""
 
     def of(self, lengths: ArrayLike) -> float:
         """Operations of rows without padding.

@@ -1,4 +1,4 @@
-"""Runs that train together."""
+"""Trains several runs together, in one process."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""A launch on this machine."""
+"""Runs the jobs of a sweep on this machine."""
 
 from collections.abc import Sequence
 from functools import partial

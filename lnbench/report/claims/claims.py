@@ -117,7 +117,7 @@ class Claim(Schema):
     id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
     text: Annotated[str, Field(min_length=1)]
     where: Annotated[str, Field(min_length=1)]
-    """Paper, and place in it."""
+    """The paper, and the place in it."""
     comparisons: Annotated[list[Comparison], Field(min_length=1)]
 
 

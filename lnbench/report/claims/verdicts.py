@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Outcome = Literal["supported", "contradicted", "not decided"]
 LEVEL = 0.05
-"""Level of significance: a corrected p-value below it decides."""
+"""Level of significance. A comparison with a corrected p-value below it is decided."""
 
 
 @dataclass(frozen=True)

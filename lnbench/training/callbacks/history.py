@@ -1,4 +1,4 @@
-"""The course of a run: losses and validation metrics, step by step."""
+"""Records the losses and validation metrics of a run, step by step."""
 
 import csv
 import io
