@@ -1,6 +1,6 @@
-"""The launchers: Hydra finds them here, and takes none from elsewhere.
+"""The launchers. Hydra looks for plugins in this package.
 
-Every Hydra program on the machine imports this file, so it imports nothing of lnbench by itself.
+Every Hydra program on the machine imports this file, so the file itself imports nothing of lnbench.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class _OwnLauncher(Launcher):
-    """What the launchers of lnbench have in common."""
+    """Base class of the launchers of lnbench."""
 
     def __init__(self, **settings: Any) -> None:
-        """Takes the keys of `hydra.launcher`; `setup` checks them."""
+        """Stores the keys of `hydra.launcher`; `setup` checks them."""
         self._settings = settings
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """What Hydra calls first.
+        """Checks and stores the settings. Hydra calls this first.
 
         Raises:
             ConfigError: a setting is wrong.
@@ -38,14 +38,14 @@ class _OwnLauncher(Launcher):
         """Runs a batch of jobs.
 
         Args:
-            job_overrides: of each.
-            initial_job_idx: number of the first.
+            job_overrides: overrides of each job.
+            initial_job_idx: number of the first job.
 
         Returns:
-            Their results, in the same order.
+            The results of the jobs, in the same order.
 
         Raises:
-            ConfigError: there are no jobs, or there is no place to run them as the settings ask for.
+            ConfigError: there are no jobs, or this machine or cluster cannot run them with these settings.
             KeyboardInterrupt: Ctrl-C or SIGTERM came.
         """
         from lnbench.launch.job import Sweep, number
@@ -59,7 +59,7 @@ class _OwnLauncher(Launcher):
 
     @abstractmethod
     def _run(self, sweep: Sweep, jobs: Sequence[Job]) -> list[JobReturn]:
-        """Runs jobs, of which there is at least one."""
+        """Runs one job or more."""
 
 
 class GpuLauncher(_OwnLauncher):

@@ -1,4 +1,4 @@
-"""Slurm by Hydra's submitit launcher, where that is installed; runs save their state before they are requeued."""
+"""A Slurm launcher, based on Hydra's submitit launcher if that is installed. Runs save their state before a requeue."""
 
 import contextlib
 import shutil
@@ -13,13 +13,13 @@ with contextlib.suppress(ImportError):
     from hydra_plugins.hydra_submitit_launcher import submitit_launcher  # type: ignore[import-untyped]
 
     class SlurmLauncher(submitit_launcher.SlurmLauncher):  # type: ignore[misc]
-        """Runs jobs by Slurm, each as a job of an array."""
+        """Runs jobs with Slurm, each as one job of an array."""
 
         def setup(self, **context: Any) -> None:
-            """What Hydra calls first.
+            """Checks for Slurm and stores the settings. Hydra calls this first.
 
             Raises:
-                ConfigError: there is no Slurm here.
+                ConfigError: this machine has no Slurm.
             """
             from lnbench.core.schema import ConfigError
 
@@ -28,7 +28,7 @@ with contextlib.suppress(ImportError):
             super().setup(**context)
 
         def __call__(self, *args: Any, **kwargs: Any) -> JobReturn:
-            """Does a job, in a process that submitit has started."""
+            """Does one job, in a process that submitit has started."""
             with saved_before_requeue():
                 returned: JobReturn = super().__call__(*args, **kwargs)
                 return returned
@@ -36,7 +36,7 @@ with contextlib.suppress(ImportError):
 
 @contextlib.contextmanager
 def saved_before_requeue() -> Iterator[None]:
-    """Answers SIGUSR2, which says that time is up, as if Ctrl-C had come; only then submitit requeues the job."""
+    """Handles SIGUSR2, Slurm's time-out signal, like Ctrl-C. Submitit requeues the job only afterwards."""
     requeue = signal.getsignal(signal.SIGUSR2)
     asked: list[FrameType | None] = []
 

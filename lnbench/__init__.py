@@ -42,7 +42,7 @@ def __getattr__(name: str) -> Any:
 
 
 class _CallablePackage(ModuleType):
-    """A package that has the name of a function: it can be called as the function, and imported from as any other."""
+    """A package with the name of a function. It can be called like the function and imported from like any package."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return __getattr__(self.__name__.rpartition(".")[2])(*args, **kwargs)

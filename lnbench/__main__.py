@@ -1,4 +1,4 @@
-"""The command `lnbench` (`python -m lnbench`): tunes a model as its configuration says."""
+"""The command `lnbench` (`python -m lnbench`) tunes a model as its configuration says."""
 
 import sys
 

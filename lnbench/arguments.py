@@ -1,4 +1,4 @@
-"""What the command lines of tools that work on finished runs have in common."""
+"""Arguments shared by the command lines of the tools that work on finished runs."""
 
 import argparse
 from pathlib import Path
@@ -8,7 +8,10 @@ from lnbench.core.schema import ConfigError
 
 
 def parser_of_runs(program: str, description: str, examples: str) -> argparse.ArgumentParser:
-    """A parser whose first argument, `run_dir`, is the folder of a run; the help ends with `examples` as they are."""
+    """Makes a parser whose first argument, `run_dir`, is the folder of a run.
+
+    The help ends with `examples`, printed unchanged.
+    """
     parser = argparse.ArgumentParser(
         prog=f"python -m {program}",
         description=description,
@@ -21,7 +24,7 @@ def parser_of_runs(program: str, description: str, examples: str) -> argparse.Ar
 
 
 def add_plugins(parser: argparse.ArgumentParser) -> None:
-    """Adds the option that lets runs name classes from elsewhere."""
+    """Adds the option `--plugin`, which lets runs name classes from modules outside lnbench."""
     parser.add_argument(
         "--plugin",
         type=_allow,

@@ -1,4 +1,4 @@
-"""What every command with Hydra overrides does: compose, check, do a job, and turn errors into messages."""
+"""The steps shared by every command with Hydra overrides: compose, check, do a job, turn errors into messages."""
 
 import os
 import sys
@@ -26,7 +26,7 @@ from lnbench.records.failure import RunFailed
 from lnbench.records.lock import RunBusy
 
 IN_THIS_PROCESS = "hydra/launcher=basic"
-"""Override with which all jobs of a sweep are done one after the other in the calling process."""
+"""Override that makes one process, the calling one, do all jobs of a sweep one after the other."""
 
 HELP, VERSION = {"--help", "-h"}, "--version"
 
@@ -34,11 +34,11 @@ HINT = "See the configuration with --cfg job, the choices with --help."
 
 
 Job = Callable[[RunConfig], float]
-"""What is done with each checked configuration; a sweeper compares what it returns."""
+"""Function that is called with each checked configuration. A sweeper compares the numbers that it returns."""
 
 
 class Command:
-    """What Hydra calls for every configuration of a command line."""
+    """The function that Hydra calls for every configuration of a command line."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -47,7 +47,7 @@ class Command:
         """Does the job for one configuration.
 
         Returns:
-            What the job returns.
+            The number that the job returns.
 
         Raises:
             JobFailed: a job of a sweep failed; the launcher goes on with the next.
@@ -87,15 +87,15 @@ def _tell(error: Exception) -> JobFailed:
 
 
 def command_line(job: Job, *overrides: str) -> None:
-    """Does a job for the configuration, or with `-m` the configurations, that the command line describes.
+    """Does a job for each configuration that the command line describes: one, or several with `-m`.
 
-    Exits with 0, or with one of the codes above.
+    The process exits with 0, or with `REFUSED`, `FAILED` or `INTERRUPTED` of `lnbench.core.errors`.
 
     Args:
-        job: what is done.
-        overrides: put after those of the command line.
+        job: function to call with each configuration.
+        overrides: further overrides, placed after those of the command line.
     """
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors, so that they can be explained below
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors, and they can be explained below
     register()
     try:
         sys.argv[1:] = arranged([*sys.argv[1:], *overrides])
@@ -104,7 +104,7 @@ def command_line(job: Job, *overrides: str) -> None:
     except (HydraException, ValueError) as error:
         show(explain(error))
         sys.exit(REFUSED)
-    except OSError as error:  # of Hydra or a launcher; those of a job have been told
+    except OSError as error:  # of Hydra or a launcher; the errors of a job have been shown already
         show(f"{plainly(error)}; where runs are written is chosen by runs_dir=FOLDER")
         sys.exit(REFUSED)
     except JobFailed as failed:
@@ -116,7 +116,7 @@ def command_line(job: Job, *overrides: str) -> None:
 
 
 def arranged(arguments: Sequence[str]) -> list[str]:
-    """A command line as Hydra takes it: options first, and overrides in its grammar.
+    """Arranges a command line as Hydra takes it: options first, then overrides in Hydra's grammar.
 
     Raises:
         ConfigError: an argument is neither an option nor an override, or cannot be understood.
@@ -161,10 +161,10 @@ def _takes_next(action: Action, rest: Sequence[str]) -> bool:
 
 
 def _option(word: str) -> Action:
-    """The option that a word of the command line names, perhaps by its first letters.
+    """The option that a word of the command line names, in full or by its first letters.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such option, or more than one.
     """
     known = {name: action for action in get_args_parser()._actions for name in action.option_strings}
     name = word.partition("=")[0]

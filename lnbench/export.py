@@ -1,4 +1,4 @@
-"""`python -m lnbench.export RUN_DIR`: a tuned model in the formats of other tools, and on the Hugging Face hub."""
+"""`python -m lnbench.export RUN_DIR` writes a tuned model in the formats of other tools, or uploads it to the hub."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m lnbench.import_peft ADAPTER FOLDER model=... task=...`: an adapter of HF peft as a tuned model."""
+"""`python -m lnbench.import_peft ADAPTER FOLDER model=... task=...` turns an adapter of HF peft into a tuned model."""
 
 import argparse
 import sys

@@ -1,7 +1,6 @@
-"""`python -m lnbench.inspect task=...`: what a task's data holds, and how the model sees it.
+"""`python -m lnbench.inspect task=...` shows the contents of a task's data and the tokens that the model gets.
 
-Nothing is trained, and no weights are loaded; everything that `python -m lnbench` accepts is
-accepted here.
+It trains nothing and loads no weights. It accepts everything that `python -m lnbench` accepts.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ BAR_WIDTH = 40
 
 
 def inspect(config: RunConfig) -> float:
-    """Reads and tokenises the data of a configuration, and prints what it holds.
+    """Reads and tokenises the data of a configuration, and prints a summary.
 
     Returns:
         Number of training rows.
@@ -65,7 +64,7 @@ def _table(*headings: str) -> Table:
 
 
 def _sizes(data: TaskData) -> Table:
-    """Rows and tokens a row of each split."""
+    """Number of rows of each split, and of tokens in a row."""
     table = _table("split", "rows", "tokens a row: median", "95%", "most", "rows cut off")
     for role, examples in data.splits.items():
         median, most_rows = np.percentile(examples.lengths, [50, 95]).astype(int)
@@ -76,7 +75,7 @@ def _sizes(data: TaskData) -> Table:
 
 
 def _balance(task: Task, data: TaskData) -> Table:
-    """How often each kind of answer occurs in each split."""
+    """Number and share of each kind of answer in each split."""
     counts = {role: task.balance(data.frames[role], examples) for role, examples in data.splits.items()}
     table = _table("label", *counts)
     for name in dict.fromkeys(name for kinds in counts.values() for name in kinds):
@@ -98,7 +97,7 @@ def _lengths(examples: Examples) -> Table:
 
 
 def _notes(task: Task, data: TaskData) -> list[Text]:
-    """Overlap, trivial scores and warnings, a line each."""
+    """Overlap of the splits, baseline scores and warnings, one line each."""
     shared = ", ".join(f"{pair} {rows:,}" for pair, rows in data.overlap.items())
     scores = "  ".join(f"{name} {value}" for name, value in written(data.baseline["test"]).items())
     counted = "rows of the second split whose input, or value in a column, is in the first"
@@ -113,12 +112,15 @@ def _typical_rows(examples: Examples) -> dict[str, int]:
 
 
 def _cut(examples: Examples) -> NDArray[Any]:
-    """(N,) how many tokens each row lost."""
+    """Number of tokens cut off from each row, shape (N,)."""
     return examples.extras.get("cut", np.zeros(len(examples), np.int64))
 
 
 def _row(task: Task, examples: Examples, row: int, tokenizer: PreTrainedTokenizerBase) -> Text:
-    """The tokens of a row, its labels behind them or behind the whole, and how much was cut off."""
+    """The tokens of a row, its labels, and how many tokens were cut off.
+
+    Each label follows its token, or all labels follow the row if they do not belong to single tokens.
+    """
     batch = examples.batch(np.array([row]))
     tokens = tokenizer.convert_ids_to_tokens(batch["input_ids"][0].tolist())
     labels = task.label_texts(batch["labels"][0].numpy())

@@ -1,7 +1,7 @@
-"""`python -m lnbench.params model=... method=...`: how many parameters a method trains in a model.
+"""`python -m lnbench.params model=... method=...` counts the parameters that a method trains in a model.
 
-Models are built without weights, and the usual ones without a download; everything that
-`python -m lnbench` accepts is accepted here, `-m` too.
+It builds models without weights, and the usual models without a download. It accepts everything that
+`python -m lnbench` accepts, `-m` too.
 """
 
 import sys
@@ -21,12 +21,12 @@ from lnbench.report.tables.paper import Figures
 Row = dict[str, str | int | float]
 FILE = "parameters.csv"
 COLUMNS = ("trained", "%", "paper %", "added", "head")
-"""Shown for each method. `added`: what inference computes besides the backbone, once everything that can be is folded
-into its weights; `head` is not in `trained`."""
+"""Columns shown for each method. `added` counts the parameters that inference computes with besides the backbone, after
+everything that can be folded has been folded into the backbone's weights. `trained` does not include `head`."""
 
 
 class ParameterTable:
-    """Collects one row a configuration."""
+    """Collects one row for each configuration."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
@@ -34,7 +34,7 @@ class ParameterTable:
         self.folder = Path()
 
     def add(self, config: RunConfig) -> float:
-        """Builds the model of a configuration without weights, and counts.
+        """Builds the model of a configuration without weights, and counts its parameters.
 
         Returns:
             The trained percentage of the backbone.

@@ -1,4 +1,4 @@
-"""`python -m lnbench.predict RUN_DIR [TEXT ...]`: what a tuned model says of a text."""
+"""`python -m lnbench.predict RUN_DIR [TEXT ...]` prints a tuned model's predictions for texts."""
 
 import argparse
 import json

@@ -1,9 +1,9 @@
-"""Training steps of LN-tuning in the upper layers of MiniLM on a CPU, by what is done about the lower ones.
+"""Times training steps of LN-tuning in the upper layers of MiniLM on a CPU, with different handling of the lower ones.
 
 python -m scripts.bench_frozen
 python -m scripts.bench_frozen method.ln.layers=6 trainer.batch_size=16 --rounds 60
 
-Every round times one step of each kind on the same rows of the task, in turn: a noisy machine troubles all alike.
+Every round times one step of each kind in turn, on the same rows of the task, so noise affects all kinds alike.
 """
 
 import argparse
@@ -36,7 +36,7 @@ WARM_UP = 3
 
 
 class Steps:
-    """The kinds of steps, each for some rows."""
+    """The kinds of steps. Each method does one step on some rows."""
 
     def __init__(self, config: RunConfig, model: TunedModel, data: TaskData) -> None:
         self.config, self.model, self.train = config, model, data.train
@@ -48,22 +48,22 @@ class Steps:
             self.kept = FrozenStates(self.train, self.part.states(sample)[0, 0])
 
     def usual(self, rows: NDArray[np.int64]) -> None:
-        """With dropout in all layers."""
+        """A step with dropout in all layers."""
         self.model.train()
         self._learn(self.train.batch(rows))
 
     def calm(self, rows: NDArray[np.int64]) -> None:
-        """Without dropout below the lowest trained layer."""
+        """A step without dropout below the lowest trained layer."""
         self.part.stop_dropout()
         self._learn(self.train.batch(rows))
 
     def fill(self, rows: NDArray[np.int64]) -> None:
-        """Computes what leaves the layers below, and keeps it."""
+        """Computes the output of the lower layers, and keeps it."""
         with self.precision:
             self.kept.put(rows, self.part.states(inputs_of(self.train.batch(rows))))
 
     def spared(self, rows: NDArray[np.int64]) -> None:
-        """With what was kept in place of the layers below."""
+        """A step with the kept output in place of the lower layers."""
         with self.part.spared():
             self._learn({**self.train.batch(rows), FROZEN_STATES: self.kept.batch(rows)})
 
@@ -77,7 +77,7 @@ class Steps:
 
 
 def main() -> None:
-    """Prints what the kinds of steps take."""
+    """Prints the times of the kinds of steps."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("overrides", nargs="*", help="settings, as for python -m lnbench")
     parser.add_argument("--rounds", type=int, default=30)

@@ -1,10 +1,10 @@
-"""Training throughput of runs that train together, against the same runs one after the other.
+"""Compares the training throughput of runs that train together with that of the same runs one after the other.
 
 python -m scripts.bench_fused
 python -m scripts.bench_fused --runs 4 --rounds 3 trainer.batch_size=16
 
-Whole runs of LN-tuning, of different seeds, from data to record, with all that Lightning and the callbacks do. Only
-training counts, without its first three steps. Every round does both, on new seeds.
+The runs are whole runs of LN-tuning with different seeds, from data to record, with Lightning and all callbacks. Only
+training is timed, without its first three steps. Every round does both, on new seeds.
 """
 
 import argparse
@@ -33,19 +33,19 @@ SEQUENCE, TOGETHER = "one after the other", "together"
 
 
 def main() -> None:
-    """The command."""
+    """Entry point of the benchmark."""
     carry_out(bench, _print, _parser().parse_intermixed_args())
 
 
 def bench(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """All measurements, as JSON values.
+    """Returns all measurements, as JSON values.
 
     Args:
-        options: as the command line gives them.
-        folder: for the runs.
+        options: options of the command line.
+        folder: folder for the runs.
 
     Raises:
-        ConfigError: the runs that are asked for cannot be done.
+        ConfigError: the requested runs are not possible.
     """
     seconds: dict[str, list[float]] = {SEQUENCE: [], TOGETHER: []}
     for number in track(range(options.rounds), description="rounds", auto_refresh=False):
@@ -64,21 +64,24 @@ def bench(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def in_sequence(configs: Sequence[RunConfig]) -> float:
-    """Does runs one by one; returns the seconds of training for each row of each run."""
+    """Does runs one by one; returns the seconds of training per row, averaged over the runs."""
     return sum(1 / _rate(run(config)) for config in configs) / len(configs)
 
 
 def together(configs: Sequence[RunConfig]) -> float:
-    """Likewise with runs that train together, by the clock of the first that ends; those of others wait for its end."""
+    """Does runs together; returns the seconds of training per row.
+
+    The clock is that of the first run to end, because the clocks of the others include waiting for its end.
+    """
     first, *_ = [end for _, end in run_together(configs, Event())]
     return 1 / (_rate(first) * len(configs))
 
 
 def configure(seed: int, options: argparse.Namespace) -> RunConfig:
-    """A short run without a test.
+    """Configures a short run without a test.
 
     Raises:
-        ConfigError: it cannot be done.
+        ConfigError: such a run is not possible.
     """
     short = [f"trainer.max_steps={options.steps}", "trainer.validate_every=null", "++task.splits.validation_limit=64"]
     fixed = [f"method={options.method}", f"seed={seed}", "test=false", "trainer.progress=false", "trainer.on_oom=fail"]
@@ -90,7 +93,7 @@ def _in(config: RunConfig, folder: Path) -> RunConfig:
 
 
 def _rate(end: Record | BaseException) -> float:
-    """Rows a second."""
+    """Number of training rows per second."""
     if isinstance(end, BaseException):
         raise end
     assert end.cost.train_samples_per_second is not None

@@ -1,16 +1,16 @@
-"""Inference throughput of tuned models, those of HF peft among them, and their time relative to full tuning's.
+"""Compares the inference throughput of tuned models, including HF peft's, with that of full tuning.
 
 python -m scripts.bench_inference
 python -m scripts.bench_inference task=rte data_root=path/to/data model=bert_large --methods ln lora prefix
 python -m scripts.bench_inference task=e2e_nlg model=smollm2_135m trainer.eval_batch_size=8 --methods ln lora ia3 prefix
 
 A fully tuned model has the shape of the pretrained one, so its time is that of the plain model. The others run as
-`lnbench.load` gives them, with generated prefixes computed once; where weights can be merged, also with these merged
-(`lnbench.load(..., merged=True)`, and peft's `merge_and_unload`). All answer the same rows in the same batches in turn,
-so that a noisy machine troubles all alike. Trained parameters are off their start by noise; nothing is trained.
+`lnbench.load` returns them, with generated prefixes computed once. Models with mergeable weights also run merged
+(`lnbench.load(..., merged=True)`, and peft's `merge_and_unload`). All models answer the same rows in the same batches
+in turn, so noise affects all alike. Noise moves trained parameters off their initial values; nothing is trained.
 
 Where the task classifies sentences, models answer rows of its test split, from tokenised rows in memory to answers.
-Where it generates text, they go on from one batch of random prompts, greedily and with a cache; no data is needed.
+Where it generates text, they continue one batch of random prompts, greedily and with a cache; no data is needed.
 """
 
 import argparse
@@ -44,20 +44,20 @@ FRAMEWORKS = {"lnbench": "lnbench", "hf": "HF + peft"}
 
 
 def main() -> None:
-    """The command."""
+    """Entry point of the benchmark."""
     logging.disable_progress_bar()
     carry_out(bench, _print, _parser().parse_intermixed_args())
 
 
 def bench(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """All measurements, as JSON values.
+    """Returns all measurements, as JSON values.
 
     Args:
-        options: as the command line gives them.
-        folder: for the model.
+        options: options of the command line.
+        folder: folder for the model.
 
     Raises:
-        ConfigError: something that was asked for cannot be measured.
+        ConfigError: a requested measurement is not possible.
         DataError: the data cannot be found or used.
     """
     methods = list(dict.fromkeys([REFERENCE, *options.methods]))
@@ -76,15 +76,15 @@ def bench(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def measure(variants: Sequence[Variant], work: Work, rounds: int) -> list[dict[str, Any]]:
-    """Times the work of each model in turn, again and again.
+    """Times the work of each model in turn, in several rounds.
 
     Args:
-        variants: the first one is the plain model that others are compared with.
-        work: for each of them.
-        rounds: how often, after one round that does not count.
+        variants: models; the first one is the plain model to which the others are compared.
+        work: work that each model does.
+        rounds: number of rounds, after one round that does not count.
 
     Returns:
-        One row a model.
+        One row for each model.
     """
     seconds: list[list[float]] = [[] for _ in variants]
     for number in track(range(rounds + 1), description="rounds"):
@@ -111,7 +111,7 @@ def _configure(method: str, options: argparse.Namespace) -> RunConfig:
     """The checked configuration of a method.
 
     Raises:
-        ConfigError: it cannot be run, or its task is of another kind.
+        ConfigError: such a run is not possible, or its task is of another kind.
     """
     limit = f"++task.splits.test_limit={options.rows}"
     config = validate(to_plain(compose_config(*options.overrides, limit, *f"method={method}".split())))

@@ -1,4 +1,4 @@
-"""How long `python -m lnbench.runs` takes, process start included, on made-up finished runs.
+"""Measures how long `python -m lnbench.runs` takes on made-up finished runs, including the start of the process.
 
 python scripts/bench_listing.py --runs 1000
 """
@@ -16,7 +16,7 @@ from tests.records.many import finish_many
 
 
 def main() -> None:
-    """Prints the median and the range of several listings, for people and for machines."""
+    """Prints the median and the range of several listings, as a table and as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=1_000)
     parser.add_argument("--rounds", type=int, default=5)

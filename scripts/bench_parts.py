@@ -1,11 +1,11 @@
-"""What the parts of a training step cost, and what else could be done in their place.
+"""Measures the time of the parts of a training step, and of alternatives to them.
 
 python -m scripts.bench_parts
 python -m scripts.bench_parts --batch 32 --length 128
 
-Forward and backward of each part alone, for the shapes of one layer of MiniLM, in turn. Padding: which share of the
-tokens of the embedded tweets' batches is real, if rows are put together at random, as transformers' Trainer groups them
-by length, as lnbench does, or into batches of equally many tokens.
+It times forward and backward of each part alone, in turn, for the shapes of one layer of MiniLM. It also prints the
+share of real tokens, the others being padding, in batches of the embedded tweets. The batches are random, or grouped by
+length as in transformers' Trainer, or made as in lnbench, or made of equally many tokens.
 """
 
 import argparse
@@ -36,12 +36,12 @@ from scripts.throughput.quartiles import quartiles
 
 HIDDEN, FFN, HEADS, P = 384, 1536, 12, 0.1
 RUNS = 16
-"""That train together, where their padding is looked at."""
+"""Number of runs that train together, for the measurement of their padding."""
 Part = Callable[[], Tensor | tuple[Tensor, ...]]
 
 
 def main() -> None:
-    """Measures, prints tables, and saves the numbers if asked."""
+    """Measures, prints tables, and saves the numbers if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=32, help="rows of a batch")
     parser.add_argument("--length", type=int, default=32, help="tokens of a row")
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def parts(batch: int, length: int) -> dict[str, Part]:
-    """The parts by name; each returns what backward starts from."""
+    """The parts by name. Each part returns the tensor from which backward starts."""
     tokens = batch * length
     x, wide = (torch.randn(tokens, size, requires_grad=True) for size in (HIDDEN, FFN))
     up = torch.randn(FFN, HIDDEN)
@@ -107,12 +107,12 @@ def measure(named: dict[str, Part], rounds: int, warm_up: int = 3) -> dict[str, 
 
 
 def default_config() -> RunConfig:
-    """Of a run of which nothing is chosen."""
+    """The configuration of a run with default choices."""
     return validate(to_plain(compose_config()))
 
 
 def padding_shares(batch: int) -> dict[str, float]:
-    """Share of real tokens of an epoch of the embedded tweets, by how batches are made."""
+    """Share of real tokens in an epoch of the embedded tweets, by the way of making batches."""
     config = default_config()
     data = load_data(config.task, load_tokenizer(config.model), config.data_root, config.cache_dir)
     lengths = data.train.lengths
@@ -128,7 +128,7 @@ def padding_shares(batch: int) -> dict[str, float]:
 
 
 def _of_equal_tokens(lengths: NDArray[np.int64], budget: int) -> list[NDArray[np.int64]]:
-    """Rows from long to short, in batches of at most `budget` tokens with the padding."""
+    """Rows from long to short, in batches of at most `budget` tokens, padding included."""
     batches, rest = [], np.argsort(-lengths, kind="stable")
     while len(rest):
         size = max(1, budget // int(lengths[rest[0]]))

@@ -1,4 +1,4 @@
-"""How long a run takes before its first training step, alone and as one of a sweep.
+"""Measures the time of a run before its first training step, alone and in a sweep.
 
 python -m scripts.bench_startup
 """
@@ -20,13 +20,13 @@ from lnbench.training.callbacks.stopwatch import Stopwatch
 Stopwatch.on_train_batch_end = lambda *_: print("first step", time.time())
 main()
 """
-"""Runs the command line, and tells when the first training step is done."""
+"""Program that runs the command line, and prints the time of the first training step's end."""
 ONE_STEP = ["method=ln", "trainer.max_steps=1", "trainer.progress=false", "test=false", "rerun=true"]
 ONE_STEP += ["++task.splits.validation_limit=64"]
 
 
 def main() -> None:
-    """Prints the medians of some repetitions."""
+    """Prints the medians of several repetitions."""
     parser = argparse.ArgumentParser(prog="python -m scripts.bench_startup", description=__doc__)
     parser.add_argument("--repeat", type=int, default=5, help="of each measurement (default: 5)")
     parser.add_argument("--runs", type=int, default=6, help="of the sweep (default: 6)")
@@ -56,7 +56,7 @@ def alone(command: list[str]) -> float:
 
 
 def in_sweep(command: list[str], runs: int) -> float:
-    """Seconds that each further run of one step adds to a sweep, its validation included."""
+    """Seconds that each further run of one step, with its validation, adds to a sweep."""
     return (_sweep(command, runs) - _sweep(command, 2)) / (runs - 2)
 
 

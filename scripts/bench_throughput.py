@@ -1,25 +1,26 @@
-"""Training throughput of lnbench beside transformers' Trainer with peft and a bare PyTorch loop.
+"""Compares the training throughput of lnbench, of transformers' Trainer with peft, and of a bare PyTorch loop.
 
 python -m scripts.bench_throughput
 python -m scripts.bench_throughput task=rte data_root=path/to/data trainer.batch_size=16 --methods ln full
 python -m scripts.bench_throughput model=bert_large --random-weights --length 128 --only step
 
-All train the same pretrained model on the same tokenised data, with the same batch size and precision, in turn, so that
-a noisy machine troubles all alike.
+All train the same pretrained model on the same tokenised data, with the same batch size and precision. They take turns,
+so noise affects all alike.
 
-End to end: from tokenised rows in memory to optimiser steps, each framework with its own batching; a round is `--steps`
-steps, timed from the end of its first step to the end of its last. `hf` is Trainer with its defaults; `hf_grouped`
-groups rows by length (train_sampling_strategy="group_by_length"). `bare` is lnbench's model on lnbench's batches in a
-loop that does nothing else: it shows what Lightning and the callbacks cost.
+End to end: from tokenised rows in memory to optimiser steps, each framework with its own batching. A round has
+`--steps` steps, timed from the end of its first step to the end of its last. `hf` is Trainer with its defaults;
+`hf_grouped` groups rows by length (train_sampling_strategy="group_by_length"). `bare` trains lnbench's model on
+lnbench's batches in a minimal loop, which shows the cost of Lightning and the callbacks.
 
 Step only: forward, backward, clipping and optimiser step on one batch of random tokens without padding, the same for
 lnbench's model and for Hugging Face's.
 
-Tokens are without padding, and so are the shares of matrix products: operations that the tokens need, over time, over
-those of one product of the model's own shape (tokens x hidden size, by hidden size x FFN size), measured before every
-round or repeat. `matmul %` compares averages over the whole session; `peak %` is the median over the product's best
-moment, which on a noisy machine no average reaches. The ratio is how many times as many tokens a second lnbench trains
-on, a median over rounds. Memory is measured on a GPU only.
+Numbers of tokens leave out padding, and so do the shares of matrix products. A share is the number of operations per
+second that the tokens need, divided by the number that one product of the model's own shape reaches (tokens x hidden
+size, by hidden size x FFN size). That product is measured before every round or repeat. `matmul %` compares averages
+over the whole session. `peak %` is the median divided by the product's best measurement, which averages do not reach on
+a noisy machine. The ratio is lnbench's tokens per second divided by the row's own, a median over rounds. Memory is
+measured on a GPU only.
 """
 
 import argparse
@@ -42,19 +43,19 @@ METHODS = ("ln", "bitfit", "lora", "prefix", "adapter", "full")
 
 
 def main() -> None:
-    """The command."""
+    """Entry point of the benchmark."""
     carry_out(bench, _print, parser().parse_intermixed_args())
 
 
 def bench(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """All measurements, as JSON values.
+    """Returns all measurements, as JSON values.
 
     Args:
-        options: as `parser` gives them.
-        folder: for the model.
+        options: options from `parser`.
+        folder: folder for the model.
 
     Raises:
-        ConfigError: something that was asked for cannot be measured.
+        ConfigError: a requested measurement is not possible.
     """
     if torch.cuda.device_count() > 1:
         raise ConfigError("Trainer would spread over all GPUs: show it one, with CUDA_VISIBLE_DEVICES=0")
@@ -81,7 +82,7 @@ def bench(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """The parser of the command line."""
     result = argparse.ArgumentParser(
         prog="python -m scripts.bench_throughput",
         description=__doc__,

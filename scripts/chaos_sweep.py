@@ -1,4 +1,4 @@
-"""Whether a sweep survives being killed: again and again, at random moments, with files damaged in between.
+"""Checks that a sweep survives being killed repeatedly at random moments, with damage to its files in between.
 
 python -m scripts.chaos_sweep
 """
@@ -26,12 +26,12 @@ from tests import runs
 
 METHODS = ("ln", "bitfit", "lora", "ln+mha_adapter")
 PROGRESS_SECONDS = 120
-"""After which a sweep that changes no file is killed all the same."""
+"""Seconds without a changed file after which a sweep is killed anyway."""
 console = Console(highlight=False)
 
 
 def main() -> None:
-    """Prints what happened; exits with status 1 if the two sweeps do not end alike."""
+    """Prints the events; exits with status 1 if the two sweeps do not end with equal results."""
     parser = argparse.ArgumentParser(prog="python -m scripts.chaos_sweep", description=__doc__)
     parser.add_argument(
         "--seeds", type=int, default=6, help=f"of each of {len(METHODS)} methods (default: 6, so 24 runs)"
@@ -47,16 +47,16 @@ def main() -> None:
 
 
 def chaos(folder: Path, seeds: int, kills: int, rng: random.Random) -> list[str]:
-    """Does one sweep in peace and the same one under fire.
+    """Does one undisturbed sweep, and the same sweep with kills and damage.
 
     Args:
-        folder: where to work.
-        seeds: of each method.
-        kills: how often the sweep under fire is killed.
-        rng: draws the moments and the damage.
+        folder: folder to work in.
+        seeds: number of seeds of each method.
+        kills: number of times that the disturbed sweep is killed.
+        rng: source of the moments and the damage.
 
     Returns:
-        What is wrong; empty if all runs came out equal to the last bit.
+        The differences between the sweeps; empty if all runs are equal to the last bit.
     """
     source, data = runs.save_model("bert", folder / "model"), runs.write_data(folder / "data")
     calm, fire = (_Sweep(source, data, folder / name, seeds) for name in ("calm", "fire"))
@@ -72,7 +72,7 @@ def chaos(folder: Path, seeds: int, kills: int, rng: random.Random) -> list[str]
 
 
 class _Sweep:
-    """One command, started as often as it takes."""
+    """One command, which is started as often as necessary."""
 
     def __init__(self, source: Path, data: Path, runs_dir: Path, seeds: int) -> None:
         self.runs_dir = runs_dir
@@ -88,10 +88,10 @@ class _Sweep:
         return time.perf_counter() - started
 
     def kill(self, rng: random.Random) -> str:
-        """Starts the sweep and kills all of it, or one of its processes, soon after it has done something new.
+        """Starts the sweep, and kills all of it or one of its processes soon after its next progress.
 
         Returns:
-            What was killed; empty if the sweep was faster.
+            The number of killed processes, as text; empty if the sweep ended before.
         """
         process = self._start()
         self._await_progress(process)
@@ -110,7 +110,7 @@ class _Sweep:
         return f"{len(victims)} of {1 + len(family)} processes"
 
     def damage(self, rng: random.Random, surely: bool) -> str:
-        """Truncates a file of a random run, or flips one bit of it, every other time or surely."""
+        """Truncates a file of a random run or flips one of its bits: always if `surely`, else every other time."""
         files = sorted(
             file for file in self.runs_dir.rglob("*") if file.name == RECORD or file.suffix == ".safetensors"
         )

@@ -1,4 +1,4 @@
-"""Compares each method, with its shipped settings, with a linear probe on the untouched model: no method should lose.
+"""Compares each method, as shipped, with a linear probe on the untouched model. No method should be worse.
 
 python -m scripts.compare_probe --out rates --tasks sst2 sick acceptability --overrides data_root=data
 """
@@ -17,15 +17,15 @@ FILE = "probe.json"
 
 @dataclass(frozen=True)
 class Comparison:
-    """On one task, test scores in its metric."""
+    """Test scores on one task, in its metric."""
 
     task: str
     metric: str
     probe: float
     methods: dict[str, float | None]
-    """Means over seeds; None where a run failed."""
+    """Means over seeds; None if a run failed."""
     losers: list[str]
-    """What is worse than the probe, or failed."""
+    """Methods that are worse than the probe, or failed."""
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ apt-get install wordnet-base wordnet-sense-index
 python -m scripts.debian_wordnet nltk_data
 export NLTK_DATA=$PWD/nltk_data
 
-The packages have WordNet's files, except `lexnames`, which NLTK reads too; its rows stand in their manual page.
+The packages contain WordNet's files except `lexnames`, which NLTK reads too. Its rows come from their manual page.
 """
 
 import argparse
@@ -35,10 +35,10 @@ def main() -> None:
 
 
 def lexnames(page: str) -> str:
-    """The file of lexicographer files, a row each: number, name, number of the part of speech.
+    """The content of `lexnames`, with one row for each lexicographer file: number, name, number of the part of speech.
 
     Args:
-        page: the manual page lexnames(5WN), as troff.
+        page: text of the manual page lexnames(5WN), in troff.
     """
     rows = re.findall(r"^(\d\d)\t((noun|verb|adj|adv)\.\w+)", page, re.MULTILINE)
     return "".join(f"{number}\t{name}\t{CATEGORIES[kind]}\n" for number, name, kind in rows)

@@ -1,4 +1,4 @@
-"""Writes what AdapterHub's `adapters` computes for tiny models, for lnbench to be compared with.
+"""Writes the results of AdapterHub's `adapters` for tiny models, with which lnbench is compared.
 
 `adapters` 1.3 needs an older transformers than lnbench, so this runs by hand in an environment of its own:
 
@@ -6,8 +6,8 @@
     adapters-venv/bin/pip install adapters==1.3.0 torch==2.13.0
     adapters-venv/bin/python -m scripts.reference_adapters
 
-Each file holds a backbone, a batch, and for every method its weights, outputs and gradients, by the names
-they have in `adapters`.
+Each file holds a backbone and a batch. For every method, it holds weights, outputs and gradients, under their names in
+`adapters`.
 """
 
 import argparse
@@ -57,11 +57,11 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 MODELS = {"bert": (BertModel, BertConfig), "gpt2": (GPT2Model, GPT2Config)}
 FOUR = {"reduction_factor": HIDDEN / 4}
-"""A bottleneck of 4."""
+"""A reduction factor that gives a bottleneck of 4."""
 
 
 def methods(architecture: str) -> dict[str, AdapterConfig]:
-    """The configurations to compare, by the name of the method in lnbench; `seq_bn` by that in `adapters`."""
+    """The configurations to compare, by the method's name in lnbench; `seq_bn` has its name in `adapters`."""
     parallel = FOUR | {"ln_before": architecture == "gpt2"}
     prefix = PrefixTuningConfig(flat=True, prefix_length=LENGTH, dropout=0.0)
     return {
@@ -79,7 +79,7 @@ def methods(architecture: str) -> dict[str, AdapterConfig]:
 
 
 def main() -> None:
-    """Writes one file an architecture."""
+    """Writes one file for each architecture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("tests/parity/data"))
     folder = parser.parse_args().folder
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def reference(architecture: str) -> dict[str, Tensor]:
-    """`inputs.*`, `backbone.*`, and `METHOD.outputs`, `METHOD.weights.*`, `METHOD.gradients.*`."""
+    """The tensors `inputs.*`, `backbone.*`, `METHOD.outputs`, `METHOD.weights.*` and `METHOD.gradients.*`."""
     backbone = new_backbone(architecture)
     inputs = new_inputs()
     tensors = {f"inputs.{name}": tensor for name, tensor in inputs.items()}
@@ -103,9 +103,9 @@ def reference(architecture: str) -> dict[str, Tensor]:
 
 
 def new_backbone(architecture: str) -> PreTrainedModel:
-    """A tiny model with the same random weights every time, in float64 and evaluation mode.
+    """A tiny model in float64 and evaluation mode, with the same random weights every time.
 
-    Attention is the eager one: under SDPA, GPT-2 gets a boolean mask, in which `adapters` hides the prefix.
+    It uses eager attention. Under SDPA, GPT-2 gets a boolean mask, in which `adapters` hides the prefix.
     """
     model_class, config_class = MODELS[architecture]
     torch.manual_seed(0)
@@ -123,7 +123,7 @@ def new_inputs() -> dict[str, Tensor]:
 
 
 def tuned(model: Any, config: AdapterConfig) -> Any:
-    """Adds an adapter with random weights, and makes only it trainable."""
+    """Adds an adapter with random weights, and makes it the only trainable part."""
     adapters.init(model)
     model.add_adapter("tuning", config=config)
     model.train_adapter("tuning")
@@ -134,10 +134,10 @@ def tuned(model: Any, config: AdapterConfig) -> Any:
 
 
 def share_norms(model: nn.Module) -> None:
-    """Gives parallel adapters the input of their sublayer, in a pre-LN model the normed one.
+    """Makes parallel adapters read the input of their sublayer, which is normed in a pre-LN model.
 
-    There `adapters` lets them read the residual stream before the norm. With a norm of their own,
-    which is here a copy of the sublayer's and frozen, they read what the sublayer reads.
+    In a pre-LN model, `adapters` lets them read the residual stream before the norm. Here they get a norm of their
+    own, a frozen copy of the sublayer's, and therefore read the same states as the sublayer.
     """
     norms = {"attention_adapters": "ln_1", "output_adapters": "ln_2"}
     for name, module in model.named_modules():

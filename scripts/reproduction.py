@@ -1,4 +1,4 @@
-"""Writes docs/reproduction.md: what runs of the mini_* experiments say of the paper.
+"""Writes docs/reproduction.md, which compares runs of the mini_* experiments with the paper.
 
 python -m scripts.reproduction runs --costs efficiency_runs
 """
@@ -23,9 +23,9 @@ from lnbench.report.tables.table import Table
 from lnbench.report.tables.tables import tables
 
 SHOWN = ("Score against trained parameters", "Ablation")
-"""Beginnings of the kinds of plots that the document shows."""
+"""Prefixes of the kinds of plots that the document shows."""
 SHIFTS = "Shift of the norms: ln,"
-"""How the title of the plot of LN-tuning's own shifts begins."""
+"""Prefix of the title of the plot with LN-tuning's own shifts."""
 TIMES = ("train_seconds", "total_seconds", "train_samples_per_second", "test_samples_per_second", "peak_memory_bytes")
 INTRODUCTION = """# Reproduction
 
@@ -50,7 +50,7 @@ python -m scripts.reproduction runs --costs efficiency_runs --commands ...
 
 
 def main() -> None:
-    """Reads the records, and writes the document and its pictures."""
+    """Reads the records, and writes the document and its images."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs_dir", type=Path, help="folder of the runs whose scores count")
     parser.add_argument("--costs", type=Path, required=True, help="folder of runs that had the machine to themselves")
@@ -70,13 +70,13 @@ def main() -> None:
 
 
 def document(scores: Loaded, costs: Loaded, commands: Sequence[str], figures: Sequence[str]) -> str:
-    """The whole document.
+    """Returns the whole document.
 
     Args:
-        scores: runs whose scores count.
-        costs: runs whose times count.
-        commands: that did them.
-        figures: the plots, as Markdown.
+        scores: runs for the scores.
+        costs: runs for the times.
+        commands: commands that did these runs.
+        figures: plots, as Markdown.
     """
     verdicts = [*_judged(scores, timed=False), *_judged(costs, timed=True)]
     parts = [
@@ -125,7 +125,7 @@ def _introduction(scores: Loaded, costs: Loaded, commands: Sequence[str]) -> str
 
 
 def _size(records: Sequence[Record]) -> str:
-    """How much one model was trained, by its runs."""
+    """The amount of training of one model, from its runs."""
     trainer = records[0].config["trainer"]
     seeds, tasks = len({record.seed for record in records}), sorted({record.task for record in records})
     steps = f"{trainer['max_steps']} steps of {trainer['batch_size']} rows"
@@ -140,7 +140,7 @@ def _summary(verdicts: Sequence[Verdict]) -> str:
 
 
 def _line(verdict: Verdict) -> str:
-    """The claim, and what of it the mean differences are against, where these do not decide."""
+    """The claim, and the undecided comparisons with a mean difference against it."""
     against = [f"*{markdown(finding.title)}*" for finding in verdict.findings if finding.mean_is_against]
     if verdict.outcome == "not decided" and against:
         return f"{verdict.claim.text} The means are against it: not {', nor '.join(against)}."
@@ -152,7 +152,7 @@ def _of(outcome: Outcome, texts: Sequence[str]) -> list[str]:
 
 
 def _impersonal(text: str, *sources: Loaded) -> str:
-    """Without the folders of this machine."""
+    """The text without the folders of this machine."""
     for loaded in sources:
         folders = {str(record.config["data_root"]) for record in loaded.records} - {"None"}
         for folder in folders:

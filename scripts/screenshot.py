@@ -1,4 +1,4 @@
-"""Takes the README's picture of a report's page.
+"""Makes the README's image of a report's page.
 
 python scripts/screenshot.py runs
 """
@@ -16,7 +16,7 @@ from tests.report.whole import report
 
 
 def main() -> None:
-    """Writes the picture."""
+    """Writes the image."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs_dir", type=Path, help="folder of finished runs")
     parser.add_argument("--out", type=Path, default=Path("docs/report.png"))
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def screenshot(path: Path, section: str | None, dark: bool) -> bytes:
-    """A PNG of a page, its plots in sight drawn."""
+    """A PNG of a page, after the visible plots have been drawn."""
     with browser() as running, opened(running, path, color_scheme="dark" if dark else "light") as result:
         page = result.page
         if section:

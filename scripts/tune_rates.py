@@ -1,9 +1,9 @@
-"""Looks for the learning rate of each method: the same number of trials for each, judged on validation splits alone.
+"""Searches the learning rate of each method, with equally many trials for each, judged by validation splits alone.
 
 python -m scripts.tune_rates --out rates --overrides data_root=data           can be stopped and started again
 python -m scripts.tune_rates --out rates --overrides data_root=data --write   also puts the best rates into conf/
 
-For `head` that is trainer.head_lr, which all other methods have as it is shipped: tune it first.
+For `head` the rate is trainer.head_lr. All other methods use the shipped value of it, so tune it first.
 """
 
 import argparse
@@ -21,7 +21,7 @@ FILE = "rates.json"
 
 
 def main() -> None:
-    """Does all trials, and says which rates are best."""
+    """Does all trials, and prints the best rates."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
     parser.add_argument("--factors", nargs="+", type=float, default=[0.3, 1, 3], help="of the shipped rates")
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def _gain(budget: Budget, method: str, rate: float, task: str, factor: float, seeds: Sequence[int]) -> float | None:
-    """Mean over seeds; None if a run failed."""
+    """Mean gain over seeds; None if a run failed."""
     gains = []
     for seed in seeds:
         changed = f"trainer.head_lr={rate * factor}" if method == HEAD else f"trainer.lr_factor={factor}"
@@ -55,7 +55,7 @@ def _gain(budget: Budget, method: str, rate: float, task: str, factor: float, se
 
 
 def _report(budget: Budget, rates: dict[str, float], trials: Sequence[Trial]) -> None:
-    """Writes what is known so far, and prints it."""
+    """Saves and prints the results so far."""
     best, shares = best_factors(trials), mean_shares(trials)
     chosen = {method: written(rates[method] * factor) for method, factor in best.items()}
     known = {"rates": rates, "chosen": chosen, "trials": [asdict(one) for one in trials]}

@@ -1,1 +1,1 @@
-"""In and out: plain transformers models, and adapters in the format of HF peft."""
+"""Import and export: plain transformers models, adapters in the format of HF peft, model cards, the hub."""

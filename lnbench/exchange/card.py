@@ -1,4 +1,4 @@
-"""The card of a tuned model: a README.md as the Hugging Face hub reads it."""
+"""The model card of a tuned model, a README.md in the form that the Hugging Face hub reads."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ TEMPLATE = "card.md"
 
 
 def write_card(record: Record, folder: Path) -> None:
-    """Writes `folder/README.md`, over an older one.
+    """Writes `folder/README.md`, and replaces an older one.
 
     Raises:
         OSError: the file cannot be written.
@@ -29,10 +29,10 @@ def write_card(record: Record, folder: Path) -> None:
 
 
 def model_card(record: Record) -> str:
-    """Metadata in YAML, then a page in Markdown; texts that are not lnbench's own stand in code spans.
+    """Returns the metadata in YAML, then a page in Markdown. Texts that are not lnbench's own are put in code spans.
 
     Raises:
-        ConfigError: the record's configuration is of another version of lnbench.
+        ConfigError: the record's configuration belongs to another version of lnbench.
     """
     config = validate_saved(record.config)
     environment = Environment(

@@ -1,4 +1,4 @@
-"""What the page of a card says, beyond what stands in the record as it is."""
+"""Texts of a model card that are derived from the record."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,10 @@ TERMS = {"gain": "gains", "bias": "biases"}
 
 
 def scores(record: Record) -> Iterator[tuple[str, list[str]]]:
-    """Each metric with its values: validation, test, and the baseline's in the test; empty where there is none."""
+    """Each metric with three values: validation, test, and the baseline on the test split.
+
+    A value that does not exist is an empty text.
+    """
     found = [record.metrics.get("validation", {}), record.metrics.get("test", {}), record.baseline.get("test", {})]
     columns = list(map(written, found))
     for name in dict.fromkeys(name for column in columns for name in column):
@@ -28,14 +31,14 @@ def scores(record: Record) -> Iterator[tuple[str, list[str]]]:
 
 
 def shared(overlap: str) -> str:
-    """What the rows that an overlap counts are, by its name in the record."""
+    """Describes the rows that an overlap counts, by the overlap's name in the record."""
     if overlap.endswith(SWAPPED):
         return "are pairs of the first with their texts swapped"
     return "have a value of the first in that column" if " " in overlap else "have an input of the first"
 
 
 def example(task: Task) -> str:
-    """An input as Python reads it: a text, or a pair."""
+    """The task's example input as a Python literal: a text, or a pair."""
     texts = ", ".join(map(json.dumps, task.example))
     return texts if len(task.example) == 1 else f"({texts})"
 
@@ -48,7 +51,7 @@ def settings(record: Record) -> Iterator[tuple[str, str]]:
 
 
 def search(result: SearchResult, metric: Metric) -> str:
-    """How a setting was chosen."""
+    """The sentence on how a setting was chosen."""
     tried = ", ".join(
         f"{code(trial.value)} ({'failed' if trial.score is None else metric.written(trial.score)})"
         for trial in result.trials
@@ -57,7 +60,7 @@ def search(result: SearchResult, metric: Metric) -> str:
 
 
 def moved(record: Record) -> str:
-    """How far the gains and biases of norms moved; empty if none was trained."""
+    """Change of the gains and biases of norms; empty if none was trained."""
     lines = []
     for term, name in TERMS.items():
         if shifts := [shift for shift in record.shift if shift.term == term]:
@@ -86,7 +89,7 @@ def cost(record: Record) -> str:
 
 
 def backbone(config: RunConfig) -> str:
-    """What the pretrained model is, and where it is loaded from."""
+    """The pretrained model, and the place that it is loaded from."""
     model, base = config.model, base_model(config)
     details = [
         f"{name} {code(value)}" for name, value in (("revision", model.revision), ("file", model.gguf_file)) if value
@@ -99,7 +102,7 @@ def backbone(config: RunConfig) -> str:
 
 
 def data_source(config: RunConfig) -> str:
-    """Where the data is."""
+    """The place of the data."""
     task = config.task
     if task.path or task.source is None:
         files = ", ".join(f"{role} {code(digest)}" for role, digest in task.content.items())
@@ -113,23 +116,23 @@ def data_source(config: RunConfig) -> str:
 
 
 def labels(config: RunConfig) -> str:
-    """What a classifier tells apart; empty for other tasks."""
+    """The labels of a classifier; empty for other tasks."""
     return ", ".join(map(code, getattr(config.task, "labels", [])))
 
 
 def folds(record: Record, config: RunConfig) -> bool:
-    """Whether all that was inserted can be folded into the pretrained weights."""
+    """Whether all inserted parameters can be folded into the pretrained weights."""
     folding = (record.parameters.by_part.get(name, 0) for name, part in config.method.items() if part.folds)
     return record.parameters.inserted == sum(folding)
 
 
 def has_peft_format(record: Record) -> bool:
-    """Whether HF peft knows the method."""
+    """Whether HF peft supports the method."""
     return record.method in EXPORTERS
 
 
 def command(record: Record) -> str:
-    """What does the run again, into `runs`."""
+    """The command that does the run again, into the folder `runs`."""
     changed = all_changes(record.config["method"])
     runs = missing_runs(record.method, changed, {record.task: record}, [record.seed], Path("runs"))
     return "\n".join(command_lines(runs))

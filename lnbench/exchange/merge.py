@@ -1,4 +1,4 @@
-"""Folds what was trained into the pretrained weights: a plain transformers model, as fast as before tuning."""
+"""Folds trained values into the pretrained weights, which gives a plain transformers model of the original speed."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +15,10 @@ from lnbench.training.assemble import load_pretrained
 
 
 def merge(tuned: Tuned) -> Tuned:
-    """The same function without inserted modules.
+    """Returns an equivalent model without inserted modules.
 
     Raises:
-        ConfigError: a part of the method is a network of its own and has no place in the weights.
+        ConfigError: a part of the method is a network of its own, which cannot be folded into the weights.
     """
     plain = load_pretrained(tuned.config)
     plain.load_state_dict(_folded(tuned.model, set(plain.state_dict())))
@@ -27,10 +27,10 @@ def merge(tuned: Tuned) -> Tuned:
 
 
 def save_merged(tuned: Tuned, folder: Path) -> None:
-    """Writes a merged model with its tokenizer as transformers reads them, and the task head beside: a linear layer.
+    """Writes a merged model and its tokenizer in transformers' format, and beside it the task head, a linear layer.
 
     Raises:
-        ConfigError: as `merge`.
+        ConfigError: as for `merge`.
     """
     merged = merge(tuned)
     merged.model.backbone.save_pretrained(folder)
@@ -39,7 +39,7 @@ def save_merged(tuned: Tuned, folder: Path) -> None:
 
 
 def _folded(model: TunedModel, plain: set[str]) -> dict[str, Tensor]:
-    """The backbone's values by the names of a plain model, with all changes of its weights folded in."""
+    """The backbone's values with all changes folded in, by the names of a plain model."""
     values = model.backbone.state_dict()
     left = {name for name in set(values) - plain if not name.endswith(MASK)}
     for name, module in model.backbone.named_modules():

@@ -1,4 +1,4 @@
-"""Adapters in the file format of HF peft (0.21): LN-tuning, LoRA and (IA)^3 out."""
+"""Writes adapters in the file format of HF peft (0.21), for LN-tuning, LoRA and (IA)^3."""
 
 import json
 from collections import defaultdict
@@ -20,10 +20,10 @@ from lnbench.methods.parts.linear_change import LowRankUpdate, Rescale
 PREFIX = "base_model.model."
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 BASE = "base_model_content"
-"""In the header of the weights: what the pretrained model holds, as `model.content` says it."""
+"""Key in the header of the weights for the content of the pretrained model, as in `model.content`."""
 LN = "ln_tuning_layers"
 Place = Literal["inside", "beside"]
-"""Of the task head: in the adapter, or in a file of its own."""
+"""Place of the task head, in the adapter or in a file of its own."""
 Inserted = TypeVar("Inserted", bound=nn.Module)
 
 
@@ -31,16 +31,16 @@ def export_peft(tuned: Tuned, folder: Path, head: Place = "inside") -> None:
     """Writes an adapter for `PeftModel.from_pretrained`.
 
     Args:
-        tuned: with weights in fp32.
-        folder: is made.
-        head: `inside`: the adapter is for transformers' class of the task (`AutoModelForSequenceClassification`,
-            `AutoModelForTokenClassification`, `AutoModelForQuestionAnswering`), which then gives the same logits.
-            `beside`: it is for `AutoModel`, which gives the same hidden states, and the head is in `head.safetensors`.
-            A generator has no head, and is for `AutoModelForCausalLM`.
+        tuned: model with weights in fp32.
+        folder: folder to create.
+        head: place of the task head. `inside`: the adapter is for transformers' class of the task
+            (`AutoModelForSequenceClassification`, `AutoModelForTokenClassification`, `AutoModelForQuestionAnswering`),
+            which then gives the same logits. `beside`: the adapter is for `AutoModel`, which gives the same hidden
+            states, and the head is in `head.safetensors`. A generator has no head and is for `AutoModelForCausalLM`.
 
     Raises:
-        ConfigError: the method has no counterpart in peft, or is merged into the weights; or the head shall be inside,
-            and transformers' class computes something else.
+        ConfigError: the method has no counterpart in peft, or is merged into the weights; or the head is to be inside,
+            but transformers' class computes something else.
     """
     method = tuned.config.method_name
     if method not in EXPORTERS:
@@ -133,7 +133,7 @@ def _export_ia3(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _inserted(tuned: Tuned, kind: type[Inserted]) -> list[tuple[str, Inserted]]:
-    """The method's modules by name."""
+    """The method's inserted modules of a kind, with their names."""
     found = [(name, module) for name, module in tuned.model.backbone.named_modules() if isinstance(module, kind)]
     if not found:
         raise ConfigError(
@@ -147,4 +147,4 @@ def _has_conv1d(model: nn.Module, layers: Mapping[str, object] | set[str]) -> bo
 
 
 EXPORTERS = {"ia3": _export_ia3, "ln": _export_ln, "lora": _export_lora}
-"""The methods that peft knows."""
+"""Export functions of the methods that peft supports."""

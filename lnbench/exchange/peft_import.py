@@ -1,4 +1,4 @@
-"""An adapter in the file format of HF peft (0.21) becomes a tuned model: LN-tuning, LoRA and (IA)^3 in."""
+"""Turns an adapter in the file format of HF peft (0.21) into a tuned model, for LN-tuning, LoRA and (IA)^3."""
 
 import json
 from collections.abc import Sequence
@@ -28,30 +28,30 @@ UNDERSTOOD = {
     "layers_to_transform", "lora_alpha", "lora_dropout", "megatron_core", "modules_to_save", "peft_type",
     "peft_version", "qalora_group_size", "r", "rank_pattern", "revision", "target_modules", "task_type", "use_rslora",
 }  # fmt: skip
-"""Settings of an adapter that are read, or change nothing that it computes."""
+"""Settings of an adapter that are read, or that do not change its results."""
 EMPTY: tuple[Any, ...] = (None, False, {}, [], "none")
-"""Values of other settings that mean nothing."""
+"""Values of all other settings that have no effect."""
 HARMLESS_STARTS = (None, True, False, "gaussian", "orthogonal", "eva")
-"""Ways to start LoRA that leave the pretrained weights as they are."""
+"""Initialisations of LoRA that leave the pretrained weights unchanged."""
 
 
 def import_peft(adapter: Path, folder: Path, overrides: Sequence[str], any_base: bool = False) -> RunConfig:
-    """Writes what `lnbench.load` needs of a tuned model: its configuration and what was trained.
+    """Writes the files of a tuned model that `lnbench.load` needs: its configuration and the trained values.
 
     Args:
-        adapter: folder with adapter_config.json, adapter_model.safetensors, and head.safetensors where a task head is
-            beside the adapter.
-        folder: is made.
+        adapter: folder with adapter_config.json and adapter_model.safetensors, and with head.safetensors if a task head
+            is beside the adapter.
+        folder: folder to create.
         overrides: model and task, as for a run; the method comes from the adapter.
-        any_base: take the model although the adapter names another.
+        any_base: whether to accept the model although the adapter names another.
 
     Returns:
-        The configuration.
+        The configuration of the tuned model.
 
     Raises:
-        ConfigError: the adapter cannot be read, has something that lnbench has not, or does not fit model or task; or
-            the folder has a run.
-        DataError: the task leaves settings to its data, and the data cannot be read.
+        ConfigError: the adapter cannot be read, has a feature that lnbench lacks, or does not fit the model or task;
+            or the folder holds a run.
+        DataError: the task takes settings from its data, and the data cannot be read.
     """
     if any((folder / name).exists() for name in (files.CONFIG, files.ADAPTER, files.RECORD)):
         raise ConfigError(f"{folder}: has a run already; choose another folder")
@@ -76,7 +76,7 @@ def import_peft(adapter: Path, folder: Path, overrides: Sequence[str], any_base:
 
 
 def _compose(overrides: Sequence[str], method: str) -> dict[str, Any]:
-    """A configuration, in fp32 unless it says otherwise, as peft computes."""
+    """Composes a configuration. Its default precision is fp32, in which peft computes."""
     if named := [override for override in overrides if override.lstrip("+~").startswith("method")]:
         raise ConfigError(f"{named[0]}: the method comes from the adapter; give model and task")
     raw = to_plain(compose_config(*overrides, f"method={method}"))
@@ -106,7 +106,7 @@ def _read(folder: Path) -> Adapter:
 
 
 def _check_base(theirs: Adapter, config: RunConfig) -> None:
-    """Makes sure that the adapter was trained on the model: by content where both have one, or else by name."""
+    """Checks that the adapter was trained on the model: by content if both record it, else by name."""
     model, about = config.model, theirs.about
     if model.content and theirs.base_content == model.content:
         return
@@ -137,7 +137,7 @@ def _fill(model: TunedModel, values: Tensors) -> None:
 
 
 def _fill_head(model: TunedModel, config: RunConfig, left: Tensors, beside: Path) -> None:
-    """Puts a task head in place, which is what is left of the adapter, or in a file of its own."""
+    """Loads the task head from the remaining tensors of the adapter, or from a file of its own."""
     has_head = any(True for _ in model.head.parameters())
     if has_head and left:
         put_plain_linear(model.head, *from_transformers(config.task, model, left))

@@ -1,4 +1,4 @@
-"""A finished run, loaded for use."""
+"""Loads finished runs for use."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -37,27 +37,27 @@ SLOW = (
 
 @dataclass(frozen=True)
 class Tuned:
-    """A tuned model with all that is needed to use it."""
+    """A tuned model, with its task, its tokenizer and everything else that `predict` needs."""
 
     model: TunedModel
     tokenizer: PreTrainedTokenizerBase
     task: Task
     config: RunConfig
     precision: Format
-    """The number format in which `predict` computes; `model` has fp32 weights, and computes in fp32 by itself."""
+    """Number format of `predict`. The weights of `model` are fp32, and it computes in fp32 outside of `predict`."""
 
     def predict(self, texts: Sequence[str | Sequence[str]], batch_size: int | None = None) -> list[dict[str, Any]]:
-        """Answers for texts, or for pairs of texts where the task is about pairs, in their order.
+        """Answers texts, or pairs of texts if the task takes pairs, in their order and on the model's device.
 
         Args:
-            texts: are answered where the model is.
-            batch_size: texts at once; None: as many as the run answered at once. Another number changes what is
-                rounded, and so the last digits.
+            texts: texts or pairs to answer.
+            batch_size: number of texts at once; None takes the number that the run used for evaluation. Another number
+                changes the rounding, and so the last digits.
 
         Raises:
-            ConfigError: the model is on a device that does not compute in `precision`.
-            DataError: a text is empty, is not a pair where the task needs pairs, or has a token that the model does
-                not embed.
+            ConfigError: the model is on a device that does not support `precision`.
+            DataError: a text is empty, is not a pair although the task needs pairs, or has a token that the model
+                does not embed.
         """
         if not texts:
             return []
@@ -77,24 +77,24 @@ class Tuned:
 def load(
     run_dir: str | Path, revision: str | None = None, merged: bool = False, precision: Format | None = None
 ) -> Tuned:
-    """The tuned model of a finished run, on the CPU and in evaluation mode.
+    """Loads the tuned model of a finished run, on the CPU and in evaluation mode.
 
     Args:
-        run_dir: the folder that the run named at its end, or the id, `USER/NAME`, of a repository on the Hugging Face
-            hub that has the same files.
-        revision: of the repository: a commit, tag or branch; None: the newest.
-        merged: fold into the weights what can be (LoRA and (IA)^3), so that it costs no time; answers are then equal
-            to rounding. Prefixes and adapters stay as they are.
-        precision: `fp32` or `bf16`, the number format in which it predicts; None: that of the run. In another one
+        run_dir: folder of the run, which the run printed at its end; or the id, `USER/NAME`, of a repository on the
+            Hugging Face hub with the same files.
+        revision: commit, tag or branch of the repository; None takes the newest version.
+        merged: whether to fold into the weights all changes that allow it (LoRA and (IA)^3), which makes them free at
+            inference. Answers are then equal up to rounding. Prefixes and adapters stay as they are.
+        precision: number format for predictions, `fp32` or `bf16`; None takes that of the run. In another format
             than the run's, answers near a tie may differ from the run's.
 
     Raises:
-        AdapterError: the folder holds no finished run, or its files are damaged; or none of them says in which number
-            format the run computed.
-        ConfigError: the pretrained model is not there any more; or the run computed in bf16, which this machine
-            computes slowly or not at all, and no precision is given.
+        AdapterError: the folder holds no finished run, or its files are damaged, or they do not contain the run's
+            number format.
+        ConfigError: the pretrained model no longer exists; or the run computed in bf16, this machine does not support
+            bf16 or is slow at it, and no precision is given.
         NewerError: a newer lnbench did the run.
-        HubError: there is no such folder, and no such repository can be had.
+        HubError: there is neither such a folder nor an accessible repository.
         RecordError: the record is damaged.
     """
     if precision not in (None, *FORMATS.values()):
@@ -121,16 +121,16 @@ def load(
 
 
 def load_several(run_dirs: Sequence[str | Path], precision: Format | None = None) -> list[Tuned]:
-    """Several finished runs over one copy of each backbone: what no run trained is in memory once.
+    """Loads several finished runs with one copy of each backbone: parameters that no run trained are in memory once.
 
-    Switching between them is choosing another element.
+    The models can be used in turn, without any cost of switching.
 
     Args:
-        run_dirs: as for `load`.
-        precision: of all of them, as for `load`; None: each has that of its run.
+        run_dirs: folders or repositories, as for `load`.
+        precision: number format of all models, as for `load`; None takes that of each run.
 
     Raises:
-        AdapterError, ConfigError, HubError, RecordError: as `load`.
+        AdapterError, ConfigError, HubError, RecordError: as for `load`.
     """
     several: list[Tuned] = []
     known: dict[str, list[nn.Parameter]] = defaultdict(list)
@@ -141,12 +141,12 @@ def load_several(run_dirs: Sequence[str | Path], precision: Format | None = None
 
 
 def share_frozen(backbone: nn.Module, known: dict[str, list[nn.Parameter]]) -> None:
-    """Puts in place of each frozen parameter an equal one that is known, and makes the others known.
+    """Replaces each frozen parameter by an equal known one, and adds the others to the known ones.
 
-    Values decide, not what names them: a folder, a revision and a file can hold other weights than they did.
+    Parameters are compared by value, because a folder, revision or file may hold other weights than before.
 
     Args:
-        backbone: is changed; computes the same as before.
+        backbone: model to change; its results stay the same.
         known: frozen parameters of other backbones, by name.
     """
     for name, parameter in list(backbone.named_parameters(remove_duplicate=False)):
@@ -165,20 +165,20 @@ def _are_equal(one: nn.Parameter, other: nn.Parameter) -> bool:
 
 
 def _with_measured(tensors: Mapping[str, Tensor], model: TunedModel) -> dict[str, Tensor]:
-    """The tensors of a file; files of lnbench 0.1.0 lack what heads measure, and so read states as they are."""
+    """The tensors of a file, with defaults for the head's statistics, which files of lnbench 0.1.0 lack."""
     fresh = model.measured()
     return {**(fresh if fresh.keys().isdisjoint(tensors) else {}), **tensors}
 
 
 def _folder(run_dir: str | Path, revision: str | None) -> Path:
-    """Where the files are, which may be the hub's cache; a folder that exists goes before a repository of its name."""
+    """The folder of the files, which may be the hub's cache. An existing folder has priority over a repository."""
     name = str(run_dir)
     remote = revision is not None or (is_repository(name) and not Path(name).is_dir())
     return download(name, revision) if remote else Path(run_dir)
 
 
 def _trained_in(folder: Path, config: RunConfig) -> Format:
-    """The number format in which a run computed."""
+    """The number format of a run."""
     trainer = config.trainer
     if trainer.precision != "auto":
         return trainer.precision

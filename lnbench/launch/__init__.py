@@ -1,1 +1,1 @@
-"""Hydra launchers: where and when the jobs of a sweep run."""
+"""Hydra launchers, which decide where and when the jobs of a sweep run."""

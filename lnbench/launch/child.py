@@ -1,4 +1,4 @@
-"""The fresh process of one job."""
+"""The main function of a fresh process that does one job."""
 
 import contextlib
 import gc
@@ -27,11 +27,11 @@ def main(sweep: bytes, job: Job, environment: Mapping[str, str], log: Path, resu
     """Does a job of a sweep.
 
     Args:
-        sweep: a `Sweep` by cloudpickle.
-        job: what to do.
-        environment: variables to set before the job starts.
-        log: file to which all that the job writes is appended.
-        results: gets the job's number, and its `JobReturn` by cloudpickle.
+        sweep: a `Sweep`, pickled by cloudpickle.
+        job: job to do.
+        environment: environment variables to set before the job starts.
+        log: file to which all output of the job is appended.
+        results: connection to which the job's number and its `JobReturn`, pickled by cloudpickle, are sent.
 
     Raises:
         SystemExit: SIGTERM or Ctrl-C came.
@@ -42,16 +42,16 @@ def main(sweep: bytes, job: Job, environment: Mapping[str, str], log: Path, resu
 
 @contextlib.contextmanager
 def in_fresh_process(environment: Mapping[str, str], log: Path) -> Iterator[None]:
-    """Makes a process that was just forked one that does jobs.
+    """Prepares a newly forked process for jobs.
 
     Args:
-        environment: variables to set.
-        log: file to which all that is written is appended.
+        environment: environment variables to set.
+        log: file to which all output is appended.
 
     Raises:
         SystemExit: SIGTERM or Ctrl-C came.
     """
-    gc.freeze()  # what the fork server has imported is never garbage; looking at it would copy its memory
+    gc.freeze()  # never collect what the fork server imported: looking at it would copy its memory
     try:
         _become_independent()
         write_to(log)
@@ -62,10 +62,10 @@ def in_fresh_process(environment: Mapping[str, str], log: Path) -> Iterator[None
 
 
 def attempt(job: Job, work: Callable[[], JobReturn]) -> bytes:
-    """Does a job; the traceback of an error that nobody expected is printed.
+    """Does a job, and prints the traceback of an unexpected error.
 
     Returns:
-        What it returned, by cloudpickle.
+        The job's `JobReturn`, pickled by cloudpickle.
     """
     try:
         returned = work()
@@ -78,7 +78,7 @@ def attempt(job: Job, work: Callable[[], JobReturn]) -> bytes:
 
 
 def write_to(log: Path) -> None:
-    """Appends to a file what this process, and those that it starts, write from now on."""
+    """Appends all further output of this process, and of the processes it starts, to a file."""
     with log.open("a") as file:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
@@ -87,9 +87,9 @@ def write_to(log: Path) -> None:
 
 
 def _become_independent() -> None:
-    """Leaves the terminal, whose Ctrl-C the launcher passes on, and the fork server's handling of signals."""
+    """Leaves the terminal, because the launcher passes Ctrl-C on, and replaces the fork server's signal handlers."""
     os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # drops a Ctrl-C that came before
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # drops a Ctrl-C that came earlier
     for number in SIGNALS:
         signal.signal(number, signal.default_int_handler)
     threading.Thread(target=_die_with_launcher, daemon=True).start()
@@ -110,7 +110,7 @@ def run_job(sweep: Sweep, job: Job) -> JobReturn:
 
 
 def _encode(returned: JobReturn, job: Job) -> bytes:
-    """Pickles what a job returned; what does not survive that is described instead."""
+    """Pickles a job's result. A result that cannot be pickled is replaced by an error with its description."""
     try:
         encoded: bytes = cloudpickle.dumps(returned)
         pickle.loads(encoded)

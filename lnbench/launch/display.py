@@ -1,4 +1,4 @@
-"""What a person sees of a launch: a line as each job ends, a live table on a terminal, and the failures at the end."""
+"""The terminal output of a launch: a line as each job ends, a live table on a terminal, and the failures at the end."""
 
 import time
 from datetime import timedelta
@@ -16,14 +16,14 @@ from lnbench.records.lock import RunBusy
 
 
 class Display:
-    """Follows the jobs of a launch; a context manager, within which a terminal shows what is running."""
+    """Shows the progress of a launch. As a context manager, it shows the running jobs live on a terminal."""
 
     def __init__(self, console: Console, total: int, logs: Path) -> None:
         """
         Args:
-            console: where to.
+            console: console to print to.
             total: number of jobs.
-            logs: folder of their log files.
+            logs: folder of the jobs' log files.
         """
         self._console, self._total, self._logs = console, total, logs
         self._running: dict[Job, tuple[str, float]] = {}
@@ -43,16 +43,16 @@ class Display:
         self._live.stop()
 
     def started(self, job: Job, place: str) -> None:
-        """A job has been started somewhere."""
+        """Shows that a job has been started."""
         self._running[job] = place, time.monotonic()
 
     def skipped(self, job: Job, returned: JobReturn) -> None:
-        """A job need not run."""
+        """Shows that a job need not run."""
         self._skipped += 1
         self._print(f"{self._done}/{self._total} skipped, finished before: {job.title}{_arrow(value_of(returned))}")
 
     def ended(self, ended: Ended, returned: JobReturn) -> None:
-        """A job has ended, well or not."""
+        """Shows that a job has ended, successfully or not."""
         del self._running[ended.job]
         self._seconds.append(ended.seconds)
         line = f"{self._done}/{self._total} {{}} {ended.seconds:.0f} s: {ended.job.title}"
@@ -66,32 +66,32 @@ class Display:
             self._print(line.format("failed after") + f": {_message(error)} ({ended.log})", "red")
 
     def deferred(self, job: Job, busy: RunBusy) -> None:
-        """Another process is doing a job; it will be tried again."""
+        """Shows that another process is doing a job, which will be tried again."""
         del self._running[job]
         if job not in self._told_busy:
             self._told_busy.add(job)
             self._print(f"tried again later: {job.title}: {busy}")
 
     def stopping(self, running: int) -> None:
-        """No more jobs will be started."""
+        """Shows that no more jobs will be started, because someone asked to stop."""
         self._print(f"Stopping as soon as {running} running jobs have saved their state. Ctrl-C again: at once.")
 
     def given_up(self, left: int, running: int) -> None:
-        """A job has failed, and no more jobs will be started."""
+        """Shows that no more jobs will be started, because a job has failed."""
         self._not_started += left
         if left:
             self._print(f"hydra.launcher.stop_at_failure: {left} jobs are not started; {running} go on to their end.")
 
     def refresh(self) -> None:
-        """Shows the passing of time."""
+        """Updates the elapsed times."""
         if self._live.is_started:
             self._live.refresh()
 
     def close(self, stopped: bool) -> None:
-        """Sums up all jobs.
+        """Prints a summary of all jobs.
 
         Args:
-            stopped: someone asked to stop before all had run.
+            stopped: whether someone asked to stop before all jobs had run.
         """
         seconds = time.monotonic() - self._start
         self._print(f"{self._counts()} in {seconds:.0f} s; what they wrote is in {self._logs}")
@@ -102,7 +102,7 @@ class Display:
 
     @property
     def _done(self) -> int:
-        """Number of jobs of which no more is to come."""
+        """Number of jobs that are finished, skipped or failed."""
         return len(self._seconds) + self._skipped
 
     def _print(self, line: str, style: str = "") -> None:
@@ -142,7 +142,7 @@ def _cause(error: Exception) -> str:
 
 
 def _message(error: Exception) -> str:
-    """Its first line."""
+    """First line of the error's message."""
     return str(error).partition("\n")[0]
 
 

@@ -1,4 +1,4 @@
-"""Counts Ctrl-C and SIGTERM instead of dying of them."""
+"""Counts Ctrl-C and SIGTERM instead of ending the process."""
 
 import contextlib
 import threading
@@ -8,14 +8,14 @@ from lnbench.core.interruption import answered
 
 
 class Interrupts:
-    """How often someone has asked to stop."""
+    """The number of times that someone has asked to stop."""
 
     count = 0
 
 
 @contextlib.contextmanager
 def counted() -> Iterator[Interrupts]:
-    """Counts while the context lasts; outside the main thread, which alone gets signals, it does nothing."""
+    """Counts signals within the context. Outside the main thread, which alone gets signals, it does nothing."""
     interrupts = Interrupts()
     if threading.current_thread() is not threading.main_thread():
         yield interrupts

@@ -1,4 +1,4 @@
-"""One job of a sweep, wherever it runs."""
+"""One job of a sweep, independent of the place where it runs."""
 
 import signal
 from collections.abc import Sequence
@@ -17,25 +17,25 @@ from lnbench.core.errors import FAILED, INTERRUPTED, JobFailed
 from lnbench.core.schema import ConfigError
 
 KILLED, STOPPED, NOT_STARTED = "killed", "stopped", "not started"
-"""Causes of failure of a job that returned nothing: its process died, was asked to stop, or never began."""
+"""Causes of failure of a job without a result. Its process died, it was asked to stop, or it never started."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What makes one job differ from the others of its sweep."""
+    """The properties by which a job differs from the others of its sweep."""
 
     num: int
-    """Its place in the whole sweep, from 0."""
+    """Index in the whole sweep, from 0."""
     overrides: tuple[str, ...]
     title: str
-    """What a person calls it by: the overrides in which it differs from others."""
+    """The overrides in which the job differs from others, as its name for people."""
 
 
 def number(job_overrides: Sequence[Sequence[str]], first: int) -> list[Job]:
-    """The jobs of a launch, as Hydra describes them; the first gets the number `first`.
+    """The jobs of a launch, from Hydra's description of them. The first job gets the number `first`.
 
     Raises:
-        ConfigError: there are none.
+        ConfigError: there are no jobs.
     """
     if not job_overrides:
         raise ConfigError(NO_JOBS)
@@ -49,28 +49,28 @@ def number(job_overrides: Sequence[Sequence[str]], first: int) -> list[Job]:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What all jobs of a sweep share; cloudpickle takes it to other processes."""
+    """The data that all jobs of a sweep share. Cloudpickle sends it to other processes."""
 
     hydra_context: HydraContext
     task_function: TaskFunction
     config: DictConfig
     singletons: Any
-    """Hydra's global state in the process of the launcher."""
+    """Hydra's global state in the launcher's process."""
 
     @classmethod
     def begin(cls, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> "Sweep":
-        """Prepares Hydra in the process of the launcher."""
+        """Prepares Hydra in the launcher's process."""
         setup_globals()
         configure_log(config.hydra.hydra_logging, config.hydra.verbose)
         return cls(hydra_context, task_function, config, Singleton.get_state())
 
     @property
     def logs(self) -> Path:
-        """Folder of what the jobs write to stdout and stderr."""
+        """Folder of the jobs' log files, with their stdout and stderr."""
         return Path(self.config.hydra.sweep.dir) / "logs"
 
     def compose(self, job: Job) -> DictConfig:
-        """The configuration of a job, with Hydra's own part."""
+        """Composes the configuration of a job, including Hydra's own part."""
         config = self.hydra_context.config_loader.load_sweep_config(self.config, list(job.overrides))
         with open_dict(config):
             config.hydra.job.num = job.num
@@ -78,12 +78,12 @@ class Sweep:
         return config
 
     def enter(self) -> None:
-        """Makes Hydra in the process of a job what it is in the launcher's."""
+        """Gives Hydra in a job's process the state that it has in the launcher's."""
         setup_globals()
         Singleton.set_state(self.singletons)
 
     def run(self, config: DictConfig) -> JobReturn:
-        """Does the job that has been composed, in this process."""
+        """Does the composed job, in this process."""
         HydraConfig.instance().set_config(config)
         return run_job(
             hydra_context=self.hydra_context,
@@ -100,17 +100,17 @@ class Ended:
 
     job: Job
     result: JobReturn | JobFailed
-    """`JobFailed` if it was stopped, or died without a word."""
+    """`JobFailed` if the job was stopped, or if its process died without a result."""
     seconds: float
     log: Path
 
 
 class ToldFailure(JobReturn):
-    """What a job that failed returns once a person was told; Hydra's own class would tell again, with all overrides."""
+    """The result of a failed job after its error was shown. Hydra's own class would show the error again."""
 
     @property
     def return_value(self) -> Any:
-        """Raises what the job raised."""
+        """Raises the exception of the job."""
         raise self._return_value
 
     @return_value.setter
@@ -119,10 +119,10 @@ class ToldFailure(JobReturn):
 
 
 def death(exit_code: int) -> JobFailed:
-    """Tells of a process that ended before it returned anything.
+    """Describes the end of a process that returned nothing.
 
     Args:
-        exit_code: of the process; negative: the signal that killed it.
+        exit_code: exit code of the process; a negative one is the signal that killed it.
     """
     if exit_code in (INTERRUPTED, -signal.SIGTERM):
         message = "stopped by a signal; the same command goes on from its last saved state"
@@ -135,15 +135,15 @@ def death(exit_code: int) -> JobFailed:
 
 
 def failed(job: Job, error: Exception) -> JobReturn:
-    """What Hydra is told of a job that could not be run to its end."""
+    """The result that Hydra gets for a job that could not be finished."""
     return JobReturn(overrides=list(job.overrides), status=JobStatus.FAILED, _return_value=error)
 
 
 def value_of(returned: JobReturn) -> Any:
-    """What a job returned, or the exception that it raised; `JobReturn.return_value` would raise it."""
+    """The value that a job returned, or the exception that it raised. `JobReturn.return_value` would raise it."""
     return returned._return_value
 
 
 def error_of(returned: JobReturn) -> Exception | None:
-    """The exception that a job raised."""
+    """The exception that a job raised; None if it raised none."""
     return value_of(returned) if returned.status is JobStatus.FAILED else None

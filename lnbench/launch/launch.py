@@ -1,4 +1,4 @@
-"""A launch: the jobs of a sweep, where they run, and what a person sees of it, put together."""
+"""Runs the jobs of a sweep in a pool, and shows their progress."""
 
 import contextlib
 import sys
@@ -17,16 +17,16 @@ from lnbench.launch.settings import LaunchSettings
 
 
 def launch(sweep: Sweep, jobs: Sequence[Job], pool: Pool, settings: LaunchSettings) -> list[JobReturn]:
-    """Runs jobs of a sweep, and shows how they go.
+    """Runs jobs of a sweep, and shows their progress.
 
     Args:
-        sweep: that the jobs belong to.
-        jobs: what to run.
-        pool: where; nothing runs there afterwards.
-        settings: of the launcher.
+        sweep: sweep of the jobs.
+        jobs: jobs to run.
+        pool: pool that runs the jobs; it is closed afterwards.
+        settings: settings of the launcher.
 
     Returns:
-        Their results, in the same order.
+        The results of the jobs, in the same order.
 
     Raises:
         KeyboardInterrupt: Ctrl-C or SIGTERM came.

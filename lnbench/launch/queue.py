@@ -1,4 +1,8 @@
-"""Which job runs when: in order, a busy one again after the others, a finished one not at all, none after Ctrl-C."""
+"""Decides which job starts when.
+
+Jobs start in order. A job that another process is doing is tried again after the others. A finished job is
+skipped. After Ctrl-C no job starts.
+"""
 
 import time
 from collections import deque
@@ -15,11 +19,11 @@ from lnbench.launch.settings import LaunchSettings
 from lnbench.records.lock import RunBusy
 
 TICK_SECONDS = 0.25
-"""How often the display moves on and interrupts are looked for."""
+"""Seconds between two updates of the display and two checks for interrupts."""
 
 
 class Pool(Protocol):
-    """Where jobs run."""
+    """A place where jobs run."""
 
     @property
     def free(self) -> int:
@@ -29,7 +33,7 @@ class Pool(Protocol):
         """Starts a job and returns the name of the place where it runs."""
 
     def wait(self, seconds: float) -> list[Ended]:
-        """Waits until a job ends, but not longer than some seconds; returns the ones that ended."""
+        """Waits until a job ends, at most `seconds`; returns the jobs that ended."""
 
     def stop(self) -> None:
         """Asks all running jobs to save their state and end."""
@@ -38,11 +42,11 @@ class Pool(Protocol):
         """Ends all running jobs at once."""
 
     def close(self) -> None:
-        """Ends all running jobs at once; none can be started afterwards."""
+        """Ends all running jobs at once. No job can be started afterwards."""
 
 
 class Queue:
-    """The jobs of a launch, from the first start to the last result."""
+    """Runs the jobs of a launch, from the first start to the last result."""
 
     def __init__(
         self,
@@ -56,13 +60,13 @@ class Queue:
     ) -> None:
         """
         Args:
-            jobs: what to run.
-            pool: where.
-            display: is told of what happens.
-            interrupts: are looked at all the time.
-            done_before: finds what a job would return, if it need not run; None if it must.
-            on_death: is told of every job that died without a word.
-            settings: how long busy jobs are let alone, and whether the first failure is the last.
+            jobs: jobs to run.
+            pool: pool that runs the jobs.
+            display: display that is told about all events.
+            interrupts: counter that is checked at every tick.
+            done_before: function that returns the result of a job that need not run; None if the job must run.
+            on_death: function that is called for every job whose process died without a result.
+            settings: settings of the launcher.
         """
         self._jobs, self._waiting = jobs, deque(jobs)
         self._pool, self._display, self._interrupts = pool, display, interrupts
@@ -76,10 +80,10 @@ class Queue:
         """Runs all jobs.
 
         Returns:
-            Their results, in the order of the jobs, whatever the order in which they ended.
+            The results, in the order of the jobs.
 
         Raises:
-            KeyboardInterrupt: someone asked to stop; nothing runs any more.
+            KeyboardInterrupt: someone asked to stop; no job is running any more.
         """
         while len(self._results) < len(self._jobs):
             if self._interrupts.count:
@@ -90,7 +94,7 @@ class Queue:
         return [self._results[job.num] for job in self._jobs]
 
     def _fill(self) -> bool:
-        """Starts jobs where there is room; stops at one that need not run, and then returns True."""
+        """Starts jobs while there is room. Returns True at once after a job that need not run."""
         while self._pool.free and (job := self._next()):
             if returned := self._done_before(job):
                 self._display.skipped(job, returned)
@@ -129,7 +133,7 @@ class Queue:
             self._give_up(job)
 
     def _give_up(self, after: Job) -> None:
-        """Starts no more jobs, since one has failed."""
+        """Starts no more jobs, because one has failed."""
         left = [*self._waiting, *(job for _, job in self._busy)]
         self._waiting.clear()
         self._busy.clear()
@@ -138,7 +142,7 @@ class Queue:
         self._display.given_up(len(left), self._running)
 
     def _drain(self) -> None:
-        """Waits until nothing runs any more; a second interrupt ends what runs at once."""
+        """Waits until no job is running. A second interrupt ends the running jobs at once."""
         self._pool.stop()
         self._display.stopping(self._running)
         killed = False

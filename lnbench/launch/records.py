@@ -1,4 +1,4 @@
-"""What the launcher knows of jobs that are runs of lnbench; of other programs' jobs it knows nothing."""
+"""Finds finished records and records deaths for jobs that are runs of lnbench. Jobs of other programs are ignored."""
 
 import os
 
@@ -19,9 +19,9 @@ from lnbench.records.record import Record, RecordError
 
 
 def done_before(sweep: Sweep, job: Job) -> JobReturn | None:
-    """What a job would return, if its run is finished already; such a job needs no process.
+    """The result of a job whose run is finished already; such a job needs no process.
 
-    All else, a damaged record and a job that cannot even be composed included, is the job's own affair.
+    None for all other jobs. A damaged record, or a job that cannot be composed, is handled by the job itself.
     """
     try:
         config = sweep.compose(job)
@@ -38,7 +38,7 @@ def done_before(sweep: Sweep, job: Job) -> JobReturn | None:
 
 
 def finished(run: RunConfig | None) -> Record | None:
-    """The record of a job's run; None if the job itself has to see to it, or is no run."""
+    """The record of a job's run; None if the job must do the run, or is no run."""
     try:
         return finished_record(run) if run and not run.rerun else None
     except (RecordError, NewerError, OSError):
@@ -46,16 +46,16 @@ def finished(run: RunConfig | None) -> Record | None:
 
 
 def record_death(sweep: Sweep, job: Job, death: JobFailed) -> None:
-    """Leaves a failure in place of a run whose process died without a word."""
+    """Writes a failure record for a run whose process died without a result."""
     if run := run_of(sweep.compose(job)):
         failure.record_death(run, str(death))
 
 
 def run_of(config: DictConfig) -> RunConfig | None:
-    """The run that a job does; None for another program's job, and for one that is refused."""
+    """The configuration of the run that a job does; None for a job of another program, and for a refused one."""
     hydra = HydraConfig.instance()
     of_launcher = hydra.cfg
-    hydra.set_config(config)  # what ${hydra:...} in the configuration refers to
+    hydra.set_config(config)  # resolves ${hydra:...} in the configuration
     try:
         return validate(to_plain(without_hydra(config)))
     except (ConfigError, DataError):

@@ -1,4 +1,4 @@
-"""What `hydra.launcher` may say."""
+"""Settings of the launchers, under `hydra.launcher`."""
 
 import importlib.util
 from collections.abc import Mapping
@@ -11,65 +11,65 @@ from lnbench.core.schema import ConfigError, Schema, parse
 
 
 class LaunchSettings(Schema):
-    """Of all launchers of lnbench."""
+    """Settings of all launchers of lnbench."""
 
     busy_poll_seconds: Annotated[float, Field(gt=0)]
-    """How long a job that another process is doing is let alone."""
+    """Seconds until a job that another process is doing is tried again."""
     stop_at_failure: bool
-    """Whether no job is started any more once one has failed; those that run are finished."""
+    """Whether no more jobs start after one has failed. Running jobs are finished."""
 
 
 class LocalSettings(LaunchSettings):
-    """Of the launchers that use this machine alone."""
+    """Settings of the launchers that use only this machine."""
 
     gpus: Annotated[int, Field(ge=0)] | Annotated[list[int | str], Field(min_length=1)] | None
-    """How many, or their ids; None: all that are visible."""
+    """Number of GPUs, or their ids; None means all visible GPUs."""
     cpu_slots: Annotated[int, Field(ge=1)]
-    """Processes at a time where there is no GPU."""
+    """Number of processes at a time on a machine without a GPU."""
     preload: list[str]
-    """Modules that are imported once, not once a process."""
+    """Modules that are imported once, not in every process."""
 
 
 class GpuSettings(LocalSettings):
-    """Of `hydra/launcher=gpus`."""
+    """Settings of `hydra/launcher=gpus`."""
 
     per_gpu: Annotated[int, Field(ge=1)]
-    """Jobs that share a GPU."""
+    """Number of jobs that share a GPU."""
 
 
 class FusedSettings(LocalSettings):
-    """Of `hydra/launcher=fused`."""
+    """Settings of `hydra/launcher=fused`."""
 
     max_runs: Annotated[int, Field(ge=1)]
-    """Most runs that train together."""
+    """Largest number of runs that train together."""
 
 
 class RaySettings(LaunchSettings):
-    """Of `hydra/launcher=ray`."""
+    """Settings of `hydra/launcher=ray`."""
 
     address: str | None
-    """Of a cluster that runs; None: start one on this machine."""
+    """Address of a running cluster; None starts one on this machine."""
     num_cpus: Annotated[float, Field(gt=0)]
-    """For each job."""
+    """Number of CPUs for each job."""
     num_gpus: Annotated[float, Field(ge=0)] | None
-    """For each job; None: one if the cluster has any."""
+    """Number of GPUs for each job; None means one if the cluster has any, else 0."""
     max_retries: Annotated[int, Field(ge=0)]
-    """Of a job whose process or node died."""
+    """Number of times that a job is tried again after its process or node died."""
     max_jobs: Annotated[int, Field(ge=1)] | None
-    """Given to Ray at a time; None: as many as there is room for now."""
+    """Largest number of jobs given to Ray at a time; None means as many as fit now."""
     results: Literal["shared", "collect"]
-    """Whether all nodes see the launcher's folders, or files are sent."""
+    """`shared` if all nodes see the launcher's folders; `collect` if files are sent back."""
     working_dir: str | None
-    """Folder with the code, sent to the nodes; None: the code is there."""
+    """Folder with the code, which is sent to the nodes; None if the nodes have the code."""
     runtime_env: dict[str, Any]
-    """Of Ray, besides `working_dir`."""
+    """Ray's runtime environment, besides `working_dir`."""
 
 
 def require_ray() -> None:
-    """Looks for Ray.
+    """Checks that Ray is installed.
 
     Raises:
-        ConfigError: it is not installed.
+        ConfigError: Ray is not installed.
     """
     if importlib.util.find_spec("ray") is None:
         raise ConfigError("hydra/launcher = 'ray': Ray is not installed; install it with pip install 'lnbench[ray]'")
@@ -79,10 +79,10 @@ S = TypeVar("S", bound=Schema)
 
 
 def check(schema: type[S], settings: Mapping[str, Any]) -> S:
-    """Types and checks the keys of `hydra.launcher`.
+    """Converts and checks the keys of `hydra.launcher`.
 
     Raises:
-        ConfigError: one line a problem.
+        ConfigError: a setting is wrong; the message has one line for each problem.
     """
     plain = OmegaConf.to_container(OmegaConf.create(dict(settings)), resolve=True)
     assert isinstance(plain, dict)

@@ -1,4 +1,4 @@
-"""Slots: what one job at a time runs on, a GPU or a share of the processor's cores."""
+"""Slots. A slot is a GPU, or a share of the processor's cores, that runs one job at a time."""
 
 import os
 from collections.abc import Sequence
@@ -19,19 +19,19 @@ class Slot:
 
     name: str
     environment: dict[str, str] = field(default_factory=dict)
-    """What confines the job to the slot."""
+    """Environment variables that confine a job to the slot."""
 
 
 def make_slots(gpus: int | Sequence[int | str] | None, per_gpu: int, cpu_slots: int) -> list[Slot]:
     """The slots of this machine.
 
     Args:
-        gpus: their number or ids; None: all that are visible.
+        gpus: number of GPUs, or their ids; None means all visible GPUs.
         per_gpu: number of jobs that share a GPU.
         cpu_slots: number of jobs that share the processor when there is no GPU.
 
     Raises:
-        ConfigError: there are fewer GPUs than asked for.
+        ConfigError: this machine has fewer GPUs than requested.
     """
     ids = _choose(gpus)
     if not ids:
@@ -42,7 +42,7 @@ def make_slots(gpus: int | Sequence[int | str] | None, per_gpu: int, cpu_slots: 
 
 
 def divided_threads(slots: int) -> dict[str, str]:
-    """Environment that gives each of some slots its part of the cores, unless the user has chosen."""
+    """Environment variables that give each of `slots` processes its share of the cores, unless already set."""
     if slots == 1 or THREADS in os.environ:
         return {}
     return {THREADS: str(max(1, _cores() // slots))}
@@ -54,7 +54,7 @@ def visible_gpus() -> list[str]:
     chosen = os.environ.get(VISIBLE)
     if chosen is None or not count:
         return [str(gpu) for gpu in range(count)]
-    # CUDA ignores what follows an invalid id, such as -1.
+    # CUDA ignores all ids after an invalid one, such as -1.
     return list(takewhile(lambda gpu: gpu and not gpu.startswith("-"), map(str.strip, chosen.split(","))))
 
 

@@ -1,4 +1,4 @@
-"""The adapter file: the trained tensors of a run, and nothing else."""
+"""The adapter file, which holds the trained tensors of a run and nothing else."""
 
 import json
 from collections.abc import Mapping
@@ -12,15 +12,15 @@ from lnbench.core.tensors import TensorFileError, read_tensors, write_tensors
 from lnbench.records.files import ADAPTER
 
 NEWEST = 1
-"""Format of the file that this lnbench writes."""
+"""Version of the file format that this lnbench writes."""
 
 
 class AdapterError(ValueError):
-    """An adapter file that is missing, damaged, or belongs to another backbone."""
+    """An adapter file is missing, damaged, or belongs to another backbone."""
 
 
 def header(config: RunConfig) -> dict[str, str]:
-    """What the tensors of a run belong to."""
+    """The file's header, which identifies the run's model."""
     content = {"content": config.model.content} if config.model.content else {}
     return {"backbone": config.model.source, **content, "method": config.method_name}
 
@@ -30,7 +30,7 @@ def save_adapter(tensors: Mapping[str, Tensor], about: Mapping[str, str], folder
 
     Args:
         tensors: trained values by parameter name.
-        about: what they belong to, such as the backbone's name and content; readable in the file's header.
+        about: description of the tensors' origin, such as the backbone's name and content, for the file's header.
     """
     write_tensors(folder / ADAPTER, tensors, json.dumps({FORMAT: NEWEST, **about}))
 
@@ -39,8 +39,8 @@ def load_adapter(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and the header that `save_adapter` wrote.
 
     Raises:
-        AdapterError: there is no such file, or it is damaged.
-        NewerError: it is of a newer lnbench.
+        AdapterError: the file is missing or damaged.
+        NewerError: a newer lnbench wrote the file.
     """
     path = folder / ADAPTER
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""Commands that do missing runs as the runs at hand were done."""
+"""Commands that do missing runs with the settings of existing runs."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,15 +22,15 @@ from lnbench.tasks.base import TASKS
 from lnbench.tasks.data.content import name_of
 
 PATHS = ("path", "validation_path", "test_path")
-"""Settings of a task that are outside a run's identity, and needed to do it again."""
+"""Settings of a task that are not part of a run's identity, but are needed to repeat the run."""
 SCHEMAS: dict[str, type[Schema]] = {"model": ModelConfig, "trainer": TrainerConfig, "search": SearchConfig}
-"""Of the configuration groups that have one."""
+"""Schemas of configuration groups that have a single schema."""
 BASES = {"trainer": "default", "search": "lr"}
-"""Choices in groups whose settings have no name."""
+"""Base choices of the groups without a `name` setting."""
 USUAL_MODEL = "minilm"
-"""Where a command starts from for a model that is not shipped."""
+"""Base choice for a model that is not shipped."""
 MANDATORY = "???"
-"""What a shipped choice says of a setting that a command must give."""
+"""Value by which a shipped choice marks a setting that a command must give."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class MissingRuns:
     """Runs of one method that are still to be done.
 
     Attributes:
-        method: canonical name.
+        method: canonical name of the method.
         rest: all other overrides.
-        several: whether these describe more than one run.
+        several: whether the overrides describe more than one run.
     """
 
     method: str
@@ -55,14 +55,14 @@ def missing_runs(
     seeds: Sequence[int],
     runs_dir: Path,
 ) -> list[MissingRuns]:
-    """The runs of a method on some tasks, apart where tasks need settings of their own.
+    """Describes the runs of a method on some tasks, separately for tasks that need settings of their own.
 
     Args:
         method: parts joined by `+`.
-        changed: settings by dotted name, such as `ln.terms`.
-        tasks: for each task a run that shows its settings; the first shows all else, too.
-        seeds: of the runs.
-        runs_dir: where the runs at hand lie.
+        changed: changed settings of the method by dotted name, such as `ln.terms`.
+        tasks: a run for each task, which gives the task's settings; the first run gives all other settings, too.
+        seeds: seeds of the runs.
+        runs_dir: folder of the runs.
     """
     together: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for record in tasks.values():
@@ -81,7 +81,7 @@ def missing_runs(
 
 
 def command_lines(missing: Iterable[MissingRuns]) -> list[str]:
-    """As few commands as do all of the runs, each once."""
+    """The smallest number of commands that do all of the runs, each once."""
     methods: dict[tuple[tuple[str, ...], bool], list[str]] = defaultdict(list)
     for runs in dict.fromkeys(missing):
         methods[runs.rest, runs.several].append(runs.method)
@@ -92,7 +92,7 @@ def command_lines(missing: Iterable[MissingRuns]) -> list[str]:
 
 
 def _shared(like: Record, runs_dir: Path) -> list[str]:
-    """All that a command says besides method, task and seed."""
+    """The overrides of a command other than method, task and seed."""
     model, *rest = _group(like, "model")
     overrides = [override("model", model), *rest, *_group(like, "trainer")[1:], override("runs_dir", runs_dir)]
     if like.config.get("search"):
@@ -107,7 +107,7 @@ def _shared(like: Record, runs_dir: Path) -> list[str]:
 
 
 def _group(record: Record, group: str) -> list[str]:
-    """The choice in a configuration group that is nearest to a run's settings, and what to change in it."""
+    """The choice in a configuration group that is nearest to a run's settings, and the overrides that change it."""
     settings = record.config.get(group)
     name = _nearest(group, settings) if isinstance(settings, Mapping) else None
     if name is None:
@@ -122,14 +122,14 @@ def _group(record: Record, group: str) -> list[str]:
 
 
 def _differs(key: str, own: Mapping[str, Any], usual: Mapping[str, Any], written: Mapping[str, Any]) -> bool:
-    """Whether a command has to give a setting; the name of a file of one's own follows from its path."""
+    """Whether a command has to give a setting. The name of a user's own file follows from its path."""
     if key.startswith("content") or (key == "name" and "path" in own and own[key] == name_of(Path(own["path"]))):
         return False
     return usual.get(key) != own[key] or written.get(key) == MANDATORY
 
 
 def _filled(written: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """A shipped choice with a run's values where it has none."""
+    """The settings of a shipped choice, with a run's values where the choice leaves them open."""
     return {key: own.get(key) if value == MANDATORY else value for key, value in written.items()}
 
 
@@ -145,7 +145,7 @@ def _mark_of_method(name: str) -> str:
 
 
 def _nearest(group: str, settings: Mapping[str, Any]) -> str | None:
-    """A shipped choice that a command can start from; for a file of one's own, one that takes files."""
+    """A shipped choice that a command can start from. For a user's own file, it is a choice that takes files."""
     if group == "task" and settings.get("path"):
         files = sorted((config_dir() / group).glob("*.yaml"))
         takes_files = [file.stem for file in files if _read(group, file.stem).get("path") == MANDATORY]
@@ -158,7 +158,7 @@ def _nearest(group: str, settings: Mapping[str, Any]) -> str | None:
 
 @cache
 def _read(group: str, name: str) -> dict[str, Any]:
-    """What a shipped choice says; nothing of one from elsewhere."""
+    """The settings of a shipped choice; empty for a choice that is not shipped."""
     file = config_dir() / group / f"{name}.yaml"
     content = OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else {}
     assert isinstance(content, dict)
@@ -166,7 +166,7 @@ def _read(group: str, name: str) -> dict[str, Any]:
 
 
 def _plain(group: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that matter for a run, complete."""
+    """All settings that matter for a run, with defaults filled in."""
     parsed = parse(SCHEMAS[group], settings, group) if group in SCHEMAS else TASKS.parse(settings, group)
     paths = {name: str(path) for name in PATHS if (path := getattr(parsed, name, None))}
     return {**parsed.identity(), **paths}

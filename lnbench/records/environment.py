@@ -1,4 +1,4 @@
-"""On what and with what a run was made."""
+"""The machine and the software of a run."""
 
 import platform
 import resource
@@ -24,14 +24,14 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Version of Python, of lnbench and of each package that can change a result."""
+    """Versions of Python, of lnbench and of each package that can change a result."""
     from lnbench import __version__
 
     return {"python": platform.python_version(), "lnbench": __version__, **{name: version(name) for name in PACKAGES}}
 
 
 def hardware() -> dict[str, Any]:
-    """The machine, as far as it bears on times and numbers."""
+    """The properties of the machine that affect times and numbers."""
     described: dict[str, Any] = {
         "platform": platform.platform(),
         "cpu": _cpu_name(),
@@ -45,7 +45,7 @@ def hardware() -> dict[str, Any]:
 
 
 def git_commit() -> str | None:
-    """Commit of the checkout that lnbench runs from, `-dirty` with uncommitted changes; None if installed."""
+    """Commit of the checkout that lnbench runs from, `-dirty` with uncommitted changes; None if it is installed."""
     try:
         _git("ls-files", "--error-unmatch", __file__)
         return _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
@@ -54,13 +54,13 @@ def git_commit() -> str | None:
 
 
 def forget_peak_memory() -> None:
-    """Lets `peak_memory_bytes` begin anew on the GPU; what a process on a CPU has held cannot be forgotten."""
+    """Resets `peak_memory_bytes` on the GPU. On a CPU, the peak of the process cannot be reset."""
     if torch.cuda.is_initialized():
         torch.cuda.reset_peak_memory_stats()
 
 
 def peak_memory_bytes() -> int:
-    """Most memory held so far: by tensors on the GPU, or by the process on a CPU."""
+    """Largest number of bytes held so far: by tensors on the GPU, or by the process on a CPU."""
     if torch.cuda.is_available() and (peak := torch.cuda.max_memory_allocated()):
         return peak
     unit = 1 if sys.platform == "darwin" else 1024

@@ -1,4 +1,4 @@
-"""What a run leaves that did not finish because something went wrong."""
+"""The failure record, which a run leaves if something went wrong."""
 
 import contextlib
 import os
@@ -19,11 +19,11 @@ from lnbench.records.lock import is_held
 
 Cause = Literal["diverged", "out of memory", "disk", "killed", "refused", "error"]
 TRIED_AGAIN: frozenset[Cause] = frozenset({"disk", "killed", "refused"})
-"""Causes that lie outside the run, or before it: it is tried again whenever it is asked for."""
+"""Causes outside the run, or before it. Such a run is tried again whenever it is requested."""
 
 
 class Failure(Schema):
-    """One run that failed."""
+    """The failure record of one run."""
 
     format: Literal[1] = 1
     id: str
@@ -31,7 +31,7 @@ class Failure(Schema):
     cause: Cause
     message: str
     traceback: str = ""
-    """Empty when the process died without a word."""
+    """Traceback of the exception; empty if the process died without one."""
     method: str
     task: str
     model: str
@@ -43,7 +43,7 @@ class Failure(Schema):
 
     @property
     def lasts(self) -> bool:
-        """Whether the run is not tried again until someone asks for that."""
+        """Whether the run stays failed until someone asks for another try."""
         return self.cause not in TRIED_AGAIN
 
 
@@ -53,9 +53,9 @@ class RunFailed(RuntimeError):
     def __init__(self, run: str, cause: Cause, message: str) -> None:
         """
         Args:
-            run: which one, for a person.
-            cause: the kind of failure.
-            message: what went wrong.
+            run: title of the run, for people.
+            cause: kind of failure.
+            message: description of the failure.
         """
         super().__init__(run, cause, message)
         self.run, self.cause, self.message = run, cause, message
@@ -65,15 +65,15 @@ class RunFailed(RuntimeError):
 
 
 class InputError(RuntimeError):
-    """A model or data could not be read, for a reason that nothing foresaw; its cause is what went wrong."""
+    """A model or data could not be read, for an unforeseen reason. Its cause is the original exception."""
 
 
 @contextlib.contextmanager
 def reading_input() -> Iterator[None]:
-    """Marks what goes wrong while model and data are read: it is theirs, not the run's.
+    """Marks exceptions in the block as errors of the model or the data, not of the run.
 
     Raises:
-        InputError: in place of an exception that does not tell by itself where it belongs.
+        InputError: replaces an exception whose type does not show by itself that the input is at fault.
     """
     try:
         yield
@@ -84,7 +84,7 @@ def reading_input() -> Iterator[None]:
 
 
 def describe(config: RunConfig, cause: Cause, message: str, error: BaseException | None = None) -> Failure:
-    """A failure of this process, now."""
+    """Creates the failure record of this process, with the current time."""
     return Failure(
         id=run_id(config),
         cause=cause,
@@ -111,10 +111,10 @@ def write_failure(failure: Failure, folder: Path) -> None:
 
 
 def read_failure(folder: Path) -> Failure | None:
-    """Why the run of a folder failed; None if it did not, or if the file is damaged (it may then be tried again).
+    """The failure record of a run's folder; None if there is none, or if it is damaged (then the run may be repeated).
 
     Raises:
-        NewerError: the file is of a newer lnbench.
+        NewerError: a newer lnbench wrote the file.
     """
     try:
         return read_as(Failure, folder / FAILURE)
@@ -123,11 +123,13 @@ def read_failure(folder: Path) -> Failure | None:
 
 
 def record_death(config: RunConfig, reason: str) -> None:
-    """Leaves a failure in place of a process that died without a word, unless the run is finished or goes on elsewhere.
+    """Writes a failure record for a process that died without an exception.
+
+    It writes nothing if the run is finished or is being done by another process.
 
     Args:
-        config: of the run that the process did.
-        reason: how it died, such as `killed by SIGKILL`.
+        config: configuration of the process's run.
+        reason: description of the death, such as `killed by SIGKILL`.
     """
     folder = run_dir(config)
     if (folder / CONFIG).is_file() and not (folder / RECORD).is_file() and not is_held(config.runs_dir, run_id(config)):
@@ -135,7 +137,7 @@ def record_death(config: RunConfig, reason: str) -> None:
 
 
 def cause_of(error: BaseException) -> Cause:
-    """The kind of failure that an exception is."""
+    """The kind of failure that an exception indicates."""
     from lnbench.core.errors import Diverged, ProcessKilled
 
     if isinstance(error, Diverged):
@@ -148,10 +150,10 @@ def cause_of(error: BaseException) -> Cause:
 
 
 def is_of_input(error: BaseException) -> bool:
-    """Whether what a run reads is at fault: settings, data, weights, saved states, or a place that cannot be reached.
+    """Whether the input is at fault: settings, data, weights, saved states, or a place that cannot be reached.
 
-    Ids of tokens and labels that the model does not have are noticed by PyTorch alone: on a CPU as an IndexError, on a
-    GPU as an assertion of its own.
+    PyTorch alone notices ids of tokens and labels that the model does not have. It raises an IndexError on a CPU, and
+    an assertion error of its own on a GPU.
     """
     from safetensors import SafetensorError
 

@@ -1,4 +1,4 @@
-"""Whether a run was done before."""
+"""Looks for the record of an earlier run."""
 
 import contextlib
 from pathlib import Path
@@ -14,8 +14,8 @@ def finished_record(config: RunConfig) -> Record | None:
     """The record that an earlier run of a configuration left; None if there is none.
 
     Raises:
-        RecordError: it, or a file beside it, cannot be trusted.
-        NewerError: it is of a newer lnbench.
+        RecordError: the record, or a file beside it, cannot be trusted.
+        NewerError: a newer lnbench did the run.
     """
     folder = run_dir(config)
     record = read_record(folder)
@@ -27,10 +27,10 @@ def finished_record(config: RunConfig) -> Record | None:
 
 
 def require_known(folder: Path) -> None:
-    """Refuses the folder of a run that a newer lnbench did; what is damaged is left to others.
+    """Refuses the folder of a run that a newer lnbench did. Damaged files are not checked here.
 
     Raises:
-        NewerError: its record or failure is of a newer lnbench.
+        NewerError: a newer lnbench wrote the record or the failure record.
     """
     with contextlib.suppress(RecordError):
         read_record(folder)

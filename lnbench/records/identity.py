@@ -1,4 +1,4 @@
-"""The identity of a run: a hash of what can change its numbers."""
+"""The identity of a run: a hash of all settings that can change its numbers."""
 
 import hashlib
 import json
@@ -9,8 +9,9 @@ from lnbench.core.names import plain_name
 
 ID_LENGTH = 12
 PROTOCOL = 2
-"""How runs are made; raised whenever the numbers of a run may change, with a line in CHANGELOG.md. Records of another
-protocol are listed and loaded, but never taken for today's run, nor averaged or paired with today's runs."""
+"""Version of the way runs are made. It is raised, with a line in CHANGELOG.md, when the numbers of a run may change.
+Records of another protocol are listed and loaded, but they never stand for a run of this protocol. They are not
+averaged or paired with such runs either."""
 
 
 def run_id(config: RunConfig) -> str:
@@ -20,6 +21,6 @@ def run_id(config: RunConfig) -> str:
 
 
 def run_dir(config: RunConfig) -> Path:
-    """The run's folder: readable groups, then its identity."""
+    """The run's folder: task, model and method, then the run's id."""
     groups = map(plain_name, (config.task.name, config.model.name, config.method_name))
     return config.runs_dir.joinpath(*groups, run_id(config))

@@ -1,4 +1,4 @@
-"""All runs of a folder, and how each of them stands."""
+"""Lists all runs of a folder, with their states."""
 
 import os
 from collections.abc import Iterator
@@ -14,21 +14,21 @@ from lnbench.records.record import Record, read_record
 
 State = Literal["finished", "failed", "running", "interrupted", "newer", "damaged"]
 DEPTH = "*/*/*/*"
-"""Task, model, method, identity: where `run_dir` puts a run below `runs_dir`."""
+"""Levels of folders below `runs_dir` in the paths of `run_dir`, which are task, model, method and identity."""
 
 
 @dataclass(frozen=True)
 class FoundRun:
-    """One run's folder.
+    """The folder of one run.
 
     Attributes:
-        folder: of the run; its name is the run's id.
-        state: `interrupted` was begun, is done by nobody now, and can go on; `newer` was done by a newer
-            lnbench, which alone can read it; `damaged` has a record that cannot be trusted.
-        record: of a finished run.
-        failure: of a failed run.
-        config: as far as it can be read.
-        problem: what is wrong with a damaged run, or what a newer one needs.
+        folder: folder of the run; its name is the run's id.
+        state: state of the run. `interrupted`: it was begun, no process is doing it now, and it can continue.
+            `newer`: a newer lnbench did it, and only that version can read it. `damaged`: its record cannot be trusted.
+        record: record of a finished run.
+        failure: failure record of a failed run.
+        config: configuration, as far as it can be read.
+        problem: damage of a damaged run, or version that a newer run needs.
     """
 
     folder: Path
@@ -50,14 +50,14 @@ class FoundRun:
 
 
 def find_runs(runs_dir: Path) -> Iterator[FoundRun]:
-    """Every run below a folder, sorted by task, model, method and id; what cannot be read is told, never raised."""
+    """Every run below a folder, sorted by task, model, method and id. Unreadable files are reported, never raised."""
     for folder in sorted(runs_dir.glob(DEPTH)):
         if _is_run(folder):
             yield look_at(folder, runs_dir)
 
 
 def look_at(folder: Path, runs_dir: Path) -> FoundRun:
-    """How the run of one folder stands; what cannot be read is told, never raised."""
+    """The run of one folder, with its state. Unreadable files are reported, never raised."""
     try:
         return _look_at(folder, runs_dir)
     except NewerError as error:
@@ -81,7 +81,7 @@ def _look_at(folder: Path, runs_dir: Path) -> FoundRun:
 
 
 def _is_run(folder: Path) -> bool:
-    """Whether a folder holds a run, as far as it lets itself be read."""
+    """Whether a folder holds a run. A folder that cannot be read counts as one."""
     here = any(os.path.lexists(folder / name) for name in (CONFIG, RECORD))
     return here or (os.path.isdir(folder) and not _can_be_read(folder))
 

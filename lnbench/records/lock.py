@@ -1,4 +1,4 @@
-"""Two processes never do one run at once: a lock that the operating system frees when its holder dies."""
+"""A lock that keeps two processes from doing the same run. The operating system frees it when its holder dies."""
 
 import contextlib
 import json
@@ -14,9 +14,10 @@ from lnbench.core.atomic_files import write_atomically
 from lnbench.core.sealed import read_json
 
 LOCKS = ".locks"
-"""Folder below `runs_dir`. Its empty files stay: a lock file that goes while another process opens it locks nothing."""
+"""Folder below `runs_dir`. Its empty files are kept, because deleting a lock file while another process opens it would
+make that process's lock useless."""
 PATIENCE_SECONDS = 1.0
-"""How long a lock is asked for; someone who only looks whether it is held, holds it for less."""
+"""Seconds to wait for a lock. A process that only checks whether it is held, holds it for less time."""
 
 
 class RunBusy(RuntimeError):
@@ -25,10 +26,10 @@ class RunBusy(RuntimeError):
 
 @contextlib.contextmanager
 def hold(runs_dir: Path, run_id: str) -> Iterator[None]:
-    """Keeps every other process, on this machine or on one that shares the folder, from doing the run.
+    """Keeps all other processes from doing the run, on this machine and on machines that share the folder.
 
     Raises:
-        RunBusy: another process holds it.
+        RunBusy: another process holds the lock.
         OSError: the folder cannot be written.
     """
     lock = _lock(runs_dir, run_id)
@@ -46,7 +47,7 @@ def hold(runs_dir: Path, run_id: str) -> Iterator[None]:
 
 
 def is_held(runs_dir: Path, run_id: str) -> bool:
-    """Whether a living process is doing the run; where nothing may be locked, whether one says that it does."""
+    """Whether a living process is doing the run. Where locking is not allowed, whether a process says so."""
     if not (runs_dir / LOCKS).is_dir():
         return False
     try:

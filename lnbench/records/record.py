@@ -1,4 +1,4 @@
-"""What a run leaves: one JSON file, written last and atomically."""
+"""The record of a finished run: one JSON file, written last and atomically."""
 
 from math import nan
 from pathlib import Path
@@ -15,11 +15,11 @@ from lnbench.tasks.scores.metric import RESOLUTION
 
 
 class Parameters(Schema):
-    """Sizes in numbers of parameters."""
+    """Sizes of the model, in numbers of parameters."""
 
     backbone: int
     trained: int
-    """The union of what the method's parts train, without the head."""
+    """Parameters trained by at least one part of the method, without the head."""
     trained_percent: float
     """`trained` as a percentage of `backbone`."""
     inserted: int
@@ -28,59 +28,60 @@ class Parameters(Schema):
 
 
 class DataSeen(Schema):
-    """Which data a run saw."""
+    """The data of a run."""
 
     fingerprint: str
     rows: dict[str, int]
-    """Of each split."""
+    """Number of rows of each split."""
     overlap: dict[str, int]
-    """`train/test` and the like: rows of the second split whose input is in the first; `train/test COLUMN`: whose value
-    in that column is; `train/test:swapped`: whose pair of texts is, the other way round."""
+    """Number of rows that two splits share. `train/test` counts rows of the second split with an input of the first,
+    `train/test COLUMN` rows with a value of the first in that column, and `train/test:swapped` pairs of texts that the
+    first split has in reverse order."""
 
 
 class Cost(Schema):
-    """What a run cost. `None`: not recorded, or not known.
+    """Cost of a run. `None` means not recorded, or not known.
 
-    Everything counts over interruptions but the test, which is done again; what a process did after it last saved its
-    state, or before it could save any, is not in it.
+    All values add up over interruptions, except those of the test, which is done again. They do not include work after
+    a process's last saved state, or the work of a process that never saved its state.
     """
 
     train_seconds: float
-    """All of training, its first steps too: without evaluation, checkpoints and set-up."""
+    """Time of training, its first steps included, without evaluation, checkpoints and set-up."""
     total_seconds: float
-    """From loading the model and the data to the end of the test, and the same of each process that was interrupted,
-    up to its last saved state; not the time between processes."""
+    """Time from loading the model and the data to the end of the test. Interrupted processes count up to their last
+    saved state, and the time between processes does not count."""
     train_samples_per_second: float
-    """Without the first steps of each process, in which it warms up, unless there are no others."""
+    """Speed without the first steps of each process, which are warm-up, unless the run has no other steps."""
     train_tokens_per_second: float
-    """As `train_samples_per_second`, of real tokens; padding does not count."""
+    """Speed as in `train_samples_per_second`, in tokens without padding."""
     test_samples_per_second: float
     peak_memory_bytes: int
-    """Of the GPU's allocator since the model was ready, or of the whole process on a CPU; of the process that had
-    most."""
+    """Peak of the GPU's allocator since the model was ready, or of the whole process on a CPU; the largest value of all
+    processes."""
     steps: int
     micro_batch_size: int | None = None
-    """Rows whose gradients were computed at once, those of a batch being added up; None: not recorded."""
+    """Rows whose gradients were computed at once. The gradients of a batch are added up. None means not recorded."""
     halvings: int = 0
-    """How often it was halved because memory ran out."""
+    """Number of times that the micro-batch was halved because memory ran out."""
     train_samples: int | None = None
-    """Rows trained on in `train_seconds`; one that was seen in two epochs counts twice."""
+    """Rows trained on in `train_seconds`. A row that was seen in two epochs counts twice."""
     validation_seconds: float | None = None
     checkpoint_seconds: float | None = None
-    """Of saving the best values, the state to go on from, and the losses; the last save before an interruption is not
-    in it."""
+    """Time to save the best values, the state to continue from, and the losses, without the last save before an
+    interruption."""
     test_seconds: float | None = None
-    """0 without a test."""
+    """Time of the test; 0 without a test."""
     first_step_seconds: float | None = None
-    """From when model and data are loaded to the end of the first training step, in the first process."""
+    """Time from the end of loading to the end of the first training step, in the first process."""
     train_joules: float | None = None
-    """Of the whole GPUs in `train_seconds`, whatever else they did."""
+    """Energy of the whole GPUs in `train_seconds`, other programs included."""
     test_joules: float | None = None
-    """Of the whole GPUs in `test_seconds`."""
+    """Energy of the whole GPUs in `test_seconds`, other programs included."""
 
 
 class Selection(Schema):
-    """By what the best checkpoint was chosen."""
+    """The metric and the score by which the best checkpoint was selected."""
 
     metric: str
     mode: Literal["max", "min"]
@@ -88,18 +89,18 @@ class Selection(Schema):
 
 
 class Trial(Schema):
-    """One value that a search tried: a run of its own, without a test."""
+    """One value that a search tried, in a run of its own without a test."""
 
     value: int | float | str
     id: str
     score: float | None
-    """On the validation split; None if the run failed."""
+    """Score on the validation split; None if the run failed."""
     problem: str = ""
-    """Why it failed."""
+    """Reason for a failure; empty otherwise."""
 
 
 class SearchResult(Schema):
-    """How a setting was chosen."""
+    """The result of a search for one setting."""
 
     parameter: str
     trials: list[Trial]
@@ -107,13 +108,13 @@ class SearchResult(Schema):
 
 
 class Record(Schema):
-    """One finished run."""
+    """The record of one finished run."""
 
     model_config = ConfigDict(ser_json_inf_nan="constants")
 
     format: Literal[1] = 1
     protocol: int = 1
-    """How the run was made, see `lnbench.records.identity.PROTOCOL`; runs of version 0.1.0 do not tell."""
+    """Version of the way the run was made, see `lnbench.records.identity.PROTOCOL`. Version 0.1.0 did not record it."""
     id: str
     status: Literal["finished"] = "finished"
     method: str
@@ -123,16 +124,16 @@ class Record(Schema):
     search: SearchResult | None = None
     selection: Selection
     metrics: dict[str, dict[str, float]]
-    """By split, then by metric."""
+    """Scores by split, then by metric."""
     missing: dict[str, str] = Field(default_factory=dict)
-    """Metrics of the task that the machine could not compute, and what each of them needs."""
+    """Metrics of the task that the machine could not compute, each with the missing requirement."""
     baseline: dict[str, dict[str, float]]
-    """What the best answer that ignores the input scores, by split and metric."""
+    """Scores of the input-free baseline, by split and metric."""
     baseline_name: str = "input-free baseline"
-    """What people call that answer."""
+    """Name of the baseline, such as `majority baseline`."""
     parameters: Parameters
     shift: list[NormShift] = Field(default_factory=list)
-    """How far each trained gain and bias of a norm moved, at the best checkpoint."""
+    """Change of each trained gain and bias of a norm, at the best checkpoint."""
     cost: Cost
     data: DataSeen
     files: dict[str, str]
@@ -146,13 +147,13 @@ class Record(Schema):
 
     @property
     def folder(self) -> Path:
-        """Where the configuration puts the run; it may have been moved since."""
+        """Folder of the run according to its configuration. The run may have been moved since."""
         groups = map(plain_name, (self.task, self.model, self.method))
         return Path(self.config["runs_dir"]).joinpath(*groups, self.id)
 
     @property
     def score(self) -> float:
-        """The validation score by which the checkpoint was selected."""
+        """The validation score that selected the checkpoint."""
         return self.selection.score
 
     @property
@@ -170,11 +171,11 @@ class Record(Schema):
 
 
 class RecordError(ValueError):
-    """A record file that is damaged."""
+    """A record, or a file beside it, is damaged."""
 
 
 def write_record(record: Record, folder: Path) -> None:
-    """Writes `folder/record.json`; its presence says that the run is finished.
+    """Writes `folder/record.json`. Its presence marks the run as finished.
 
     Raises:
         OSError: the file cannot be written.
@@ -183,11 +184,11 @@ def write_record(record: Record, folder: Path) -> None:
 
 
 def read_record(folder: Path) -> Record | None:
-    """The record of a finished run, or None where there is none.
+    """The record of a finished run; None if there is none.
 
     Raises:
         RecordError: the file is damaged.
-        NewerError: the file is of a newer lnbench.
+        NewerError: a newer lnbench wrote the file.
     """
     path = folder / RECORD
     try:
@@ -199,7 +200,7 @@ def read_record(folder: Path) -> Record | None:
 
 
 def check_files(record: Record, folder: Path) -> None:
-    """Compares what lies beside a record with what the run wrote.
+    """Compares the files beside a record with the checksums in it.
 
     Raises:
         RecordError: a file is missing or damaged.

@@ -1,4 +1,4 @@
-"""What else differs between runs than their method, task, model and seed."""
+"""Settings in which runs differ, besides method, task, model and seed."""
 
 import json
 import re
@@ -13,20 +13,20 @@ from lnbench.records.record import Record
 from lnbench.tasks.data.content import FIELDS
 
 APART = ("seed", "method", "task.name", "model.name", "trainer.lr", "trainer.lr_factor")
-"""What has a column of its own."""
+"""Settings with a column of their own."""
 LIBRARIES = ("torch", "transformers")
-"""Whose minor versions move scores."""
+"""Libraries for which a new minor version can change scores."""
 CONTENT = re.compile(r"(task|model)\.content\b")
-"""What data and a model hold."""
+"""Settings that hold digests of the data or the model."""
 DIGEST = re.compile(r"\b[0-9a-f]{40,64}\b")
 SIGNS = 8
-"""Of a digest, where it is told."""
+"""Number of digits of a digest that are shown."""
 WAYS = 4
-"""How many ways there are to tell a content."""
+"""Number of ways to name a content."""
 
 
 def settings(records: Sequence[Record]) -> list[str]:
-    """For each record, all settings in which it differs from any other one, as `trainer.max_epochs=20, ...`.
+    """For each record, all settings in which it differs from another record, as `trainer.max_epochs=20, ...`.
 
     A task's settings are compared with those of the same task, and all others with those of the same model.
     """
@@ -46,7 +46,7 @@ def settings(records: Sequence[Record]) -> list[str]:
 
 
 def rates(record: Record) -> str:
-    """The learning rates of a run: one number, one for each part, or that they were searched for."""
+    """The learning rates of a run: one number, one number for each part, or `searched`."""
     if record.search and "lr" in record.search.parameter:
         return "searched"
     trainer, parts = record.config.get("trainer") or {}, record.config.get("method") or {}
@@ -60,7 +60,7 @@ def rates(record: Record) -> str:
 def _contents(
     records: Sequence[Record], flat: Sequence[Mapping[str, str]], varied: set[tuple[str, str]]
 ) -> dict[tuple[str, str, str], str]:
-    """How each content is told by scope, name and value: by the shortest way that tells it from all others."""
+    """Names of contents, by scope, setting and value. Each name is the shortest one that distinguishes them."""
     ways: dict[tuple[str, str], dict[str, list[tuple[str, ...]]]] = defaultdict(lambda: defaultdict(list))
     for record, one in zip(records, flat, strict=True):
         for name, value in one.items():
@@ -75,7 +75,7 @@ def _contents(
 
 
 def _ways(record: Record, name: str, value: str) -> tuple[str, ...]:
-    """How a content can be told, from a file's or folder's own name to the whole of its digest."""
+    """The possible names of a content, from the name of a file or folder to the complete digest."""
     whole, short = f"{name}={value}", f"{name}={DIGEST.sub(lambda digest: digest[0][:SIGNS], value)}"
     setting, place = _place(record.config, name)
     if not isinstance(place, str):
@@ -84,7 +84,7 @@ def _ways(record: Record, name: str, value: str) -> tuple[str, ...]:
 
 
 def _place(config: Mapping[str, Any], name: str) -> tuple[str, Any]:
-    """The setting that says where a content lies, and its value."""
+    """The setting that names the place of a content, and its value."""
     group, _, role = name.partition(".content")
     settings = config.get(group)
     if not isinstance(settings, Mapping):
@@ -96,7 +96,7 @@ def _place(config: Mapping[str, Any], name: str) -> tuple[str, Any]:
 
 
 def _tells_apart(contents: Collection[Sequence[tuple[str, ...]]], level: int) -> bool:
-    """Whether no two contents can be told alike."""
+    """Whether all contents have different names at this level."""
     names = [{way[level] for way in found} for found in contents]
     return level == WAYS - 1 or len(set().union(*names)) == sum(map(len, names))
 
@@ -129,14 +129,14 @@ def _flat(record: Record) -> dict[str, str]:
 
 
 def _made_with(record: Record) -> dict[str, str]:
-    """What may change numbers and is no setting: the protocol, and the minor versions of libraries."""
+    """Facts that may change numbers but are no settings: the protocol, and the minor versions of libraries."""
     versions = {name: record.versions[name] for name in LIBRARIES if name in record.versions}
     minor = {name: ".".join(version.split("+")[0].split(".")[:2]) for name, version in versions.items()}
     return {"protocol": str(record.protocol), **minor}
 
 
 def identity_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a configuration can change the numbers; all of it if this lnbench cannot read it."""
+    """The settings of a configuration that can change the numbers; all settings if this lnbench cannot read it."""
     try:
         return identity_of_saved(config)
     except ConfigError:
@@ -144,7 +144,7 @@ def identity_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def leaves(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """The dotted name and the value of everything in nested settings that is not a group of settings."""
+    """The dotted name and the value of every single setting in nested settings."""
     for key, value in node.items():
         if isinstance(value, Mapping) and value:
             yield from leaves(value, f"{path}{key}.")

@@ -1,6 +1,6 @@
-"""What a run is called for a person."""
+"""The title of a run, for people."""
 
 
 def title(method: str, task: str, model: str, seed: int | None) -> str:
-    """A run in one line; the seed is None where a damaged file does not tell."""
+    """Names a run in one line. The seed is None if a damaged file does not contain it."""
     return f"{method} on {task} with {model}, seed {'?' if seed is None else seed}"

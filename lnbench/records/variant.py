@@ -1,4 +1,4 @@
-"""Names of methods with their changed settings: `ln[terms=bias]`."""
+"""Names of methods with their changed settings, such as `ln[terms=bias]`."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -16,11 +16,11 @@ KINDS = (KIND, ADDRESS)
 
 
 def variant_of(method: str, parts: Any) -> str:
-    """The canonical name of a method, each part followed by the settings in which it differs from the shipped ones.
+    """The canonical name of a method. Each part is followed by the settings in which it differs from the shipped ones.
 
     Args:
-        method: canonical name, which is all there is to say where `parts` is nothing.
-        parts: the settings of each part, as a run's configuration has them.
+        method: canonical name, which is the result if `parts` holds no settings.
+        parts: settings of each part, as in a run's configuration.
     """
     if not isinstance(parts, Mapping) or not all(isinstance(settings, Mapping) for settings in parts.values()):
         return method
@@ -28,7 +28,7 @@ def variant_of(method: str, parts: Any) -> str:
 
 
 def changes(part: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a part that are not as shipped; all of them if it comes from elsewhere."""
+    """The settings of a part that differ from the shipped ones; all settings if the part is not shipped."""
     usual = shipped(part)
     return {
         key: settings[key]
@@ -38,11 +38,11 @@ def changes(part: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def configured(method: str, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The settings of each part of a method, as a run's configuration has them.
+    """The settings of each part of a method, as in a run's configuration.
 
     Args:
         method: parts joined by `+`.
-        settings: changed ones by dotted name, such as `ln.terms`.
+        settings: changed settings by dotted name, such as `ln.terms`.
 
     Raises:
         ConfigError: a setting of a shipped part does not exist or is not allowed.
@@ -61,7 +61,7 @@ def all_changes(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 @cache
 def shipped(part: str) -> Mapping[str, Any]:
-    """The settings of a part that `conf/method/` ships; none for a part from elsewhere."""
+    """The settings of a part in `conf/method/`; empty if the part is not shipped."""
     file = config_dir() / "method" / f"{part}.yaml"
     if not file.is_file():
         return {}
@@ -72,13 +72,13 @@ def shipped(part: str) -> Mapping[str, Any]:
 
 
 def _normal(part: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings in the form in which a record has them."""
+    """Settings in the form of a record."""
     parsed = METHODS.parse(values, f"method.{part}")
     return {**parsed.model_dump(mode="json"), KIND: values[KIND]}
 
 
 def _part(name: str, settings: Mapping[str, Any]) -> str:
-    """Without the learning rate, which is told beside the name."""
+    """Name of a part with its changed settings. The learning rate is left out, because it is shown beside the name."""
     changed = [f"{key}={_text(value)}" for key, value in changes(name, settings).items() if key != RATE]
     return f"{name}[{','.join(changed)}]" if changed else name
 

@@ -1,1 +1,1 @@
-"""Turns records into something a person reads."""
+"""Turns records into tables, plots and verdicts that people read."""

@@ -1,4 +1,4 @@
-"""`python -m lnbench.report RUNS_DIR`: tables, statistics and verdicts on claims, from the records of finished runs."""
+"""`python -m lnbench.report RUNS_DIR` writes tables, statistics and verdicts on claims, from finished runs."""
 
 import argparse
 import sys
@@ -65,10 +65,10 @@ def filtered(loaded: Loaded, filters: Sequence[str]) -> Loaded:
 
     Args:
         loaded: all runs.
-        filters: such as `task=rte,cb`.
+        filters: filters such as `task=rte,cb`.
 
     Raises:
-        ConfigError: a filter cannot be understood or nothing fits it, or there are no finished runs at all.
+        ConfigError: a filter is malformed, no run passes it, or there are no finished runs at all.
     """
     if not loaded.records:
         lines = [f"{loaded.runs_dir}: has no finished runs; python -m lnbench does one", *map(told, loaded.problems)]

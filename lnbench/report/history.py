@@ -1,4 +1,4 @@
-"""The course of runs: what their metrics.csv says."""
+"""Reads the metrics of runs by step, from their metrics.csv."""
 
 import csv
 import math
@@ -8,14 +8,14 @@ from pathlib import Path
 from lnbench.records.files import METRICS
 
 MOST_POINTS = 200
-"""Of a curve that is drawn."""
+"""Largest number of points of a curve in a plot."""
 
 Curve = dict[int, float]
-"""A value by training step, in the order of the steps."""
+"""Values by training step, in the order of the steps."""
 
 
 def read_curves(folder: Path) -> dict[str, Curve]:
-    """The finite values of each column of a run's metrics.csv; none of what is missing or damaged."""
+    """The finite values of each column of a run's metrics.csv; empty if the file is missing or damaged."""
     try:
         with (folder / METRICS).open(newline="", encoding="utf-8") as file:
             return _curves(list(csv.reader(file)))
@@ -30,7 +30,7 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
 
 
 def thinned(curve: Curve) -> Curve:
-    """At most 200 points, evenly spaced, the first and the last among them."""
+    """At most 200 points of a curve, evenly spaced, with the first and the last one."""
     points = list(curve.items())
     if len(points) <= MOST_POINTS:
         return curve

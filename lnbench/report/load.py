@@ -1,4 +1,4 @@
-"""The finished runs of a folder, as a table with one row a run."""
+"""The finished runs of a folder, as a table with one row for each run."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a folder of runs holds.
+    """The contents of a folder of runs.
 
     Attributes:
-        runs_dir: the folder.
-        records: of the finished runs, without the trials of searches.
-        folders: where each of them lies, by id.
+        runs_dir: folder of the runs.
+        records: records of the finished runs, without the trials of searches.
+        folders: folder of each of these runs, by id.
         trials: records of the trials of searches, which never saw the test split.
-        problems: every run that is not finished, or whose record cannot be used, with the reason.
+        problems: runs that are not finished, or have an unusable record, with the reasons.
     """
 
     runs_dir: Path
@@ -39,7 +39,7 @@ class Loaded:
 
 
 def load(runs_dir: Path) -> Loaded:
-    """Reads all runs below a folder; a file that cannot be read is a problem that is listed, never an error."""
+    """Reads all runs below a folder. An unreadable file is listed as a problem and raises no error."""
     loaded = Loaded(runs_dir, [], {}, [], [])
     for found in map(checked, find_runs(runs_dir)):
         if found.record is None:
@@ -53,14 +53,14 @@ def load(runs_dir: Path) -> Loaded:
 
 
 def frame(records: Sequence[Record]) -> pd.DataFrame:
-    """One row a run.
+    """A table with one row for each run.
 
-    `score` is the test score, and `validation_score` the validation score, by the metric that selected the checkpoint;
-    `unit` is what scores must have in common to be averaged or compared, and `no_better` whether the run is no better
-    than an answer that ignores the input, which `baseline` names.
-    `variant` names the method and what was changed in it, `lr` the learning rates, and `setting` all else that differs
-    between the runs at hand; only runs that are equal in all three are repetitions of each other. `num_layers` is that
-    of the model, as far as its runs tell: 0 where they do not.
+    `score` is the test score and `validation_score` the validation score, by the metric that selected the checkpoint.
+    Scores can be averaged or compared if they have the same `unit`. `no_better` says whether the run is no better than
+    its input-free baseline, and `baseline` is the name of that baseline. `variant` is the method with its changed
+    settings, `lr` the learning rates, and `setting` all other differences between these runs. Runs are repetitions of
+    each other if they agree in all three. `num_layers` is the number of layers of the model; 0 if its runs do not show
+    it.
     """
     import pandas as pd
 
@@ -71,12 +71,12 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def told(found: FoundRun) -> str:
-    """One line on a run that is not finished: how it stands, where it is, and what is wrong."""
+    """One line on a run that is not finished, with its state, folder and problem."""
     return printable(f"{found.state:<12} {found.folder}{f': {found.reason}' if found.reason else ''}")
 
 
 def hardware_of(record: Record) -> str:
-    """On what a run was made, as far as times depend on it."""
+    """The hardware of a run, as far as times depend on it."""
     hardware = record.hardware
     gpu = hardware.get("device") == "gpu"
     chip = hardware.get("gpu" if gpu else "cpu", "unknown")
@@ -147,18 +147,18 @@ def _num_layers(record: Record) -> int:
 
 
 def checked(found: FoundRun) -> FoundRun:
-    """The same run; a finished run whose record belongs to another one, or says what no run does, is a damaged one."""
+    """The same run, marked as damaged if its record belongs to another run or has impossible values."""
     if found.record is None or not (problem := _problem(found.record, found.id)):
         return found
     return replace(found, state="damaged", record=None, problem=problem)
 
 
 def _problem(record: Record, run_id: str) -> str:
-    """Why a record, which may be anybody's, cannot be in a report; empty if it can."""
+    """The reason why a record, which may come from anyone, cannot be in a report; empty if it can."""
     if record.id != run_id:
         return f"its record belongs to another run, {record.id}"
     try:
         _row(record, *settings([record]))
-    except Exception as error:  # whatever a text in place of a number, or a list in place of a group, makes fail
+    except Exception as error:  # such as from a text in place of a number, or a list in place of a group
         return f"its record cannot be understood ({type(error).__name__}: {error})"
     return ""

@@ -1,4 +1,4 @@
-"""Finished runs as a data frame, for one's own questions."""
+"""Returns finished runs as a data frame, for users' own analyses."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 DEFAULT = "runs"
 NAMED = ("seed", "task.name", "model.name")
-"""Settings that have a column of another name."""
+"""Settings with a column under another name."""
 OF_ITS_OWN = ("task", "model")
-"""Groups whose settings differ by nature: they are compared within one task, or one model."""
+"""Groups of settings that are compared only within one task or one model."""
 
 log = logging.getLogger(__name__)
 
@@ -29,30 +29,31 @@ log = logging.getLogger(__name__)
 def records(*folders: str | Path) -> pd.DataFrame:
     """The finished runs of one or several folders, one row a run.
 
-    Runs that are not finished are left out; of what is damaged, or was done by a newer lnbench, a warning tells. A
-    trial of a search is a run too: it has no scores on the test split.
+    Runs that are not finished are left out. A warning names runs that are damaged or were done by a newer lnbench. A
+    trial of a search is a run, too; it has no test scores.
 
     Args:
-        folders: each the `runs_dir` of `python -m lnbench`; none: `runs`. A run that is in several of them has one row.
+        folders: folders of runs, each the `runs_dir` of `python -m lnbench`; the default is `runs`. A run in several
+            of them has one row.
 
     Returns:
         The columns are:
 
         - `id`, `folder`, `method`, `variant` (the method with its changed settings), `task`, `model`, `seed`;
-        - `setting`: all else in which a run differs from the others, in one text, and `lr`, its learning rates;
+        - `setting`: all other differences between the runs, in one text, and `lr`, the learning rates;
         - `validation/METRIC`, `test/METRIC`: every score, in the metric's own unit, NaN where a run has none;
-        - `score`, `validation_score`: those by `metric`, which selected the checkpoint;
-        - `baseline/SPLIT/METRIC`: what the best answer that ignores the input scores (the majority baseline, for
-          classes), `baseline` (what it is called) and `no_better` (whether the run is no better than it);
+        - `score`, `validation_score`: the test and validation scores by `metric`, which selected the checkpoint;
+        - `baseline/SPLIT/METRIC`: scores of the input-free baseline (for classes, the majority baseline), `baseline`
+          (its name) and `no_better` (whether the run is no better than it);
         - `trained`, `trained_percent` (of the backbone), `inserted`, `head`, `backbone`: numbers of parameters;
         - `train_seconds`, `total_seconds`, `peak_memory_bytes` and all other costs of `record.json`;
         - `protocol`, `versions/PACKAGE`, `device`, `hardware`, `finished_at`;
-        - each setting that has several values, under its dotted name, such as `trainer.lr` or `method.ln.terms`; those
-          of tasks, of models and of parts of methods if they differ within one task, model or part. Lists are JSON
-          texts, so that runs can be grouped by them.
+        - each setting with several values, under its dotted name, such as `trainer.lr` or `method.ln.terms`. Settings
+          of tasks, models and parts of methods have a column only if they differ within one task, model or part.
+          Lists are JSON texts, by which runs can be grouped.
 
     Raises:
-        ConfigError: there is no such folder.
+        ConfigError: a folder does not exist.
     """
     import pandas as pd
 
@@ -79,7 +80,7 @@ def _finished(folder: Path) -> Iterator[FoundRun]:
 
 
 def _more(record: Record) -> dict[str, Any]:
-    """What the report has no column for."""
+    """Further columns, which the report does not have."""
     groups = {"baseline": record.baseline, "": record.metrics}
     scores = {
         "/".join(filter(None, [group, split, metric])): score
@@ -94,13 +95,13 @@ def _more(record: Record) -> dict[str, Any]:
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """By dotted name, each setting that can change the numbers, with the value that a search has found for it."""
+    """Settings that can change the numbers, by dotted name. A setting that was searched has its chosen value."""
     usual, chosen = dict(leaves(identity_of(config))), dict(leaves(config))
     return {name: chosen.get(name, usual[name]) for name in usual if name not in (*NAMED, *COLUMNS)}
 
 
 def _varies(texts: pd.Series[str], runs: pd.DataFrame) -> bool:
-    """Whether a setting, given as text by run and missing where there is none, has several values."""
+    """Whether a setting has several values; `texts` holds them by run, and lacks the runs without the setting."""
     group = str(texts.name).partition(".")[0]
     if group in OF_ITS_OWN:
         return bool((texts.groupby(runs[group]).nunique(dropna=False) > 1).any())

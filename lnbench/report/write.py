@@ -1,4 +1,4 @@
-"""Writes a report, and prints the most important of it."""
+"""Writes a report, and prints its most important results."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,10 +21,10 @@ def write_report(loaded: Loaded, claims: Sequence[Claim], folder: Path, console:
 
     Args:
         loaded: at least one finished run.
-        claims: to be judged.
-        folder: to write to.
-        console: to print to.
-        images: whether to write the plots as files, too, which takes longer than all else.
+        claims: claims to judge.
+        folder: folder to write to.
+        console: console to print to.
+        images: whether to write the plots as image files, too, which takes longer than everything else.
 
     Raises:
         ConfigError: a file with a paper's figures is wrong.

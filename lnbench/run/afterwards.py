@@ -1,4 +1,4 @@
-"""What comes after a run's record, and cannot cost it any more."""
+"""Steps after a run's record is written. Their failure does not lose the run."""
 
 import contextlib
 import logging
@@ -9,11 +9,11 @@ log = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def spared(what: str, way: str = "") -> Iterator[None]:
-    """Makes a warning of whatever goes wrong in the block.
+    """Turns any error in the block into a warning.
 
     Args:
-        what: is made there, such as a file by its path.
-        way: how it can be had all the same, for the warning.
+        what: name of the result that the block makes, such as the path of a file.
+        way: how the user can still get the result, for the warning.
     """
     try:
         yield

@@ -28,17 +28,17 @@ def execute(config: RunConfig, folder: Path, found: SearchResult | None = None) 
     """Tunes a model, tests its best checkpoint, and leaves a record in `folder`.
 
     Args:
-        config: of the run.
-        folder: of the run.
-        found: how the search of the configuration ended, if it has one.
+        config: configuration of the run.
+        folder: folder of the run.
+        found: result of the configuration's search, if it has one.
 
     Raises:
-        ConfigError: this machine has not the device or precision asked for, the folder cannot be
-            written, or the model cannot be had.
-        DataError: the data cannot be had.
+        ConfigError: this machine does not have the requested device or precision, the folder cannot be
+            written, or the model cannot be loaded.
+        DataError: the data cannot be loaded.
         InputError: something else went wrong while model and data were read.
         NewerError: a newer lnbench has begun the run.
-        RunInterrupted: a signal came; the same configuration goes on from the last saved state.
+        RunInterrupted: a signal came; the same configuration continues from the last saved state.
     """
     choose_precision(config.trainer)
     open_folder(folder, config)
@@ -67,7 +67,7 @@ def execute(config: RunConfig, folder: Path, found: SearchResult | None = None) 
 
 
 def _show(record: Record, folder: Path, logger: RunLogger | None) -> None:
-    """What others see of a run that is finished: its card, and its results at W&B."""
+    """Writes the card of a finished run, and sends its results to W&B."""
     if "test" in record.metrics:
         with spared(str(folder / CARD), shlex.join(["python", "-m", "lnbench.export", str(folder), "--card"])):
             write_card(record, folder)
@@ -77,7 +77,7 @@ def _show(record: Record, folder: Path, logger: RunLogger | None) -> None:
 
 
 def load(config: RunConfig) -> tuple[TunedModel, TaskData]:
-    """The model of a run, ready to be trained, and its data."""
+    """Loads the data of a run and its model, ready for training."""
     check_length(config)
     tokenizer = load_tokenizer(config.model)
     data = load_data(config.task, tokenizer, config.data_root, config.cache_dir)

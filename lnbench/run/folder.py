@@ -1,4 +1,4 @@
-"""The folder of a run, before anything slow is done there."""
+"""Checks and prepares the folder of a run, before anything slow is done."""
 
 import errno
 import json
@@ -34,10 +34,10 @@ REMEDIES = {
 
 
 def check_folder(folder: Path) -> None:
-    """Makes sure that nothing lies where a run writes its files.
+    """Checks that nothing is in the way where a run writes its files.
 
     Raises:
-        ConfigError: a folder lies in the place of a file, or a file in that of a folder.
+        ConfigError: a folder is in the place of a file, or a file in the place of a folder.
     """
     wrong = [(folder / name, "folder", "file") for name in FILES if (folder / name).is_dir()]
     wrong += [(folder / name, "file", "folder") for name in ("", CHECKPOINTS) if (folder / name).is_file()]
@@ -49,9 +49,10 @@ def check_folder(folder: Path) -> None:
 
 
 def open_folder(folder: Path, config: RunConfig) -> None:
-    """Makes the run's folder and saves its configuration there.
+    """Creates the run's folder and saves the run's configuration there.
 
-    A record that is in the way goes first, with all from which an old run could be continued, and an earlier failure.
+    It first deletes an old record that is in the way, an earlier failure record, and all files from which an old run
+    could be continued.
 
     Raises:
         ConfigError: the folder cannot be written.
@@ -67,7 +68,7 @@ def open_folder(folder: Path, config: RunConfig) -> None:
 
 
 def cannot_write(config: RunConfig, error: OSError) -> str:
-    """Why nothing can be written where the runs are, and what to do about it."""
+    """Message for a runs folder that cannot be written, and how to solve that."""
     remedy = f"{REMEDIES[error.errno]}, or " if error.errno in REMEDIES else ""
     return (
         f"runs_dir = {str(config.runs_dir)!r}: cannot be written ({error.strerror}); {remedy}choose another "

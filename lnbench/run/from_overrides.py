@@ -1,4 +1,4 @@
-"""A run from Python, by what the command line takes."""
+"""Does a run from Python, with the overrides of the command line."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,38 +11,38 @@ from lnbench.records.record import Record
 
 
 def run(*overrides: str, plugins: Sequence[str] = (), config_dir: str | Path | None = None) -> Record:
-    """Does in this process what `python -m lnbench` does: tunes a model and leaves a record, or finds both done before.
+    """Does the same as `python -m lnbench`, in this process: tunes a model, or finds the record of the finished run.
 
-    What a person reads on the terminal is printed here, too; `trainer.progress=false` leaves out the bars.
+    It prints the same output as on the terminal; `trainer.progress=false` turns the progress bars off.
 
     Args:
-        overrides: as on the command line, each a text: `"method=ln+prefix"`, `"task=sst2"`, `"seed=1"`. They are of one
-            run: for a sweep, call this in a loop, or type the command with `-m`.
-        plugins: names of modules outside lnbench whose methods and tasks the overrides may name; their code runs.
-        config_dir: a folder laid out as `conf/`, with methods, tasks and models of one's own to choose from.
+        overrides: overrides as on the command line, such as `"method=ln+prefix"`, `"task=sst2"`, `"seed=1"`. They
+            describe one run: for a sweep, call this function in a loop, or use the command line with `-m`.
+        plugins: names of modules outside lnbench with methods and tasks that the overrides may name; their code runs.
+        config_dir: folder laid out like `conf/`, with further methods, tasks and models to choose from.
 
     Returns:
         The record of the finished run: scores, costs, sizes, versions and the whole configuration. `lnbench.load` takes
         its `folder`.
 
     Raises:
-        ConfigError: an override is wrong, or this machine has not what it asks for.
-        DataError: the data cannot be had or used.
+        ConfigError: an override is wrong, or this machine lacks something that it asks for.
+        DataError: the data cannot be loaded or used.
         RunBusy: another process is doing the run.
         NewerError: a newer lnbench did the run, or has begun it.
         RunFailed: the run failed, now or earlier.
-        RunInterrupted: Ctrl-C or SIGTERM came; the same call goes on from where the run stopped.
+        RunInterrupted: Ctrl-C or SIGTERM came; the same call continues where the run stopped.
     """
     from lnbench.run import lifecycle
 
     config = validate(to_plain(compose_config(*_words(overrides, plugins, config_dir))))
     record = lifecycle.run(config)
-    here = {**record.config, "runs_dir": str(config.runs_dir)}  # one that was found may have been moved there
+    here = {**record.config, "runs_dir": str(config.runs_dir)}  # a record that was found may have been moved there
     return record.model_copy(update={"config": here})
 
 
 def _words(overrides: Sequence[str], plugins: Sequence[str], config_dir: str | Path | None) -> list[str]:
-    """All that is asked for, as words of a command line."""
+    """The arguments of `run` as words of a command line."""
     for word in overrides:
         if not isinstance(word, str):
             raise ConfigError(f"{word!r}: is no override; each is a text of its own, such as 'method=ln', 'seed=1'")

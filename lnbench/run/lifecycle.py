@@ -1,4 +1,4 @@
-"""One run: done if it was not done before, and what a person is told of it."""
+"""Does a run unless it was done before, and tells the user about it."""
 
 import contextlib
 import errno
@@ -27,19 +27,19 @@ log = logging.getLogger(__name__)
 
 
 def run(config: RunConfig) -> Record:
-    """Tunes a model, tests its best checkpoint, and leaves a record; or finds that this was done before.
+    """Tunes a model, tests its best checkpoint, and leaves a record; or finds the record of an earlier run.
 
     Returns:
         The record, new or old.
 
     Raises:
-        ConfigError: this machine has not the device or precision asked for, the folder cannot be
-            written, or the model cannot be had.
-        DataError: the data cannot be had.
+        ConfigError: this machine does not have the requested device or precision, the folder cannot be
+            written, or the model cannot be loaded.
+        DataError: the data cannot be loaded.
         RunBusy: another process is doing the run.
         NewerError: a newer lnbench did the run, or has begun it.
         RunFailed: the run failed, now or earlier, and has left a failure record.
-        RunInterrupted: a signal came; the same command goes on from where it stopped.
+        RunInterrupted: a signal came; the same command continues where the run stopped.
     """
     folder = run_dir(config)
     with contextlib.suppress(RecordError):
@@ -56,8 +56,8 @@ def _done_before(config: RunConfig, folder: Path) -> Record | None:
     """The record of an earlier run.
 
     Raises:
-        RecordError: it cannot be trusted.
-        RunFailed: it failed for a reason of its own, and nobody asks for another try.
+        RecordError: the record cannot be trusted.
+        RunFailed: the run failed for a reason of its own, and the configuration does not ask for another try.
     """
     require_known(folder)
     if config.rerun:
@@ -73,7 +73,7 @@ def _done_before(config: RunConfig, folder: Path) -> Record | None:
 
 
 def _done_meanwhile(config: RunConfig, folder: Path) -> Record | None:
-    """The record that another process left between the first look and the lock."""
+    """The record that another process wrote between the first check and the lock."""
     try:
         return _done_before(config, folder)
     except RecordError as error:
@@ -82,7 +82,7 @@ def _done_meanwhile(config: RunConfig, folder: Path) -> Record | None:
 
 
 def _do(config: RunConfig, folder: Path) -> Record:
-    """Does the run, after the trials that its search needs; whatever goes wrong in it is recorded."""
+    """Does the run, after the trials that its search needs. Any error in it is recorded."""
     try:
         check_folder(folder)
         config, found = search(config, run) if config.search else (config, None)

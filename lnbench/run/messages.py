@@ -1,4 +1,4 @@
-"""What a person reads at the start and at the end of a run."""
+"""Messages at the start and at the end of a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ console = Console(highlight=False)
 
 
 def show_start(config: RunConfig, count: ParameterCount, data: TaskData, folder: Path) -> None:
-    """One line each on what is about to be done."""
+    """Prints one line each about the model, the data and the folder before a run starts."""
     rows = ", ".join(f"{rows:,} {split}" for split, rows in data.sizes.items())
     console.print(Text(title(config.method_name, config.task.name, config.model.name, config.seed), "bold"))
     console.print(f"  data     {rows}")
@@ -41,7 +41,7 @@ def show_start(config: RunConfig, count: ParameterCount, data: TaskData, folder:
 
 
 def show_finished(record: Record, task: Task, folder: Path) -> None:
-    """The run's results, cost, where they are kept, and how its model is asked."""
+    """Prints the run's results, its cost, its folder, and a command that tries its model."""
     name = Text(title(record.method, record.task, record.model, record.seed))
     console.print(Panel(_table(record), title=name, title_align="left", expand=False))
     _print_path(f"saved in  {folder}")
@@ -49,13 +49,13 @@ def show_finished(record: Record, task: Task, folder: Path) -> None:
 
 
 def show_skipped(record: Record, task: Task, folder: Path) -> None:
-    """That the same run was done before, and its results."""
+    """Prints that the same run was done before, and its results."""
     console.print("This run is finished already; rerun=true does it again.")
     show_finished(record, task, folder)
 
 
 def show_interrupted(folder: Path, saved: bool) -> None:
-    """How to go on."""
+    """Prints how to continue an interrupted run."""
     if saved:
         _print_path(f"Interrupted. The same command goes on from the state that is saved in {folder}")
     else:
@@ -63,17 +63,17 @@ def show_interrupted(folder: Path, saved: bool) -> None:
 
 
 def show_trial(parameter: str, value: float | str, done: int, count: int) -> None:
-    """Which value of a search comes next."""
+    """Prints the value that a search tries next."""
     console.print(f"[bold]search[/]   {parameter} = {value}; {done} of {count} trials are done")
 
 
 def show_busy(busy: Exception) -> None:
-    """That another process does what would come next."""
+    """Prints that another process is doing the next run."""
     _print_path(f"waiting   {busy}")
 
 
 def _print_path(line: str) -> None:
-    """Prints a line as it is: a path that is broken or cut, or whose brackets are taken for a style, cannot be used."""
+    """Prints a line unwrapped and without styles, so that a path in it can be copied."""
     console.print(line, soft_wrap=True, markup=False)
 
 
@@ -113,7 +113,7 @@ def _table(record: Record) -> Table:
 
 
 def _pauses(cost: Cost) -> str:
-    """What a run did between its training steps."""
+    """The times that a run spent between its training steps."""
     pauses = {"validation": cost.validation_seconds, "checkpoints": cost.checkpoint_seconds}
     return "".join(f", {seconds:.0f} s of {what}" for what, seconds in pauses.items() if seconds is not None)
 

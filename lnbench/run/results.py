@@ -1,4 +1,4 @@
-"""What a run leaves in its folder when it has finished."""
+"""Writes the files of a finished run."""
 
 import json
 import math
@@ -25,17 +25,17 @@ from lnbench.training.memory import MicroBatch
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """All that the work of a run has given.
+    """The results of a run's work.
 
     Attributes:
-        found: how the search of the configuration ended, if it has one.
-        data: what the run saw.
-        count: the sizes of its model.
-        shift: how far the norms moved.
-        outcome: of training and testing.
-        micro_batch: in which pieces batches were worked off.
-        started: when the first of the run's processes began.
-        seconds: how long they took.
+        found: result of the configuration's search, if it has one.
+        data: data of the run.
+        count: sizes of the model.
+        shift: change of the norms.
+        outcome: result of training and testing.
+        micro_batch: pieces in which batches were processed.
+        started: start of the run's first process.
+        seconds: time taken by all processes of the run.
     """
 
     found: SearchResult | None
@@ -49,7 +49,7 @@ class Results:
 
 
 def write_results(config: RunConfig, results: Results, folder: Path) -> Record:
-    """Writes the adapter, the predictions, and last the record; what shows a run comes after that.
+    """Writes the adapter, then the predictions, and last the record. The card and other displays come later.
 
     Raises:
         OSError: a file cannot be written.
@@ -149,5 +149,5 @@ def _rate(count: int, part: Part) -> float:
 
 
 def _joules(part: Part) -> float | None:
-    """None where the device did not tell, or where nothing was done."""
+    """Joules of a part; None where the device did not report them, or where nothing was done."""
     return part.joules if part.seconds and not math.isnan(part.joules) else None

@@ -1,4 +1,7 @@
-"""Settles one setting of a run by trials: other runs, whose records are kept and shared, judged on validation alone."""
+"""Chooses one setting of a run by trials.
+
+Trials are other runs, compared by validation score only. Their records are kept and shared.
+"""
 
 import time
 from collections.abc import Callable
@@ -14,20 +17,20 @@ POLL_SECONDS = 2.0
 
 
 def search(config: RunConfig, run: Callable[[RunConfig], Record]) -> tuple[RunConfig, SearchResult]:
-    """Does all trials, or takes their records, and chooses the value with the best validation score.
+    """Does all trials, or uses their existing records, and chooses the value with the best validation score.
 
-    A trial that another process is doing is waited for, after all others. One that fails for a
-    reason of its own, as a large learning rate may make it, has lost.
+    A trial that another process is doing is waited for, after all others. A trial that fails for a reason of its own,
+    such as a too large learning rate, loses.
 
     Args:
-        config: with a search.
-        run: does a trial.
+        config: configuration with a search.
+        run: function that does a trial.
 
     Returns:
         The configuration with the chosen value, and the trials.
 
     Raises:
-        RunFailed: every trial failed, or one for a reason that lies outside it.
+        RunFailed: every trial failed, or one failed for a reason outside the trial.
     """
     assert config.search
     trials: dict[float | str, Trial] = {}
@@ -53,7 +56,7 @@ def _try(config: RunConfig, value: float | str, run: Callable[[RunConfig], Recor
     try:
         return Trial(value=value, id=run_id(config), score=run(config).score)
     except RunFailed as failed:
-        if failed.cause in TRIED_AGAIN:  # that says nothing about the value, and the record of a search is for good
+        if failed.cause in TRIED_AGAIN:  # that says nothing about the value, and a search result is final
             raise
         return Trial(value=value, id=run_id(config), score=None, problem=f"{failed.cause}: {failed.message}")
 

@@ -1,4 +1,4 @@
-"""The work of one run whose model is sharded over several processes."""
+"""Does a run in several processes, over which its model is sharded."""
 
 from pathlib import Path
 
@@ -14,12 +14,12 @@ from lnbench.training.sharded.processes import run_together
 
 
 def execute_sharded(config: RunConfig, folder: Path, found: SearchResult | None = None) -> Record:
-    """As `execute`, by as many new processes as the run has devices.
+    """Does the same as `execute`, in as many new processes as the run has devices.
 
     Raises:
-        ConfigError: the run cannot be sharded, or as `execute`.
-        DataError, RunInterrupted: as `execute`.
-        ProcessKilled: a process died without a word.
+        ConfigError: the run cannot be sharded, or for the reasons of `execute`.
+        DataError, RunInterrupted: as for `execute`.
+        ProcessKilled: a process died without raising an exception.
     """
     from lnbench.training.device import count_devices, use_gpu
 
@@ -50,7 +50,7 @@ def _check(config: RunConfig) -> None:
 
 
 def do_share(config: RunConfig, folder: Path, found: SearchResult | None) -> None:
-    """What each process does; rank 0 alone writes files, and tells the user."""
+    """The work of each process. Only rank 0 writes files and prints for the user."""
     from torch import distributed
 
     from lnbench.run.execute import execute, load

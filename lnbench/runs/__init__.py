@@ -1,1 +1,1 @@
-"""`python -m lnbench.runs`: what runs there are, which are missing, and the removal of some."""
+"""`python -m lnbench.runs` lists runs, finds missing ones, and deletes runs."""

@@ -1,4 +1,4 @@
-"""`python -m lnbench.runs`: lists, explains and removes the runs of a folder."""
+"""`python -m lnbench.runs` lists, explains and deletes the runs of a folder."""
 
 import argparse
 import os
@@ -37,7 +37,7 @@ def main() -> None:
     except (ConfigError, DataError) as error:
         sys.exit(str(error))
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes at exit
         sys.exit(1)
     sys.exit(0 if done else 1)
 
@@ -73,7 +73,7 @@ def _options() -> argparse.Namespace:
 
 
 def _do(options: argparse.Namespace) -> bool:
-    """Does what is asked for; returns whether all of it could be done."""
+    """Does the requested action; returns whether all of it succeeded."""
     if options.missing is not None:
         _missing(options)
         return True

@@ -1,4 +1,4 @@
-"""Removal of runs."""
+"""Deletes runs."""
 
 import contextlib
 import os
@@ -21,18 +21,18 @@ DONE = ("finished", "newer", "damaged")
 
 
 def delete(runs: Sequence[FoundRun], runs_dir: Path, sure: bool) -> bool:
-    """Shows runs, asks, and deletes their folders; one that is being done, or is reached by a link, stays.
+    """Shows runs, asks, and deletes their folders. It keeps a run that is being done or that is reached by a link.
 
     Args:
-        runs: to delete.
-        runs_dir: where they are.
-        sure: do not ask.
+        runs: runs to delete.
+        runs_dir: folder of the runs.
+        sure: whether to delete without asking.
 
     Returns:
-        Whether all of them are gone.
+        Whether all of the runs are gone.
 
     Raises:
-        ConfigError: nobody is there to be asked.
+        ConfigError: there is no terminal to ask on.
     """
     show_runs(runs)
     console = new_console()
@@ -57,7 +57,7 @@ def delete(runs: Sequence[FoundRun], runs_dir: Path, sure: bool) -> bool:
 
 
 def _obstacle(run: FoundRun, runs_dir: Path) -> str:
-    """Why a run cannot be deleted, found out before anything of it is touched; empty if it can."""
+    """The reason why a run cannot be deleted, checked before any file is touched; empty if it can."""
     path = run.folder
     while path != runs_dir:
         if path.is_symlink():
@@ -80,9 +80,9 @@ def _confirmed(question: str) -> bool:
 
 
 def _delete_one(run: FoundRun, runs_dir: Path) -> str:
-    """Deletes a run's folder; returns why not, or an empty text.
+    """Deletes a run's folder; returns the reason for a failure, or an empty text.
 
-    The record goes first, so that a run of which only a part could be deleted is not taken for a finished one.
+    The record goes first, so that a partly deleted run does not count as finished.
     """
     try:
         with hold(runs_dir, run.id):
@@ -102,7 +102,7 @@ def _delete_one(run: FoundRun, runs_dir: Path) -> str:
 
 
 def _remove_empty(folder: Path, runs_dir: Path) -> None:
-    """Removes the folders of a method, model and task that hold no run any more."""
+    """Deletes the folders of a method, model and task that no longer hold a run."""
     with contextlib.suppress(OSError):
         while folder != runs_dir:
             folder.rmdir()
@@ -110,5 +110,5 @@ def _remove_empty(folder: Path, runs_dir: Path) -> None:
 
 
 def _size(run: FoundRun) -> int:
-    """Bytes of all files of a run."""
+    """Size of all files of a run, in bytes."""
     return sum(path.lstat().st_size for path in run.folder.rglob("*") if not path.is_dir())

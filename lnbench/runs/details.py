@@ -1,4 +1,4 @@
-"""Everything about one run."""
+"""Shows everything about one run."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,14 +20,14 @@ from lnbench.runs.filters import as_text
 from lnbench.runs.row import flat, name_in, row_of
 
 SECTIONS = ("metrics", "baseline", "missing", "search", "parameters", "cost", "data", "hardware", "versions")
-"""Of a record, as they are shown."""
+"""Sections of a record that are shown, in order."""
 
 
 def find(runs: Sequence[FoundRun], prefix: str) -> FoundRun:
-    """The run whose id starts so.
+    """The run with an id that starts with `prefix`.
 
     Raises:
-        ConfigError: there is none, or more than one.
+        ConfigError: there is no such run, or more than one.
     """
     found = [run for run in runs if run.id.startswith(prefix)]
     if not found:
@@ -38,7 +38,7 @@ def find(runs: Sequence[FoundRun], prefix: str) -> FoundRun:
 
 
 def show_details(run: FoundRun) -> None:
-    """Prints state, settings, results, files, and what went wrong."""
+    """Prints the state, settings, results, files and problems of a run."""
     console, row = new_console(), row_of(run)
     console.print(Text(f"{run.id}  {printable(title_of(row))}", "bold"), soft_wrap=True)
     about = {"state": row.state, "folder": row.folder, "when": row.when, "seconds": row.seconds}
@@ -59,7 +59,7 @@ def show_details(run: FoundRun) -> None:
 
 
 def print_details(run: FoundRun) -> None:
-    """Prints the same as one line of JSON."""
+    """Prints the same facts as one line of JSON."""
     print_json(
         run,
         config=run.config,
@@ -77,13 +77,13 @@ def _section(console: Console, name: str, values: dict[str, Any]) -> None:
 
 
 def _files(run: FoundRun) -> dict[str, int]:
-    """Sizes in bytes by name."""
+    """Sizes of the run's files in bytes, by name."""
     files = sorted(path for path in run.folder.rglob("*") if path.is_file())
     return {path.relative_to(run.folder).as_posix(): path.stat().st_size for path in files}
 
 
 def _changed(config: dict[str, Any]) -> dict[str, str]:
-    """The settings that are not those of the shipped method, task and model; empty if these cannot be composed."""
+    """The settings that differ from the shipped method, task and model; empty if these cannot be composed."""
     try:
         usual = flat(validate(to_plain(compose_config(*_choices(config)))).to_dict())
     except (ConfigError, DataError):
@@ -96,7 +96,7 @@ def _changed(config: dict[str, Any]) -> dict[str, str]:
 
 
 def _choices(config: dict[str, Any]) -> list[str]:
-    """The overrides that choose what a run is made of, as far as lnbench ships it."""
+    """The overrides that choose the run's method, task and model, as far as lnbench ships them."""
     method = config.get("method")
     names = {group: name_in(config, group) for group in ("task", "model")}
     names["method"] = SEPARATOR.join(method) if isinstance(method, dict) else ""

@@ -1,4 +1,4 @@
-"""How runs are shown, to people and to machines; nothing that a file says is taken for a style or a control code."""
+"""Shows runs to people and to programs. Text from files is never interpreted as a style or a control code."""
 
 import json
 import math
@@ -32,18 +32,18 @@ STYLES = {
     "damaged": "magenta",
 }
 UNREADABLE = ("newer", "damaged")
-"""States of runs that a row of a table does not explain."""
+"""States that need an explanation below the table."""
 WIDE = 10_000
-"""Columns of an output that is not a terminal, so that nothing is wrapped there."""
+"""Width for an output that is not a terminal, large enough that nothing is wrapped."""
 
 
 def new_console() -> Console:
-    """Of standard output."""
+    """A console for standard output."""
     return Console(markup=False, highlight=False, emoji=False, width=None if sys.stdout.isatty() else WIDE)
 
 
 def show_runs(runs: Sequence[FoundRun]) -> None:
-    """A table, one run a line, why some cannot be read, and how many there are in each state."""
+    """Prints a table with one run a line, the reasons why some cannot be read, and the number of runs in each state."""
     console, rows = new_console(), [row_of(run) for run in runs]
     if rows:
         console.print(_table(rows))
@@ -56,7 +56,7 @@ def show_runs(runs: Sequence[FoundRun]) -> None:
 
 
 def show_failures(runs: Sequence[FoundRun]) -> None:
-    """Why each run failed or is damaged, and where its traceback is."""
+    """Prints the reason why each run failed or is damaged, and the place of its traceback."""
     console = new_console()
     for run in runs:
         row = row_of(run)
@@ -71,7 +71,7 @@ def show_failures(runs: Sequence[FoundRun]) -> None:
 
 
 def show_values(console: Console, values: Mapping[str, Any]) -> None:
-    """One value a line, under its name."""
+    """Prints one value a line, under its name."""
     width = max(map(len, values), default=0)
     for name, value in values.items():
         lines = printable(str(value)).splitlines() or [""]
@@ -80,24 +80,24 @@ def show_values(console: Console, values: Mapping[str, Any]) -> None:
 
 
 def totals(states: Iterable[str]) -> str:
-    """How many runs there are in each state."""
+    """The number of runs in each state, as text."""
     counts = Counter(states)
     parts = [f"{counts[state]:,} {state}" for state in (*get_args(State), "never started") if counts[state]]
     return f"{counts.total():,} {'run' if counts.total() == 1 else 'runs'}{': ' if parts else ''}{', '.join(parts)}"
 
 
 def title_of(row: Row) -> str:
-    """What was run."""
+    """The title of a run."""
     return title(row.method, row.task, row.model, row.seed)
 
 
 def print_json(run: FoundRun, **more: Any) -> None:
-    """A run as one line of JSON, in which null stands for numbers that are infinite or none."""
+    """Prints a run as one line of JSON, with null for infinite numbers and NaN."""
     print(to_json({**asdict(row_of(run)), **more}))
 
 
 def to_json(value: Any) -> str:
-    """JSON in one line, with null for numbers that are infinite or none."""
+    """JSON in one line, with null for infinite numbers and NaN."""
     return json.dumps(_finite(value))
 
 

@@ -1,4 +1,4 @@
-"""`KEY=VALUE`: which runs are meant."""
+"""Filters such as `KEY=VALUE`, which select runs."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -12,27 +12,27 @@ from lnbench.records.listing import FoundRun, State
 from lnbench.runs.row import flat, row_of
 
 KEYS = ("id", "state", "method", "task", "model", "seed")
-"""Of every run; any dotted name of a setting is a key too."""
+"""Keys of every run. Any dotted name of a setting is a key too."""
 FILTER = re.compile(r"([A-Za-z_][\w.]*)=(.*)", re.DOTALL)
 COMMA = re.compile(r",(?![^\[]*\])")
-"""A comma that is not in brackets."""
+"""A comma outside of brackets."""
 NOTHING = object()
 
 
 @dataclass(frozen=True)
 class Filter:
-    """One condition, met by any of several patterns in which `*` and `?` stand for anything."""
+    """One condition. Any of its patterns may match; `*` and `?` in them stand for any characters."""
 
     key: str
     patterns: tuple[str, ...]
 
     def fits(self, run: FoundRun) -> bool:
-        """Whether a run meets it; one without such a setting does not."""
+        """Whether a run meets the condition. A run without the setting does not."""
         value = self.value(run)
         return value is not NOTHING and any(_fits(value, pattern) for pattern in self.patterns)
 
     def value(self, run: FoundRun) -> Any:
-        """What the run has under the key, or `NOTHING`."""
+        """The run's value for the key, or `NOTHING`."""
         if self.key in KEYS:
             return getattr(row_of(run), self.key)
         node: Any = run.config
@@ -44,10 +44,10 @@ class Filter:
 
 
 def parse_filter(text: str) -> Filter:
-    """The condition that a word `KEY=VALUE,...` of the command line states.
+    """Parses a word `KEY=VALUE,...` of the command line into a condition.
 
     Raises:
-        ConfigError: it states none.
+        ConfigError: the word is no valid condition.
     """
     match = FILTER.fullmatch(text)
     if not match or not match[2]:
@@ -80,7 +80,7 @@ def _fits(value: Any, pattern: str) -> bool:
 
 
 def as_text(value: Any) -> str:
-    """A setting as it is written on the command line."""
+    """A setting in the form of the command line."""
     if value is None:
         return "null"
     if isinstance(value, bool):

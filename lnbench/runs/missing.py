@@ -1,4 +1,4 @@
-"""Which runs of a sweep are not finished."""
+"""Finds the runs of a sweep that are not finished."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,14 +27,14 @@ from lnbench.runs.display import new_console, to_json, totals
 
 @dataclass(frozen=True)
 class Job:
-    """One job of a sweep, and how its run stands.
+    """One job of a sweep, with the state of its run.
 
     Attributes:
-        title: what is run.
-        id, folder: of the run.
-        state: of the run.
+        title: title of the run.
+        id, folder: id and folder of the run.
+        state: state of the run.
         reason: why the run failed, or cannot be read; empty otherwise.
-        command: that does it; empty while it is being done, or is finished, here or by a newer lnbench.
+        command: command that does the run; empty while it is being done, and if this or a newer lnbench finished it.
     """
 
     title: str
@@ -49,12 +49,12 @@ def jobs_of(overrides: Sequence[str], runs_dir: Path | None) -> list[Job]:
     """The jobs of `python -m lnbench -m OVERRIDES`, each run once.
 
     Args:
-        overrides: of the sweep.
-        runs_dir: where the runs are; None: where the configuration says.
+        overrides: overrides of the sweep.
+        runs_dir: folder of the runs; None takes the folder of the configuration.
 
     Raises:
-        ConfigError: there is no such sweep.
-        DataError: a task leaves settings to its data, which cannot be read.
+        ConfigError: the overrides describe no valid sweep.
+        DataError: a task takes settings from its data, which cannot be read.
     """
     jobs: dict[str, Job] = {}
     for config, own in _expand(overrides):
@@ -66,7 +66,7 @@ def jobs_of(overrides: Sequence[str], runs_dir: Path | None) -> list[Job]:
 
 
 def show_missing(jobs: Sequence[Job]) -> None:
-    """The jobs that are not finished, with the commands that do them."""
+    """Prints the jobs that are not finished, with the commands that do them."""
     console = new_console()
     for job in jobs:
         if job.state != "finished":
@@ -79,7 +79,7 @@ def show_missing(jobs: Sequence[Job]) -> None:
 
 
 def print_missing(jobs: Sequence[Job]) -> None:
-    """The same, one line of JSON a job."""
+    """Prints the same jobs as one line of JSON each."""
     for job in jobs:
         if job.state != "finished":
             print(to_json(vars(job)))
@@ -104,14 +104,14 @@ def _job(config: RunConfig, overrides: Sequence[str], changes: Mapping[str, obje
 
 
 def _expand(overrides: Sequence[str]) -> list[tuple[RunConfig, list[str]]]:
-    """The configuration of each job, and the overrides that make it, found as Hydra's own sweeper finds them."""
+    """The configuration of each job, and the overrides that make it, expanded like Hydra's own sweeper does."""
     register()
     with initialize_config_dir(str(config_dir()), job_name="lnbench", version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         try:
             master = loader.load_configuration(ROOT, understood(overrides, [config_dir()]), RunMode.MULTIRUN)
             swept = [f"{name}={values}" for name, values in _params(master).items()]
-            typed = OmegaConf.to_container(master.hydra.overrides.task)  # as it is: ${...} belongs to the job
+            typed = OmegaConf.to_container(master.hydra.overrides.task)  # unresolved: ${...} belongs to the job
             assert isinstance(typed, list)
             parsed = OverridesParser.create(loader).parse_overrides([*swept, *typed])
             (jobs,) = BasicSweeper.split_arguments(parsed, None)
@@ -124,10 +124,10 @@ def _expand(overrides: Sequence[str]) -> list[tuple[RunConfig, list[str]]]:
 
 
 def _params(master: DictConfig) -> dict[str, str]:
-    """What the configuration itself sweeps over.
+    """The parameters that the configuration itself sweeps over.
 
     Raises:
-        ConfigError: it has a sweeper that settles its jobs only while it runs.
+        ConfigError: the configuration's sweeper chooses its jobs only while it runs.
     """
     sweeper = master.hydra.sweeper
     if not sweeper._target_.endswith(f".{BasicSweeper.__name__}"):

@@ -1,4 +1,4 @@
-"""A run in one line."""
+"""A run as one row of a list."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,16 +11,18 @@ from lnbench.records.listing import FoundRun, State
 
 @dataclass(frozen=True)
 class Row:
-    """What a list of runs tells of each.
+    """The facts that a list shows about a run.
 
     Attributes:
-        id, state, folder: of the run.
-        method, task, model, seed: what was run; None where a damaged file does not tell, or the name of the folder.
-        metric, score: of the validation by which a finished run's checkpoint was selected.
-        no_better: the splits on which a finished run is no better than the answer that `baseline` names.
-        when: it finished or failed, else was begun, in UTC.
-        seconds: that a finished run took.
-        cause, message: why it failed, what is wrong with a damaged run, or what a newer one needs.
+        id, state, folder: identity, state and folder of the run.
+        method, task, model, seed: the run's choices, or the names in the folder's path if a damaged file lacks them;
+            the seed is then None.
+        metric, score: metric and validation score that selected a finished run's checkpoint.
+        no_better: splits on which a finished run is no better than the baseline.
+        baseline: name of that baseline.
+        when: time at which the run finished or failed, or else was begun, in UTC.
+        seconds: duration of a finished run.
+        cause, message: reason of a failure, damage of a damaged run, or version that a newer run needs.
     """
 
     id: str
@@ -65,14 +67,14 @@ def row_of(run: FoundRun) -> Row:
 
 
 def name_in(config: dict[str, Any], group: str) -> str:
-    """The name of a task or model, as a configuration of any origin has it; empty where it has none."""
+    """The name of a task or model in a configuration of any origin; empty if it has none."""
     settings = config.get(group)
     name = settings.get("name") if isinstance(settings, dict) else None
     return name if isinstance(name, str) else ""
 
 
 def flat(values: Any, prefix: str = "") -> dict[str, Any]:
-    """The leaves of nested dictionaries by dotted name; lists, and dictionaries without entries, are leaves."""
+    """The leaves of nested dictionaries by dotted name. Lists and empty dictionaries are leaves."""
     if not isinstance(values, dict) or not values:
         return {prefix: values}
     leaves: dict[str, Any] = {}

@@ -1,1 +1,1 @@
-"""Training one model on one task."""
+"""Trains one model on one task."""

@@ -1,4 +1,4 @@
-"""Puts the model of a run together: a pretrained backbone, the methods, and a head; refuses what does not fit."""
+"""Builds a run's model from a pretrained backbone, the method and a head; refuses combinations that do not fit."""
 
 from functools import reduce
 
@@ -19,10 +19,10 @@ from lnbench.tasks.base import Task
 
 
 def check_length(config: RunConfig) -> None:
-    """Makes sure, before anything slow, that the pretrained model can do the task, and take its longest rows.
+    """Checks, before anything slow, that the pretrained model supports the task and has positions for its longest rows.
 
     Raises:
-        ConfigError: the model is no language model, or has no pooler, where one is needed, or has too few positions.
+        ConfigError: the task needs a language model or a pooler, which the model lacks; or there are too few positions.
     """
     pretrained = load_config(config.model)
     require_kind(pretrained, config.task.backbone)
@@ -41,15 +41,15 @@ def check_length(config: RunConfig) -> None:
 
 
 def check_vocabulary(config: RunConfig, tokenizer: PreTrainedTokenizerBase, highest: int) -> None:
-    """Makes sure, before any weights are loaded, that the pretrained model embeds the tokens of its data.
+    """Checks, before any weights are loaded, that the pretrained model embeds every token of the data.
 
     Args:
-        config: of the run.
-        tokenizer: of the model.
+        config: configuration of the run.
+        tokenizer: tokenizer of the model.
         highest: the highest token id in the data.
 
     Raises:
-        ConfigError: it does not, and its embedding is not to grow.
+        ConfigError: the model lacks some tokens, and the configuration does not let its embedding grow.
     """
     if config.model.grow_embedding:
         return
@@ -62,7 +62,7 @@ def check_vocabulary(config: RunConfig, tokenizer: PreTrainedTokenizerBase, high
 
 
 def _lengths(task: Task, longest: int) -> str:
-    """The settings that make a task's longest row, and what they come to."""
+    """The settings that determine a task's longest row, and its resulting length."""
     values = {name: reduce(getattr, name.split("."), task) for name in task.lengths}
     told = ", ".join(f"task.{name} = {value}" for name, value in values.items())
     return told if len(values) == 1 else f"{told}: rows of up to {longest} tokens"
@@ -74,12 +74,12 @@ def build_model(config: RunConfig) -> TunedModel:
 
 
 def load_pretrained(config: RunConfig) -> PreTrainedModel:
-    """The pretrained model of a run in the form that its task tunes, untouched."""
+    """Loads the pretrained model of a run, unchanged, in the form that its task tunes."""
     return load_backbone(config.model, config.task.backbone, _needs_pooler(config))
 
 
 def build_skeleton(config: RunConfig) -> TunedModel:
-    """The same model without values: for counting, on the meta device, and without a download where possible."""
+    """Builds the same model without values, on the meta device, to count sizes. It avoids downloads where it can."""
     with torch.device("meta"):
         return _assemble(empty_backbone(config.model, config.task.backbone, _needs_pooler(config)), config)
 
@@ -89,7 +89,10 @@ def _needs_pooler(config: RunConfig) -> bool:
 
 
 def _assemble(backbone: PreTrainedModel, config: RunConfig) -> TunedModel:
-    """The head starts from the same values whatever the method, so that methods compare seed by seed."""
+    """Attaches the method and adds the head.
+
+    The head has the same initial values for every method, so methods can be compared seed by seed.
+    """
     backbone.config.use_cache = False
     pretrained_size = backbone.num_parameters()
     view = Backbone(backbone)
@@ -99,7 +102,7 @@ def _assemble(backbone: PreTrainedModel, config: RunConfig) -> TunedModel:
         if not backbone.supports_gradient_checkpointing:
             raise ConfigError(f"trainer.gradient_checkpointing = true: {type(backbone).__name__} does not support it")
         backbone.activation_checkpointing_enable({"use_reentrant": False})
-        backbone.disable_input_require_grads()  # which is for the reentrant kind, and leads backward through all layers
+        backbone.disable_input_require_grads()  # needed by reentrant checkpointing only; makes backward long
     with seeded(config.seed, HEAD):
         head = config.task.head(view.output_size, config.model.pooling, config.model.dropout)
     model = TunedModel(backbone, head, claims, pretrained_size)

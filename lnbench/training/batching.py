@@ -1,4 +1,4 @@
-"""Batches of rows of similar length, in pieces, and in an order that depends on seed and epoch alone."""
+"""Batches of rows of similar length, split into pieces, in an order that depends only on seed and epoch."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from lnbench.core.seeding import derive_seed
 from lnbench.tasks.tokens.examples import IGNORED, Examples
 
 POOL = 64
-"""Batches within which rows are sorted by length: more pad less, fewer mix more."""
+"""Number of batches in a pool, within which rows are sorted by length. Larger pools need less padding and mix less."""
 
 
 def shuffled_batches(lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
     """Cuts all rows into batches of similar length, in random order.
 
-    Rows are shuffled, sorted by length within pools of `POOL` batches, cut, and the batches shuffled.
-    At which step of an epoch long rows come, and at which short ones, is the same for all seeds, so
-    that runs of several seeds that train together need little padding.
+    Rows are shuffled, sorted by length within pools of `POOL` batches and cut into batches. Then the batches are
+    shuffled. Long and short rows come at the same steps of an epoch for all seeds, so runs of several seeds that
+    train together need little padding.
 
     Args:
         lengths: (N,) tokens of each row.
         batch_size: rows of a batch; one batch has fewer if it does not divide N.
-        seed: decides with `epoch` which rows share a batch.
-        epoch: decides alone at which step longer rows come.
+        seed: decides, together with `epoch`, which rows share a batch.
+        epoch: decides, alone, at which steps the longer rows come.
 
     Returns:
-        Row numbers of each batch; every row is in exactly one.
+        Row numbers of each batch; every row is in exactly one batch.
     """
     order = np.random.default_rng([seed, epoch]).permutation(len(lengths))
     pools = [order[start : start + POOL * batch_size] for start in range(0, len(order), POOL * batch_size)]
@@ -46,20 +46,20 @@ def _sorted_batches(rows: NDArray[np.int64], lengths: NDArray[np.int64], batch_s
 
 
 class Piece(NamedTuple):
-    """Some rows of a training batch, which go through the model at once."""
+    """Rows of a training batch that go through the model at once."""
 
     rows: Mapping[str, Tensor]
-    """Padded to the longest of them."""
+    """Tensors of the rows, padded to the longest row of the piece."""
     share: float | Tensor
-    """How much their mean loss, and its gradient, counts in that of the batch."""
+    """Weight of the piece's mean loss, and of its gradient, in the loss of the batch."""
 
 
 class TrainLoader:
-    """Training batches, shuffled anew each epoch; Lightning resumes it in the middle of an epoch.
+    """Training batches, shuffled anew each epoch. Lightning can resume it in the middle of an epoch.
 
-    A batch makes one optimiser step, and comes in pieces. The state counts the batches given. Lightning
-    asks a loader whose length it knows for one batch at a time, so after a training step these are the
-    batches trained on.
+    A batch makes one optimiser step and comes in pieces. The state counts the batches that were handed out.
+    Lightning asks a loader of known length for one batch at a time. After a training step, the count is therefore
+    the number of batches trained on.
     """
 
     def __init__(
@@ -74,9 +74,9 @@ class TrainLoader:
         """
         Args:
             examples: the training split.
-            batch_size: rows of a batch.
-            seed: of the order; the order of an epoch depends on nothing else.
-            piece_size: most rows of a piece; None: a batch is one piece.
+            batch_size: number of rows in a batch.
+            seed: seed of the order; an epoch's order depends on nothing but this and the epoch.
+            piece_size: largest number of rows in a piece; None means that a batch is one piece.
             pin_memory: copy batches to page-locked memory, from which a GPU fetches them faster.
         """
         self.examples = examples
@@ -85,13 +85,13 @@ class TrainLoader:
         self.seed = seed
         self.pin_memory = pin_memory
         self.more: Callable[[NDArray[np.int64]], dict[str, Tensor]] | None = None
-        """What else joins a piece, from its (B,) row numbers: tensors of B entries."""
+        """Function from (B,) row numbers to further tensors of B entries, which join the piece."""
         self._epoch = 0
         self._start = 0
         self._given = 0
 
     def __len__(self) -> int:
-        """Batches of a whole epoch."""
+        """Number of batches in a whole epoch."""
         return math.ceil(len(self.examples) / self.batch_size)
 
     @property
@@ -100,21 +100,21 @@ class TrainLoader:
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the order of the next iteration; in a new epoch it starts at the first batch."""
+        """Chooses the order of the next iteration. A new epoch starts at its first batch."""
         if epoch != self._epoch:
             self.load_state_dict({"epoch": epoch, "given": 0})
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch, and how many of its batches were given."""
+        """The epoch, and the number of its batches that were handed out."""
         return {"epoch": self._epoch, "given": self._given}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Makes the next iteration go on where `state` was taken."""
+        """Makes the next iteration continue where `state` was saved."""
         self._epoch = state["epoch"]
         self._start = self._given = state["given"]
 
     def __iter__(self) -> Iterator[list[Piece]]:
-        """The epoch's batches: all of them, or the rest of them once after a state was loaded."""
+        """The batches of the epoch. After a state was loaded, the first iteration has only the remaining ones."""
         start, self._start = self._start, 0
         batches = shuffled_batches(self.examples.lengths, self.batch_size, self.seed, self._epoch)
         for self._given, rows in enumerate(batches[start:], start + 1):
@@ -127,13 +127,13 @@ class TrainLoader:
 
 
 class EvalLoader:
-    """All rows once, the longest first, so that memory runs out at once or never."""
+    """All rows once, longest first, so that memory runs out at the first batch or never."""
 
     def __init__(self, examples: Examples, batch_size: int, *, pin_memory: bool = False) -> None:
         """
         Args:
             examples: the split to evaluate.
-            batch_size: rows of a batch.
+            batch_size: number of rows in a batch.
             pin_memory: copy batches to page-locked memory, from which a GPU fetches them faster.
         """
         self.examples = examples
@@ -144,13 +144,13 @@ class EvalLoader:
         return len(self._batches)
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        """Batches with their row numbers as `rows`, (B,) int64, to put predictions back in order."""
+        """Batches with their row numbers as `rows`, (B,) int64, which allow predictions to be put back in order."""
         for rows in self._batches:
             yield _pinned({**self.examples.batch(rows), "rows": from_numpy(rows)}, self.pin_memory)
 
 
 def in_pieces(parts: Sequence[Mapping[str, Tensor]]) -> list[Piece]:
-    """A batch of which each part, on the CPU, is a piece; losses are means over the labels that count."""
+    """Makes a batch of several parts, each on the CPU, into pieces weighted by their numbers of labels that count."""
     if len(parts) == 1:
         return [Piece(parts[0], 1.0)]
     counts = [int(count_labels(part)) for part in parts]
@@ -158,7 +158,7 @@ def in_pieces(parts: Sequence[Mapping[str, Tensor]]) -> list[Piece]:
 
 
 def count_labels(rows: Mapping[str, Tensor]) -> Tensor:
-    """How many labels are not `IGNORED`, a scalar; the loss of rows is the mean over these."""
+    """Number of labels that are not `IGNORED`, a scalar. The loss of rows is the mean over these labels."""
     return (rows["labels"] != IGNORED).sum()
 
 

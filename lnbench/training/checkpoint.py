@@ -1,4 +1,4 @@
-"""Checkpoints as safetensors: tensors as they are, everything else as JSON in the header. No pickle."""
+"""Checkpoints as safetensors: tensors as they are, everything else as JSON in the header, and no pickle."""
 
 import json
 import os
@@ -25,7 +25,7 @@ class SafetensorsCheckpointIO(CheckpointIO):
         """Writes nested dicts and lists of tensors and JSON values.
 
         Raises:
-            CheckpointError: a value could not be read again, such as an integer of more than 64 bits.
+            CheckpointError: a value could not be read back, such as an integer of more than 64 bits.
             OSError: the file cannot be written.
         """
         tensors: dict[str, Tensor] = {}
@@ -39,7 +39,7 @@ class SafetensorsCheckpointIO(CheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Reads what `save_checkpoint` wrote, onto the CPU.
+        """Reads a file written by `save_checkpoint`, onto the CPU.
 
         Raises:
             CheckpointError: the file is missing or damaged.
@@ -57,7 +57,7 @@ class SafetensorsCheckpointIO(CheckpointIO):
 
 
 def _split(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """A JSON value for `value`, with its tensors moved into `tensors`."""
+    """Turns `value` into a JSON value, and moves its tensors into `tensors`."""
     if isinstance(value, Tensor):
         key = str(len(tensors))
         tensors[key] = value.detach().cpu().contiguous().clone()
@@ -72,7 +72,7 @@ def _split(value: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 def _join(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """The value of which `_split` made `tree`."""
+    """The value from which `_split` made `tree`."""
     if isinstance(tree, list):
         return [_join(item, tensors) for item in tree]
     if not isinstance(tree, dict):

@@ -1,4 +1,4 @@
-"""On what, and in which number format, a run computes."""
+"""The device and the number format of a run."""
 
 from typing import Literal
 
@@ -8,9 +8,9 @@ from lnbench.config.trainer import TrainerConfig
 from lnbench.core.schema import ConfigError
 
 Precision = Literal["32-true", "bf16-mixed"]
-"""A number format, as Lightning names it."""
+"""Name of a number format in Lightning."""
 Format = Literal["fp32", "bf16"]
-"""A number format, as `trainer.precision` names it."""
+"""Name of a number format in `trainer.precision`."""
 FORMATS: dict[Precision, Format] = {"32-true": "fp32", "bf16-mixed": "bf16"}
 
 
@@ -18,7 +18,7 @@ def use_gpu(config: TrainerConfig) -> bool:
     """Whether the run computes on a CUDA device.
 
     Raises:
-        ConfigError: the run asks for one, and there is none.
+        ConfigError: the run asks for a CUDA device, and there is none.
     """
     available = torch.cuda.is_available()
     if config.device == "gpu" and not available:
@@ -27,7 +27,7 @@ def use_gpu(config: TrainerConfig) -> bool:
 
 
 def choose_precision(config: TrainerConfig) -> Precision:
-    """The number format, as Lightning names it; `auto` never takes bf16 on a CPU.
+    """The number format, by its name in Lightning. With `auto`, a CPU never gets bf16.
 
     Raises:
         ConfigError: the run asks for a device that is not there, or for bf16 where it is slow or missing.
@@ -41,22 +41,22 @@ def choose_precision(config: TrainerConfig) -> Precision:
 
 
 def computes_bf16(device_type: str) -> bool:
-    """Whether a kind of device, `cpu` or `cuda`, has bf16, and is not far slower at it than at fp32."""
+    """Whether a kind of device, `cpu` or `cuda`, supports bf16 and is not far slower in it than in fp32."""
     if device_type == "cuda":
         return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     return torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 def computing_in(number_format: Format, device_type: str) -> torch.autocast:
-    """Within it, a model with fp32 weights computes as a run with this `trainer.precision` does."""
+    """Autocast context in which a model with fp32 weights computes as a run with this `trainer.precision` does."""
     return torch.autocast(device_type, torch.bfloat16, enabled=number_format == "bf16")
 
 
 def count_devices(config: TrainerConfig) -> int:
-    """Over how many devices the model is sharded; on a CPU, how many processes.
+    """Number of devices over which the model is sharded; on a CPU, the number of processes.
 
     Raises:
-        ConfigError: this machine has not as many.
+        ConfigError: this machine has fewer devices.
     """
     if not use_gpu(config):
         if config.devices == "all":

@@ -1,4 +1,4 @@
-"""Energy that GPUs use, as their drivers count it."""
+"""Energy used by GPUs, from the counters of their drivers."""
 
 import math
 from collections.abc import Sequence
@@ -9,21 +9,21 @@ import torch
 
 
 class EnergyMeter:
-    """Reads the counters of the first visible GPUs.
+    """Reads the energy counters of the first visible GPUs.
 
-    A counter is of the whole card, with its idle power and whatever else runs there, and is renewed
-    some ten times a second.
+    A counter covers the whole card, with its idle power and all other programs on it. The driver updates it about ten
+    times a second.
     """
 
     def __init__(self, gpus: int) -> None:
         """
         Args:
-            gpus: how many are read together; with 0 no energy is known.
+            gpus: number of GPUs to add up; with 0, the energy is unknown.
         """
         self._handles = _handles(gpus)
 
     def joules(self) -> float:
-        """What all of them have used since some moment in the past; NaN where one does not tell."""
+        """Energy that all GPUs together have used since some fixed moment; NaN if one of them does not report it."""
         if not self._handles:
             return math.nan
         try:
@@ -33,7 +33,7 @@ class EnergyMeter:
 
 
 def _handles(gpus: int) -> Sequence[Any]:
-    """NVML's handles of CUDA's first GPUs, which NVML may number otherwise; none if it lacks one of them."""
+    """NVML's handles of CUDA's first GPUs, which NVML may number differently; empty if NVML lacks one of them."""
     uuids = [f"GPU-{torch.cuda.get_device_properties(gpu).uuid}" for gpu in range(gpus)]
     try:
         pynvml.nvmlInit()

@@ -16,19 +16,19 @@ Outputs = list[dict[str, NDArray[Any]]]
 
 
 class Collector:
-    """Gathers outputs batch by batch, and gives them back row by row; a GPU is waited for only at the end."""
+    """Collects outputs batch by batch, and returns them row by row. It waits for a GPU only at the end."""
 
     def __init__(self, examples: Examples) -> None:
         """
         Args:
-            examples: the split whose rows are answered.
+            examples: the split to be answered.
         """
         self.examples = examples
         self._batches: list[tuple[dict[str, Tensor], Tensor]] = []
         self._gpus: set[torch.device] = set()
 
     def add(self, outputs: Mapping[str, Tensor], rows: Tensor) -> None:
-        """Takes the outputs of one batch.
+        """Adds the outputs of one batch.
 
         Args:
             outputs: tensors of B entries each.
@@ -38,7 +38,7 @@ class Collector:
         self._batches.append((on_cpu, self._fetch(rows)))
 
     def take(self) -> Outputs:
-        """The outputs of all rows in order; the next collection starts empty."""
+        """Returns the outputs of all rows in order. The next collection starts empty."""
         for gpu in self._gpus:
             torch.cuda.synchronize(gpu)
         batches, self._batches = self._batches, []
@@ -50,14 +50,14 @@ class Collector:
         return [outputs[row] for row in range(len(self.examples))]
 
     def _fetch(self, tensor: Tensor) -> Tensor:
-        """The tensor on the CPU, where its values are there only once its GPU has been waited for."""
+        """Starts to copy a tensor to the CPU. From a GPU, its values are complete only after synchronisation."""
         if tensor.is_cuda:
             self._gpus.add(tensor.device)
         return tensor.to("cpu", non_blocking=tensor.is_cuda)
 
 
 def answer(model: TunedModel, task: Task, examples: Examples, batch_size: int) -> Outputs:
-    """The outputs of the final test for all rows, in order, where the model is."""
+    """The outputs of the final test for all rows, in order, computed on the model's device."""
     collector, device = Collector(examples), next(model.parameters()).device
     with torch.inference_mode():
         for batch in EvalLoader(examples, batch_size):

@@ -34,23 +34,23 @@ from lnbench.training.sharded.sharding import whole
 from lnbench.training.sharded.strategy import ShardedStrategy
 
 STATE_FORMAT = 5
-"""Of what the callbacks keep in a checkpoint, and of the order of batches that it counts."""
+"""Version of the callbacks' state in a checkpoint, and of the order of batches that the state counts."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What training and testing gave."""
+    """The result of training and testing."""
 
     state: dict[str, Tensor]
-    """What a file must hold to restore the model at its best."""
+    """Tensors that a file must hold to restore the model at its best."""
     metrics: dict[str, dict[str, float]]
-    """By split (validation at the best step, and test), then by metric."""
+    """Values by split (validation at the best step, and test), then by metric."""
     predictions: list[dict[str, Any]]
-    """For the test split, row by row."""
+    """Predictions for the test split, one for each row."""
     stopwatch: Stopwatch
     steps: int
     together: int
-    """How many runs, this one included, have trained at once and share what it cost."""
+    """Number of runs, this one included, that trained at once and share the cost."""
 
 
 def fit_and_test(
@@ -62,23 +62,23 @@ def fit_and_test(
     micro_batch_size: int | None = None,
     span: Span | None = None,
 ) -> Outcome:
-    """Trains `model`, going on from the folder's resume point if there is one, and leaves it at its best.
+    """Trains `model` and restores its best values; continues from the folder's resume point if there is one.
 
     A model with nothing to train (a language model with the method `head`) is evaluated as it is.
 
     Args:
-        config: of the run.
-        model: with its initial values.
+        config: configuration of the run.
+        model: model with its initial values.
         data: tokenised splits.
-        folder: of the run; gets metrics.csv, and checkpoints while they are needed.
-        logger: gets the metrics too.
-        micro_batch_size: most rows that go through the model at once in training, and evaluation halves its batches
-            when memory runs out; None: `trainer.batch_size`, and evaluation does not.
-        span: of the run, which goes on from that of its earlier processes; None: it begins now.
+        folder: folder of the run, for metrics.csv and, while they are needed, checkpoints.
+        logger: logger that also gets the metrics.
+        micro_batch_size: largest number of rows that go through the model at once in training; evaluation then halves
+            its batches when memory runs out. None: `trainer.batch_size`, and evaluation does not halve its batches.
+        span: time of the run, which continues that of its earlier processes; None starts it now.
 
     Raises:
-        ConfigError: this machine has not the device or precision asked for.
-        NewerError: the resume point is of a newer lnbench.
+        ConfigError: this machine does not have the requested device or precision.
+        NewerError: a newer lnbench wrote the resume point.
         RunInterrupted: a signal came; the resume point is saved.
     """
     pin = use_gpu(config.trainer)
@@ -126,7 +126,7 @@ def fit_and_test(
 
 
 def _origin(model: TunedModel, data: TaskData) -> dict[str, Any]:
-    """What a checkpoint must agree on with the run that goes on from it, besides the run's identity."""
+    """Values that a checkpoint and the run that continues from it must share, besides the run's identity."""
     return {
         "format": STATE_FORMAT,
         "data": data.fingerprint,
@@ -184,6 +184,6 @@ def _strategy(config: RunConfig) -> Strategy | str:
 
 
 def _hush() -> None:
-    """Silences what Lightning says at every run and no user of lnbench can act on."""
+    """Silences messages that Lightning prints in every run and that no user of lnbench can act on."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class EvaluationOutOfMemory(MemoryError):
-    """A single row does not fit in memory in evaluation, which no smaller training batch can mend."""
+    """A single row does not fit in memory in evaluation. A smaller training batch cannot help."""
 
 
 class HalvingModule(TuningModule):
@@ -26,7 +26,7 @@ class HalvingModule(TuningModule):
     def __init__(self, model: TunedModel, config: RunConfig, data: TaskData, steps: int) -> None:
         """
         Args:
-            model, config, data, steps: as `TuningModule`.
+            model, config, data, steps: as for `TuningModule`.
         """
         super().__init__(model, config, data, steps)
         self.eval_batch_size = config.trainer.eval_batch_size
@@ -43,7 +43,7 @@ class HalvingModule(TuningModule):
                 log.warning("out of memory in evaluation: batches of %d rows from now on", self.eval_batch_size)
 
     def _fits(self, split: str, rows: Mapping[str, Tensor]) -> bool:
-        """Answers some rows, unless memory runs out."""
+        """Answers some rows; returns whether memory sufficed."""
         try:
             super()._evaluate(split, rows)
         except Exception as error:
@@ -56,7 +56,7 @@ class HalvingModule(TuningModule):
 
 
 def free_memory() -> None:
-    """Gives back to the device what nobody holds any more; not to be called while an exception is handled."""
+    """Returns unused memory to the device. Do not call it while an exception is being handled."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

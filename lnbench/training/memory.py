@@ -1,4 +1,4 @@
-"""Training that is tried again in smaller pieces when memory runs out."""
+"""Repeats training in smaller pieces when memory runs out."""
 
 import logging
 from pathlib import Path
@@ -19,21 +19,21 @@ from lnbench.training.fit import Outcome, fit_and_test
 from lnbench.training.halved_evaluation import EvaluationOutOfMemory, free_memory
 
 FILE = f"{CHECKPOINTS}/micro_batch.json"
-"""Lies beside the checkpoints that were made with it."""
+"""File in the folder of the checkpoints that were made with this micro-batch."""
 
 log = logging.getLogger(__name__)
 
 
 class MicroBatch(Schema):
-    """In which pieces a run works off its training batches."""
+    """The pieces in which a run processes its training batches."""
 
     rows: Positive
-    """Whose gradients are computed at once; those of a batch are added up."""
+    """Number of rows whose gradients are computed at once. The gradients of a batch's pieces are added up."""
     halvings: int = 0
-    """How often memory ran out before."""
+    """Number of times that memory ran out before."""
 
     def half(self) -> "MicroBatch":
-        """After memory ran out once more; the larger half, so that as few pieces as possible make a batch."""
+        """The micro-batch after one more halving. It rounds up, so that a batch has as few pieces as possible."""
         return MicroBatch(rows=(self.rows + 1) // 2, halvings=self.halvings + 1)
 
 
@@ -45,16 +45,16 @@ def fit_within_memory(
     logger: Logger | None = None,
     span: Span | None = None,
 ) -> tuple[Outcome, MicroBatch]:
-    """As `fit_and_test`; with `trainer.on_oom=halve`, again with half the micro-batch whenever memory runs out.
+    """Calls `fit_and_test`. With `trainer.on_oom=halve`, repeats it with half the micro-batch whenever memory runs out.
 
-    Every try starts from the same initial values, so that the whole run is done with one size, which
-    an interrupted run keeps when it goes on. Batches, their order and the steps stay what they were.
+    Every try starts from the same initial values, so the whole run uses one size. An interrupted run keeps this size
+    when it continues. Batches, their order and the optimiser steps do not change.
 
     Returns:
-        What training and testing gave, and in which pieces.
+        The result of training and testing, and the micro-batch used.
 
     Raises:
-        RuntimeError, MemoryError: memory runs out with a single row too, or none is to be tried.
+        RuntimeError, MemoryError: memory runs out even with a single row, or the configuration asks for no other try.
     """
     found = _read(folder)
     micro_batch = found or MicroBatch(rows=min(config.trainer.batch_size, len(data.train)))
@@ -81,7 +81,7 @@ def _try(
     micro_batch: MicroBatch,
     span: Span | None,
 ) -> Outcome | None:
-    """None if memory ran out; the exception, whose traceback holds tensors, is gone then."""
+    """Trains and tests; returns None if memory ran out. By then the exception, which holds tensors, is gone."""
     try:
         return fit_and_test(config, model, data, folder, logger, micro_batch.rows, span)
     except Exception as error:
@@ -94,7 +94,7 @@ def _try(
 
 
 def _read(folder: Path) -> MicroBatch | None:
-    """What an interrupted run left; None if there is nothing to go on from."""
+    """The micro-batch of an interrupted run; None if there is nothing to continue from."""
     try:
         return MicroBatch.model_validate(read_json(folder / FILE))
     except (OSError, ValueError):

@@ -27,7 +27,7 @@ VALIDATION, TEST = "validation", "test"
 
 
 def count_steps(config: TrainerConfig, batches: int) -> int:
-    """Number of optimiser steps of a whole run on `batches` training batches an epoch, each of which makes one."""
+    """Number of optimiser steps of a whole run, with one step for each of an epoch's `batches` training batches."""
     steps = batches * config.max_epochs
     return min(steps, config.max_steps or steps)
 
@@ -35,21 +35,21 @@ def count_steps(config: TrainerConfig, batches: int) -> int:
 class TuningModule(pl.LightningModule):
     """Trains a `TunedModel` on a `Task`.
 
-    A batch makes one optimiser step and comes in pieces, whose gradients are added up. Loss and
-    gradient are those of all its rows at once up to rounding, for every task: the mean over all labels
-    that count. Only dropout differs, which is drawn anew in each piece.
+    A batch makes one optimiser step and comes in pieces, whose gradients are added up. For every task, loss and
+    gradient equal those of all rows at once, up to rounding: the mean over all labels that count. Only dropout
+    differs, because it is drawn anew for each piece.
     """
 
     strict_loading = False
     together = 1
-    """Runs whose batches go through the model at once."""
+    """Number of runs whose batches go through the model at once."""
 
     def __init__(self, model: TunedModel, config: RunConfig, data: TaskData, steps: int) -> None:
         """
         Args:
-            model: what is trained.
-            config: of the run.
-            data: the splits to evaluate.
+            model: model to train.
+            config: configuration of the run.
+            data: splits to evaluate.
             steps: optimiser steps of the whole run, over which the learning rate decays to 0.
         """
         super().__init__()
@@ -59,9 +59,9 @@ class TuningModule(pl.LightningModule):
         self.data = data
         self.collectors = {VALIDATION: Collector(data.validation), TEST: Collector(data.test)}
         self.predictions: dict[str, list[dict[str, Any]]] = {}
-        """Of the last evaluation of each split."""
+        """Predictions of the last evaluation, by split."""
         self.metrics: dict[str, dict[str, float]] = {}
-        """Of the last evaluation of each split, by name."""
+        """Metrics of the last evaluation, by split and name."""
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Logits of one batch."""
@@ -69,11 +69,11 @@ class TuningModule(pl.LightningModule):
         return logits
 
     def on_train_batch_start(self, batch: Sequence[Piece], batch_idx: int) -> None:
-        """Seeds dropout from the position in training alone, so that a resumed run draws the same masks."""
+        """Seeds dropout by the position in training alone, so that a resumed run draws the same masks."""
         seed_devices(derive_seed(self.config.seed, "dropout", self.current_epoch, batch_idx))
 
     def training_step(self, batch: Sequence[Piece], batch_idx: int) -> Tensor:
-        """Mean loss of the batch, whose gradient is left in the parameters."""
+        """Returns the mean loss of the batch, and leaves its gradient in the parameters."""
         self.trainer.optimizers[0].zero_grad()
         return reduce(torch.add, [self._learn(piece) for piece in batch])
 
@@ -82,13 +82,13 @@ class TuningModule(pl.LightningModule):
         return self.config.task.loss(self(rows), rows)
 
     def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
-        """Does nothing: `training_step`, which Lightning calls before this, has done it."""
+        """Does nothing. Lightning calls it after `training_step`, which has set the gradients."""
 
     def backward(self, loss: Tensor) -> None:
-        """Does nothing: `training_step` has done it."""
+        """Does nothing, because `training_step` has computed the gradients."""
 
     def on_train_batch_end(self, outputs: Any, batch: Sequence[Piece], batch_idx: int) -> None:
-        """Ends training after the last step, with a validation wherever that falls."""
+        """Ends training after the last step, and validates there even if no validation is due."""
         if self.global_step >= self.steps:
             self.trainer.should_stop = True
 
@@ -121,28 +121,28 @@ class TuningModule(pl.LightningModule):
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clips by the common norm; Lightning itself refuses a fused optimiser beside bf16, which scales no loss."""
+        """Clips by the joint norm. Lightning refuses a fused optimiser with bf16, although no loss is scaled there."""
         if gradient_clip_val is not None:
             trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             nn.utils.clip_grad_norm_(trained, gradient_clip_val)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps only what is trained."""
+        """Removes everything but the trained values."""
         checkpoint["state_dict"] = {PREFIX + name: value for name, value in whole(self.model.state()).items()}
 
     def load_best(self, path: str | Path) -> None:
-        """Puts the trained values of a checkpoint in place."""
+        """Loads the trained values of a checkpoint."""
         state = SafetensorsCheckpointIO().load_checkpoint(path)["state_dict"]
         tensors = {name.removeprefix(PREFIX): value for name, value in state.items()}
         self.model.load_trained(shares(tensors, self.model.state()))
 
     def _learn(self, piece: Piece) -> Tensor:
-        """Adds the gradient of a piece of a batch; returns its part of the batch's loss."""
+        """Adds the gradient of a piece of a batch; returns the piece's part of the batch's loss."""
         loss = self.loss(piece.rows)
         share = torch.ones_like(loss) * piece.share
         with torch.autocast(self.device.type, enabled=False):
             loss.backward(share)
-        torch.clear_autocast_cache()  # what it keeps belongs to the graph that is gone
+        torch.clear_autocast_cache()  # the cached casts belong to a graph that no longer exists
         return loss.detach() * share
 
     def _evaluate(self, split: str, batch: Mapping[str, Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""What trains a run: the module that Lightning is given."""
+"""The factory of the LightningModule that trains a run."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -11,5 +11,5 @@ from lnbench.training.module import TuningModule
 NEW_MODULE: ContextVar[Callable[[TunedModel, RunConfig, TaskData, int], TuningModule]] = ContextVar(
     "NEW_MODULE", default=TuningModule
 )
-"""Makes the module of a run whose batches are worked off whole, from what `TuningModule` takes; another one is set
-where runs train together."""
+"""Factory of the module of a run that processes whole batches, with the arguments of `TuningModule`. Runs that train
+together set another factory."""

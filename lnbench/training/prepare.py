@@ -1,4 +1,4 @@
-"""Makes a model ready to be trained."""
+"""Prepares a model for training."""
 
 from collections.abc import Iterator
 
@@ -14,15 +14,15 @@ from lnbench.training.standardise import standardise
 
 
 def prepare(config: RunConfig, model: TunedModel, data: TaskData) -> None:
-    """Makes the head for the model's states, calls `prepare` of every part of the method, and rounds what stays frozen.
+    """Standardises the head's input, calls `prepare` of every part of the method, and rounds the frozen weights.
 
-    It is the same for the same run every time.
+    The result is the same every time for the same run.
 
     Args:
-        config: of the run.
-        model: with its initial values; is left in evaluation mode and on the device of the run, or
-            on the CPU if no one device is to hold it.
-        data: of which the training split is used.
+        config: configuration of the run.
+        model: model with its initial values. It is left in evaluation mode and on the device of the run, or on the
+            CPU if the run has several devices.
+        data: data of the run; only the training split is used.
 
     Raises:
         ConfigError: the model's states are not finite.

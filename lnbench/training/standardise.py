@@ -1,4 +1,4 @@
-"""How large the states are that a task's head reads."""
+"""Mean and scale of the hidden states that a task's head reads."""
 
 from collections.abc import Iterator
 
@@ -14,17 +14,17 @@ from lnbench.tasks.parts.heads import Head
 from lnbench.tasks.tokens.examples import Examples
 
 ROWS = 256
-"""Of the training split that are looked at, at most; the same for all seeds, methods and models."""
+"""Largest number of training rows used; the rows are the same for all seeds, methods and models."""
 AT_ONCE = 8
-"""Rows that take less memory than a training step, so that a run that fits in memory does so here."""
+"""Number of rows in a batch. So few rows need less memory than a training step."""
 
 
 def standardise(config: RunConfig, model: TunedModel, train: Examples) -> None:
-    """Makes the head read states relative to those of some training rows, of the model as it is now.
+    """Makes the head standardise its input by the states of some training rows, computed by the current model.
 
     Args:
-        config: of the run.
-        model: in evaluation mode; nothing is done if its task has a head of another kind.
+        config: configuration of the run.
+        model: model in evaluation mode; a head that is no `Head` is left unchanged.
         train: the training split.
 
     Raises:
@@ -47,7 +47,7 @@ def standardise(config: RunConfig, model: TunedModel, train: Examples) -> None:
 
 
 def _states(model: TunedModel, head: Head, train: Examples) -> Iterator[Tensor]:
-    """Those of some rows, which chance picks, (N, D) float64."""
+    """The states of randomly chosen rows, in batches of shape (N, D), float64."""
     rows = np.random.default_rng(derive_seed(0, "standardise")).permutation(len(train))[:ROWS]
     by_length = rows[np.argsort(train.lengths[rows], kind="stable")]
     device = next(model.parameters()).device

@@ -1,4 +1,4 @@
-"""Tuned models to be timed: lnbench's and Hugging Face's with peft, as trained, and with all merged that can be."""
+"""Tuned models to be timed: lnbench's and Hugging Face's with peft, as trained, and merged where possible."""
 
 import copy
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from lnbench.training.assemble import build_model
 from scripts.throughput import hf_model
 
 NOISE = 0.02
-"""Standard deviation of what is added to trained parameters, so that none is trivially zero or one."""
+"""Standard deviation of the noise added to trained parameters, which keeps them from being exactly zero or one."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Variant:
     method: str
     merged: bool
     model: nn.Module
-    """From a batch's inputs to logits; lnbench's is a `TunedModel`."""
+    """Model that maps a batch's inputs to logits; lnbench's is a `TunedModel`."""
 
 
 class LogitsOf(nn.Module):
-    """A model of transformers that returns its logits alone, as lnbench's models do."""
+    """Wraps a model of transformers to return its logits alone, as lnbench's models do."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class LogitsOf(nn.Module):
 
 
 def lnbench_variants(method: str, config: RunConfig) -> Iterator[Variant]:
-    """As `lnbench.load` gives them, the second one merged where the method has something to merge."""
+    """The models that `lnbench.load` returns; the second is merged, if the method has something to merge."""
     model = build_model(config)
     make_ready(model, config.seed)
     fold_prefixes(model.backbone)
@@ -56,11 +56,11 @@ def lnbench_variants(method: str, config: RunConfig) -> Iterator[Variant]:
 
 
 def hf_variants(method: str, config: RunConfig) -> Iterator[Variant]:
-    """Those of peft, where it has the method.
+    """The models of peft, if it has the method.
 
     Args:
-        method: as in `hf_model.METHODS`; others yield nothing.
-        config: of a classification of sentences, whose model is a folder.
+        method: method in `hf_model.METHODS`; for others there are no models.
+        config: configuration of a classification of sentences, with a folder as its model.
     """
     if method in hf_model.METHODS:
         model: Any = hf_model.new_model(config)
@@ -71,7 +71,7 @@ def hf_variants(method: str, config: RunConfig) -> Iterator[Variant]:
 
 
 def make_ready(model: nn.Module, seed: int) -> None:
-    """Moves trained parameters off their start, as training would, and ends training mode."""
+    """Moves trained parameters off their initial values, as training would, and ends training mode."""
     with seeded(seed, "bench_inference"), torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad:

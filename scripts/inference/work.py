@@ -1,4 +1,4 @@
-"""What is timed: answering the rows of a test split, or going on from prompts."""
+"""The timed work: answering the rows of a test split, or continuing prompts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from scripts.throughput.step import device_of
 
 @dataclass(frozen=True)
 class Work:
-    """The same for all models."""
+    """Work that is the same for all models."""
 
     do: Callable[[Any], object]
-    """Makes a model do it."""
+    """Makes a model do the work."""
     amount: int
     unit: str
 
 
 def classification(config: RunConfig) -> Work:
-    """The test split, from tokenised rows in memory to answers in memory, as a run is tested.
+    """Answers the test split, from tokenised rows in memory to answers in memory, as the test of a run does.
 
     Raises:
         DataError: the data cannot be found or used.
@@ -35,12 +35,12 @@ def classification(config: RunConfig) -> Work:
 
 
 def generation(config: RunConfig, prompt_tokens: int, new_tokens: int) -> Work:
-    """Greedy search with a cache from one batch of random prompts; no text ends early.
+    """Generates text greedily, with a cache, from one batch of random prompts. No text ends early.
 
     Args:
-        config: of a task that generates.
-        prompt_tokens: of each prompt.
-        new_tokens: of each text.
+        config: configuration of a task that generates text.
+        prompt_tokens: number of tokens in each prompt.
+        new_tokens: number of tokens in each generated text.
     """
     shape, generator = (config.trainer.eval_batch_size, prompt_tokens), torch.Generator().manual_seed(config.seed)
     ids = torch.randint(len(load_tokenizer(config.model)), shape, generator=generator).to(device_of(config))

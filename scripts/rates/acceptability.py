@@ -1,4 +1,4 @@
-"""A task like CoLA: is a sentence as it was written, or are two neighbouring words swapped?"""
+"""A task like CoLA: does a sentence have its original order of words, or are two neighbouring words swapped?"""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ from lnbench.core.atomic_files import write_atomically
 NAME = "acceptability"
 SWAPPED = 0.3
 WORDS = (6, 16)
-"""Fewest and most of a sentence."""
+"""Smallest and largest number of words in a sentence."""
 SIZES = {"train": 3500, "validation": 700, "test": 800}
 
 
 def write_acceptability(folder: Path, data_root: Path) -> list[str]:
-    """Makes the files of the task, if they are not there, out of SST-2's training split.
+    """Makes the files of the task from SST-2's training split, if they do not exist.
 
     Returns:
         Overrides that choose the task.
@@ -50,7 +50,7 @@ def _splits(sentences: list[str]) -> dict[str, pd.DataFrame]:
 
 
 def _swapped(words: list[str], rng: np.random.Generator) -> list[str]:
-    """Two neighbours that differ change places."""
+    """Swaps two neighbouring words that differ."""
     places = [place for place in range(len(words) - 1) if words[place] != words[place + 1]]
     first = int(rng.choice(places))
     return [*words[:first], words[first + 1], words[first], *words[first + 2 :]]

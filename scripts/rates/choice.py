@@ -1,4 +1,4 @@
-"""Which rate of a method is best over tasks, and where it is written."""
+"""Chooses the best rate of a method over tasks, and writes it into its configuration file."""
 
 import math
 import re
@@ -13,26 +13,26 @@ from lnbench.core.atomic_files import write_atomically
 from scripts.rates.trials import HEAD
 
 TIE = 0.02
-"""Difference of two mean shares that a few hundred validation rows cannot tell from none."""
+"""Difference of two mean shares that a few hundred validation rows cannot distinguish from 0."""
 HEAD_FILE = Path("trainer/default.yaml")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What one rate of a method gave on one task, averaged over seeds."""
+    """The result of one rate of a method on one task, averaged over seeds."""
 
     method: str
     task: str
     factor: float
-    """Of the method's shipped rate."""
+    """Factor by which the method's shipped rate is multiplied."""
     gain: float | None
-    """How much better than the input-free (majority) baseline, in the task's metric; None if a run failed."""
+    """Difference to the score of the input-free (majority) baseline, in the task's metric; None if a run failed."""
 
 
 def best_factors(trials: Sequence[Trial]) -> dict[str, float]:
-    """For each method the factor with the highest mean share over tasks.
+    """For each method, the factor with the highest mean share over tasks.
 
-    Shares within `TIE` of the highest are equal; of them the factor nearest to 1 is taken.
+    Shares within `TIE` of the highest count as equal. Of their factors, the nearest to 1 is taken.
     """
     best = {}
     for method, by_factor in mean_shares(trials).items():
@@ -43,10 +43,10 @@ def best_factors(trials: Sequence[Trial]) -> dict[str, float]:
 
 
 def mean_shares(trials: Sequence[Trial]) -> dict[str, dict[float, float]]:
-    """By method and factor, the mean over tasks of the gain as a share of the best of all methods on that task.
+    """The mean over tasks of the gain as a share of the task's best gain by any method, by method and factor.
 
-    So tasks count alike whatever the unit of their metric. A failed run, and one worse than the input-free
-    (majority) baseline, has gained nothing.
+    Tasks therefore count equally, whatever the unit of their metric. A run that failed, or that is worse than the
+    input-free (majority) baseline, has gained nothing.
     """
     best = {task: max(one.gain or 0.0 for one in trials if one.task == task) for task in {one.task for one in trials}}
     shares: dict[str, dict[float, list[float]]] = {}
@@ -59,13 +59,13 @@ def mean_shares(trials: Sequence[Trial]) -> dict[str, dict[float, float]]:
 
 
 def shipped_rate(conf: Path, method: str) -> float:
-    """Of a method, or of all heads."""
+    """The shipped rate of a method, or of all heads."""
     file, key = _place(conf, method)
     return float(OmegaConf.select(OmegaConf.load(file), key))
 
 
 def write_rate(conf: Path, method: str, rate: float) -> None:
-    """Puts a rate in the place of the shipped one; the rest of the file stays as it is."""
+    """Replaces the shipped rate. The rest of the file stays as it is."""
     file, key = _place(conf, method)
     text, count = re.subn(rf"(?m)^{key}: \S+", f"{key}: {written(rate)}", file.read_text())
     if count != 1:
@@ -74,7 +74,7 @@ def write_rate(conf: Path, method: str, rate: float) -> None:
 
 
 def written(rate: float) -> str:
-    """With two digits at most: `1e-3`, `4.5e-4`."""
+    """The rate with at most two digits, such as `1e-3` or `4.5e-4`."""
     digits, _, exponent = f"{rate:.1e}".partition("e")
     return f"{float(digits):g}e{int(exponent)}"
 

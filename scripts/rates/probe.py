@@ -1,4 +1,4 @@
-"""The linear probe: the best linear layer on the states of the untouched model, which any method should reach."""
+"""The linear probe: the best linear layer on the untouched model's states. Any method should reach its score."""
 
 from collections.abc import Callable
 
@@ -17,17 +17,17 @@ from lnbench.training.batching import EvalLoader
 from lnbench.training.evaluation import answer
 
 DECAYS = (1e-4, 1e-3, 1e-2, 1e-1)
-"""Factors of half the squared norm of the weights, of which the validation split chooses."""
+"""Factors of half the squared norm of the weights; the validation split chooses one."""
 
 
 def probe(config: RunConfig) -> float:
-    """The test score, in the task's metric, of the minimum of the training loss by L-BFGS.
+    """Minimises the training loss by L-BFGS; returns the test score in the task's metric.
 
     Args:
-        config: of a run of `head` in fp32.
+        config: configuration of a run of `head` in fp32.
 
     Raises:
-        SystemExit: the task has no such minimum.
+        SystemExit: the task's loss has no such minimum.
     """
     task = config.task
     model, data = load(config)
@@ -42,7 +42,7 @@ def probe(config: RunConfig) -> float:
 
 
 def _training_data(model: TunedModel, head: Head, data: TaskData) -> tuple[Tensor, Tensor]:
-    """Standardised states (..., N, D) float64, and their labels; of tokens as those of one row."""
+    """Standardised states (..., N, D) float64, and their labels. All tokens of the data count as those of one row."""
     states, labels = [], []
     with torch.inference_mode():
         for batch in EvalLoader(data.train, 64):

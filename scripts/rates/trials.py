@@ -1,4 +1,4 @@
-"""The runs by which learning rates are judged: ordinary ones, whose records are kept."""
+"""The runs that compare learning rates. They are ordinary runs with records."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -16,32 +16,32 @@ from lnbench.run.lifecycle import run
 from scripts.rates.acceptability import NAME, write_acceptability
 
 HEAD = "head"
-"""The method that trains nothing but the head, and so stands for the rate of all heads."""
+"""The method that trains only the head. Its rate stands for the rate of all heads."""
 TASKS = ["sst2", "sick", "conll2004"]
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What every run may cost."""
+    """The limits of every run."""
 
     out: Path
-    """Gets the records, in `runs`."""
+    """Folder of the results, with the records in `runs`."""
     steps: int
     batch_size: int
     rows: int
-    """Most rows to validate on."""
+    """Largest number of rows to validate on."""
     more: Sequence[str]
     """Overrides of all runs, such as `trainer.precision=bf16`."""
 
     @classmethod
     def of(cls, options: Namespace) -> Self:
-        """What the options of `add_options` say."""
+        """Reads the limits from the options of `add_options`."""
         return cls(options.out, options.steps, options.batch_size, options.rows, options.overrides)
 
     def configure(self, method: str, task: str, seed: int, *overrides: str) -> RunConfig:
-        """A run within the budget, which keeps away from the test split.
+        """Configures a run within the limits that never uses the test split.
 
-        It validates at its end alone, so that chance chooses no checkpoint.
+        It validates only at its end, so that no checkpoint is chosen by chance.
         """
         common = [
             f"seed={seed}",
@@ -65,7 +65,7 @@ class Budget:
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """What all scripts about rates let one choose."""
+    """Adds the options of all scripts about rates."""
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs and of what is measured")
     parser.add_argument("--methods", nargs="+", default=methods(), help="default: all that are shipped")
     parser.add_argument(
@@ -79,13 +79,13 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def methods() -> list[str]:
-    """Those with a rate of their own, and `head`."""
+    """The methods with a rate of their own, and `head`."""
     files = sorted((config_dir() / "method").glob("*.yaml"))
     return [file.stem for file in files if file.stem == HEAD or "lr" in OmegaConf.load(file)]
 
 
 def attempt(config: RunConfig) -> Record | None:
-    """The record of a run, which is done if it was not; None if it failed, as too large a rate may make it."""
+    """The record of a run, which is done if it was not before; None if it failed, as too large a rate may cause."""
     try:
         return run(config)
     except RunFailed:

@@ -1,4 +1,4 @@
-"""The same model and batches as lnbench's, in a loop that does nothing else than train."""
+"""Trains lnbench's model on lnbench's batches in a minimal loop."""
 
 from itertools import islice
 
@@ -21,9 +21,9 @@ def run(config: RunConfig, data: TaskData, steps: int) -> tuple[Round, RowFlops]
     """Trains a new model.
 
     Args:
-        config: of the run.
-        data: to train on.
-        steps: that are timed, after a first one.
+        config: configuration of the run.
+        data: data to train on.
+        steps: number of timed steps, after a first one that is not timed.
     """
     model, device = build_model(config), device_of(config)
     flops = count_flops(model)
@@ -41,11 +41,11 @@ def run(config: RunConfig, data: TaskData, steps: int) -> tuple[Round, RowFlops]
 
 
 def step_of(model: TunedModel, config: RunConfig) -> Step:
-    """A step of lnbench's own optimiser."""
+    """A step with lnbench's own optimiser."""
     rates = {name: part.lr for name, part in config.method.items()}
     return new_step(config, model.trained().values(), new_optimiser(model, config.trainer, rates))
 
 
 def loss(model: TunedModel, config: RunConfig, batch: dict[str, Tensor]) -> Tensor:
-    """Mean loss of a batch that is on the model's device."""
+    """Mean loss of a batch on the model's device."""
     return config.task.loss(model(**inputs_of(batch)), batch)

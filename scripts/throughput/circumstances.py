@@ -1,4 +1,4 @@
-"""What a benchmark's numbers depend on, besides the code."""
+"""The conditions of a benchmark, besides the code, on which its numbers depend."""
 
 import argparse
 from datetime import UTC, datetime
@@ -25,13 +25,13 @@ def circumstances(options: argparse.Namespace, config: RunConfig) -> dict[str, A
 
 
 def machine(report: dict[str, Any]) -> str:
-    """The GPU, or the processor and its threads, for a person."""
+    """The GPU, or the processor and its number of threads, as text."""
     hardware = report["hardware"]
     return str(hardware.get("gpu", f"{hardware['threads']} threads of {hardware['cpu']}"))
 
 
 def positive(text: str) -> int:
-    """An argument that is a number of things."""
+    """Parses an argument as a positive integer."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number}: must be 1 or more")

@@ -1,4 +1,4 @@
-"""When steps end, and what they were given."""
+"""Records the end of training steps, and their batches."""
 
 import gc
 import time
@@ -18,19 +18,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Round:
-    """Some training steps in a row, after a first one that is not counted."""
+    """The measurements of some training steps in a row, after a first step that does not count."""
 
     seconds: float
     first_step_seconds: float
-    """From the start, with a model in memory, to the end of the first step."""
+    """Seconds from the start, with a model in memory, to the end of the first step."""
     lengths: NDArray[np.int64]
-    """Tokens of each row that was trained on."""
+    """Number of tokens in each row that was trained on."""
     processed_tokens: int
-    """With the padding."""
+    """Number of tokens, padding included."""
 
 
 class Clock:
-    """Runs from its making on, and tells how long the steps after the first one take.
+    """A clock that starts when it is made, and measures the time of the steps after the first one.
 
     It waits for the device after the first step and after the last, and never in between.
     """
@@ -38,23 +38,23 @@ class Clock:
     def __init__(self, steps: int) -> None:
         """
         Args:
-            steps: that are timed, after the first one.
+            steps: number of timed steps, after the first one.
         """
         self.steps = steps
         self.masks: list[Tensor] = []
-        """Attention masks, (B, L), of the batches in their order, also of batches that are never trained on."""
+        """Attention masks, (B, L), of all batches in order, including batches that are never trained on."""
         self._done = 0
         self._ends: list[float] = []
         self._started = now()
 
     def step_ended(self) -> None:
-        """Notes the end of one optimiser step."""
+        """Records the end of one optimiser step."""
         if self._done in (0, self.steps):
             self._ends.append(now())
         self._done += 1
 
     def round(self) -> Round:
-        """What was measured, once all steps are done."""
+        """The measurements, once all steps are done."""
         first, last = self._ends
         masks = self.masks[1 : self.steps + 1]
         return Round(
@@ -66,18 +66,18 @@ class Clock:
 
 
 def now() -> float:
-    """Seconds, once the device has finished what it was asked for."""
+    """Time in seconds, after the device has finished its work."""
     synchronise()
     return time.perf_counter()
 
 
 def with_peak_memory(work: Callable[[], T]) -> tuple[T, int | None]:
-    """Does some work, and tells the most bytes of GPU memory that its tensors held at once.
+    """Does some work, and measures the peak of the GPU memory that its tensors held.
 
-    A CPU's memory is not measured: within one process it is the history that counts, not the work.
+    A CPU's memory is not measured, because the memory of a process depends on everything it did before.
 
     Returns:
-        What `work` gave, and the bytes; None if no GPU was used.
+        The return value of `work`, and the peak in bytes; None if no GPU was used.
     """
     gc.collect()
     if not torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""What the command lines of benchmarks do around their measurements."""
+"""The steps around the measurements that all benchmarks share."""
 
 import argparse
 import json
@@ -21,15 +21,15 @@ Report = dict[str, Any]
 def carry_out(
     bench: Callable[[argparse.Namespace, Path], Report], show: Callable[[Report], None], options: argparse.Namespace
 ) -> None:
-    """Measures, shows the numbers, and saves them if asked.
+    """Measures, shows the numbers, and saves them if asked to.
 
     Args:
-        bench: from the options, and a folder that is gone afterwards, to the numbers as JSON values.
-        show: prints them.
-        options: among them `save`, the file for the numbers or None.
+        bench: function from the options and a temporary folder to the numbers, as JSON values.
+        show: function that prints the numbers.
+        options: options of the command line; `save` is the file for the numbers, or None.
 
     Raises:
-        SystemExit: what was asked for cannot be measured.
+        SystemExit: a requested measurement is not possible.
     """
     logging.set_verbosity_error()
     warnings.simplefilter("ignore")

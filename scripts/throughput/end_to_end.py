@@ -28,16 +28,16 @@ PEFT = ("hf", "hf_grouped")
 
 @dataclass(frozen=True)
 class Measured:
-    """One round of one framework and method."""
+    """The measurements of one round of one framework and method."""
 
     round: Round
     flops: float
-    """Of the tokens that are no padding."""
+    """Operations for the tokens without padding."""
     peak_bytes: int | None
 
     @property
     def seconds_per_token(self) -> float:
-        """Padding takes time, and is no token."""
+        """Time per real token. The time for padding is included, its tokens are not."""
         return self.round.seconds / int(self.round.lengths.sum())
 
 
@@ -49,21 +49,21 @@ def measure(
     steps: int,
     matmul: MatmulSpeed,
 ) -> list[dict[str, Any]]:
-    """Trains with each framework and method in turn, again and again.
+    """Trains with each framework and method in turn, in several rounds.
 
     Args:
-        configs: by method.
-        data: to train on.
+        configs: configurations by method.
+        data: data to train on.
         frameworks: some of `RUNNERS`.
-        rounds: how often, after one short round that does not count.
-        steps: that are timed in each round.
-        matmul: is measured before each round.
+        rounds: number of rounds, after one short round that does not count.
+        steps: number of timed steps in each round.
+        matmul: speed of a matrix product, measured before each round.
 
     Returns:
-        One row a method and framework that go together.
+        One row for each supported pair of method and framework.
 
     Raises:
-        ConfigError: there is too little data, or so few steps that they do not show its average length.
+        ConfigError: there is too little data, or there are too few steps to represent the data's average length.
     """
     pairs = [(method, name) for method in configs for name in frameworks if supports(name, method)]
     for method, name in pairs:
@@ -94,10 +94,10 @@ def supports(framework: str, method: str) -> bool:
 
 
 def check_steps(framework: str, rows: int, batch_size: int, steps: int) -> None:
-    """Makes sure that the timed steps are possible, and fair.
+    """Checks that the timed steps are possible and fair.
 
     Raises:
-        ConfigError: they need more than one epoch, or end within what a framework sorts by length.
+        ConfigError: the steps need more than one epoch, or end within a group of rows that a framework sorts by length.
     """
     if (steps + 1) * batch_size > rows:
         raise ConfigError(f"--steps = {steps}: {rows:,} training rows are enough for {rows // batch_size - 1} steps")
@@ -110,7 +110,7 @@ def check_steps(framework: str, rows: int, batch_size: int, steps: int) -> None:
 
 
 def run(framework: str, config: RunConfig, data: TaskData, steps: int) -> Measured:
-    """One round of a framework."""
+    """Runs one round of a framework."""
     (result, flops), peak_bytes = with_peak_memory(lambda: RUNNERS[framework](config, data, steps))
     return Measured(result, flops.of(result.lengths), peak_bytes)
 

@@ -1,11 +1,12 @@
-"""Floating-point operations of a training step, and how many a second this machine can do.
+"""Counts the floating-point operations of a training step, and measures the speed of this machine.
 
 A product of matrices with n multiplications takes 2n operations forward, and backward 2n more for each of its two
 factors that needs a gradient. A layer of N weights thus takes 2ND for D tokens forward, 2ND for the gradient of its
-input, and 2ND for that of its weights only where they are trained. All layers together: 4ND for LN-tuning, 6ND for full
-tuning, less what lies below the lowest trained parameter, which needs no gradient at all. Attention multiplies
-activations by activations: 4LH a token and layer forward, 8LH backward (L tokens a row, H hidden size). Embeddings,
-norms, activation functions and dropout are not counted, and neither is anything computed twice.
+input, and 2ND for the gradient of its weights if they are trained. For all layers together, this is 4ND for LN-tuning
+and 6ND for full tuning. The layers below the lowest trained parameter take less, because they need no gradient.
+Attention multiplies activations by activations: 4LH for each token and layer forward, 8LH backward (L tokens a row, H
+hidden size). Embeddings, norms, activation functions and dropout are not counted. Operations that are done twice count
+once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,10 +29,10 @@ PRODUCTS = (functional.linear, torch.addmm, torch.bmm, torch.matmul, Tensor.matm
 
 @dataclass(frozen=True)
 class RowFlops:
-    """Operations of forward and backward of one row, a polynomial of second degree in its length."""
+    """Operations of forward and backward of one row, as a polynomial of second degree in its length."""
 
     coefficients: tuple[float, ...]
-    """From the constant (head) over the linear term (layers) to the quadratic one (attention)."""
+    """Coefficients of the constant (head), the linear (layers) and the quadratic term (attention)."""
 
     def of(self, lengths: ArrayLike) -> float:
         """Operations of rows without padding.
@@ -43,10 +44,10 @@ class RowFlops:
 
 
 def count_flops(model: nn.Module) -> RowFlops:
-    """Looks at the matrix products of three short rows.
+    """Counts operations from the matrix products of three short rows.
 
     Args:
-        model: takes `input_ids` and `attention_mask`; what it trains requires gradients.
+        model: model that takes `input_ids` and `attention_mask`; its trained parameters require gradients.
     """
     counts = [_traced(model, length) for length in TRACED_LENGTHS]
     powers = np.vander(np.array(TRACED_LENGTHS, dtype=float), increasing=True)
@@ -62,7 +63,7 @@ def _traced(model: nn.Module, length: int) -> int:
 
 
 class _ProductCounter(TorchFunctionMode):
-    """Adds up the operations, forward and backward, of the products that are called within it."""
+    """Adds up the operations, forward and backward, of all products in its context."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,25 +92,25 @@ class _ProductCounter(TorchFunctionMode):
 
 
 class MatmulSpeed:
-    """Operations a second that one product of the model's own shape and precision reaches."""
+    """Measures the operations per second of one matrix product with the model's own shape and precision."""
 
     def __init__(self, tokens: int, layer: tuple[int, int], device: torch.device, dtype: torch.dtype) -> None:
         """
         Args:
-            tokens: of a batch.
-            layer: inputs and outputs of the linear layer.
-            device: where.
-            dtype: of all numbers.
+            tokens: number of tokens in a batch.
+            layer: number of inputs and of outputs of the linear layer.
+            device: device of the product.
+            dtype: number format of the product.
         """
         inputs, outputs = layer
         self._x = torch.randn(tokens, inputs, device=device, dtype=dtype)
         self._weight = torch.randn(outputs, inputs, device=device, dtype=dtype)
         self._y = torch.empty(tokens, outputs, device=device, dtype=dtype)
         self.measured: list[float] = []
-        """Operations a second, each over about the same time."""
+        """Measurements in operations per second, each over about the same time."""
 
     def measure(self) -> None:
-        """Multiplies again and again for a fifth of a second or more."""
+        """Repeats the product for at least a fifth of a second."""
         repeats = 1
         while (seconds := self._seconds(repeats)) < SUSTAINED_SECONDS:
             repeats *= 2

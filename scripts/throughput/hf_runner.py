@@ -1,4 +1,4 @@
-"""Training with transformers' Trainer as it comes, but for what would slow it down: no logs, no bar, no saving."""
+"""Trains with transformers' Trainer and its defaults, but without the slow logs, progress bar and saving."""
 
 import tempfile
 from collections.abc import Callable
@@ -33,9 +33,9 @@ def run(config: RunConfig, data: TaskData, steps: int, sampling: Sampling = "ran
     """Trains a new model.
 
     Args:
-        config: of a run whose method is in `hf_model.METHODS`.
-        data: to train on.
-        steps: that are timed, after a first one.
+        config: configuration of a run with a method in `hf_model.METHODS`.
+        data: data to train on.
+        steps: number of timed steps, after a first one that is not timed.
         sampling: the Trainer's `train_sampling_strategy`.
     """
     tokenizer, rows = load_tokenizer(config.model), as_rows(data.train)
@@ -57,15 +57,15 @@ def run(config: RunConfig, data: TaskData, steps: int, sampling: Sampling = "ran
 
 
 def megabatch(rows: int, batch_size: int) -> int:
-    """How many batches `group_by_length` sorts at a time, the longest first.
+    """Number of batches that `group_by_length` sorts together, longest first.
 
-    Only whole megabatches show how long batches are on average.
+    Only whole megabatches have the average length of all batches.
     """
     return max(1, min(rows // (4 * batch_size), 50))
 
 
 def as_rows(examples: Examples) -> list[dict[str, Any]]:
-    """Tokenised rows as lists in memory, from which the Trainer takes them faster than from an Arrow table."""
+    """Tokenised rows as lists in memory. The Trainer reads them faster than an Arrow table."""
     columns = {"input_ids": examples.tokens, "token_type_ids": examples.token_types}
     tokens = {name: values.tolist() for name, values in columns.items() if values is not None}
     starts, ends = examples.offsets[:-1].tolist(), examples.offsets[1:].tolist()
@@ -95,7 +95,7 @@ def _arguments(config: RunConfig, folder: str, steps: int, sampling: Sampling) -
 
 
 class _Watch(TrainerCallback):
-    """Tells a clock of each training step."""
+    """Reports each training step to a clock."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -107,7 +107,7 @@ class _Watch(TrainerCallback):
 def _watched_collator(
     tokenizer: PreTrainedTokenizerBase, clock: Clock
 ) -> Callable[[list[dict[str, Any]]], dict[str, Tensor]]:
-    """The Trainer's default collator, which also shows its batches to a clock."""
+    """The Trainer's default collator, which also passes its batches to a clock."""
     collate = DataCollatorWithPadding(tokenizer)
 
     def watched(rows: list[dict[str, Any]]) -> dict[str, Tensor]:

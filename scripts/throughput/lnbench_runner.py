@@ -1,4 +1,4 @@
-"""Training as `python -m lnbench` does it."""
+"""Trains as `python -m lnbench` does."""
 
 import tempfile
 from collections.abc import Callable, Sequence
@@ -21,12 +21,12 @@ from scripts.throughput.flops import RowFlops, count_flops
 
 
 def run(config: RunConfig, data: TaskData, steps: int) -> tuple[Round, RowFlops]:
-    """Trains a new model, with all callbacks of a run; validation and checkpoint come after the last step.
+    """Trains a new model, with all callbacks of a run. Validation and checkpoint come after the last step.
 
     Args:
-        config: of the run.
-        data: to train on.
-        steps: that are timed, after a first one.
+        config: configuration of the run.
+        data: data to train on.
+        steps: number of timed steps, after a first one that is not timed.
     """
     model = build_model(config)
     flops = count_flops(model)
@@ -41,7 +41,7 @@ def run(config: RunConfig, data: TaskData, steps: int) -> tuple[Round, RowFlops]
 
 
 class _Watch(pl.Callback):
-    """Tells a clock of each training step."""
+    """Reports each training step to a clock."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock

@@ -1,11 +1,11 @@
-"""How repeated measurements are summed up."""
+"""Summaries of repeated measurements."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 Quartiles = dict[str, float]
-"""`median`, and `low` and `high`, between which half of the values lie."""
+"""The `median`, and the quartiles `low` and `high`, between which half of the values lie."""
 
 
 def quartiles(values: Sequence[float]) -> Quartiles:
@@ -15,7 +15,7 @@ def quartiles(values: Sequence[float]) -> Quartiles:
 
 
 def ratios(values: Sequence[float], references: Sequence[float] | None) -> Quartiles | None:
-    """Median and quartiles of values as fractions of those measured beside them, where there are such."""
+    """Median and quartiles of values divided by their reference values; None without references."""
     if references is None:
         return None
     return quartiles([value / reference for value, reference in zip(values, references, strict=True)])

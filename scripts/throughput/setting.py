@@ -1,4 +1,4 @@
-"""What all frameworks are given: one model in a folder, one data set, one configuration a method."""
+"""The common input of all frameworks: one model in a folder, one data set, and one configuration for each method."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,11 +21,11 @@ def configure(methods: Sequence[str], overrides: Sequence[str]) -> dict[str, Run
     """The checked configuration of each method.
 
     Args:
-        methods: sums, as in `method=`.
-        overrides: of anything else, as lnbench's command line takes them.
+        methods: methods or sums, as in `method=`.
+        overrides: all other overrides, as on lnbench's command line.
 
     Raises:
-        ConfigError: one of them cannot be run, or is no classification of sentences.
+        ConfigError: a configuration is not possible, or its task is no classification of sentences.
     """
     short = "++task.splits.validation_limit=64"
     configs = {
@@ -38,12 +38,13 @@ def configure(methods: Sequence[str], overrides: Sequence[str]) -> dict[str, Run
 
 
 def put_model(config: RunConfig, folder: Path, random_weights: bool) -> None:
-    """Saves model and tokenizer for all frameworks to load.
+    """Saves the model and its tokenizer, for all frameworks to load.
 
     Args:
-        config: says which.
-        folder: gets the files.
-        random_weights: of the model's architecture, with MiniLM's tokenizer and vocabulary, which need no download.
+        config: configuration that names the model.
+        folder: folder for the files.
+        random_weights: whether to use the model's architecture with random weights, and MiniLM's tokenizer and
+            vocabulary, which need no download.
     """
     if random_weights:
         minilm = validate(to_plain(compose_config("model=minilm"))).model
@@ -71,11 +72,11 @@ def with_model(config: RunConfig, folder: Path) -> RunConfig:
 
 
 def new_matmul(config: RunConfig, tokens: int) -> MatmulSpeed:
-    """For the first layer of a block's feed-forward network, which is one of the two largest.
+    """Speed of the first layer of a block's feed-forward network, which is one of the block's two largest layers.
 
     Args:
-        config: for model, device and precision.
-        tokens: of a batch.
+        config: configuration with model, device and precision.
+        tokens: number of tokens in a batch.
     """
     with torch.device("meta"):
         backbone = Backbone(empty_backbone(config.model, config.task.backbone))

@@ -1,4 +1,4 @@
-"""One optimisation step, as short as PyTorch allows."""
+"""One optimisation step, with as little code as PyTorch allows."""
 
 from collections.abc import Callable, Iterable
 
@@ -13,7 +13,7 @@ Step = Callable[[Callable[[], Tensor]], None]
 
 
 def device_of(config: RunConfig) -> torch.device:
-    """Where a run computes."""
+    """The device of a run."""
     return torch.device("cuda" if use_gpu(config.trainer) else "cpu")
 
 
@@ -23,17 +23,17 @@ def in_bf16(config: RunConfig) -> bool:
 
 
 def autocast(config: RunConfig) -> torch.autocast:
-    """In which a run calls its model."""
+    """The autocast context in which a run calls its model."""
     return torch.autocast(device_of(config).type, torch.bfloat16, enabled=in_bf16(config))
 
 
 def new_step(config: RunConfig, parameters: Iterable[nn.Parameter], optimiser: Optimizer) -> Step:
-    """A function that computes the loss that it is given, and optimises by its gradient.
+    """Returns a function that computes a given loss, and updates the parameters by its gradient.
 
     Args:
-        config: for device, precision and gradient clipping.
-        parameters: that are trained.
-        optimiser: of these parameters.
+        config: configuration with device, precision and gradient clipping.
+        parameters: trained parameters.
+        optimiser: optimiser of these parameters.
     """
     parameters = list(parameters)
     limit = config.trainer.grad_clip or torch.inf

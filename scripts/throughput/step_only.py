@@ -1,4 +1,4 @@
-"""Time of one optimisation step on one batch without padding: of lnbench's model, and of Hugging Face's with peft."""
+"""Times one optimisation step on one batch without padding, for lnbench's model and for Hugging Face's with peft."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -33,26 +33,26 @@ class Variant:
 
     step: Callable[[], None]
     trained: int
-    """Parameters, those of the head too."""
+    """Number of trained parameters, including the head."""
     flops: float
-    """Of one step."""
+    """Operations of one step."""
     peak_bytes: int | None = None
 
 
 def measure(
     configs: Mapping[str, RunConfig], length: int, repeats: int, matmul: MatmulSpeed, compiled: bool = False
 ) -> list[dict[str, Any]]:
-    """Times one step of each model and method in turn, again and again.
+    """Times one step of each model and method in turn, repeatedly.
 
     Args:
-        configs: by method.
-        length: tokens of each row.
-        repeats: how often, after some times that do not count.
-        matmul: is measured before each repeat.
-        compiled: whether lnbench's model under torch.compile takes part too.
+        configs: configurations by method.
+        length: number of tokens in each row.
+        repeats: number of repeats, after some that do not count.
+        matmul: speed of a matrix product, measured before each repeat.
+        compiled: whether to include lnbench's model under torch.compile.
 
     Returns:
-        One row a method and model that go together.
+        One row for each supported pair of method and model.
     """
     batch = new_batch(next(iter(configs.values())), length)
     variants = {
@@ -81,14 +81,14 @@ def measure(
 
 
 def new_batch(config: RunConfig, length: int) -> Batch:
-    """Rows of random tokens without padding, all labelled 0, on the device of the run: (B, `length`) and (B,)."""
+    """Rows of random tokens without padding, (B, `length`), all labelled 0, (B,), on the device of the run."""
     shape, generator = (config.trainer.batch_size, length), torch.Generator().manual_seed(0)
     ids = torch.randint(load_config(config.model).vocab_size, shape, generator=generator).to(device_of(config))
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": torch.zeros_like(ids[:, 0])}
 
 
 def lnbench_variant(config: RunConfig, batch: Batch, compiled: bool = False) -> Variant:
-    """lnbench's model and optimiser; compiled: once for all lengths of a batch."""
+    """lnbench's model and optimiser. With `compiled`, the model is compiled once for all lengths of a batch."""
     model = build_model(config).to(device_of(config)).train()
     step = bare_runner.step_of(model, config)
     variant = _variant(model, batch, step, lambda: bare_runner.loss(model, config, batch))
@@ -126,9 +126,9 @@ def summarise(variant: Variant, seconds: list[float], batch: Batch) -> dict[str,
     """Medians and quartiles over the repeats.
 
     Args:
-        variant: that was timed.
-        seconds: of each step.
-        batch: of each step.
+        variant: variant that was timed.
+        seconds: time of each step.
+        batch: batch of each step.
     """
     ids = batch["input_ids"]
     return {

@@ -1,4 +1,4 @@
-"""The measurements as tables for a terminal."""
+"""Formats the measurements as tables for a terminal."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ Column = Callable[[Row], str]
 
 
 def end_to_end_table(rows: Sequence[Row], title: str) -> Table:
-    """One line a method and framework."""
+    """A table with one line for each method and framework."""
     columns: dict[str, Column] = {
         "samples/s": lambda row: f"{row['samples_per_second']['median']:,.0f}",
         **SPEED,
@@ -22,7 +22,7 @@ def end_to_end_table(rows: Sequence[Row], title: str) -> Table:
 
 
 def step_table(rows: Sequence[Row], title: str) -> Table:
-    """One line a method and model."""
+    """A table with one line for each method and model."""
     columns: dict[str, Column] = {
         "ms (quartiles)": lambda row: _milliseconds(row["seconds"]),
         **SPEED,

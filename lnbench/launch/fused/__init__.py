@@ -1,1 +1,1 @@
-"""Runs of a sweep that share a backbone, trained in one pass."""
+"""Trains runs of a sweep that share a backbone in one pass."""

@@ -1,4 +1,4 @@
-"""The fresh process of jobs whose runs train together."""
+"""The main function of a fresh process that does several jobs, whose runs train together."""
 
 import contextlib
 import pickle
@@ -28,15 +28,15 @@ def main(
     """Does jobs of a sweep.
 
     Args:
-        sweep: a `Sweep` by cloudpickle.
-        jobs: what to do; their runs fit together.
-        max_runs: most runs that train together.
-        environment: variables to set before the jobs start.
-        log: file to which all that the jobs write is appended.
-        results: gets the number of each job, as it ends, and its `JobReturn` by cloudpickle.
+        sweep: a `Sweep`, pickled by cloudpickle.
+        jobs: jobs to do; their runs fit together.
+        max_runs: largest number of runs that train together.
+        environment: environment variables to set before the jobs start.
+        log: file to which all output of the jobs is appended.
+        results: connection that gets each job's number and its `JobReturn`, pickled by cloudpickle, as the job ends.
 
     Raises:
-        SystemExit: SIGTERM or Ctrl-C came; jobs that were not done have no result.
+        SystemExit: SIGTERM or Ctrl-C came; jobs that had not ended have no result.
     """
     with in_fresh_process(environment, log), stoppable() as stop:
         for job, returned in do(pickle.loads(sweep), jobs, max_runs, stop):
@@ -46,10 +46,10 @@ def main(
 
 
 def do(sweep: Sweep, jobs: Sequence[Job], max_runs: int, stop: Event) -> Iterator[tuple[Job, bytes]]:
-    """Does the trials of all jobs, then their runs, and last one by one the jobs whose trials another process does.
+    """Does the trials of all jobs, then their runs. Jobs with trials in other processes come last, one by one.
 
     Yields:
-        Each job as it ends, and what it returned, by cloudpickle.
+        Each job as it ends, with its `JobReturn` pickled by cloudpickle.
     """
     from lnbench.launch.fused.together import run_together
 
@@ -67,7 +67,7 @@ def do(sweep: Sweep, jobs: Sequence[Job], max_runs: int, stop: Event) -> Iterato
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[Event]:
-    """Answers the first SIGTERM or Ctrl-C by an event, and ends the process at the second."""
+    """Sets an event at the first SIGTERM or Ctrl-C, and ends the process at the second."""
     stop = Event()
 
     def answer(number: int, frame: object) -> None:
@@ -81,7 +81,7 @@ def stoppable() -> Iterator[Event]:
 
 
 def _tell(sweep: Sweep, job: Job, outcome: Record | BaseException) -> JobReturn:
-    """What Hydra makes of a job whose run has ended already."""
+    """The `JobReturn` of a job whose run has already ended."""
     command = Command(partial(_give, outcome))
     return replace(sweep, task_function=command.run).run(sweep.compose(job))
 

@@ -1,4 +1,4 @@
-"""Which runs can train together."""
+"""Divides runs into groups that can train together."""
 
 import json
 import math
@@ -10,11 +10,11 @@ from lnbench.config.run import RunConfig
 from lnbench.methods.full import Full
 
 OPTIMISER_SETTINGS = ("lr", "lr_factor", "head_lr", "weight_decay", "warmup")
-"""Of the trainer, in which runs that train together may differ, as in their seeds and in the rates of their parts."""
+"""Trainer settings in which runs that train together may differ. They may also differ in seeds and the parts' rates."""
 
 
 def can_be_fused(config: RunConfig) -> bool:
-    """Whether a run can train together with others: on one device, a frozen backbone, in whole batches."""
+    """Whether a run can train together with others: it needs one device, a frozen backbone and whole batches."""
     trainer = config.trainer
     return (
         trainer.devices == 1
@@ -27,7 +27,7 @@ def can_be_fused(config: RunConfig) -> bool:
 
 
 def common_part(config: RunConfig) -> str:
-    """What runs that train together have in common, as JSON: not seeds, scales, and what only the optimiser knows."""
+    """The settings, as JSON, that runs must share to train together: all but seeds, scales and optimiser settings."""
     part = config.identity()
     del part["seed"]
     for setting in OPTIMISER_SETTINGS:
@@ -43,12 +43,12 @@ def group(configs: Sequence[RunConfig | None], max_runs: int, slots: int = 1) ->
     """Divides runs into groups that train together.
 
     Args:
-        configs: of the runs; None: something that is no run, and stays alone.
-        max_runs: most runs of a group.
-        slots: groups at a time; runs are spread so that none is idle while another has several.
+        configs: configurations of the runs; None stands for a job that is no run, and stays alone.
+        max_runs: largest number of runs in a group.
+        slots: number of groups at a time; runs are spread so that no slot is idle while another has several.
 
     Returns:
-        The places in `configs` of each group's runs, each place once.
+        For each group, the indices of its runs in `configs`. Each index occurs once.
     """
     fitting: dict[str, list[int]] = defaultdict(list)
     for place, config in enumerate(configs):

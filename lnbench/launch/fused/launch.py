@@ -1,4 +1,4 @@
-"""A launch on this machine of runs that train together where they fit."""
+"""A launch on this machine that trains runs together where they fit."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -18,13 +18,13 @@ from lnbench.launch.slots import divided_threads, make_slots
 
 
 def run_fused(sweep: Sweep, jobs: Sequence[Job], settings: FusedSettings) -> list[JobReturn]:
-    """Runs jobs of a sweep.
+    """Runs jobs of a sweep, and trains runs together where they fit.
 
     Returns:
-        Their results, in the same order.
+        The results of the jobs, in the same order.
 
     Raises:
-        ConfigError: there are fewer GPUs than asked for.
+        ConfigError: this machine has fewer GPUs than requested.
         KeyboardInterrupt: Ctrl-C or SIGTERM came.
     """
     slots = make_slots(settings.gpus, 1, settings.cpu_slots)
@@ -41,7 +41,7 @@ def run_fused(sweep: Sweep, jobs: Sequence[Job], settings: FusedSettings) -> lis
 
 
 def _run(sweep: Sweep, job: Job) -> RunConfig | None:
-    """What a job does; None for one that cannot even be composed, or is no run."""
+    """The configuration of the run that a job does; None if the job cannot be composed or is no run."""
     try:
         return run_of(sweep.compose(job))
     except (HydraException, ValueError, OSError):

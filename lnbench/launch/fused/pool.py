@@ -1,4 +1,4 @@
-"""Runs jobs in fresh processes of this machine, one group of them at a time on each slot."""
+"""Runs jobs in fresh processes of this machine, one group of jobs at a time on each slot."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -23,9 +23,9 @@ class FusedPool(LocalPool):
     ) -> None:
         """
         Args:
-            sweep, slots, start_server: as `LocalPool`.
-            groups: the jobs that run together; `start` is called in their order.
-            max_runs: most runs that train together, the trials of searches included.
+            sweep, slots, start_server: as for `LocalPool`.
+            groups: jobs that run together; `start` is called in their order.
+            max_runs: largest number of runs that train together, the trials of searches included.
         """
         super().__init__(sweep, slots, start_server)
         self._group_of = {job: group for group in groups for job in group}
@@ -34,11 +34,15 @@ class FusedPool(LocalPool):
 
     @property
     def free(self) -> int:
-        """Number of jobs that can be started now; a group that is being gathered takes one after the other."""
+        """Number of jobs that can be started now. While a group is being gathered, this is 1."""
         return 1 if self._gathered else super().free
 
     def start(self, job: Job) -> str:
-        """Gathers a job, and starts its group with the last; returns the name of their slot, and who shares it."""
+        """Adds a job to its group, and starts the group with its last job.
+
+        Returns:
+            Name of the slot, and the number of jobs that share it.
+        """
         slot, group = self._free[0].name, self._group_of[job]
         self._gathered.append(job)
         if job is group[-1]:
@@ -46,9 +50,9 @@ class FusedPool(LocalPool):
         return slot if len(group) == 1 else f"{slot}, {len(group)} together"
 
     def wait(self, seconds: float) -> list[Ended]:
-        """Waits until a job ends, but not longer than some seconds; returns the ones that ended.
+        """Waits until a job ends, at most `seconds`; returns the jobs that ended.
 
-        Of a group that is not complete by now, some jobs need not run.
+        An incomplete group is started as it is, because its other jobs need not run.
         """
         if self._gathered:
             self._start_gathered()

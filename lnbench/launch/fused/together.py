@@ -1,4 +1,4 @@
-"""Runs that train together."""
+"""Trains several runs together, in one process."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -24,18 +24,17 @@ Outcome = Record | BaseException
 
 
 def run_together(configs: Sequence[RunConfig], stop: Event) -> Iterator[tuple[int, Outcome]]:
-    """Does runs that fit together (`groups.group`); each leaves what it leaves alone.
+    """Does runs that fit together (`groups.group`). Each run leaves the same files as on its own.
 
-    Each run goes its own way, with the code of a single run, up to the loss of its next batch. Then
-    the losses of all that have come so far are computed in one pass. A run that ends before the others
-    is missing from the next passes.
+    Each run executes the code of a single run until it needs the loss of its next batch. Once all runs have come so
+    far, their losses are computed in one pass. A run that ends before the others takes no part in later passes.
 
     Args:
-        configs: of the runs.
-        stop: once it is set, every run saves its state and ends.
+        configs: configurations of the runs.
+        stop: event that makes every run save its state and end.
 
     Yields:
-        As each run ends, its place in `configs`, and its record or what it raised.
+        For each run, as it ends, its index in `configs` and its record or exception.
     """
     shared: dict[str, Tensor] = {}
     new_module = partial(_new_module, shared=shared, together=len(configs))
@@ -75,14 +74,14 @@ def _new_module(
 
 
 def _share(model: TunedModel, shared: dict[str, Tensor]) -> None:
-    """Lets a model's frozen parameters lie where those of the first model do."""
+    """Replaces a model's frozen parameters by those of the first model, to hold them in memory once."""
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             parameter.data = shared.setdefault(name, parameter.data)
 
 
 def _in_company(config: RunConfig, runs: int) -> RunConfig:
-    """What is there once, the terminal and the machine's memory, is shared."""
+    """Turns the progress bar off, and splits the cache budget between the runs."""
     trainer = config.trainer.model_copy(
         update={"progress": False, "cache_frozen_gib": config.trainer.cache_frozen_gib / runs}
     )

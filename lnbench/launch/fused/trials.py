@@ -1,4 +1,4 @@
-"""The trials of searches, before the runs that need them."""
+"""Does the trials of searches before the runs that need them."""
 
 from collections.abc import Sequence
 from threading import Event
@@ -13,12 +13,12 @@ from lnbench.records.record import RecordError
 
 
 def do_trials(configs: Sequence[RunConfig], max_runs: int, stop: Event) -> None:
-    """Does all trials that some runs' searches still need, each once, together where they fit.
+    """Does all trials that the searches of some runs still need, each once, and together where they fit.
 
     Args:
-        configs: of the runs.
-        max_runs: most trials that train together.
-        stop: once it is set, every trial saves its state and ends, and no other begins.
+        configs: configurations of the runs.
+        max_runs: largest number of trials that train together.
+        stop: event that makes every trial save its state and end; no other trial starts then.
     """
     from lnbench.launch.fused.together import run_together
 
@@ -31,7 +31,7 @@ def do_trials(configs: Sequence[RunConfig], max_runs: int, stop: Event) -> None:
 
 
 def are_settled(config: RunConfig) -> bool:
-    """Whether a run can begin: it has no search, or one whose trials have all ended."""
+    """Whether a run can start: it has no search, or all trials of its search have ended."""
     return all(map(_is_settled, _trials(config)))
 
 
@@ -40,7 +40,7 @@ def _trials(config: RunConfig) -> list[RunConfig]:
 
 
 def _is_settled(config: RunConfig) -> bool:
-    """Whether a trial has ended, well or not, and is not to be tried again; the run itself answers for a newer one."""
+    """Whether a trial has ended, successfully or not, and is not to be tried again. Trials of newer versions count."""
     try:
         record, failure = finished_record(config), read_failure(run_dir(config))
     except RecordError:

@@ -1,1 +1,1 @@
-"""Runs of a sweep on this machine's GPUs and cores."""
+"""Runs the jobs of a sweep on this machine's GPUs and cores."""

@@ -1,4 +1,4 @@
-"""A process that has imported what jobs need, and is forked for every job: torch is loaded once, not once a job."""
+"""A server process that imports torch and other modules once, and is forked for every job."""
 
 import multiprocessing
 import signal
@@ -13,22 +13,22 @@ from lnbench.core.interruption import SIGNALS
 ALWAYS = ["lnbench.launch.child"]
 """Modules that every job needs."""
 QUIET = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false", "TERM": "dumb"}
-"""Keeps NumPy and pyarrow from starting threads when they are imported, and rich from colours for a terminal: jobs
-write to files."""
+"""Environment variables that keep NumPy and pyarrow from starting threads when imported, and rich from using terminal
+colours, because jobs write to files."""
 
 
 def start_fork_server(preload: Sequence[str], environment: Mapping[str, str]) -> ForkServerContext:
-    """Starts the fork server of this process; one that runs already stays as it is.
+    """Starts the fork server of this process. A server that is already running stays as it is.
 
     Args:
-        preload: modules to import there. They may start no thread and not CUDA, which do not survive a fork.
-        environment: variables that it and the jobs have besides those of this process.
+        preload: modules to import in the server. They must start neither threads nor CUDA, which do not survive a fork.
+        environment: environment variables of the server and the jobs, in addition to those of this process.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*ALWAYS, *preload])
     # Starting the tracker would unblock the signals that are blocked below.
     resource_tracker.ensure_running()
-    # Ctrl-C goes to all processes of a terminal. The server, which inherits what is blocked, must outlive the jobs.
+    # A terminal sends Ctrl-C to all its processes. The server must outlive the jobs, so it inherits blocked signals.
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         with env_override({**QUIET, **environment}):

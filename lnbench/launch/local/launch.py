@@ -1,4 +1,4 @@
-"""A launch on this machine."""
+"""Runs the jobs of a sweep on this machine."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -14,13 +14,13 @@ from lnbench.launch.slots import divided_threads, make_slots
 
 
 def run_locally(sweep: Sweep, jobs: Sequence[Job], settings: GpuSettings) -> list[JobReturn]:
-    """Runs jobs of a sweep.
+    """Runs jobs of a sweep on this machine.
 
     Returns:
-        Their results, in the same order.
+        The results of the jobs, in the same order.
 
     Raises:
-        ConfigError: there are fewer GPUs than asked for.
+        ConfigError: this machine has fewer GPUs than requested.
         KeyboardInterrupt: Ctrl-C or SIGTERM came.
     """
     slots = make_slots(settings.gpus, settings.per_gpu, settings.cpu_slots)

@@ -29,9 +29,9 @@ class LocalPool:
     def __init__(self, sweep: Sweep, slots: Sequence[Slot], start_server: Callable[[], ForkServerContext]) -> None:
         """
         Args:
-            sweep: whose jobs are run.
-            slots: where; each is used by one job at a time.
-            start_server: starts what makes the processes, once the first job must run.
+            sweep: sweep of the jobs.
+            slots: places to run jobs; each runs one job at a time.
+            start_server: starts the fork server; it is called when the first job must run.
         """
         self._sweep = cloudpickle.dumps(sweep)
         self._free = list(slots)
@@ -49,11 +49,12 @@ class LocalPool:
         return self._begin([job], partial(child.main, self._sweep, job))
 
     def _begin(self, jobs: Sequence[Job], main: Callable[..., None]) -> str:
-        """Starts a process for jobs and returns the name of its slot.
+        """Starts a process for some jobs, and returns the name of its slot.
 
         Args:
-            jobs: what it does.
-            main: gets the environment of the slot, the log file, and a connection for the jobs' numbers and results.
+            jobs: jobs that the process does.
+            main: main function of the process; it gets the slot's environment, the log file and a connection for the
+                jobs' numbers and results.
         """
         slot = self._free.pop(0)
         log = self._logs.of(jobs[0])
@@ -65,7 +66,7 @@ class LocalPool:
         return slot.name
 
     def wait(self, seconds: float) -> list[Ended]:
-        """Waits until a job ends, but not longer than some seconds; returns the ones that ended."""
+        """Waits until a job ends, at most `seconds`; returns the jobs that ended."""
         wait([source for running in self._running for source in running.sources()], seconds)
         ended = [running for running in self._running if running.has_ended()]
         for running in ended:
@@ -101,15 +102,15 @@ class _Running:
     receiver: Connection
     started: float
     returned: dict[int, JobReturn] = field(default_factory=dict)
-    """By the number of the job."""
+    """Results by the number of the job."""
 
     def sources(self) -> list[Any]:
-        """What becomes readable when something happens."""
+        """Objects that become readable when a result arrives or the process ends."""
         return [self.process.sentinel] if self.receiver.closed else [self.process.sentinel, self.receiver]
 
     def has_ended(self) -> bool:
         alive = self.process.is_alive()
-        # Only now, so that nothing is missed that was sent before the end.
+        # Read only now, to miss nothing that was sent before the process ended.
         while not self.receiver.closed and self.receiver.poll():
             self._receive()
         return not alive

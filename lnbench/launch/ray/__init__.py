@@ -1,1 +1,1 @@
-"""Runs of a sweep on a Ray cluster."""
+"""Runs the jobs of a sweep on a Ray cluster."""

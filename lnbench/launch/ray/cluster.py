@@ -1,4 +1,4 @@
-"""The Ray cluster: reached or started, kept quiet, and asked for its size."""
+"""Connects to a Ray cluster or starts one, redirects its output, and reads its size."""
 
 import contextlib
 import logging
@@ -18,14 +18,14 @@ from lnbench.launch.settings import RaySettings
 
 @contextlib.contextmanager
 def connected(settings: RaySettings, messages: Path) -> Iterator[None]:
-    """Reaches or starts the cluster, unless this process is connected already, and leaves it in the end.
+    """Connects to the cluster or starts it, unless this process is connected already. Leaves it at the end.
 
     Args:
-        settings: where it is.
-        messages: file for what Ray prints, in place of this process's stdout.
+        settings: settings of the launcher, with the cluster's address.
+        messages: file that gets the output of Ray, instead of this process's stdout.
 
     Raises:
-        ConfigError: it cannot be reached or started.
+        ConfigError: the cluster cannot be reached or started.
     """
     with messages.open("a", buffering=1) as file, contextlib.redirect_stdout(file):
         if ray.is_initialized():
@@ -40,10 +40,10 @@ def connected(settings: RaySettings, messages: Path) -> Iterator[None]:
 
 
 def needs(settings: RaySettings) -> dict[str, float]:
-    """What a job asks of a node, by Ray's names.
+    """The resources that a job needs on a node, by Ray's names.
 
     Raises:
-        ConfigError: no node of the cluster has so much, and nobody says that the cluster can grow.
+        ConfigError: no node has these resources, and `max_jobs` does not say that the cluster can grow.
     """
     gpus = settings.num_gpus
     if gpus is None:
@@ -58,7 +58,7 @@ def needs(settings: RaySettings) -> dict[str, float]:
 
 
 def room(settings: RaySettings, needed: dict[str, float]) -> int:
-    """Number of jobs that Ray may be given at a time."""
+    """Number of jobs that Ray may get at a time."""
     return settings.max_jobs or sum(_fitting(resources, needed) for resources in _nodes())
 
 
@@ -68,7 +68,7 @@ def _nodes() -> list[dict[str, float]]:
 
 def _fitting(resources: dict[str, float], needed: dict[str, float]) -> int:
     shares = [resources.get(name, 0) / amount for name, amount in needed.items() if amount]
-    return int(min(shares) + 1e-6)  # ten times 0.1 is one
+    return int(min(shares) + 1e-6)  # because 10 x 0.1 must count as 1
 
 
 def _connect(settings: RaySettings) -> None:
@@ -91,7 +91,7 @@ def _connect(settings: RaySettings) -> None:
 
 @contextlib.contextmanager
 def _handlers_kept() -> Iterator[None]:
-    """Takes back SIGTERM, which Ray seizes."""
+    """Restores this process's signal handlers, which Ray replaces."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

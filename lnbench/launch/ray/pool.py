@@ -26,13 +26,13 @@ from lnbench.records.identity import run_dir
 
 
 class RayPool:
-    """The jobs of a sweep that Ray has been given; it is reached when the first must run."""
+    """The jobs of a sweep that were given to Ray. The connection to the cluster is made when the first job starts."""
 
     def __init__(self, sweep: Sweep, settings: RaySettings) -> None:
         """
         Args:
-            sweep: whose jobs are run.
-            settings: which cluster, and what a job needs there.
+            sweep: sweep of the jobs.
+            settings: address of the cluster, and the resources of a job.
         """
         self._sweep, self._encoded_sweep, self._settings = sweep, cloudpickle.dumps(sweep), settings
         self._logs = Logs(sweep.logs)
@@ -52,7 +52,7 @@ class RayPool:
         """Gives a job to Ray.
 
         Raises:
-            ConfigError: the cluster cannot be reached, or has no node for such jobs.
+            ConfigError: the cluster cannot be reached, or no node has the resources of a job.
         """
         if self._needs is None:
             self._connection.enter_context(cluster.connected(self._settings, self._logs.named("ray")))
@@ -65,7 +65,7 @@ class RayPool:
         return "Ray"
 
     def wait(self, seconds: float) -> list[Ended]:
-        """Waits until a job ends, but not longer than some seconds; returns the ones that ended."""
+        """Waits until a job ends, at most `seconds`; returns the jobs that ended."""
         if not self._running:
             time.sleep(seconds)
             return []
@@ -73,7 +73,7 @@ class RayPool:
         return [ended for ref in ready if (ended := self._end(ref))]
 
     def stop(self) -> None:
-        """Asks all running jobs to save their state and end; Ray does so by a KeyboardInterrupt."""
+        """Asks all running jobs to save their state and end. Ray raises KeyboardInterrupt in them."""
         self._cancel(force=False)
 
     def kill(self) -> None:
@@ -81,7 +81,7 @@ class RayPool:
         self._cancel(force=True)
 
     def close(self) -> None:
-        """Ends all running jobs at once, and leaves the cluster."""
+        """Ends all running jobs at once, and disconnects from the cluster."""
         self.kill()
         self._connection.close()
 
@@ -97,7 +97,7 @@ class RayPool:
         self._running[ref] = running
 
     def _end(self, ref: ray.ObjectRef[Any]) -> Ended | None:
-        """What came of a job; None if it is tried again."""
+        """The job with its result; None if the job is tried again."""
         running = self._running.pop(ref)
         result = self._result(ref, running)
         if isinstance(result, JobFailed) and result.cause == STOPPED and not self._stopping and running.retries:
@@ -126,11 +126,11 @@ class RayPool:
 class _Running:
     task: Task
     run: RunConfig | None
-    """What the job does, if its files are sent."""
+    """The run that the job does, if its files are sent to the launcher."""
     log: Path
     started: float
     retries: int
-    """How often it may still be stopped by others; Ray itself counts how often it dies."""
+    """Number of times that the job may still be stopped from outside. Ray itself counts the deaths of its process."""
 
 
 def _failure(error: RayError) -> JobFailed:

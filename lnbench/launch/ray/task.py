@@ -1,4 +1,4 @@
-"""The process of one job on a Ray cluster."""
+"""The functions that do one job in a process of a Ray cluster."""
 
 import os
 import pickle
@@ -20,23 +20,23 @@ from lnbench.launch.ray.parcel import Parcel, pack, unpack
 
 @dataclass(frozen=True)
 class Task:
-    """What a worker gets."""
+    """The input of a worker."""
 
     sweep: bytes
-    """A `Sweep` by cloudpickle."""
+    """A `Sweep`, pickled by cloudpickle."""
     job: Job
     config: DictConfig
-    """What the job composes."""
+    """The job's composed configuration."""
     environment: Mapping[str, str]
-    """Variables to set before the job starts."""
+    """Environment variables to set before the job starts."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a worker sends back."""
+    """The output of a worker."""
 
     result: bytes | JobFailed
-    """A `JobReturn` by cloudpickle; `JobFailed` if the job was stopped, or left without one."""
+    """A `JobReturn`, pickled by cloudpickle; `JobFailed` if the job was stopped or ended without a result."""
     log: bytes = b""
     files: Parcel = field(default_factory=dict)
 
@@ -45,9 +45,9 @@ def work_shared(task: Task, folder: Path, log: Path) -> Answer:
     """Does a job in the launcher's own folder.
 
     Args:
-        task: what to do.
+        task: job to do.
         folder: the launcher's working directory.
-        log: file to which all that the job writes is appended.
+        log: file to which all output of the job is appended.
 
     Raises:
         OSError: this machine has no such folder.
@@ -57,11 +57,11 @@ def work_shared(task: Task, folder: Path, log: Path) -> Answer:
 
 
 def work_apart(task: Task, files: Parcel) -> Answer:
-    """Does a job on a disk of this machine, and sends back what it leaves.
+    """Does a job on a disk of this machine, and returns the files that it leaves.
 
     Args:
-        task: what to do.
-        files: what an earlier try has left.
+        task: job to do.
+        files: files that an earlier try has left.
     """
     with tempfile.TemporaryDirectory() as folder:
         runs_dir, log = Path(folder) / "runs", Path(folder) / "log"
@@ -74,7 +74,7 @@ def work_apart(task: Task, files: Parcel) -> Answer:
 
 
 def _work(task: Task, log: Path) -> bytes | JobFailed:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as when the node shuts down
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the signal that a node sends when it shuts down
     write_to(log)
     os.environ.update(task.environment)
     try:

@@ -1,1 +1,1 @@
-"""Claims, the comparisons that they make, and what the runs say of them."""
+"""Claims, the comparisons in them, and verdicts on them from the runs."""

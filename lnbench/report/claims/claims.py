@@ -1,4 +1,4 @@
-"""Claims as data: which comparisons of runs a sentence of a paper implies."""
+"""Claims as data: the comparisons of runs that a sentence of a paper implies."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,13 +31,13 @@ NAMES: dict[Quantity, str] = {
     "test_samples_per_second": "inference speed",
     "peak_memory_bytes": "peak memory",
 }
-"""For a person."""
+"""Names of the quantities, for people."""
 LESS_IS_BETTER = frozenset({"trained", "train_seconds", "total_seconds", "peak_memory_bytes"})
 EXACT = frozenset({"trained"})
-"""Quantities that do not depend on chance, and so are not tested."""
+"""Quantities that do not depend on chance, and are therefore not tested."""
 SHIPPED = Path(__file__).parent / "shipped"
 HALVES = ("lower half", "upper half")
-"""Values of a method's `layers`: of whatever number of layers the model has."""
+"""Values of a method's `layers` that stand for half of a model's layers, whatever their number."""
 
 
 def _method_alone(value: object) -> object:
@@ -49,11 +49,11 @@ def _listed(value: object) -> object:
 
 
 class Side(Schema):
-    """One side of a comparison: a method, and what is changed in its shipped settings."""
+    """One side of a comparison: a method, with changes to its shipped settings."""
 
     method: str
     settings: dict[str, str | int | float | bool | list[str] | None] = Field(default_factory=dict)
-    """By dotted name, such as `ln.terms`."""
+    """Changed settings by dotted name, such as `ln.terms`."""
 
     @field_validator("method")
     @classmethod
@@ -70,14 +70,14 @@ class Side(Schema):
 
     @property
     def name(self) -> str:
-        """For a person, whatever the number of layers."""
+        """Name of the side for people, independent of the number of layers."""
         settings = dict(self.settings)
         halves = {part: settings.pop(part) for part in list(settings) if settings[part] in HALVES}
         name = variant_of(self.method, configured(self.method, settings))
         return f"{name} in the {', '.join(str(half) for half in halves.values())} of the layers" if halves else name
 
     def resolved(self, num_layers: int | None) -> dict[str, Any] | None:
-        """The changed settings, halves replaced by layers; None if that needs the number of layers."""
+        """The changed settings, with halves replaced by layers; None if that needs the unknown number of layers."""
         if num_layers is None and any(value in HALVES for value in self.settings.values()):
             return None
         middle = (num_layers or 0) // 2
@@ -85,7 +85,7 @@ class Side(Schema):
         return {name: ranges.get(str(value), value) for name, value in self.settings.items()}
 
     def variant(self, num_layers: int | None) -> str | None:
-        """What a run of it is called in a model with so many layers; None if that must be known and is not."""
+        """Name of the variant in the runs of a model with `num_layers` layers; None if the needed number is unknown."""
         settings = self.resolved(num_layers)
         return None if settings is None else variant_of(self.method, configured(self.method, settings))
 
@@ -94,15 +94,15 @@ AnySide = Annotated[Side, BeforeValidator(_method_alone)]
 
 
 class Comparison(Schema):
-    """The left side is better, or worse, than each of the right sides."""
+    """The statement that the left side is better, or worse, than each of the right sides."""
 
     left: AnySide
     right: Annotated[list[AnySide], BeforeValidator(_listed), Field(min_length=1)]
     left_is: Literal["better", "worse"]
     quantity: Quantity = "score"
-    """`score` is the test score; of seconds, memory and parameters, less is better."""
+    """Quantity to compare; `score` is the test score. For seconds, memory and parameters, less is better."""
     factor: Annotated[float, Field(gt=0)] = 1.0
-    """The left side is compared with so many times the right side; not for scores."""
+    """Number by which the right side is multiplied before the comparison; not allowed for scores."""
 
     @model_validator(mode="after")
     def _no_share_of_a_score(self) -> "Comparison":
@@ -117,15 +117,15 @@ class Claim(Schema):
     id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
     text: Annotated[str, Field(min_length=1)]
     where: Annotated[str, Field(min_length=1)]
-    """In which paper, and where in it."""
+    """The paper, and the place in it."""
     comparisons: Annotated[list[Comparison], Field(min_length=1)]
 
 
 def read_claims(*folders: Path) -> list[Claim]:
-    """The shipped claims, and those of other folders: one in each YAML file, in the order of the names.
+    """Reads the shipped claims, and those of other folders, one from each YAML file, in the order of the file names.
 
     Raises:
-        ConfigError: a folder has none, one is wrong, or two have the same id.
+        ConfigError: a folder holds no claims, a claim is wrong, or two claims have the same id.
     """
     files = [file for folder in (SHIPPED, *folders) for file in _files(folder)]
     claims = [parse(Claim, _read(file), file.name) for file in files]

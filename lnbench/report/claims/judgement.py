@@ -27,7 +27,7 @@ EXPLANATION = (
 
 
 def to_markdown(verdicts: Sequence[Verdict]) -> str:
-    """All claims, each with its comparisons and, where it is not decided, the reason and the missing runs."""
+    """All claims with their comparisons, and with the reason and the missing runs of those that are not decided."""
     lines = [
         "# Claims",
         "",
@@ -48,7 +48,7 @@ def to_markdown(verdicts: Sequence[Verdict]) -> str:
 
 
 def show(console: Console, verdicts: Sequence[Verdict]) -> None:
-    """Prints all claims, each with its comparisons and, where it is not decided, the reason and the missing runs."""
+    """Prints all claims with their comparisons, and the reason and the missing runs of those that are not decided."""
     console.print(Text("Claims", "bold"))
     for verdict in verdicts:
         colour = COLOURS[verdict.outcome]
@@ -62,7 +62,7 @@ def show(console: Console, verdicts: Sequence[Verdict]) -> None:
 
 
 def cells(finding: Finding) -> list[str]:
-    """The numbers behind a finding, under `HEADINGS`."""
+    """The numbers of a finding, in the order of `HEADINGS`."""
     found = finding.difference
     start = [SIGNS[finding.outcome], finding.title]
     if found is None:

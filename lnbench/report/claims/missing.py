@@ -1,4 +1,4 @@
-"""Which runs a comparison or a table lacks."""
+"""Finds the runs that a comparison or a table lacks."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ PLACE = ["model", "setting"]
 
 
 def missing_for(sides: tuple[Side, Side], loaded: Loaded, runs: pd.DataFrame) -> tuple[MissingRuns, ...]:
-    """The runs after which two sides can be compared, in the model and setting where they are nearest to it.
+    """The runs that make two sides comparable, in the model and setting that have the most of their runs so far.
 
-    Every task that either side has (or, if neither has any, every task of the place) gets the seeds of both, and at
-    least three.
+    They cover every task that either side has, or every task of that model and setting if neither has any. Each task
+    gets the seeds of both sides, and at least three seeds.
     """
     import pandas as pd
 
@@ -52,10 +52,10 @@ def missing_cells(
 
     Args:
         method: parts joined by `+`.
-        changed: its settings that are not as shipped, by dotted name.
+        changed: settings of the method that differ from the shipped ones, by dotted name.
         cells: task and seed of each run.
-        loaded: holds the records.
-        near: rows of the runs that show the settings of the tasks and all else.
+        loaded: all records.
+        near: rows of the runs from which the tasks' settings, and all other settings, are taken.
     """
     seeds_of: dict[str, list[int]] = defaultdict(list)
     for task, seed in sorted(cells):
@@ -75,7 +75,7 @@ def missing_cells(
 
 
 def _enough(seeds: set[int]) -> list[int]:
-    """The seeds, and as many small other ones as make three."""
+    """The seeds, filled up to three with the smallest other ones."""
     unused = (seed for seed in count() if seed not in seeds)
     return sorted([*seeds, *(next(unused) for _ in range(LEAST_PAIRS - len(seeds)))])
 

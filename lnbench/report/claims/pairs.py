@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SAME = ["task", "model", "setting", "seed"]
-"""What the two runs of a pair have in common."""
+"""Columns that are equal for the two runs of a pair."""
 METRIC = ["metric", "mode", "unit"]
-"""Of a task, and so of a pair."""
+"""Columns that describe the metric of a task; they are equal for the two runs of a pair, too."""
 
 
 def runs_of(side: Side, runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs of one side of a comparison; the layers of a half are named as each model has them.
+    """The runs of one side of a comparison. Halves of the layers are resolved for each model.
 
     Args:
-        side: a method.
-        runs: as `lnbench.report.load.frame` returns them.
+        side: method with its changed settings.
+        runs: table from `lnbench.report.load.frame`.
     """
     depths = runs.groupby("model")["num_layers"].max()
     names: Mapping[object, str | None] = {
@@ -34,10 +34,10 @@ def runs_of(side: Side, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def at_best_rate(runs: pd.DataFrame) -> pd.DataFrame:
-    """For each variant, task, model and setting the runs at the learning rate that validated best on average.
+    """The runs at the learning rate with the best mean validation score, for each variant, task, model and setting.
 
-    Of several rates, those with fewer seeds than another are left out first, then those whose score is not a number; of
-    equals, the last by name is taken.
+    A rate with fewer seeds than another one is left out first, then a rate with a score that is not a number. Of equal
+    rates, the last one by name is taken.
     """
     keys = ["variant", "task", "model", "setting"]
     worth = runs["validation_score"].where(runs["mode"] == "max", -runs["validation_score"])
@@ -49,17 +49,18 @@ def at_best_rate(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def pairs(comparison: Comparison, right: Side, runs: pd.DataFrame) -> pd.DataFrame:
-    """One row a pair of runs of the same task, model, setting and seed; of costs, also of the same hardware.
+    """Pairs of runs of the same task, model, setting and seed, one row each. For costs, the hardware is the same, too.
 
     Args:
-        comparison: whose left side is meant, and what is compared.
-        right: one of its right sides.
-        runs: as `at_best_rate` returns them.
+        comparison: quantity to compare, and the left side.
+        right: one of the comparison's right sides.
+        runs: table from `at_best_rate`.
 
     Returns:
         The columns `task`, `model`, `setting`, `seed`, `metric`, `mode`, `unit`, `no_better` (whether either run is no
-        better than its baseline), `left`, `right` (the values), and `difference`: left - right of scores,
-        log(left / (factor * right)) of all else. Differences of scores are comparable within a unit only.
+        better than its baseline), `left` and `right` (the values), and `difference`. For scores, the difference is left
+        - right, for all other quantities log(left / (factor * right)). Differences of scores are comparable only within
+        a unit.
     """
     import numpy as np
 
@@ -86,7 +87,7 @@ def sign_of_better(comparison: Comparison, found: pd.DataFrame) -> int:
     """1 if a positive difference means that the left side is better, else -1.
 
     Args:
-        comparison: what is compared.
+        comparison: comparison of the pairs.
         found: pairs of one unit.
     """
     if comparison.quantity == "score":
@@ -95,7 +96,7 @@ def sign_of_better(comparison: Comparison, found: pd.DataFrame) -> int:
 
 
 def _comparable(worth: pd.Series[float]) -> pd.Series[float]:
-    """The same numbers without noise; what is none is less than all."""
+    """The same numbers without rounding noise. NaN and infinite numbers become less than all others."""
     import numpy as np
     import pandas as pd
 
@@ -105,5 +106,5 @@ def _comparable(worth: pd.Series[float]) -> pd.Series[float]:
 
 
 def resolution_of(*scores: pd.Series[float]) -> float:
-    """Below which differences of scores are nothing."""
+    """The size below which differences of these scores count as 0."""
     return RESOLUTION * max((float(column.abs().max()) for column in scores if len(column)), default=0.0)

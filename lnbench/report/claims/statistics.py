@@ -1,4 +1,4 @@
-"""Is a difference that pairs of runs show more than chance?
+"""Tests whether a difference between pairs of runs is more than chance.
 
 The rule, by the number of pairs:
 
@@ -11,11 +11,11 @@ The rule, by the number of pairs:
 
 All tests are two-sided, and all intervals are of 95%. Pairs count as independent, also those of one task.
 
-Scores are counts of right answers, and the like, divided by numbers of rows, so equal differences are frequent, and
-must stay equal although no computer divides exactly: differences that are nearer than a resolution are one, and
-nearer to 0 are 0. The resolution (`lnbench.tasks.scores.metric.RESOLUTION`) is a millionth of the greatest score: one
-row more of a test set of fewer than a million changes a score by more, and the rounding of scores, even to single
-precision as in records of earlier versions, changes it by less.
+Scores are counts, such as numbers of right answers, divided by numbers of rows, so equal differences are frequent. They
+must stay equal despite rounding errors. Differences that are nearer to each other than a resolution therefore count as
+equal, and differences nearer to 0 than that count as 0. The resolution (`lnbench.tasks.scores.metric.RESOLUTION`) is a
+millionth of the greatest score. One row of a test set of fewer than a million rows changes a score by more. Rounding,
+even to single precision as in records of earlier versions, changes it by less.
 """
 
 from collections.abc import Sequence
@@ -34,17 +34,17 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Difference:
-    """What pairs say of the mean difference between two groups.
+    """The mean difference between two groups of paired runs, with its test.
 
     Attributes:
         n: number of pairs.
-        mean: of the differences.
+        mean: mean of the differences.
         low: lower end of the 95% confidence interval of the mean; None where nothing is tested.
-        high: its upper end.
-        p: of the hypothesis that there is no difference.
+        high: upper end of that interval.
+        p: p-value of the hypothesis that there is no difference.
         test: name of the test.
-        effect: its size; 0 is none.
-        effect_name: by which measure.
+        effect: effect size; 0 is no effect.
+        effect_name: name of the effect size's measure.
     """
 
     n: int
@@ -61,8 +61,8 @@ def compare(differences: Sequence[float], resolution: float = 0.0) -> Difference
     """Tests whether the mean of paired differences is 0.
 
     Args:
-        differences: one finite number a pair, at least one.
-        resolution: differences that are nearer to each other are taken for equal.
+        differences: one finite number for each pair, at least one.
+        resolution: differences nearer to each other than this count as equal.
     """
     values = without_noise(np.asarray(differences, dtype=np.float64), resolution)
     n, mean = len(values), float(values.mean())
@@ -73,7 +73,7 @@ def compare(differences: Sequence[float], resolution: float = 0.0) -> Difference
 
 
 def without_noise(values: Values, resolution: float) -> Values:
-    """The same values, those of a size that differs by less than the resolution made equal, and those near 0 made 0."""
+    """Makes values equal if their sizes differ by less than the resolution, and sets those near 0 to 0."""
     sizes = np.abs(values)
     order = np.argsort(sizes)
     starts = np.diff(sizes[order], prepend=0.0) > resolution
@@ -85,7 +85,7 @@ def without_noise(values: Values, resolution: float) -> Values:
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """The p-values, corrected by Holm's method for being so many; those that are None stay, and do not count."""
+    """The p-values after Holm's correction for their number. Entries that are None stay None and do not count."""
     from statsmodels.stats.multitest import multipletests
 
     known = [p for p in p_values if p is not None]
@@ -135,7 +135,7 @@ def _bootstrap(values: Values) -> tuple[float, float]:
     from scipy import stats
 
     def mean(values: Values, axis: int) -> NDArray[np.float32]:
-        """In single precision, where means that differ by the order of their sums are equal, as the method needs."""
+        """Mean in single precision. Means that differ only by the order of summation are then equal, as BCa needs."""
         means: Values = values.mean(axis=axis)
         return means.astype(np.float32)
 

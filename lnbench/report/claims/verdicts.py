@@ -1,4 +1,4 @@
-"""What the runs at hand say of each claim: supported, contradicted, or not decided."""
+"""Verdicts of the runs on each claim: supported, contradicted, or not decided."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 Outcome = Literal["supported", "contradicted", "not decided"]
 LEVEL = 0.05
-"""The largest corrected p-value that decides."""
+"""Level of significance. A comparison with a corrected p-value below it is decided."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What the runs say of a comparison with one right side; of scores, in one unit.
+    """The result of a comparison with one right side. Scores of different units have separate findings.
 
     Attributes:
-        comparison: that a claim makes.
-        right: one of its right sides.
-        pairs: as `lnbench.report.claims.pairs.pairs` returns them.
-        apart: whether there are pairs in another unit, too, which have a finding of their own.
+        comparison: comparison in a claim.
+        right: one of the comparison's right sides.
+        pairs: table from `lnbench.report.claims.pairs.pairs`.
+        apart: whether there are also pairs in another unit, which have a finding of their own.
         sign: 1 if a positive difference means that the left side is better, else -1.
-        difference: of the pairs; None if there is none.
-        p: corrected by Holm's method over all comparisons of all claims.
+        difference: mean difference of the pairs, with its test; None if there are no pairs.
+        p: p-value after Holm's correction over all comparisons of all claims.
         outcome: whether the comparison holds.
-        why: it is not decided.
-        absent: sides of which there are no runs.
-        missing: runs that would have decided, or helped to.
+        why: reason why the comparison is not decided.
+        absent: sides without runs.
+        missing: runs that are missing for a decision.
     """
 
     comparison: Comparison
@@ -66,14 +66,14 @@ class Finding:
 
     @property
     def metric(self) -> Metric | None:
-        """One of the metrics of the pairs, which have one unit; None if there are no pairs, or not of scores."""
+        """One of the pairs' metrics, which share one unit; None without pairs, and for quantities other than scores."""
         if self.comparison.quantity != "score" or self.pairs.empty:
             return None
         return metric_of(self.pairs["metric"].iloc[0], self.pairs["mode"].iloc[0])
 
     @property
     def tasks(self) -> list[str]:
-        """That the pairs are of."""
+        """The tasks of the pairs."""
         return sorted(map(str, self.pairs["task"].unique()))
 
     @property
@@ -83,20 +83,20 @@ class Finding:
 
     @property
     def mean_is_against(self) -> bool:
-        """Whether the mean difference, decided or not, is not the one that the claim expects."""
+        """Whether the mean difference, decided or not, is 0 or against the claim."""
         return self.difference is not None and self.difference.mean * self.wanted <= 0
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the runs say of a claim; it is supported if every finding is, and contradicted if any is."""
+    """The verdict on a claim: supported if all findings are supported, contradicted if any is contradicted."""
 
     claim: Claim
     findings: tuple[Finding, ...]
 
     @property
     def outcome(self) -> Outcome:
-        """Of the claim as a whole."""
+        """The outcome for the claim as a whole."""
         outcomes = {finding.outcome for finding in self.findings}
         if "contradicted" in outcomes:
             return "contradicted"
@@ -104,7 +104,7 @@ class Verdict:
 
     @property
     def why(self) -> str:
-        """It is not decided; each reason once."""
+        """The reasons why the claim is not decided, each once."""
         undecided = [finding for finding in self.findings if finding.outcome == "not decided"]
         absent = dict.fromkeys(name for finding in undecided for name in finding.absent)
         reasons = dict.fromkeys(finding.why for finding in undecided if not finding.absent)
@@ -113,17 +113,17 @@ class Verdict:
 
     @property
     def commands(self) -> list[str]:
-        """That do the runs that are missing; each once."""
+        """The commands that do the missing runs, each once."""
         return command_lines(runs for finding in self.findings for runs in finding.missing)
 
 
 def judge(claims: Sequence[Claim], loaded: Loaded, runs: pd.DataFrame) -> list[Verdict]:
-    """Compares what each claim compares; p-values are corrected over everything that was compared.
+    """Makes all comparisons of the claims. The p-values are corrected for the number of all comparisons together.
 
     Args:
-        claims: to be judged.
-        loaded: where the runs come from, for the commands that do missing ones.
-        runs: as `lnbench.report.load.frame` returns them.
+        claims: claims to judge.
+        loaded: records, needed for the commands that do missing runs.
+        runs: table from `lnbench.report.load.frame`.
     """
     runs = at_best_rate(runs)
     found = [list(_findings(claim, runs)) for claim in claims]
@@ -169,7 +169,7 @@ def _decided(finding: Finding, loaded: Loaded, runs: pd.DataFrame) -> Finding:
 
 
 def _exactly(finding: Finding) -> tuple[Outcome, str]:
-    """Of numbers without chance: the comparison must hold for every model."""
+    """Judges a quantity without chance: the comparison must hold for every pair."""
     holds = finding.pairs["difference"] * finding.wanted > 0
     if holds.all():
         return "supported", ""

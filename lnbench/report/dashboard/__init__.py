@@ -1,1 +1,1 @@
-"""A report at Weights & Biases: the same tables and verdicts, and plots of the runs that are there."""
+"""A report at Weights & Biases, with the same tables and verdicts, and with plots of the runs that are there."""

@@ -1,4 +1,4 @@
-"""The report itself, made here and not sent yet."""
+"""Builds the report, which is sent later."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 TITLE = "lnbench"
 SCORES = ("scores-", "ablations-")
-"""How the names of tables of scores start."""
+"""Prefixes of the names of tables of scores."""
 ABOUT_PLOTS = (
     "The plots below are of the runs in these tables, each method at the learning rate that validated best: means over "
     "seeds and, where W&B shows them, standard deviations. Runs that are not at W&B are missing in them."
@@ -48,15 +48,15 @@ def new_report(
     tables: Sequence[Table],
     verdicts: Sequence[Verdict],
 ) -> wr.Report:
-    """The claims, tables of scores with plots, tables of costs with plots, and a table of all the project's runs.
+    """Builds claims, tables of scores and of costs, both with plots, and a table of all runs of the project.
 
     Args:
-        entity: that owns the project.
-        project: where the runs are logged.
-        loaded: the records.
-        runs: as `lnbench.report.load.frame` returns them.
-        tables: of the report.
-        verdicts: on all claims.
+        entity: owner of the project.
+        project: project of the runs.
+        loaded: records.
+        runs: table from `lnbench.report.load.frame`.
+        tables: tables of the report.
+        verdicts: verdicts on all claims.
     """
     best, new_runset = at_best_rate(runs), partial(wr.Runset, entity=entity, project=project)
     blocks: list[BlockTypes] = [
@@ -79,7 +79,7 @@ def new_report(
 
 
 def _score_plots(runs: pd.DataFrame, loaded: Loaded, new_runset: NewRunset) -> Iterator[BlockTypes]:
-    """Of each model, setting and task."""
+    """Plots of scores for each model, setting and task."""
     for _, title, of_place in places(runs):
         for task, found in of_place.groupby("task"):
             metrics = metrics_in(found)
@@ -88,7 +88,7 @@ def _score_plots(runs: pd.DataFrame, loaded: Loaded, new_runset: NewRunset) -> I
 
 
 def _cost_plots(runs: pd.DataFrame, loaded: Loaded, new_runset: NewRunset) -> Iterator[BlockTypes]:
-    """Of each model, setting and hardware: times are comparable on the same one alone."""
+    """Plots of costs for each model, setting and hardware, because times are comparable only on equal hardware."""
     for _, title, of_place in places(runs):
         for hardware, found in of_place.groupby("hardware"):
             yield wr.H2(f"{title}; {hardware}")
@@ -96,7 +96,7 @@ def _cost_plots(runs: pd.DataFrame, loaded: Loaded, new_runset: NewRunset) -> It
 
 
 def _grid(runs: pd.DataFrame, loaded: Loaded, new_runset: NewRunset, panels: list[PanelTypes]) -> wr.PanelGrid:
-    """Plots of some runs: one bar, point or curve for all repetitions."""
+    """A grid with plots of some runs. All repetitions share one bar, point or curve."""
     groupby = ["group", *(f"config.{name}" for name in changed_settings(runs, loaded))]
     runset = new_runset(name="Runs of the tables", filters=only(runs), groupby=groupby)
     return wr.PanelGrid(runsets=[runset], panels=panels, hide_run_sets=True)

@@ -1,4 +1,4 @@
-"""Tables and verdicts as Markdown for W&B."""
+"""Formats tables and verdicts as Markdown for W&B."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -19,13 +19,13 @@ def table_markdown(table: Table) -> str:
 
 
 def claims_markdown(verdicts: Sequence[Verdict]) -> str:
-    """One row a claim."""
+    """One row for each claim."""
     rows = [(SIGNS[one.outcome], one.claim.text, one.claim.where, one.outcome, one.why) for one in verdicts]
     return _grid(CLAIMS, rows, left=len(CLAIMS))
 
 
 def comparisons_markdown(verdicts: Sequence[Verdict]) -> str:
-    """What was compared for each claim, with the numbers."""
+    """The comparisons of each claim, with their numbers."""
     lines = [escape.markdown(EXPLANATION)]
     for verdict in verdicts:
         rows = [cells(finding) for finding in verdict.findings]

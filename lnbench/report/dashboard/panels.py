@@ -1,4 +1,4 @@
-"""W&B's own plots of runs, and which runs they are of."""
+"""W&B's own plots of runs, and filters for the runs in them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lnbench.report.load import Loaded
 
 STEP = "trainer/global_step"
-"""The x-axis of all curves, as `lnbench.training.wandb.logger` logs it."""
+"""The x-axis of all curves, under the name in `lnbench.training.wandb.logger`."""
 COSTS = {
     "cost/train_seconds": "Training time (s)",
     "cost/peak_memory_bytes": "Peak memory (bytes)",
@@ -33,32 +33,32 @@ COLUMNS = [
     "summary:cost/train_seconds",
     "summary:cost/peak_memory_bytes",
 ]
-"""Of the table of runs; `score` is that of the validation split."""
+"""Columns of the table of runs; `score` is the validation score."""
 MOST_SHOWN = 100
-"""Groups in one plot."""
+"""Largest number of groups in one plot."""
 
 
 Named = Mapping[str, Metric]
-"""Metrics by the names that W&B has of them."""
+"""Metrics by their names at W&B."""
 
 
 def metrics_in(runs: pd.DataFrame) -> Named:
     """The metrics that selected the checkpoints of runs.
 
     Args:
-        runs: as `lnbench.report.load.frame` returns them.
+        runs: table from `lnbench.report.load.frame`.
     """
     return {name: metric_of(name, mode) for name, mode in zip(runs["metric"], runs["mode"], strict=True)}
 
 
 def score_panels(metrics: Named) -> list[PanelTypes]:
-    """Test scores, and these against the number of trained parameters, by metric."""
+    """Plots of the test scores, and of the scores against the number of trained parameters, for each metric."""
     bars = [_bars(f"test/{name}", f"Test {metric.logged}") for name, metric in metrics.items()]
     return [*bars, *(_tradeoff("parameters/trained", "trained parameters", *item) for item in metrics.items())]
 
 
 def curve_panels(metrics: Named) -> list[PanelTypes]:
-    """The course of the validation scores, by metric, and of the training loss."""
+    """Plots of the validation scores by step, for each metric, and of the training loss."""
     return [
         *(_curve(VALIDATION + name, f"Validation {metric.logged}") for name, metric in metrics.items()),
         _curve(LOSS, LOSS),
@@ -66,31 +66,31 @@ def curve_panels(metrics: Named) -> list[PanelTypes]:
 
 
 def cost_panels(metrics: Named) -> list[PanelTypes]:
-    """Times and memory, and the test scores against the training time; comparable on equal hardware alone."""
+    """Plots of times and memory, and of test scores against training time. Only equal hardware is comparable."""
     bars = [_bars(key, title) for key, title in COSTS.items()]
     return [*bars, *(_tradeoff("cost/train_seconds", "training time", *item) for item in metrics.items())]
 
 
 def overview_panels() -> list[PanelTypes]:
-    """What all runs of a project can be compared by."""
+    """Plots in which all runs of a project can be compared."""
     return [_scatter("parameters/trained", "score", "Validation score against trained parameters")]
 
 
 def only(runs: pd.DataFrame) -> str:
-    """A filter that these runs pass and no others.
+    """A filter that exactly these runs pass.
 
     Args:
-        runs: as `lnbench.report.load.frame` returns them.
+        runs: table from `lnbench.report.load.frame`.
     """
     return f"Metric('ID') in {runs['id'].tolist()!r}"
 
 
 def changed_settings(runs: pd.DataFrame, loaded: Loaded) -> list[str]:
-    """Dotted names of what distinguishes variants of one method, as a run's configuration has them.
+    """Dotted names of the settings in which variants of one method differ, as in a run's configuration.
 
     Args:
-        runs: as `lnbench.report.load.frame` returns them.
-        loaded: where they come from.
+        runs: table from `lnbench.report.load.frame`.
+        loaded: records of the runs.
     """
     changed = set(runs.loc[runs["variant"] != runs["method"], "id"])
     parts = [record.config["method"] for record in loaded.records if record.id in changed]

@@ -15,16 +15,16 @@ from lnbench.report.tables.tables import tables
 
 
 def publish(target: Target, loaded: Loaded, claims: Sequence[Claim], console: Console) -> None:
-    """Makes a new report and new views of the workspace, prints where they are, and how to send what is missing there.
+    """Creates a new report and new views of the workspace, and prints their addresses and how to send missing runs.
 
     Args:
-        target: where to.
+        target: project at W&B.
         loaded: at least one finished run.
-        claims: to be judged.
-        console: to print to.
+        claims: claims to judge.
+        console: console to print to.
 
     Raises:
-        ConnectionError: W&B cannot be reached or refuses.
+        ConnectionError: W&B cannot be reached, or it refuses.
         ConfigError: a file with a paper's figures is wrong.
     """
     from lnbench.report.dashboard.document import new_report
@@ -53,7 +53,7 @@ def _own_entity() -> str:
 
 @contextlib.contextmanager
 def _one_line() -> Iterator[None]:
-    """Whatever wandb raises, bare `Exception` included, as an error of one line."""
+    """Turns anything that wandb raises, even a bare `Exception`, into an error of one line."""
     try:
         yield
     except Exception as error:

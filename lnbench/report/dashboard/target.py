@@ -1,4 +1,4 @@
-"""Where at Weights & Biases a report goes, and what must be there before it is begun; loads nothing heavy."""
+"""The W&B project of a report, and the checks before the report is begun. Importing this module is fast."""
 
 import argparse
 import re
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 NAME = re.compile(r"[^/\\#?%:\s][^/\\#?%:]*")
-"""What W&B allows in names of entities and projects."""
+"""Pattern of the names that W&B allows for entities and projects."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A project.
+    """A project at W&B.
 
     Attributes:
-        project: its name.
-        entity: the user or team that owns it; None: the one that W&B takes for the key.
+        project: name of the project.
+        entity: user or team that owns the project; None for the default entity of the API key.
     """
 
     project: str
@@ -26,7 +26,7 @@ def target(text: str) -> Target:
     """Reads `PROJECT` or `ENTITY/PROJECT`.
 
     Raises:
-        argparse.ArgumentTypeError: it is neither.
+        argparse.ArgumentTypeError: the text has neither form.
     """
     parts = text.split("/")
     if len(parts) > 2 or not all(NAME.fullmatch(part) for part in parts):
@@ -38,7 +38,7 @@ def target(text: str) -> Target:
 
 
 def obstacle() -> str | None:
-    """Why nothing can be sent to W&B from here, and what to do; None if something can."""
+    """The reason why nothing can be sent to W&B, and the remedy; None if it can."""
     if find_spec("wandb_workspaces") is None:
         return "--wandb: needs the package wandb-workspaces; pip install 'lnbench[wandb]'"
     import wandb

@@ -1,4 +1,4 @@
-"""Runs whose W&B data is not at W&B yet."""
+"""Finds runs with W&B data that has not been sent yet."""
 
 import shlex
 from collections.abc import Iterable, Mapping
@@ -10,16 +10,16 @@ from rich.text import Text
 from lnbench.report.dashboard.target import Target
 
 LOGS, OFFLINE_LOGS = "wandb/*run-*/*.wandb", "wandb/offline-run-*/*.wandb"
-"""In which W&B keeps a run, below its folder."""
+"""Files in which W&B keeps a run, below the run's folder."""
 
 
 def show_unsent(console: Console, folders: Mapping[str, Path], target: Target) -> None:
-    """Prints the command that sends the runs that are only here, and how many runs W&B was never told of.
+    """Prints the command that sends unsent runs, and the number of runs that were not logged to W&B at all.
 
     Args:
-        console: to print to.
-        folders: of the runs, by id.
-        target: where they are to go.
+        console: console to print to.
+        folders: folders of the runs, by id.
+        target: project at W&B.
     """
     waiting = [folder for folder in folders.values() if _is_offline(folder)]
     if waiting:
@@ -32,7 +32,7 @@ def show_unsent(console: Console, folders: Mapping[str, Path], target: Target) -
 
 
 def _is_offline(folder: Path) -> bool:
-    """Whether any part of a run was logged offline and not sent, which W&B marks by a file beside it."""
+    """Whether a part of the run was logged offline and not sent. W&B marks sent parts by a file beside them."""
     return any(not path.with_name(f"{path.name}.synced").exists() for path in folder.glob(OFFLINE_LOGS))
 
 

@@ -1,4 +1,4 @@
-"""Views of the project's workspace, made here and not sent yet."""
+"""Builds views of the project's workspace, which are sent later."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 
 def new_views(entity: str, project: str, loaded: Loaded, runs: pd.DataFrame) -> list[ws.Workspace]:
-    """A view for each model and setting, with the plots of the report, by task, method and settings of the method.
+    """Builds a view for each model and setting, with the report's plots, by task, method and the method's settings.
 
     Args:
-        entity: that owns the project.
-        project: where the runs are logged.
-        loaded: the records.
-        runs: as `lnbench.report.load.frame` returns them.
+        entity: owner of the project.
+        project: project of the runs.
+        loaded: records.
+        runs: table from `lnbench.report.load.frame`.
     """
     return [
         ws.Workspace(
@@ -48,7 +48,7 @@ def new_views(entity: str, project: str, loaded: Loaded, runs: pd.DataFrame) -> 
 
 
 def _sections(runs: pd.DataFrame) -> list[ws.Section]:
-    """Costs are left out where the runs were made on several kinds of hardware, which a view would mix."""
+    """Sections of plots. Costs are left out if the runs used several kinds of hardware, which a view would mix."""
     metrics = metrics_in(runs)
     panels = {"Scores": score_panels(metrics), "Curves": curve_panels(metrics)}
     if runs["hardware"].nunique() == 1:
@@ -66,5 +66,5 @@ def _runset(runs: pd.DataFrame, loaded: Loaded) -> ws.RunsetSettings:
 
 
 def _allowed(name: str) -> str:
-    """A name without signs such as `+` and `=`, which wandb-workspaces takes for emojis and refuses."""
+    """A name without characters such as `+` and `=`, which wandb-workspaces takes for emojis and refuses."""
     return "".join("_" if unicodedata.category(char).startswith(("C", "S")) else char for char in name)

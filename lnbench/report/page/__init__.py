@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs nothing else."""
+"""Writes a report as one HTML page that needs no other files."""
 
 from lnbench.report.page.write import write_page
 

@@ -1,4 +1,4 @@
-"""What the page tells of single runs."""
+"""The facts about single runs on the page."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from lnbench.report.load import Loaded
 
 APART = ("id", "format", "status", "config", "shift", "metrics", "baseline", "baseline_name", "selection")
-"""Fields of a record that have a place of their own, or none."""
+"""Fields of a record that the details leave out or show elsewhere."""
 
 
 def details(loaded: Loaded) -> dict[str, dict[str, Any]]:
-    """What is shown of each run when it is opened, as JSON values, by id."""
+    """The details of each run, as JSON values by the run's id."""
     return {record.id: _details(record, loaded) for record in loaded.records}
 
 
@@ -35,7 +35,7 @@ def run_rows(runs: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def problem_rows(loaded: Loaded) -> list[dict[str, str]]:
-    """Every run that is not in the report, and why."""
+    """Every run that is not in the report, with the reason."""
     return [
         {
             "state": found.state,
@@ -72,7 +72,7 @@ def _points(curve: Curve) -> dict[str, list[float]]:
 
 
 def _finite(value: Any) -> Any:
-    """JSON values without numbers that JSON does not have."""
+    """The value with null for numbers that JSON does not support."""
     if isinstance(value, Mapping):
         return {str(key): _finite(one) for key, one in value.items()}
     if isinstance(value, list | tuple):

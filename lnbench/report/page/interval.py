@@ -1,4 +1,4 @@
-"""Small drawings of confidence intervals."""
+"""Positions for small drawings of confidence intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ WIDTH, EDGE = 160.0, 8.0
 
 @dataclass(frozen=True)
 class Interval:
-    """Horizontal places, from 0 to 160, of what is drawn; no difference is at 80.
+    """Horizontal positions in a drawing, from 0 to 160. A difference of 0 is at 80.
 
     Attributes:
-        mean: of the difference.
-        low: of the confidence interval's lower end.
-        high: of its upper end.
+        mean: position of the mean difference.
+        low: position of the confidence interval's lower end.
+        high: position of its upper end.
     """
 
     mean: float
@@ -24,7 +24,7 @@ class Interval:
 
 
 def intervals(findings: Sequence[Finding]) -> list[Interval | None]:
-    """Those of one claim, the differences of each unit to one scale; None where there is no difference."""
+    """The intervals of one claim, on one scale for each unit; None where there is no difference."""
     reach: dict[str, float] = {}
     for finding in findings:
         reach[_unit(finding)] = max([reach.get(_unit(finding), 0.0), *map(abs, _values(finding))])
@@ -36,7 +36,7 @@ def _unit(finding: Finding) -> str:
 
 
 def _values(finding: Finding) -> list[float]:
-    """Mean, lower and upper end."""
+    """The mean, and the lower and upper end of the interval."""
     found = finding.difference
     if found is None:
         return []

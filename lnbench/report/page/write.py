@@ -1,4 +1,4 @@
-"""Fills the page's templates."""
+"""Fills the templates of the page."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ def write_page(
     plots: Sequence[Plot],
     path: Path,
 ) -> None:
-    """Writes a page that shows everything and loads nothing from anywhere.
+    """Writes a page with all results, which loads nothing from other files or the network.
 
     Args:
-        loaded: the records, and where their runs lie.
-        runs: as `lnbench.report.load.frame` returns them.
-        tables: of the report.
-        verdicts: on all claims.
-        plots: of the report, those of one kind together.
-        path: of the page.
+        loaded: records, and the folders of their runs.
+        runs: table from `lnbench.report.load.frame`.
+        tables: tables of the report.
+        verdicts: verdicts on all claims.
+        plots: plots of the report, with plots of one kind together.
+        path: file to write.
 
     Raises:
         OSError: the page cannot be written.
@@ -70,7 +70,7 @@ def write_page(
 
 
 def _environment() -> Environment:
-    """The templates, and what is the same on every page."""
+    """The templates, with the values that are the same on every page."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -103,7 +103,7 @@ def _environment() -> Environment:
 
 
 def _json(value: Any) -> Markup:
-    """JSON that may stand in a script element, whatever it says."""
+    """JSON that is safe in a script element, whatever text it contains."""
     return _harmless(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
 
 
@@ -117,5 +117,5 @@ def _harmless(text: str) -> Markup:
 
 
 def _hash(script: str) -> str:
-    """By which the page allows a script of its own and, so, none that a name in it might smuggle in."""
+    """The hash by which the page allows its own script. No script injected through a name can then run."""
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

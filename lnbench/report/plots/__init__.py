@@ -1,4 +1,4 @@
-"""Plots of a report: interactive ones for its page, and images of them."""
+"""Plots of a report: interactive plots for its page, and image files."""
 
 from lnbench.report.plots.figures import make_plots
 from lnbench.report.plots.images import write_plots

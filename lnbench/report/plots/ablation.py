@@ -1,4 +1,4 @@
-"""Ablations of LN-tuning: what leaving a part of it out does to the score."""
+"""Plots of ablations of LN-tuning, which show the score without some part of the method."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ CAPTION = (
 
 @dataclass(frozen=True)
 class Bar:
-    """A method with changed settings, compared with itself as shipped."""
+    """A method with changed settings, compared with its shipped settings."""
 
     label: str
     difference: Difference
 
 
 def ablation_plots(name: str, title: str, runs: pd.DataFrame) -> Iterator[Plot]:
-    """For each method that has runs with and without changed settings: over all tasks, and for each task.
+    """Plots over all tasks, and for each task, for each method that has runs with and without changed settings.
 
     Args:
-        name: of the runs, for names of files.
-        title: what the runs have in common.
-        runs: of one model and one setting, each method at one learning rate.
+        name: start of the plots' file names.
+        title: text with the common properties of the runs.
+        runs: runs of one model and one setting, each method at one learning rate.
     """
     for method, of_method in runs.dropna(subset=["score"]).groupby("method"):
         tasks = {str(task): found for task, found in of_method.groupby("task")}

@@ -1,4 +1,4 @@
-"""Learning curves: the validation score and the training loss, step by step."""
+"""Plots of learning curves: the validation score and the training loss by step."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ CAPTION = (
 )
 
 Curves = Mapping[str, Mapping[str, Curve]]
-"""By a run's id, then by the column of metrics.csv."""
+"""Curves by a run's id, then by the column of metrics.csv."""
 
 
 def curve_plots(name: str, title: str, runs: pd.DataFrame, look: dict[str, Look], curves: Curves) -> Iterator[Plot]:
-    """One plot a task.
+    """One plot for each task.
 
     Args:
-        name: of the runs, for names of files.
-        title: what the runs have in common.
-        runs: of one model and one setting, each method at one learning rate.
-        look: of each label.
-        curves: of each run.
+        name: start of the plots' file names.
+        title: text with the common properties of the runs.
+        runs: runs of one model and one setting, each method at one learning rate.
+        look: look of each label.
+        curves: curves of each run.
     """
     for task, found in runs.groupby("task"):
         lines = [line for row in rows_of(found) for line in _lines(row.label, row.runs, look[row.label], curves)]
@@ -44,7 +44,7 @@ def curve_plots(name: str, title: str, runs: pd.DataFrame, look: dict[str, Look]
 
 
 def _lines(label: str, runs: pd.DataFrame, look: Look, curves: Curves) -> Iterator[go.Scatter]:
-    """The validation score in the upper panel, and the loss in the lower one."""
+    """The validation score, for the upper panel, and the loss, for the lower one."""
     score, metric = f"{VALIDATION}{runs['metric'].iloc[0]}", metric_in(runs)
     for column, axis, factor in ((score, "y", metric.factor), (LOSS, "y2", 1.0)):
         known = [curves[one][column] for one in runs["id"] if column in curves[one]]

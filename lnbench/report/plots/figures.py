@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 def make_plots(loaded: Loaded, runs: pd.DataFrame) -> list[Plot]:
-    """Scores against costs, learning curves, ablations and shifts; plots of one kind stand together.
+    """Plots of scores against costs, learning curves, ablations and shifts, with plots of one kind together.
 
     Each method is shown at the learning rate that validated best.
 
     Args:
-        loaded: the records, and where their runs lie.
-        runs: as `lnbench.report.load.frame` returns them.
+        loaded: records, and the folders of their runs.
+        runs: table from `lnbench.report.load.frame`.
     """
     best = at_best_rate(runs).assign(lr="")
     look = looks(row.label for row in rows_of(best))

@@ -1,4 +1,4 @@
-"""Plots as PNG and SVG."""
+"""Writes plots as PNG and SVG."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +14,10 @@ WIDTH, SCALE = 900, 2
 
 
 def write_plots(plots: Sequence[Plot], folder: Path) -> str:
-    """Writes `folder/NAME.png` and `.svg` of each plot, on white.
+    """Writes `folder/NAME.png` and `.svg` of each plot, on a white background.
 
     Returns:
-        Why there are no images, for a person; nothing if there are.
+        The reason why there are no images, for people; empty if there are.
 
     Raises:
         OSError: the folder cannot be written.
@@ -31,11 +31,11 @@ def write_plots(plots: Sequence[Plot], folder: Path) -> str:
         return "No images of the plots: they need kaleido; pip install 'lnbench[plots]'"
     with TemporaryDirectory() as temporary:
         try:
-            # MathJax would be fetched from the network, and no plot has formulas.
+            # Without this, MathJax would be fetched from the network. No plot has formulas.
             kaleido.write_fig_from_object_sync(_jobs(plots, Path(temporary)), kopts={"mathjax": False})
         except ChromeNotFoundError:
             return "No images of the plots: they need Chrome or Chromium, and none was found"
-        except Exception as error:  # whatever a browser fails of, the report has everything else
+        except Exception as error:  # any failure of the browser leaves the rest of the report complete
             return f"No images of the plots: the browser that draws them failed ({type(error).__name__}: {error})"
         for file in Path(temporary).iterdir():
             write_atomically(folder / file.name, file.read_bytes())

@@ -1,4 +1,4 @@
-"""A plot, and how all plots look."""
+"""A plot, and the common look of all plots."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,25 +9,25 @@ from typing import Any, Literal
 import plotly.graph_objects as go
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
-"""Okabe and Ito's palette, which colour-blind people can tell apart, without what vanishes on white or on black."""
+"""Okabe and Ito's palette for colour-blind readers, without the colours that are invisible on white or on black."""
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
 DASHES: tuple[str, ...] = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 NEUTRAL = "#808890"
-"""Of what belongs to no method; readable on white and on black."""
+"""Colour of everything that belongs to no method; readable on white and on black."""
 
 Theme = Literal["light", "dark"]
 
 
 @dataclass(frozen=True)
 class Plot:
-    """One figure.
+    """One plot.
 
     Attributes:
-        name: of its files.
-        kind: what such plots show; a page lets its reader choose among the plots of a kind.
-        title: which of its kind it is.
-        caption: what a reader must know.
-        figure: without title and theme, which depend on where it is shown.
+        name: name of its files, without the ending.
+        kind: common heading of similar plots; the reader of a page chooses one plot of each kind.
+        title: title of the plot within its kind.
+        caption: explanation for the reader.
+        figure: figure without title and theme, which depend on the place where it is shown.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Look:
-    """By what a method is recognised in all plots."""
+    """The colour and symbol of a method in all plots."""
 
     colour: str
     symbol: str
@@ -47,7 +47,7 @@ class Look:
 
 
 def looks(labels: Iterable[str]) -> dict[str, Look]:
-    """A look for each label, in their order; the colours repeat sooner than the symbols do."""
+    """A look for each label, in the order of the labels. The colours repeat sooner than the symbols."""
     wheel = cycle([(symbol, dash) for symbol, dash in zip(SYMBOLS, DASHES, strict=True) for _ in COLOURS])
     return {label: Look(colour, *shape) for label, colour, shape in zip(labels, cycle(COLOURS), wheel, strict=False)}
 
@@ -57,9 +57,9 @@ def new_figure(x: str, y: str, entries: int = 0, **layout: Any) -> go.Figure:
 
     Args:
         x: title of the horizontal axis, with its unit.
-        y: of the vertical one.
-        entries: number of entries of its legend, for which it gets room below.
-        layout: what else differs from the usual.
+        y: title of the vertical axis, with its unit.
+        entries: number of entries of the legend, for which room is left below.
+        layout: further settings of plotly's layout.
     """
     usual = {
         "template": "none",
@@ -74,12 +74,12 @@ def new_figure(x: str, y: str, entries: int = 0, **layout: Any) -> go.Figure:
 
 
 def plain(text: str) -> str:
-    """A text that plotly shows as it is, instead of reading its tags."""
+    """A text in which plotly does not interpret tags."""
     return escape(text, quote=False)
 
 
 def template(theme: Theme) -> go.layout.Template:
-    """Colours and fonts of a theme, on a transparent ground."""
+    """Colours and fonts of a theme, on a transparent background."""
     ink, grid = {"light": ("#24292f", "#e4e7eb"), "dark": ("#d7dce2", "#333a42")}[theme]
     axis = {"gridcolor": grid, "zerolinecolor": grid, "linecolor": NEUTRAL, "ticks": "outside", "tickcolor": NEUTRAL}
     ground = "rgba(0,0,0,0)"

@@ -1,4 +1,4 @@
-"""Scores against what they cost, and the methods that nothing beats in both."""
+"""Plots of scores against costs, with the Pareto front of the methods."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ FREE = "A dotted line is a method that trains nothing but the head."
 
 @dataclass(frozen=True)
 class Point:
-    """One method.
+    """One method in a plot.
 
     Attributes:
-        label: unique in its plot.
-        expense: 0 or more.
-        score: mean over `seeds`.
+        label: name that is unique in the plot.
+        expense: cost, 0 or more.
+        score: mean over seeds.
         deviation: sample standard deviation; 0 for a single seed.
-        seeds: their number.
+        seeds: number of seeds.
         no_better: whether a run is no better than its baseline.
     """
 
@@ -57,18 +57,18 @@ class Point:
 
     @property
     def name(self) -> str:
-        """As plotly shows it."""
+        """The label as plotly shows it."""
         return plain(marked(self.label, self.no_better))
 
 
 def tradeoff_plots(name: str, title: str, runs: pd.DataFrame, look: dict[str, Look]) -> Iterator[Plot]:
-    """Score against trained parameters, and against training time on each hardware, by task and on average.
+    """Plots of score against trained parameters, and against training time on each hardware, by task and on average.
 
     Args:
-        name: of the runs, for names of files.
-        title: what the runs have in common.
-        runs: of one model and one setting, each method at one learning rate.
-        look: of each label.
+        name: start of the plots' file names.
+        title: text with the common properties of the runs.
+        runs: runs of one model and one setting, each method at one learning rate.
+        look: look of each label.
     """
     yield from _plots("trained", name, title, runs, look)
     groups = list(runs.groupby("hardware"))
@@ -78,7 +78,7 @@ def tradeoff_plots(name: str, title: str, runs: pd.DataFrame, look: dict[str, Lo
 
 
 def pareto_front(points: Sequence[Point], larger: bool) -> list[Point]:
-    """The points that no other one beats in both expense and score, by rising expense."""
+    """The points that no other point beats in both expense and score, by increasing expense."""
     front: list[Point] = []
     for point in sorted(points, key=lambda point: (point.expense, -point.score if larger else point.score)):
         if not front or (point.score > front[-1].score if larger else point.score < front[-1].score):
@@ -111,12 +111,12 @@ def _plots(expense: Expense, name: str, title: str, runs: pd.DataFrame, look: di
 
 
 def _subjects(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The runs of which an average can be taken, and the runs of each task."""
+    """The runs of each unit that can be averaged, and the runs of each task."""
     return {**averaged(runs), **{str(task): found for task, found in runs.groupby("task")}}
 
 
 def _points(expense: Expense, runs: pd.DataFrame) -> Iterator[Point]:
-    """Of the methods that have run on all tasks; averages are over tasks for each seed, then over seeds."""
+    """Points of the methods that have run on all tasks. Averages are over tasks for each seed, then over seeds."""
     scale, poor = metric_in(runs).factor, set(runs.loc[runs["no_better"].astype(bool), "variant"])
     scores = runs.pivot_table(index=["variant", "seed"], columns="task", values="score").dropna().mean(axis=1)
     costs = runs.groupby(["variant", "task"])[expense].mean().groupby("variant").mean().to_dict()
@@ -152,7 +152,7 @@ def _figure(points: Sequence[Point], x: str, y: str, larger: bool, look: dict[st
 
 
 def _range(expenses: Sequence[float]) -> list[float]:
-    """Of a logarithmic axis, with room for the names at its ends."""
+    """Range of a logarithmic axis, with room for the names at its ends."""
     low, high = log10(min(expenses)), log10(max(expenses))
     room = max(0.1, 0.15 * (high - low))
     return [low - room, high + room]

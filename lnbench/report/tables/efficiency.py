@@ -1,4 +1,4 @@
-"""The table of costs: time, energy and memory, relative to full tuning on the same hardware."""
+"""The table of time, energy and memory, relative to full tuning on the same hardware."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ WHOLE_CARD = "Energy is that of the whole GPU in training, with all else that ra
 
 
 def efficiency_table(runs: pd.DataFrame, name: str, title: str, loaded: Loaded) -> Table:
-    """Costs by method.
+    """The table of costs, one row for each method.
 
     Args:
-        runs: of one model, one setting and one hardware.
-        name: of the table's files.
-        title: what the runs have in common.
-        loaded: where they come from.
+        runs: runs of one model, one setting and one hardware.
+        name: name of the table's files.
+        title: text with the common properties of the runs.
+        loaded: records of the runs.
     """
     runs = runs.assign(**{ENERGY: 1000 * runs["train_joules"].astype(float) / runs["train_samples"].astype(float)})
     full, rows = runs[runs["variant"] == REFERENCE], rows_of(runs)

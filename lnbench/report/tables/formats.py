@@ -1,4 +1,4 @@
-"""A table as Markdown, LaTeX, CSV, and in a terminal."""
+"""Formats a table as Markdown, LaTeX and CSV, and prints it on a terminal."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from lnbench.core import escape
 from lnbench.report.tables.table import Cell, Table
 
 NARROW = 6
-"""The most columns of a LaTeX table that fits one column of a page."""
+"""Largest number of columns of a LaTeX table that fits one column of a page."""
 STYLES = ("", "bold green", "underline")
-"""Of a cell in a terminal, by its rank."""
+"""Styles of cells on a terminal, by their rank."""
 Writer = Callable[[Table], str]
 
 
 def to_markdown(table: Table) -> str:
-    """A heading, the table, its notes, and the commands that fill it."""
+    """A heading, the table, its notes, and the commands that do its missing runs."""
     head = [f"## {escape.markdown(table.title)}", "", markdown_row(table.columns), markdown_rule(len(table.columns))]
     rows = [escape.row(map(_markdown_cell, row)) for row in table.rows]
     notes = [line for note in table.notes for line in ("", escape.markdown(note))]
@@ -52,14 +52,14 @@ def to_latex(table: Table) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """The numbers behind the table, in full precision, one a row."""
+    """The numbers of the table in full precision, one a row."""
     texts = table.data.select_dtypes(exclude="number").columns
     harmless = table.data.assign(**{name: table.data[name].map(escape.csv) for name in texts})
     return harmless.to_csv(index=False, lineterminator="\n")
 
 
 def show(console: Console, table: Table) -> None:
-    """Prints the table, below itself where it is too wide, its notes dim, and the commands in one line each."""
+    """Prints the table, its notes and one line for each command. A table that is too wide is split into parts."""
     texts = [
         [Text(escape.printable(cell.text.replace(" ± ", "\n± ")), STYLES[cell.rank]) for cell in row]
         for row in table.rows
@@ -79,7 +79,7 @@ def show(console: Console, table: Table) -> None:
 
 
 def _parts(table: Table, texts: Sequence[Sequence[Text]], width: int) -> Iterator[list[int]]:
-    """Indices of the columns that fit beside the first one."""
+    """Indices of the columns of each part, which fit beside the first column."""
     widths = [
         max(*map(len, heading.split()), *(cell_len(line) for row in texts for line in row[place].plain.split("\n"))) + 3
         for place, heading in enumerate(table.columns)
@@ -94,7 +94,7 @@ def _parts(table: Table, texts: Sequence[Sequence[Text]], width: int) -> Iterato
 
 
 def show_commands(console: Console, commands: Sequence[str], indent: str = "") -> None:
-    """Prints lines to be copied, under a heading."""
+    """Prints commands to be copied, under a heading."""
     if commands:
         console.print(Text(f"{indent}Missing runs:", "yellow"))
     for command in commands:
@@ -102,17 +102,17 @@ def show_commands(console: Console, commands: Sequence[str], indent: str = "") -
 
 
 def markdown_commands(commands: Sequence[str]) -> list[str]:
-    """Lines to be copied, under a heading."""
+    """Commands to be copied, under a heading."""
     return ["", "Missing runs:", "", escape.fenced("\n".join(commands))] if commands else []
 
 
 def markdown_row(cells: Iterable[str]) -> str:
-    """One row of texts of any origin."""
+    """One row with texts of any origin."""
     return escape.row(map(escape.markdown, cells))
 
 
 def markdown_rule(columns: int, left: int = 1) -> str:
-    """The line under the headings; `left` columns go to the left, all others to the right."""
+    """The line under the headings. The first `left` columns are left-aligned, all others right-aligned."""
     return "|" + "|".join([*[":--"] * left, *["--:"] * (columns - left)]) + "|"
 
 
@@ -122,4 +122,4 @@ def _markdown_cell(cell: Cell) -> str:
 
 
 FILES: dict[str, Writer] = {"md": to_markdown, "tex": to_latex, "csv": to_csv}
-"""By the ending of the file."""
+"""Functions that format a table, by the ending of the file."""

@@ -1,4 +1,4 @@
-"""Figures that a paper states, to be shown beside ours."""
+"""Figures from papers, which are shown beside the measured values."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -13,17 +13,17 @@ SHIPPED = Path(__file__).parent / "figures"
 
 
 class Figure(Schema):
-    """One number of a paper."""
+    """One number from a paper."""
 
     model: str
     method: str
     quantity: Literal["trained_percent", "score"]
     task: str | None = None
-    """Of a score."""
+    """Task of a score; None for other quantities."""
     value: str
-    """As the paper prints it."""
+    """The number as printed in the paper."""
     source: str
-    """Where in the paper."""
+    """Place in the paper."""
 
     @field_validator("method")
     @classmethod
@@ -45,18 +45,18 @@ class Paper(Schema):
 
 
 class Figures:
-    """Looks figures up, of all papers at hand."""
+    """Looks up figures in all known papers."""
 
     def __init__(self, papers: list[Paper] | None = None) -> None:
         self.papers = read_papers() if papers is None else papers
 
     def find(self, model: str, method: str, quantity: str, task: str | None = None) -> str:
-        """The figure as it is printed; empty if no paper states it."""
+        """The figure as printed in a paper; empty if no paper states it."""
         wanted = (model, method, quantity, task)
         return next((one.value for one in self._all() if (one.model, one.method, one.quantity, one.task) == wanted), "")
 
     def sources(self, model: str, quantity: str) -> str:
-        """The papers that state figures of a quantity for a model, and where they do."""
+        """The papers, with places in them, that state figures of a quantity for a model."""
         lines = {
             f"{paper.paper} ({one.source})": None
             for paper in self.papers
@@ -70,10 +70,10 @@ class Figures:
 
 
 def read_papers() -> list[Paper]:
-    """All papers at hand: the files of `data/paper/`.
+    """Reads all papers in `data/paper/`.
 
     Raises:
-        ConfigError: one of them is wrong.
+        ConfigError: one of the files is wrong.
     """
     files = sorted(SHIPPED.glob("*.yaml"))
     contents: dict[str, Any] = {file.name: OmegaConf.to_container(OmegaConf.load(file)) for file in files}

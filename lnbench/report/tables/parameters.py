@@ -18,13 +18,13 @@ WHAT = (
 
 
 def parameter_table(runs: pd.DataFrame, name: str, title: str, figures: Figures) -> Table:
-    """Sizes by method.
+    """The table of sizes, one row for each method.
 
     Args:
-        runs: of one model.
-        name: of the table's files.
-        title: what the runs have in common.
-        figures: of papers.
+        runs: runs of one model.
+        name: name of the table's files.
+        title: text with the common properties of the runs.
+        figures: figures of papers.
     """
     model = str(runs["model"].iloc[0])
     once = runs.assign(lr="").drop_duplicates(["variant", "head"])
@@ -52,6 +52,6 @@ def parameter_table(runs: pd.DataFrame, name: str, title: str, figures: Figures)
 
 
 def _whole(row: Row, column: str) -> Cell:
-    """A number, or the range of those of several tasks."""
+    """A number, or the range of the numbers of several tasks."""
     low, high = int(row.runs[column].min()), int(row.runs[column].max())
     return Cell(f"{low:,}" if low == high else f"{low:,} to {high:,}")

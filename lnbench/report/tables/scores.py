@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lnbench.report.load import Loaded
 
 ABLATED = re.compile(r"(?:^|\+)ln\[")
-"""In the name of a variant with changed settings of LN-tuning."""
+"""Pattern in the names of variants that change settings of LN-tuning."""
 DATA = ["method", "task", "metric", "mean", "std", "n", "no_better"]
 WHAT = "Test scores, mean ± standard deviation over seeds (number of seeds)."
 AVERAGE = "An average is over all tasks of one unit and scale, and only for methods that have run on all of them."
@@ -31,20 +31,20 @@ MARKS = "Bold: best of the column; underlined or in italics: second best."
 
 
 def main_table(runs: pd.DataFrame, name: str, title: str, loaded: Loaded, figures: Figures) -> Table:
-    """All methods, without ablations of LN-tuning.
+    """The table of all methods, without ablations of LN-tuning.
 
     Args:
-        runs: of one model and one setting.
-        name: of the table's files.
-        title: what the runs have in common.
-        loaded: where they come from.
-        figures: of papers.
+        runs: runs of one model and one setting.
+        name: name of the table's files.
+        title: text with the common properties of the runs.
+        loaded: records of the runs.
+        figures: figures of papers.
     """
     return _table(runs[~_ablated(runs)], name, f"Test scores: {title}", loaded, figures)
 
 
 def ablation_table(runs: pd.DataFrame, name: str, title: str, loaded: Loaded, figures: Figures) -> Table | None:
-    """LN-tuning with some of its terms, norms or layers, beside all of it; None without such runs."""
+    """The table of LN-tuning with some of its terms, norms or layers, beside all of it; None without such runs."""
     methods = set(runs.loc[_ablated(runs), "method"])
     beside = _ablated(runs) | (runs["method"].isin(methods) & (runs["variant"] == runs["method"]))
     return _table(runs[beside], name, f"Ablations of LN-tuning: {title}", loaded, figures) if methods else None
@@ -96,7 +96,7 @@ def _score(row: Row, task: str, metric: Metric) -> Cell:
 
 
 def _average(row: Row, tasks: Sequence[str], metric: Metric) -> Cell:
-    """Over tasks for each seed, then over the seeds that have all tasks."""
+    """The mean over tasks for each seed, then over the seeds that have all tasks."""
     scores = row.runs.pivot_table(index="seed", columns="task", values="score").reindex(columns=list(tasks))
     there = int(scores.notna().any().sum())
     if there < len(tasks):
@@ -116,7 +116,7 @@ def _numbers(row: Row, tasks: dict[str, pd.DataFrame]) -> Iterator[dict[str, obj
 
 
 def _missing(row: Row, tasks: dict[str, pd.DataFrame], loaded: Loaded, runs: pd.DataFrame) -> list[MissingRuns]:
-    """The runs of the row's empty cells, with the seeds of its other cells and its learning rates."""
+    """The runs that would fill the row's empty cells, with the seeds and learning rates of its other runs."""
     empty = set(tasks) - set(row.runs.dropna(subset=["score"])["task"])
     record = next(record for record in loaded.records if record.id == row.runs["id"].iloc[0])
     cells = {(task, int(seed)) for task in empty for seed in row.runs["seed"].unique()}
@@ -139,7 +139,7 @@ def _notes(runs: pd.DataFrame, figures: Figures, averages: Mapping[str, pd.DataF
 
 
 def _left_out(runs: pd.DataFrame, averages: Mapping[str, pd.DataFrame]) -> str:
-    """Which tasks are in no average."""
+    """A note on the tasks that are in no average."""
     among = {task for found in averages.values() for task in found["task"]}
     alone = sorted(set(runs["task"]) - among)
     return f" In no average: {', '.join(alone)}." if alone else ""

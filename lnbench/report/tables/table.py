@@ -1,4 +1,4 @@
-"""A table, before it takes the form of a file or a terminal."""
+"""A table, independent of the format of its output."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 MISSING = "-"
 REFERENCES = ("full", "head")
-"""Methods between which all others lie; they come first."""
+"""Methods that serve as upper and lower reference for all others. They come first."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands at one place.
+    """One cell of a table.
 
     Attributes:
-        text: what is shown.
-        value: by which cells of a column are ranked; None takes no part.
-        rank: 1 is the best of its column, 2 the second; 0 any other.
+        text: text to show.
+        value: number by which the cells of a column are ranked; a cell with None has no rank.
+        rank: 1 for the best of its column, 2 for the second best, 0 for all others.
     """
 
     text: str
@@ -33,16 +33,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells under headings.
+    """Rows of cells, under headings.
 
     Attributes:
-        name: of its files.
-        title: for a person.
+        name: name of the table's files, without the ending.
+        title: title for people.
         columns: headings.
-        rows: as many cells each as there are headings.
-        data: the numbers behind it, in long form.
-        notes: what a reader must know.
-        commands: that do the runs that are missing.
+        rows: rows with one cell for each heading.
+        data: numbers behind the cells, in long form.
+        notes: notes for the reader.
+        commands: commands that do missing runs.
     """
 
     name: str
@@ -59,9 +59,9 @@ class Row:
     """Runs that are repetitions of each other, on one task or on several.
 
     Attributes:
-        label: unique in its table.
-        variant: the method and its changed settings.
-        runs: rows of `lnbench.report.load.frame`.
+        label: name that is unique in the table.
+        variant: method with its changed settings.
+        runs: rows of the table from `lnbench.report.load.frame`.
     """
 
     label: str
@@ -71,12 +71,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Column:
-    """How a column of a table comes about.
+    """One column of a table, and the function that fills it.
 
     Attributes:
-        heading: unique in its table.
-        cell: of a row.
-        larger: whether larger values are better; None: they are not compared.
+        heading: heading that is unique in the table.
+        cell: function that makes the cell of a row.
+        larger: whether larger values are better; None if the cells are not ranked.
     """
 
     heading: str
@@ -85,13 +85,13 @@ class Column:
 
 
 def cells_of(rows: Sequence[Row], columns: Sequence[Column]) -> list[list[Cell]]:
-    """All cells by row, the best and second best of a column marked; those that read equal share a rank."""
+    """All cells by row, with ranks for the best and second best of a column. Cells with equal texts share a rank."""
     by_column = [_ranked([column.cell(row) for row in rows], column.larger) for column in columns]
     return [list(cells) for cells in zip(*by_column, strict=True)]
 
 
 def rows_of(runs: pd.DataFrame) -> list[Row]:
-    """The runs by variant and learning rates: references first, then methods before sums."""
+    """The runs by variant and learning rates: references first, then single methods, then sums."""
     several = runs.groupby("variant")["lr"].nunique().to_dict()
     rows = [
         Row(f"{variant}, lr {lr}" if several[variant] > 1 else str(variant), str(variant), group)
@@ -106,19 +106,19 @@ def _ranked(cells: Sequence[Cell], larger: bool | None) -> list[Cell]:
 
 
 def _ranks(cells: Sequence[Cell], larger: bool) -> dict[str, int]:
-    """The rank of each number as it reads; none where there is nothing to compare."""
+    """The ranks of numbers by their texts; empty if there are not two different ones."""
     values = {_read(cell): cell.value for cell in reversed(cells) if cell.value is not None}
     ordered = sorted(values, key=lambda text: values[text], reverse=larger)
     return {text: place for place, text in enumerate(ordered[:2], start=1)} if len(values) > 1 else {}
 
 
 def _read(cell: Cell) -> str:
-    """A cell without its deviation."""
+    """The text of a cell without its deviation."""
     return cell.text.partition(" ")[0]
 
 
 def mean_and_deviation(values: Sequence[float], digits: int = 2, scale: float = 1.0) -> Cell:
-    """`mean ± standard deviation (n)`, the deviation that of a sample (ddof 1), so left out for a single value."""
+    """`mean ± standard deviation (n)`, with the sample deviation (ddof 1), which is left out for a single value."""
     import numpy as np
 
     scaled = scale * np.asarray(values, dtype=np.float64)
@@ -131,7 +131,7 @@ def mean_and_deviation(values: Sequence[float], digits: int = 2, scale: float = 
 
 
 def long_form(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
-    """The numbers of a table as a frame, its columns there even without rows."""
+    """The numbers of a table as a frame, with all its columns even if there are no rows."""
     import pandas as pd
 
     return pd.DataFrame(list(rows), columns=list(columns))

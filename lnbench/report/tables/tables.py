@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 def tables(loaded: Loaded, runs: pd.DataFrame) -> list[Table]:
-    """The tables of scores, ablations, costs and parameters; runs that differ in other settings are kept apart.
+    """The tables of scores, ablations, costs and parameters. Runs with different other settings have separate tables.
 
     Args:
-        loaded: the records.
-        runs: as `lnbench.report.load.frame` returns them, at least one.
+        loaded: records.
+        runs: table from `lnbench.report.load.frame`, with at least one run.
 
     Raises:
         ConfigError: a file with a paper's figures is wrong.
@@ -41,7 +41,7 @@ def tables(loaded: Loaded, runs: pd.DataFrame) -> list[Table]:
 
 
 def places(runs: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """A name, a title and the runs of each model and setting."""
+    """A name, a title and the runs for each model and setting."""
     for model, of_model in runs.groupby("model"):
         groups = list(of_model.groupby("setting"))
         for number, (setting, group) in enumerate(groups, start=1):

@@ -1,4 +1,4 @@
-"""Scores of several tasks: only those of one unit can be averaged."""
+"""Averages of scores over tasks, which are possible only within one unit."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ if TYPE_CHECKING:
 
 
 def metric_in(runs: pd.DataFrame) -> Metric:
-    """The metric of runs of one unit, such as those of one task; any of them if there are several."""
+    """The metric of runs that share a unit, such as those of one task. If there are several, any of them."""
     return metric_of(runs["metric"].iloc[0], runs["mode"].iloc[0])
 
 
 def titles_in(runs: pd.DataFrame) -> str:
-    """The names of all metrics of runs, for a person."""
+    """The names of all metrics of some runs, for people."""
     return " and ".join(dict.fromkeys(metric_of(*one).title for one in zip(runs["metric"], runs["mode"], strict=True)))
 
 
 def heading_of(runs: pd.DataFrame) -> str:
-    """The names of the metrics of runs of one unit, and the scale in which they are shown."""
+    """The names of the metrics of runs that share a unit, with the scale in which they are shown."""
     scale = metric_in(runs).scale
     return f"{titles_in(runs)} ({scale})" if scale else titles_in(runs)
 
 
 def averaged(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The runs of each unit that several tasks have, by what their average is called."""
+    """The runs of each unit that several tasks share, by the name of their average."""
     groups = [found for _, found in runs.groupby("unit", sort=False) if found["task"].nunique() > 1]
     return {f"average {heading_of(found)}": found for found in groups}

@@ -1,1 +1,1 @@
-"""What is measured, shown and saved while a model trains."""
+"""Callbacks that measure, show and save during training."""

@@ -1,4 +1,4 @@
-"""Keeps the trained values of the best validation."""
+"""Saves the trained values at the best validation."""
 
 from pathlib import Path
 
@@ -9,18 +9,18 @@ from lnbench.training.callbacks.stopwatch import Stopwatch
 
 
 class BestCheckpoint(pl.Callback):
-    """Saves after each validation that is better than all before.
+    """Saves after each validation that is better than all earlier ones.
 
-    What is the best is read off the history, which travels in the checkpoint: unlike Lightning's
-    own callback this one needs no state, and does not forget when a run's folder is moved.
+    The callback compares with the history, which is saved in the checkpoint. Unlike Lightning's own callback, it needs
+    no state and keeps working after a run's folder is moved.
     """
 
     def __init__(self, path: Path, history: History, stopwatch: Stopwatch) -> None:
         """
         Args:
-            path: of the file.
-            history: a callback that comes before this one.
-            stopwatch: measures what saving takes.
+            path: file to write.
+            history: the history callback, which must come before this one.
+            stopwatch: measures the time spent on saving.
         """
         self.path = path
         self.history = history

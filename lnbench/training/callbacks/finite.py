@@ -1,4 +1,4 @@
-"""Stops training that has broken down."""
+"""Stops training that has diverged."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,10 +13,10 @@ from lnbench.training.module import TuningModule
 
 
 class Finite(pl.Callback):
-    """Raises `Diverged` when a loss or a trained value is no longer a number.
+    """Raises `Diverged` when a loss or a trained value is no longer a finite number.
 
-    The sum of all losses stays infinite or NaN once one of them was, so that on a GPU, where reading
-    a value makes the host wait, it is enough to look when the loss is noted anyway.
+    Once a loss is infinite or NaN, so is the sum of all losses. It is therefore enough to check the sum at the steps at
+    which the loss is recorded anyway; reading a value makes the host wait for a GPU.
     """
 
     def __init__(self) -> None:
@@ -30,14 +30,14 @@ class Finite(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Looks at the loss."""
+        """Checks the sum of losses."""
         assert isinstance(outputs, Mapping)
         self._losses = self._losses + outputs["loss"].detach()
         if trainer.global_step % LOSS_EVERY == 0 or pl_module.device.type == "cpu":
             self._check(trainer, torch.as_tensor(self._losses), "the loss")
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Looks at the trained values, so that none that are broken are ever the best."""
+        """Checks the trained values, so that non-finite values never count as the best."""
         assert isinstance(pl_module, TuningModule)
         for name, value in pl_module.model.trained().items():
             self._check(trainer, value, name)

@@ -1,4 +1,4 @@
-"""The course of a run: losses and validation metrics, step by step."""
+"""Records the losses and validation metrics of a run, step by step."""
 
 import csv
 import io
@@ -23,16 +23,16 @@ VALIDATION = "validation/"
 class History(pl.Callback):
     """Collects rows, and writes them to metrics.csv after each validation and at the end.
 
-    The rows travel in the checkpoint, so that a resumed run's file has neither gaps nor repeats.
+    The rows are saved in the checkpoint, so the file of a resumed run has neither gaps nor repeated rows.
     """
 
     def __init__(self, path: Path, metric: str, mode: Literal["max", "min"], stopwatch: Stopwatch) -> None:
         """
         Args:
-            path: of metrics.csv.
-            metric: name of the validation metric that tells which step is the best.
+            path: file metrics.csv to write.
+            metric: name of the validation metric that selects the best step.
             mode: whether a larger or a smaller value is better.
-            stopwatch: measures what writing takes, as part of the checkpoints.
+            stopwatch: measures the time spent on writing, as part of the checkpoints.
         """
         self.path = path
         self.metric = VALIDATION + metric
@@ -48,25 +48,25 @@ class History(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Notes the loss every few steps; reading it makes the host wait for the device."""
+        """Records the loss every few steps, because reading it makes the host wait for the device."""
         step, noted = trainer.global_step, self.rows[-1]["step"] if self.rows else 0
         if step % LOSS_EVERY == 0 and step > noted:
             assert isinstance(outputs, Mapping)
             self._add(trainer, {LOSS: outputs["loss"].item()})
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Notes the validation metrics."""
+        """Records the validation metrics."""
         assert isinstance(pl_module, TuningModule)
         self._add(trainer, {VALIDATION + name: value for name, value in pl_module.metrics["validation"].items()})
         self.write()
 
     def best_row(self) -> dict[str, float]:
-        """The row of the best validation, the first of equals; a score that is not a number is worse than any."""
+        """The row of the best validation, the first one of several equal ones. A NaN score is worse than any other."""
         rows = [row for row in self.rows if self.metric in row]
         return max(rows, key=self._merit)
 
     def best(self) -> dict[str, float]:
-        """The validation metrics of the best step, by their names without the split."""
+        """The validation metrics of the best step, named without the split."""
         row = self.best_row()
         return {name.removeprefix(VALIDATION): value for name, value in row.items() if name.startswith(VALIDATION)}
 

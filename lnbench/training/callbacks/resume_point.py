@@ -1,4 +1,4 @@
-"""Saves where training stands, so that a run that is stopped can go on."""
+"""Saves the state of training, so that a stopped run can continue."""
 
 import contextlib
 import logging
@@ -25,22 +25,21 @@ log = logging.getLogger(__name__)
 
 
 class ResumePoint(pl.Callback):
-    """Checkpoints every few minutes, at the end of training, and on Ctrl-C or SIGTERM.
+    """Saves checkpoints every few minutes, at the end of training, and on Ctrl-C or SIGTERM.
 
-    The first signal is answered before the next training step, when nothing is half done: the
-    state is saved and `RunInterrupted` raised. After training, where nothing is left to save, it
-    is raised before the next batch. A second signal raises it at once.
+    The first signal takes effect before the next training step: the callback saves the state and raises
+    `RunInterrupted`. After training nothing is left to save, so it raises before the next batch. A second signal
+    raises at once.
     """
 
     def __init__(self, path: Path, best: Path, origin: dict[str, Any], minutes: float, stopwatch: Stopwatch) -> None:
         """
         Args:
-            path: of the checkpoint.
-            best: file with the best values so far, without which the checkpoint is worth nothing.
-            origin: JSON values that identify what is trained on what; other data, for one, makes a
-                checkpoint useless.
+            path: checkpoint file to write.
+            best: file with the best values so far; the checkpoint cannot be used without it.
+            origin: JSON values that identify the model and the data; a checkpoint with other values cannot be used.
             minutes: longest time between two checkpoints.
-            stopwatch: measures what saving takes.
+            stopwatch: measures the time spent on saving.
         """
         self.path = path
         self.best = best
@@ -52,10 +51,10 @@ class ResumePoint(pl.Callback):
         self._saved_at = time.monotonic()
 
     def usable(self) -> Path | None:
-        """The checkpoint to go on from; one that cannot be used is deleted with a warning.
+        """The checkpoint to continue from, or None. A checkpoint that cannot be used is deleted with a warning.
 
         Raises:
-            NewerError: it is of a newer lnbench, which can go on from it.
+            NewerError: a newer lnbench wrote the checkpoint and can continue from it.
         """
         if not self.path.is_file():
             return None
@@ -69,7 +68,10 @@ class ResumePoint(pl.Callback):
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Takes over Ctrl-C and SIGTERM; elsewhere than in the main thread, which alone gets them, `STOP` counts."""
+        """Handles Ctrl-C and SIGTERM within the context.
+
+        Only the main thread receives signals. In other threads `STOP` says when to stop.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -78,7 +80,7 @@ class ResumePoint(pl.Callback):
             self._raise_if_signalled()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The clock starts. Lightning's handler for SIGTERM, which would stop without saving, is put aside."""
+        """Starts the clock, and removes Lightning's handler for SIGTERM, which would stop without saving."""
         self._saved_at = time.monotonic()
         if signal.getsignal(signal.SIGINT) == self._on_signal:
             signal.signal(signal.SIGTERM, self._on_signal)
@@ -86,14 +88,14 @@ class ResumePoint(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Saves if it is time or a signal came."""
+        """Saves if it is time to, or if a signal came."""
         due = self._is_told_to_stop() or time.monotonic() - self._saved_at > self.seconds
         if trainer.strategy.reduce_boolean_decision(due, all=False):
             self._save(trainer)
             self._stop_together(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Saves the end of training, from where an interrupted test goes on."""
+        """Saves the state at the end of training, from which an interrupted test continues."""
         self._finished = True
         self._save(trainer)
 
@@ -106,7 +108,7 @@ class ResumePoint(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Adds what tells whether the checkpoint can be used."""
+        """Adds the values that show later whether the checkpoint can be used."""
         checkpoint |= {"origin": self.origin, "finished": self._finished, "has_best": self.best.is_file()}
         checkpoint["versions"] = {"lnbench": __version__}
         if not self._finished:
@@ -115,7 +117,7 @@ class ResumePoint(pl.Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Trains no further after the end of training, wherever early stopping put it."""
+        """Trains no further if training had ended, even if early stopping had ended it before the last step."""
         trainer.should_stop = self._finished = checkpoint["finished"]
 
     def _check(self) -> None:
@@ -140,7 +142,7 @@ class ResumePoint(pl.Callback):
         _announce()
 
     def _stop_together(self, trainer: pl.Trainer) -> None:
-        """Stops all processes of the run if a signal came to one."""
+        """Stops all processes of the run if one of them received a signal."""
         self._signalled = trainer.strategy.reduce_boolean_decision(self._is_told_to_stop(), all=False)
         self._raise_if_signalled()
 
@@ -159,7 +161,7 @@ def _announce() -> None:
 
 
 def _forget_fetched_batch(fit_loop: dict[str, Any]) -> None:
-    """Makes the state of a loop that has fetched a batch, and not yet begun it, that of one before fetching."""
+    """Changes the state of a loop that has fetched a batch but not begun it into the state before fetching."""
     progress = fit_loop["epoch_loop.batch_progress"]
     for counter in (progress["total"], progress["current"]):
         counter["ready"] = counter["completed"]

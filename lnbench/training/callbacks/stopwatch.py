@@ -1,4 +1,4 @@
-"""What the parts of a run cost: training itself, validation, checkpoints, and the test."""
+"""Time, energy and memory of the parts of a run: training itself, validation, checkpoints, and the test."""
 
 import contextlib
 import time
@@ -16,44 +16,45 @@ from lnbench.training.device import synchronise
 from lnbench.training.energy import EnergyMeter
 
 WARM_UP = 3
-"""First steps of a process, which are slow: memory is allocated, kernels are loaded."""
+"""Number of a process's first steps that count as warm-up. They are slow, because memory is allocated and kernels are
+loaded."""
 KEPT = ("warm_up", "steady", "validation", "checkpoints")
-"""Parts that go on when a run is resumed; a test is done again."""
+"""Parts that a resumed run continues. The test is not among them, because it is done again."""
 
 
 class Span:
-    """From the beginning of a run to now, all its processes together."""
+    """Time from the beginning of a run until now, summed over all its processes."""
 
     def __init__(self) -> None:
-        """Begins now."""
+        """Starts now."""
         self.started = datetime.now(UTC)
         self._earlier = 0.0
         self._clock = time.perf_counter()
 
     @property
     def seconds(self) -> float:
-        """What the processes took; of one that was killed, up to when its state was saved."""
+        """Seconds taken by all processes. A process that was killed counts up to its last saved state."""
         return self._earlier + time.perf_counter() - self._clock
 
     def state_dict(self) -> dict[str, Any]:
-        """What the next process continues from."""
+        """The state that the next process continues from."""
         return {"started": self.started.isoformat(), "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continues after an earlier process."""
+        """Continues from the state of an earlier process."""
         self.started, self._earlier = datetime.fromisoformat(state_dict["started"]), state_dict["seconds"]
 
 
 @dataclass
 class Part:
-    """What one part of a run has cost, and what it has worked off."""
+    """Cost of one part of a run, and the amount of work done in it."""
 
     seconds: float = 0.0
     joules: float = 0.0
-    """NaN where the device does not tell."""
+    """Energy in joules; NaN where the device does not report it."""
     samples: int = 0
     tokens: Tensor | int = 0
-    """Trained on; padding does not count."""
+    """Number of tokens trained on, without padding."""
 
     def __add__(self, other: "Part") -> "Part":
         return Part(
@@ -65,28 +66,28 @@ class Part:
 
 
 class Stopwatch(pl.Callback):
-    """Measures the parts of a run one at a time, over interruptions.
+    """Measures the parts of a run one at a time, across interruptions.
 
-    The device finishes what one part has asked of it before the next begins; between the steps of a
-    part nothing waits for it.
+    Between two parts it waits until the device has finished the work of the first. Within a part it never waits
+    between steps.
     """
 
     def __init__(self, gpus: int, span: Span | None = None) -> None:
         """
         Args:
-            gpus: how many the run has, whose energy is measured too.
-            span: of the run, begun before it loaded anything; None: it begins now.
+            gpus: number of GPUs of the run; their energy is measured.
+            span: time of the whole run, started before anything was loaded; None starts it now.
         """
         self.span = span or Span()
         self.warm_up = Part()
         self.steady = Part()
-        """Training after the first steps of each process."""
+        """Training after the warm-up steps of each process."""
         self.validation = Part()
         self.checkpoints = Part()
         self.test = Part()
         self.first_step_seconds: float | None = None
-        """From the making of this object to the end of the first training step after it, in the first process that
-        saved its state; None before that."""
+        """Seconds from the creation of this object to the end of the first training step after it, in the first process
+        that saved its state; None before that."""
         self._meter = EnergyMeter(gpus)
         self._made_at = time.perf_counter()
         self._first_step = 0
@@ -97,7 +98,7 @@ class Stopwatch(pl.Callback):
 
     @property
     def peak_memory_bytes(self) -> int:
-        """Most memory held so far, in any process of the run."""
+        """Largest amount of memory held so far, in bytes, in any process of the run."""
         return max(self._peak_memory_bytes, peak_memory_bytes())
 
     @property
@@ -107,19 +108,19 @@ class Stopwatch(pl.Callback):
 
     @property
     def paced(self) -> Part:
-        """The part of training that tells its pace: all without the warm-up, unless there is nothing else."""
+        """Training without the warm-up, which shows the speed; with the warm-up if there is nothing else."""
         return self.steady if self.steady.samples else self.warm_up
 
     @contextlib.contextmanager
     def timing(self, part: Part) -> Iterator[None]:
-        """Measures the block as `part`, and then goes on with the part before; not after an exception."""
+        """Measures the block as `part`, then continues with the previous part, except after an error."""
         before = self._running
         self._switch(part)
         yield
         self._switch(before)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Training begins."""
+        """Starts to measure training."""
         self._first_step = trainer.global_step
         self._switch(self.warm_up)
 
@@ -131,7 +132,7 @@ class Stopwatch(pl.Callback):
         batch: Sequence[Piece],
         batch_idx: int,
     ) -> None:
-        """Counts without waiting for the device, but after the first step and after the warm-up."""
+        """Counts rows and tokens. It waits for the device only after the first step and after the warm-up."""
         assert self._running is not None
         for piece in batch:
             self._running.samples += len(piece.rows["input_ids"])
@@ -144,20 +145,20 @@ class Stopwatch(pl.Callback):
             self._switch(self.steady)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Training pauses."""
+        """Switches from training to validation."""
         self._before_validation = self._running
         self._switch(self.validation)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Training goes on."""
+        """Switches from validation back to training."""
         self._switch(self._before_validation)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Training is over."""
+        """Stops measuring training."""
         self._switch(None)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run continues from: the parts up to now."""
+        """The parts up to now, from which a resumed run continues."""
         self._switch(self._running)
         parts = {name: vars(getattr(self, name)) for name in KEPT}
         return {
@@ -176,7 +177,7 @@ class Stopwatch(pl.Callback):
         self._peak_memory_bytes = state_dict["peak_memory_bytes"]
 
     def _switch(self, part: Part | None) -> None:
-        """Charges what was used since the last call to the running part, and runs `part`."""
+        """Adds the time and energy since the last call to the running part, and makes `part` the running one."""
         synchronise()
         seconds, joules = time.perf_counter(), self._meter.joules()
         if self._running is not None:

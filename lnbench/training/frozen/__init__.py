@@ -1,1 +1,1 @@
-"""What stays as it was pretrained: rounded once, and computed once a row where nothing below is trained."""
+"""The frozen part of a model: weights rounded once, and lower layers that are computed once for each row."""

@@ -1,4 +1,4 @@
-"""The layers below the lowest trained one: their dropout, and their output, which is kept across epochs."""
+"""The layers below the lowest trained layer: their dropout, and their output, which is kept across epochs."""
 
 import logging
 from collections.abc import Mapping
@@ -18,12 +18,11 @@ log = logging.getLogger(__name__)
 
 
 class FrozenLayers(pl.Callback):
-    """Has the frozen layers compute each training row once, and not once an epoch, where that changes nothing.
+    """Computes the frozen layers once for each training row, not once in every epoch, where that gives the same result.
 
-    That is where the run has more than one epoch, the model is on one device, no dropout is drawn in
-    these layers, and what they yield fits in the memory allowed. It is computed before the first
-    step, in an order and in batches that are always the same, so that a resumed run computes the
-    same numbers again.
+    This is so if the run has more than one epoch, the model is on one device, these layers draw no dropout, and their
+    output fits in the allowed memory. The output is computed before the first step, always in the same order and the
+    same batches. A resumed run therefore computes the same numbers again.
     """
 
     def __init__(
@@ -31,11 +30,11 @@ class FrozenLayers(pl.Callback):
     ) -> None:
         """
         Args:
-            config: of the run.
-            model: that is trained.
-            train: its training batches.
+            config: configuration of the trainer.
+            model: model to be trained.
+            train: training batches.
             steps: optimiser steps of the whole run.
-            batch_size: how many rows the model is given at once.
+            batch_size: number of rows that the model gets at once.
         """
         self.config = config
         self.model = model
@@ -46,14 +45,14 @@ class FrozenLayers(pl.Callback):
         self._in_use = ExitStack()
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Finds the layers, before the model is sharded."""
+        """Finds the frozen layers, before the model is sharded."""
         if stage == "fit" and (self._pays or not self.config.frozen_dropout):
             with trainer.precision_plugin.forward_context():
                 part = FrozenPart(self.model.backbone, self._sample())
             self._part = part if part.blocks else None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Settles the dropout, and puts what the layers yield into the training batches."""
+        """Turns dropout off in the frozen layers if asked, and adds their output to the training batches."""
         if self._part is None:
             return
         if not self.config.frozen_dropout:
@@ -63,11 +62,11 @@ class FrozenLayers(pl.Callback):
                 self._keep(self._part)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leaves model and batches as they were."""
+        """Restores the model and the batches."""
         self._in_use.close()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Leaves model and batches as they were."""
+        """Restores the model and the batches."""
         self._in_use.close()
 
     def _keep(self, part: FrozenPart) -> None:
@@ -95,7 +94,7 @@ class FrozenLayers(pl.Callback):
         return needed <= allowed
 
     def _sample(self) -> dict[str, Tensor]:
-        """The shortest row."""
+        """A batch of one row, the shortest."""
         examples = self.train.examples
         return self._inputs(examples.batch(examples.lengths.argsort()[:1]))
 

@@ -9,20 +9,20 @@ from lnbench.tasks.tokens.examples import Examples
 
 
 class FrozenStates:
-    """A vector for each token of each row, laid end to end without padding, on the CPU."""
+    """One vector for each token of each row. The rows lie end to end, without padding, on the CPU."""
 
     def __init__(self, examples: Examples, state: Tensor) -> None:
         """
         Args:
-            examples: N rows with T tokens, whose states are to be put in.
-            state: (hidden size,), that of any token; tells size and dtype.
+            examples: N rows with T tokens, for whose states there is room.
+            state: state of any token, (hidden size,); gives size and dtype.
         """
         self.examples = examples
         self._states = torch.zeros(len(examples.tokens) + 1, len(state), dtype=state.dtype)
-        """The last is that of padding."""
+        """States of the T tokens; the last entry is the state of padding."""
 
     def put(self, rows: NDArray[np.int64], states: Tensor) -> None:
-        """Keeps the states of some rows.
+        """Stores the states of some rows.
 
         Args:
             rows: (B,) row numbers.
@@ -36,12 +36,12 @@ class FrozenStates:
         return self._states[self._places(rows)]
 
     def _places(self, rows: NDArray[np.int64]) -> Tensor:
-        """(B, L) where the states of the rows' tokens are."""
+        """Positions of the rows' tokens in the stored states, (B, L)."""
         lengths = self.examples.lengths[rows][:, None]
         columns = np.arange(lengths.max())
         return from_numpy(np.where(columns < lengths, self.examples.offsets[rows][:, None] + columns, -1))
 
 
 def size_in_gib(examples: Examples, state: Tensor) -> float:
-    """Memory for the states of all tokens, each like `state`."""
+    """Memory for the states of all tokens, each as large as `state`."""
     return len(examples.tokens) * state.nbytes / 2**30

@@ -1,4 +1,4 @@
-"""Frozen weights in the number format in which autocast multiplies them."""
+"""Frozen weights, stored in the number format in which autocast multiplies them."""
 
 import torch
 from torch import nn
@@ -11,25 +11,25 @@ LINEAR = (nn.Linear, Conv1D)
 
 
 def round_frozen_weights(config: RunConfig, model: nn.Module) -> None:
-    """Rounds to bf16, once, what autocast would round anew for every product: results stay the same to the last bit.
+    """Rounds to bf16 once the weights that autocast would round for every product. Results stay equal to the last bit.
 
-    It also halves the memory that frozen layers take. A sharded model is left alone, whose shards
-    hold one format each.
+    This also halves the memory of frozen layers. A sharded model is left unchanged, because each of its shards
+    holds a single format.
 
     Args:
-        config: of the run.
-        model: to be called under autocast from now on.
+        config: configuration of the run.
+        model: model that is called only under autocast from now on.
     """
     if choose_precision(config.trainer) == "bf16-mixed" and count_devices(config.trainer) == 1:
         store_frozen_weights(model, torch.bfloat16)
 
 
 def store_frozen_weights(model: nn.Module, dtype: torch.dtype) -> None:
-    """Changes the format of what is frozen and used by linear layers only; embeddings and norms compute in their own.
+    """Changes the format of frozen weights that only linear layers use. Embeddings and norms keep their own format.
 
     Args:
-        model: to be called under an autocast to `dtype`.
-        dtype: of the products.
+        model: model that is called only under an autocast to `dtype`.
+        dtype: format of the products.
     """
     others = {id(own) for module in model.modules() if type(module) not in LINEAR for own in module.parameters(False)}
     for module in model.modules():

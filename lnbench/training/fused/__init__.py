@@ -1,1 +1,1 @@
-"""One pass over a backbone that trains several runs."""
+"""Trains several runs with one pass over a shared backbone."""

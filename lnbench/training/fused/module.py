@@ -15,7 +15,7 @@ from lnbench.training.module import TuningModule
 
 
 class _Known(torch.autograd.Function):
-    """A loss whose gradient is there already."""
+    """A loss whose gradient has been computed before."""
 
     @staticmethod
     def forward(ctx: Any, learned: Learned, *parameters: Tensor) -> Tensor:
@@ -28,13 +28,13 @@ class _Known(torch.autograd.Function):
 
 
 def with_gradients(learned: Learned, parameters: Sequence[Tensor]) -> Tensor:
-    """The loss, by which autograd gives each parameter its gradient, so that hooks of parameters see it."""
+    """Returns the loss. Its backward gives each parameter its known gradient through autograd, so that hooks see it."""
     loss: Tensor = _Known.apply(learned, *parameters)  # type: ignore[no-untyped-call]
     return loss
 
 
 class FusedModule(TuningModule):
-    """As `TuningModule`, but someone else computes losses and gradients, for this run and others."""
+    """A `TuningModule` that lets someone else compute the losses and gradients, for this run and others together."""
 
     def __init__(
         self,
@@ -48,9 +48,9 @@ class FusedModule(TuningModule):
     ) -> None:
         """
         Args:
-            model, config, data, steps: as `TuningModule`.
-            ask: does a step.
-            together: number of runs that ask.
+            model, config, data, steps: as for `TuningModule`.
+            ask: function that computes the loss and gradients of a step.
+            together: number of runs that train together.
         """
         super().__init__(model, config, data, steps)
         self._ask = ask
@@ -58,7 +58,7 @@ class FusedModule(TuningModule):
         self.together = together if self._fused else 1
 
     def loss(self, rows: Mapping[str, Tensor]) -> Tensor:
-        """Mean loss of some rows, whose gradient comes with it."""
+        """Mean loss of some rows, with known gradients."""
         if not self._fused:
             return super().loss(rows)
         step = Step(
@@ -71,10 +71,10 @@ class FusedModule(TuningModule):
             precision=self.trainer.precision_plugin.forward_context,
         )
         learned = self._ask(step)
-        torch.set_rng_state(step.generator.get_state())  # the next rows draw on; others may have drawn meanwhile
+        torch.set_rng_state(step.generator.get_state())  # the next rows go on here, whatever others drew
         return with_gradients(learned, list(self._own.trained.values()))
 
     @cached_property
     def _own(self) -> Own:
-        """Of the model, once it is on its device."""
+        """The run's own tensors, looked up once the model is on its device."""
         return Own.of(self.model)

@@ -1,4 +1,4 @@
-"""Batches of several runs as one."""
+"""Stacks batches of several runs into one."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,18 +10,18 @@ from lnbench.tasks.tokens.examples import IGNORED
 
 Batch = Mapping[str, Tensor]
 FILL = {"labels": IGNORED}
-"""What fills the entries of padding, by name; all others are filled with 0."""
+"""Value of padding entries, by the tensor's name. All other tensors are padded with 0."""
 
 
 def stack_batches(batches: Sequence[Batch], pad_id: int) -> dict[str, Tensor]:
     """Pads batches on the right to one length, and stacks them.
 
     Args:
-        batches: R of them, each of B rows; what has a second dimension of its batch's length is padded there.
-        pad_id: token id that fills up.
+        batches: R batches of B rows each. Tensors with the batch's length as second dimension are padded there.
+        pad_id: token id used for padding.
 
     Returns:
-        By name, (R, B, ...).
+        Tensors by name, (R, B, ...).
     """
     length = max(length_of(batch) for batch in batches)
     fill = {**FILL, "input_ids": pad_id}
@@ -32,12 +32,12 @@ def stack_batches(batches: Sequence[Batch], pad_id: int) -> dict[str, Tensor]:
 
 
 def length_of(batch: Batch) -> int:
-    """Tokens to which the rows of a batch are padded."""
+    """Number of tokens to which the rows of a batch are padded."""
     return batch["input_ids"].shape[1]
 
 
 def _lengthened(tensor: Tensor, own: int, length: int, value: int) -> Tensor:
-    """(B, own, ...) to (B, length, ...); what is no sequence of tokens stays as it is."""
+    """Pads (B, own, ...) to (B, length, ...). A tensor that is no sequence of tokens stays as it is."""
     if tensor.ndim < 2 or tensor.shape[1] != own:
         return tensor
     return pad(tensor, (0, 0) * (tensor.ndim - 2) + (0, length - own), value=value)

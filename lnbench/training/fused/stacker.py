@@ -1,4 +1,4 @@
-"""Which steps go together in one pass."""
+"""Decides which steps of several runs are computed in one pass."""
 
 import logging
 from collections import defaultdict
@@ -12,14 +12,14 @@ log = logging.getLogger(__name__)
 
 
 class Stacker:
-    """Does the steps of runs, as many at once as memory allows."""
+    """Computes the steps of runs, as many at once as memory allows."""
 
     def __init__(self) -> None:
         self._largest: int | None = None
-        """Most steps at once; None: memory has never run out."""
+        """Largest number of steps at once; None if memory has never run out."""
 
     def answer(self, steps: Mapping[int, Step]) -> dict[int, Learned | Exception]:
-        """Does steps, those with equally many rows together; an exception is an answer too."""
+        """Computes steps, together if they have equally many rows. The answer to a failed step is its exception."""
         by_rows: dict[int, list[int]] = defaultdict(list)
         for place, step in steps.items():
             by_rows[len(step.batch["input_ids"])].append(place)
@@ -31,7 +31,7 @@ class Stacker:
         return answers
 
     def _learn(self, steps: list[Step]) -> Sequence[Learned | Exception]:
-        """The answers; none if memory ran out, and fewer steps at once may do."""
+        """The answers to some steps. Empty if memory ran out and fewer steps at once may fit."""
         try:
             return learn(steps)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""Pieces of work of which one at a time goes on, until it asks for something."""
+"""Workers in threads that take turns: only one runs at a time, until it asks for something."""
 
 import threading
 from collections.abc import Callable
@@ -10,37 +10,37 @@ Result = TypeVar("Result")
 
 
 class Worker(threading.Thread, Generic[Asked, Answer, Result]):
-    """A piece of work in a thread of its own, which goes on only while someone waits for it in `go_on`.
+    """A piece of work in its own thread, which runs only while another thread waits for it in `go_on`.
 
-    So what is global in a process, such as torch's random numbers, needs no lock.
+    The global state of a process, such as torch's random numbers, therefore needs no lock.
     """
 
     def __init__(self, work: Callable[["Worker[Asked, Answer, Result]"], Result]) -> None:
         """
         Args:
-            work: gets the worker, by which it may ask.
+            work: function to run; it gets the worker, and can call `ask` on it.
         """
         super().__init__(daemon=True)
         self.asked: Asked | None = None
-        """What the work waits for; None when it has ended."""
+        """The request that the work waits on; None when it has ended."""
         self.result: Result | BaseException | None = None
-        """What the work gave or raised; None before its end."""
+        """The return value of the work, or the exception that it raised; None before its end."""
         self._work = work
         self._answer: Answer | Exception | None = None
         self._go, self._pause = threading.Semaphore(0), threading.Semaphore(0)
 
     def go_on(self, answer: Answer | Exception | None = None) -> None:
-        """Lets the work go on until it asks the next time, or ends.
+        """Lets the work continue until its next request or its end.
 
         Args:
-            answer: to what it has asked; an exception is raised there.
+            answer: answer to the last request; an exception is raised in the work.
         """
         self._answer, self.asked = answer, None
         self._go.release()
         self._pause.acquire()
 
     def ask(self, asked: Asked) -> Answer:
-        """For the work itself: waits for an answer, while others go on."""
+        """Called by the work itself. Waits for an answer, while other workers run."""
         self.asked = asked
         self._pause.release()
         self._go.acquire()
@@ -51,7 +51,7 @@ class Worker(threading.Thread, Generic[Asked, Answer, Result]):
         return answer
 
     def run(self) -> None:
-        """What the thread does."""
+        """Does the work, in the thread."""
         self._go.acquire()
         try:
             self.result = self._work(self)

@@ -1,1 +1,1 @@
-"""One model over several devices."""
+"""Trains one model on several devices."""

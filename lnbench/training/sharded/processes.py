@@ -1,4 +1,4 @@
-"""One piece of work, done by several processes of this machine that talk to each other."""
+"""Runs one function in several communicating processes of this machine."""
 
 import contextlib
 import logging
@@ -25,14 +25,14 @@ from lnbench.core.interruption import RunInterrupted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 GRACE_SECONDS = 10.0
-"""How long the other processes may take to end once one of them has failed."""
+"""Seconds that the other processes have to end after one has failed."""
 
 Report = tuple[BaseException, str]
-"""What a process raised, and its traceback."""
+"""The exception that a process raised, and its traceback."""
 
 
 class ProcessTraceback(Exception):
-    """The cause of an exception that came from another process: its traceback there."""
+    """The traceback of an exception in another process, set as the cause of that exception here."""
 
     def __str__(self) -> str:
         return f"\n{self.args[0]}"
@@ -41,16 +41,16 @@ class ProcessTraceback(Exception):
 def run_together(work: Callable[..., None], count: int, gpu: bool, *arguments: Any) -> None:
     """Calls `work(*arguments)` in `count` new processes, which are ranks 0, 1, ... of one torch process group.
 
-    Ctrl-C and SIGTERM are passed on to all of them. When one fails, all end.
+    Ctrl-C and SIGTERM are passed on to all of them. When one process fails, all end.
 
     Args:
-        work: a function of a module that is quick to import.
-        count: how many processes.
-        gpu: whether each has a GPU of its own, that of its rank.
-        arguments: of `work`; pickled.
+        work: function from a module that is quick to import.
+        count: number of processes.
+        gpu: whether each process has its own GPU, numbered by its rank.
+        arguments: arguments of `work`; pickled.
 
     Raises:
-        BaseException: what the first process that failed has raised.
+        BaseException: the exception of the first process that failed.
         ProcessKilled: a process died without raising anything.
         RunInterrupted: a signal ended a process before it could answer.
     """
@@ -71,7 +71,7 @@ def run_together(work: Callable[..., None], count: int, gpu: bool, *arguments: A
 
 
 def _wait(processes: Sequence[SpawnProcess], reports: "SimpleQueue[Report]", passed_on: list[int]) -> None:
-    """Returns when all processes have done their work; raises for the first that has not."""
+    """Returns when all processes have done their work; raises the error of the first one that failed."""
     running = {process.sentinel: process for process in processes}
     while running:
         ended = [running.pop(sentinel) for sentinel in connection.wait(list(running)) if isinstance(sentinel, int)]
@@ -80,7 +80,7 @@ def _wait(processes: Sequence[SpawnProcess], reports: "SimpleQueue[Report]", pas
         exit_codes = [process.exitcode for process in ended if process.exitcode]
         if not exit_codes:
             continue
-        exit_code = min(exit_codes)  # one that was killed, if any: the others failed for want of it
+        exit_code = min(exit_codes)  # prefers a process that was killed: the others failed because of it
         if exit_code > 0 and not reports.empty():
             error, text = reports.get()
             raise error from ProcessTraceback(text)
@@ -100,7 +100,7 @@ def _end(processes: Sequence[SpawnProcess]) -> None:
 
 @contextlib.contextmanager
 def _passing_signals_on(processes: Sequence[SpawnProcess]) -> Iterator[list[int]]:
-    """Sends all processes what this one is sent, if this is the main thread, which alone gets signals."""
+    """Passes the signals of this process on to all processes. Only the main thread gets signals."""
     passed_on: list[int] = []
 
     def pass_on(number: int, frame: FrameType | None) -> None:
@@ -126,7 +126,7 @@ def _take_part(
     work: Callable[..., None],
     arguments: tuple[Any, ...],
 ) -> None:
-    """What a new process does."""
+    """The main function of a new process."""
     os.setpgrp()  # a terminal then sends Ctrl-C to the parent alone, which passes it on
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
@@ -139,7 +139,7 @@ def _take_part(
 
 @contextlib.contextmanager
 def _group(rank: int, count: int, gpu: bool, rendezvous: Path) -> Iterator[None]:
-    """Membership in the process group; only rank 0 speaks to the user."""
+    """Membership in the process group; only rank 0 prints for the user."""
     import torch
     from torch import distributed
 
@@ -162,7 +162,7 @@ def _group(rank: int, count: int, gpu: bool, rendezvous: Path) -> Iterator[None]
 
 
 def _end_with_parent() -> None:
-    """Ends this process when its parent does, which holds the run's lock."""
+    """Ends this process when its parent ends, because the parent holds the run's lock."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     connection.wait([parent.sentinel])
@@ -170,7 +170,7 @@ def _end_with_parent() -> None:
 
 
 def _portable(error: BaseException) -> BaseException:
-    """The exception, or if it cannot be pickled one that says the same."""
+    """The exception itself, or one with the same message if it cannot be pickled."""
     try:
         pickle.loads(pickle.dumps(error))
         return error

@@ -16,7 +16,7 @@ from lnbench.training.batching import Piece, count_labels
 
 
 def shard(model: TunedModel, mesh: DeviceMesh) -> None:
-    """Leaves this process, on its device, a share of every parameter of `model`; one block is whole at a time.
+    """Keeps in this process, on its device, one share of every parameter of `model`. One block is gathered at a time.
 
     The backbone is a unit of its own, because generation calls it without the rest of the model.
     """
@@ -28,9 +28,9 @@ def own_part(piece: Piece, rank: int, count: int) -> Piece:
     """The rows of a piece that one of `count` processes trains on.
 
     Args:
-        piece: of a batch.
-        rank: of the process; one for which there is no row gets the first, which counts nothing.
-        count: of the processes.
+        piece: piece of a batch.
+        rank: rank of the process; a process without rows gets the first row with weight 0.
+        count: number of processes.
     """
     has_rows = rank < len(piece.rows["labels"])
     taken = slice(rank, None, count) if has_rows else slice(1)
@@ -39,18 +39,18 @@ def own_part(piece: Piece, rank: int, count: int) -> Piece:
 
 
 def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors, gathered if they are sharded; all processes must ask for them."""
+    """The same tensors, gathered if they are sharded. All processes must call this."""
     detached = {name: tensor.detach() for name, tensor in tensors.items()}
     return {name: value.full_tensor() if isinstance(value, DTensor) else value for name, value in detached.items()}
 
 
 def shares(tensors: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Of whole tensors what can be put in the place of `targets`, which may be sharded."""
+    """Cuts whole tensors so that they can replace `targets`, which may be sharded."""
     return {name: share_as(tensor, targets[name]) if name in targets else tensor for name, tensor in tensors.items()}
 
 
 def share_as(tensor: Tensor, target: Tensor) -> Tensor:
-    """Of a whole tensor the part that this process holds of `target`; a scalar is never cut."""
+    """Cuts from a whole tensor this process's share of `target`. A scalar is never cut."""
     if not isinstance(target, DTensor) or not tensor.ndim:
         return tensor
     return distribute_tensor(tensor.to(target.device), target.device_mesh, target.placements, src_data_rank=None)

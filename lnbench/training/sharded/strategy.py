@@ -1,4 +1,4 @@
-"""Lightning's view of a process that trains a sharded model together with others."""
+"""The Lightning strategy of a process that trains a sharded model together with others."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -19,29 +19,29 @@ from lnbench.training.sharded.sharding import own_part, shard, share_as, whole
 
 HARMLESS = (
     r"It is recommended to use `self\.log\(.*sync_dist=True",  # the scores of all processes are those of rank 0
-    r"FSDP2-wrapped module .* returned a view tensor",  # which no head changes in place
+    r"FSDP2-wrapped module .* returned a view tensor",  # no head changes this tensor in place
 )
 
 
 class ShardedStrategy(SingleDeviceStrategy):
     """Makes Lightning's Trainer one of the processes that train a sharded model together.
 
-    All draw the same batches, and each trains on its own rows of them; all evaluate alike, and the
-    scores of rank 0 count. Files hold whole tensors, and are written by rank 0 alone, so that what a
-    run leaves does not tell how many processes it had.
+    All processes draw the same batches, and each trains on its own rows of them. All evaluate the same rows, and the
+    scores of rank 0 count. Rank 0 alone writes files, with whole tensors, so the files of a run do not depend on the
+    number of processes.
     """
 
     def __init__(self, kind: str) -> None:
         """
         Args:
-            kind: `cuda`, where this process uses the GPU of its rank in the process group, or `cpu`.
+            kind: `cuda` (this process uses the GPU of its rank in the process group) or `cpu`.
         """
         rank = distributed.get_rank()
         super().__init__(torch.device(kind, rank) if kind == "cuda" else kind)
         self.global_rank = rank
         vars(rank_zero_only)["rank"] = rank
         self.count = distributed.get_world_size()
-        """Lightning's own `world_size` stays 1, so that it adds nothing."""
+        """Number of processes. Lightning's `world_size` stays 1, so that it adds no steps of its own."""
         for harmless in HARMLESS:
             warnings.filterwarnings("ignore", harmless)
 
@@ -51,7 +51,7 @@ class ShardedStrategy(SingleDeviceStrategy):
         return self.global_rank == 0
 
     def model_to_device(self) -> None:
-        """Shards the model, block by block, so that no device ever has to hold the whole of it."""
+        """Shards the model block by block, so that no device ever holds the whole model."""
         module = self.lightning_module
         assert isinstance(module, TuningModule)
         if not isinstance(module.model, FSDPModule):
@@ -59,11 +59,11 @@ class ShardedStrategy(SingleDeviceStrategy):
         super().model_to_device()
 
     def training_step(self, batch: Sequence[Piece], batch_idx: int) -> Tensor:
-        """Loss of the whole batch, whose gradient is left in the shares of the parameters."""
+        """Returns the loss of the whole batch, and leaves its gradient in the shards of the parameters."""
         if self.global_rank:
             torch.manual_seed(derive_seed(torch.initial_seed(), "process", self.global_rank))
         own = [own_part(piece, self.global_rank, self.count) for piece in batch]
-        # `fully_shard` averages the gradients of all processes
+        # `fully_shard` averages the gradients of all processes.
         summed = [piece._replace(share=piece.share * self.count) for piece in own]
         loss = super().training_step(summed, batch_idx)
         assert isinstance(loss, Tensor)
@@ -76,7 +76,7 @@ class ShardedStrategy(SingleDeviceStrategy):
         return {**state, "state": {number: whole(values) for number, values in state["state"].items()}}
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
-        """Takes of a state with whole tensors what belongs to this process."""
+        """Loads this process's part of a state with whole tensors."""
         (optimizer,), (state,) = self.optimizers, checkpoint["optimizer_states"]
         parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
         numbers = (number for group in state["param_groups"] for number in group["params"])
@@ -87,7 +87,7 @@ class ShardedStrategy(SingleDeviceStrategy):
         super().load_optimizer_state_dict({"optimizer_states": [{**state, "state": shares}]})
 
     def broadcast(self, obj: Any, src: int = 0) -> Any:
-        """What `obj` is in process `src`."""
+        """The value of `obj` in process `src`."""
         objects = [obj]
         distributed.broadcast_object_list(objects, src, device=torch.device("cpu"))
         return objects[0]
@@ -97,13 +97,13 @@ class ShardedStrategy(SingleDeviceStrategy):
         self.reduce_boolean_decision(True)
 
     def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:
-        """Whether all processes, or any of them, decide so."""
+        """Whether all processes, or at least one of them, decide so."""
         decisions = torch.tensor(int(decision))
         distributed.all_reduce(decisions, distributed.ReduceOp.MIN if all else distributed.ReduceOp.MAX)
         return bool(decisions)
 
     def teardown(self) -> None:
-        """Leaves the model where it is: Lightning would move it to the CPU between training and test."""
+        """Leaves the model where it is. Lightning would move it to the CPU between training and test."""
         self.precision_plugin.teardown()
         assert self.accelerator is not None
         self.accelerator.teardown()

@@ -1,1 +1,1 @@
-"""Runs at Weights & Biases."""
+"""Logs runs to Weights & Biases."""

@@ -1,8 +1,7 @@
-"""Weights & Biases, when a run asks for it.
+"""Logs a run to Weights & Biases, if the run asks for it.
 
-Nothing that goes wrong there stops a run. A run that goes on from a checkpoint continues the same W&B
-run; offline, each of its parts has a folder of its own, and `wandb sync RUN_DIR/wandb` sends them in
-order and joins them.
+Errors of W&B never stop a run. A run that continues from a checkpoint continues the same W&B run. Offline, each process
+of the run has its own folder, and `wandb sync RUN_DIR/wandb` sends the folders in order and joins them.
 """
 
 from __future__ import annotations
@@ -29,29 +28,29 @@ if TYPE_CHECKING:
     from wandb import Run
 
 STEP = "trainer/global_step"
-"""Optimiser steps, as `WandbLogger` names them: the x-axis of all curves."""
+"""Number of optimiser steps, under the name that `WandbLogger` gives it. It is the x-axis of all curves."""
 TAG_LENGTH, NAME_LENGTH = 64, 128
-"""The most that W&B takes of a tag, and of the name of a run or a group."""
+"""Longest tag, and longest name of a run or a group, that W&B accepts."""
 FINISH_SECONDS = 600
-"""How long the end of a run waits for uploads; what is left can be sent with `wandb sync`."""
+"""Seconds that the end of a run waits for uploads. The rest can be sent with `wandb sync`."""
 SUCCEEDED, FAILED, INTERRUPTED = 0, 1, 130
 
 log = logging.getLogger(__name__)
 
 
 def place_of(url: str | None, folder: Path) -> str:
-    """Where a run is at Weights & Biases, or the command that sends there what `folder` keeps."""
+    """The address of a run at Weights & Biases, or the command that uploads the run from `folder`."""
     return url or shlex.join(["wandb", "sync", str(folder)])
 
 
 class RunLogger(WandbLogger):
-    """Logs a run to W&B; what goes wrong there is told once, and stops nothing."""
+    """Logs a run to W&B. An error of W&B is shown once and stops nothing."""
 
     def __init__(self, run: Run, predictions: int) -> None:
         """
         Args:
-            run: at W&B, just started.
-            predictions: most rows of the test predictions that are shown.
+            run: W&B run that has just been started.
+            predictions: largest number of test predictions to upload.
         """
         super().__init__(experiment=run)
         self.run = run
@@ -59,11 +58,11 @@ class RunLogger(WandbLogger):
         self._told = False
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Adds points to curves."""
+        """Adds points to the curves."""
         self._try(super().log_metrics, metrics, step)
 
     def log_results(self, record: Record, folder: Path) -> None:
-        """Adds what is known at the end of a run, whose files are in `folder`."""
+        """Adds the results of a finished run, whose files are in `folder`."""
         from lnbench.training.wandb import results as results
 
         steps = record.cost.steps
@@ -77,7 +76,7 @@ class RunLogger(WandbLogger):
             )
 
     def close(self, exit_code: int, folder: Path) -> None:
-        """Ends the W&B run, and tells where it is; an interrupted one shows as preempted: it will go on."""
+        """Ends the W&B run and prints its address. W&B shows an interrupted run, which can continue, as preempted."""
         if exit_code == INTERRUPTED:
             self._try(self.run.mark_preempting)
         self._try(self.run.finish, exit_code)
@@ -99,7 +98,7 @@ class RunLogger(WandbLogger):
 
 @contextlib.contextmanager
 def open_logger(config: RunConfig, folder: Path) -> Iterator[RunLogger | None]:
-    """The run's W&B logger, closed in every case; None when none is asked for or W&B does not start."""
+    """The run's W&B logger, always closed at the end; None if the run asks for none or W&B does not start."""
     logger = _open(config, config.logger.wandb, folder) if config.logger.wandb else None
     if logger is None:
         yield None
@@ -124,7 +123,7 @@ def _open(config: RunConfig, settings: WandbConfig, folder: Path) -> RunLogger |
 
 
 def _start(config: RunConfig, settings: WandbConfig, folder: Path) -> Run:
-    """Starts the W&B run that has the run's identity as its id, or continues it where training goes on."""
+    """Starts the W&B run, with the run's identity as its id; continues it if training continues."""
     import wandb
 
     task = plain_name(config.task.name)
@@ -153,7 +152,7 @@ def _tags(config: RunConfig) -> list[str]:
 
 
 def _mode(mode: str) -> Any:
-    """W&B's own name of the mode; `auto` follows $WANDB_MODE, then whether there is an API key."""
+    """W&B's name of the mode. `auto` follows $WANDB_MODE; without that, it depends on whether there is an API key."""
     import wandb
 
     if mode != "auto":

@@ -1,4 +1,4 @@
-"""What a finished run shows at Weights & Biases besides its curves."""
+"""Results of a finished run that are sent to Weights & Biases besides its curves."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -14,11 +14,11 @@ from lnbench.records.shift import NormShift
 from lnbench.tasks.base import INPUT
 
 BEST = {"validation": "best"}
-"""Scores at the best step are not to be taken for the last ones, which the curves leave in the summary."""
+"""Prefix of a split's scores at the best step. The plain names hold the last scores, which come from the curves."""
 
 
 def summary_values(record: Record) -> dict[str, float]:
-    """One number each, by which runs are compared; the best validation's scores are named `best/...`."""
+    """Single numbers by which runs are compared. The scores of the best validation are named `best/...`."""
     groups: dict[str, dict[str, Any]] = {
         **{BEST.get(split, split): scores for split, scores in record.metrics.items()},
         "parameters": record.parameters.model_dump(exclude={"by_part"}),
@@ -29,7 +29,7 @@ def summary_values(record: Record) -> dict[str, float]:
 
 
 def shift_charts(shift: Sequence[NormShift]) -> dict[str, wandb.Histogram | wandb.Table]:
-    """A histogram a term over the norms' mean absolute changes, and a table of everything."""
+    """A histogram for each term, of the norms' mean absolute changes, and a table of all values."""
     changes: dict[str, list[float]] = {}
     for row in shift:
         changes.setdefault(f"shift/{row.term}", []).append(row.mean_abs)
@@ -39,7 +39,7 @@ def shift_charts(shift: Sequence[NormShift]) -> dict[str, wandb.Histogram | wand
 
 
 def predictions_table(folder: Path, limit: int) -> wandb.Table:
-    """The first `limit` rows of a run's test predictions; inputs as `input.COLUMN`, lists and the like as JSON."""
+    """The first `limit` test predictions of a run. Inputs become columns `input.COLUMN`, and lists and objects JSON."""
     with (folder / PREDICTIONS).open(encoding="utf-8") as file:
         rows = [_flat(json.loads(line)) for line in islice(file, limit)]
     columns: list[Any] = list(dict.fromkeys(name for row in rows for name in row))
@@ -48,7 +48,7 @@ def predictions_table(folder: Path, limit: int) -> wandb.Table:
 
 
 def adapter_artifact(record: Record, folder: Path) -> wandb.Artifact:
-    """The run's adapter file; it is not copied, so it must stay where it is until it is uploaded."""
+    """The run's adapter file. It is not copied, so it must stay in place until it is uploaded."""
     about = {"backbone": record.config["model"]["source"], "method": record.method, "score": record.score}
     artifact = wandb.Artifact(f"adapter-{record.id}", type="adapter", metadata=about)
     artifact.add_file(str((folder / ADAPTER).resolve()), policy="immutable", skip_cache=True)
@@ -56,7 +56,7 @@ def adapter_artifact(record: Record, folder: Path) -> wandb.Artifact:
 
 
 def _flat(prediction: dict[str, Any]) -> dict[str, Any]:
-    """The input's columns beside the outputs; a prediction of an earlier version has no input of its own."""
+    """The input's columns beside the outputs. Predictions of an earlier version contain no input."""
     given = prediction.get(INPUT)
     if not isinstance(given, dict):
         return prediction
