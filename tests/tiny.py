@@ -123,11 +123,11 @@ ARCHITECTURES = ["bert", "gpt2"]
 ENCODERS_OF_LATER = {"camembert", "eurobert", "modernbert", "mpnet", "nomic_bert", "xlm_roberta_xl"}
 DECODERS = ["gpt2", "gpt_neox", "llama", "opt", "opt_350m", *sorted(set(LATER) - ENCODERS_OF_LATER)]
 LACKING: dict[str, set[str]] = {
-    **dict.fromkeys(["deberta", "deberta_v2", "falcon", "falcon_rw", "gptj", "gpt_neo", "bloom"], {"prefix"}),
-    "falcon_new": {"prefix"},
-    **dict.fromkeys(["llama", "gemma", "gemma2", "gemma3", "granite", "mistral", "smollm3", "qwen3"], {"bitfit"}),
-    **dict.fromkeys(["cohere", "cohere2", "eurobert", "modernbert", "olmo2", "olmo3", "phi3"], {"bitfit"}),
     "olmo": {"bitfit", "ln", "fisher_ln"},
+    **{name: {"prefix"} for name in ("bloom", "deberta", "deberta_v2", "gptj", "gpt_neo")},
+    **{name: {"prefix"} for name in ("falcon", "falcon_new", "falcon_rw")},
+    **{name: {"bitfit"} for name in ("llama", "gemma", "gemma2", "gemma3", "granite", "mistral", "smollm3", "qwen3")},
+    **{name: {"bitfit"} for name in ("cohere", "cohere2", "eurobert", "modernbert", "olmo2", "olmo3", "phi3")},
 }
 """Methods that an architecture has no place for: attention that calls no function, no biases, norms without values."""
 

@@ -72,7 +72,9 @@ def attention(
         scores = scores + position_bias
     probabilities = _softmax(_masked(scores, attention_mask, causal), s_aux)
     if dropout > 0:
-        probabilities = drop(probabilities, dropout) if query.device.type == "cpu" else torch_dropout(probabilities, dropout)
+        probabilities = (
+            drop(probabilities, dropout) if query.device.type == "cpu" else torch_dropout(probabilities, dropout)
+        )
     return (probabilities @ value).transpose(1, 2).contiguous(), None
 
 

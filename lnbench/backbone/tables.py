@@ -248,9 +248,7 @@ GEMMA2 = replace(
 
 GEMMA3 = replace(GEMMA2, query_norm="self_attn.q_norm", key_norm="self_attn.k_norm")
 
-OLMO2 = replace(
-    QWEN3, mha_norm="post_attention_layernorm", ffn_norm="post_feedforward_layernorm", placement="branch"
-)
+OLMO2 = replace(QWEN3, mha_norm="post_attention_layernorm", ffn_norm="post_feedforward_layernorm", placement="branch")
 
 COHERE = replace(QWEN3, ffn_norm="input_layernorm", placement="parallel")
 
@@ -415,9 +413,7 @@ VARIANTS: dict[str, tuple[Variant, ...]] = {
     "gpt_neox": (Variant(replace(GPT_NEOX, placement="pre"), {"use_parallel_residual": False}),),
     "opt": (Variant(replace(OPT, placement="post", final_norm=None), {"do_layer_norm_before": False}),),
     "stablelm": (
-        Variant(
-            replace(STABLELM, ffn_norm="input_layernorm", placement="parallel"), {"use_parallel_residual": True}
-        ),
+        Variant(replace(STABLELM, ffn_norm="input_layernorm", placement="parallel"), {"use_parallel_residual": True}),
     ),
 }
 """By `model_type`; the first of them whose settings are the configuration's replaces the table."""

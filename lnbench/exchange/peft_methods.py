@@ -86,9 +86,7 @@ def read_ln(adapter: Adapter, backbone: Backbone) -> Adapted:
         for one in INNER
         for norm in backbone.inner_norms(one, block)
     }
-    embedding, final = (
-        names[norm] if norm else None for norm in (backbone.embedding_norm(), backbone.final_norm())
-    )
+    embedding, final = (names[norm] if norm else None for norm in (backbone.embedding_norm(), backbone.final_norm()))
     _check_roles(tuned - set(places) - set(inner) - {embedding, final})
     inside = [places[name] for name in tuned & set(places)]
     owners = {sublayer for _, sublayer in inside} or {"mha"}

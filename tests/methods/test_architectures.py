@@ -122,7 +122,9 @@ def test_by_position_the_norms_after_a_sublayer_are_the_next_to_run(architecture
 def test_the_norms_are_those_of_the_blocks_and_those_outside(architecture: str, reading: NormReading) -> None:
     backbone = Backbone(tiny(architecture))
     layers = range(backbone.num_layers)
-    after = {norm for sublayer in SUBLAYERS for layer in layers for norm in backbone.norms_after(sublayer, layer, reading)}
+    after = {
+        norm for sublayer in SUBLAYERS for layer in layers for norm in backbone.norms_after(sublayer, layer, reading)
+    }
     inner = {norm for name in INNER for layer in layers for norm in backbone.inner_norms(name, layer)}
     around = {*backbone.norms_before_blocks(reading), backbone.final_norm()} - {None}
     relative = {norm for name, norm in backbone.base.named_modules() if name == "encoder.LayerNorm"}  # of DeBERTa v2

@@ -81,8 +81,8 @@ def test_norms_of_queries_and_keys_are_trained_on_request_alone(architecture: st
 
 @pytest.mark.parametrize("architecture", ["bert", "qwen2", "stablelm_parallel"])
 def test_a_model_without_norms_of_queries_and_keys_is_refused(architecture: str) -> None:
-    with pytest.raises(ConfigError, match=r"method\.ln\.norms = \['mha', 'inner'\]: .* has no norms of queries and keys"):
-        tuned(architecture, norms=["mha", "ffn", "inner"][::2])
+    with pytest.raises(ConfigError, match=r"method\.ln\.norms = \['mha', 'ffn', 'inner'\]: .* no norms of queries and"):
+        tuned(architecture, norms=["mha", "ffn", "inner"])
 
 
 @pytest.mark.parametrize("architecture", ["phi", "cohere", "cohere2", "gptj", "falcon", "stablelm_parallel"])
@@ -99,7 +99,7 @@ def test_norms_without_parameters_are_refused() -> None:
 
 
 def test_terms_that_no_norm_has_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"the norms of the architecture 'llama' have nothing .* terms = \['bias'\]"):
+    with pytest.raises(ConfigError, match=r"the norms of the architecture 'llama' have nothing .*\.terms = \['bias'\]"):
         tuned("llama", terms=["bias"])
 
 

@@ -12,7 +12,7 @@ from lnbench.run.lifecycle import run
 from lnbench.training.assemble import build_model
 from lnbench.training.optimiser import linear_schedule, new_optimiser
 from tests.conftest import Configure
-from tests.tiny import part, tiny, tune
+from tests import tiny
 from tests.training.interruption import inject
 
 
@@ -58,8 +58,8 @@ def test_a_parameter_of_two_parts_learns_at_the_rate_of_the_first(configure: Con
 
 @pytest.mark.parametrize(("architecture", "norms"), [("cohere", ["inner"]), ("gemma3", ["mha", "ffn", "inner"])])
 def test_no_norm_decays_whatever_its_shape(architecture: str, norms: list[str]) -> None:
-    backbone = tiny(architecture)
-    claims = tune(backbone, {"ln": part("ln", norms=norms)})
+    backbone = tiny.tiny(architecture)
+    claims = tiny.tune(backbone, {"ln": tiny.part("ln", norms=norms)})
     model = TunedModel(backbone, nn.Identity(), claims, backbone.num_parameters())
     trainer = TrainerConfig(batch_size=1, eval_batch_size=1, max_epochs=1, weight_decay=0.1)
     optimiser = new_optimiser(model, trainer, {"ln": 0.1})
