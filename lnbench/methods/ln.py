@@ -49,11 +49,17 @@ class LayerNormTuning(Method):
         pairs = [(norm, name) for norm in self._norms(backbone) for name in names]
         places = [(norm, name) for norm, name in pairs if getattr(norm, name, None) is not None]
         if not places:
-            own = f"method.{self.kind}: the norms of the architecture {backbone.config.model_type!r}"
-            if not any(list(norm.parameters()) for norm, _ in pairs):
-                raise ConfigError(f"{own} that it chooses have no parameters, so that there is nothing to train")
-            raise ConfigError(f"{own} have nothing that method.{self.kind}.terms = {list(self.terms)} names")
+            raise ConfigError(f"method.{self.kind}: {self._lack(backbone, [norm for norm, _ in pairs])}")
         return places
+
+    def _lack(self, backbone: Backbone, norms: list[nn.Module]) -> str:
+        """Why there is nothing to train."""
+        architecture = f"the architecture {backbone.config.model_type!r}"
+        if not norms:
+            return f"{architecture} has no norms = {list(self.norms)} in layers = {self.layers!r}"
+        if not any(list(norm.parameters()) for norm in norms):
+            return f"the norms of {architecture} have no parameters"
+        return f"the norms of {architecture} have nothing that terms = {list(self.terms)} names"
 
     def _norms(self, backbone: Backbone) -> list[nn.Module]:
         layers = select_layers(self.layers, backbone.num_layers, f"method.{self.kind}.layers")
@@ -75,8 +81,8 @@ class LayerNormTuning(Method):
         architecture = f"the architecture {backbone.config.model_type!r}"
         if backbone.shares_norms and len({"mha", "ffn"} & set(self.norms)) == 1:
             raise ConfigError(
-                f"{chosen}attention and the feed-forward network of {architecture} share one norm in each block; choose "
-                f"both, mha and ffn"
+                f"{chosen}attention and the feed-forward network of {architecture} share one norm in each block; "
+                f"choose both, mha and ffn"
             )
         if "inner" in self.norms and not any(self._norms_named(backbone, "inner", layer) for layer in layers):
             raise ConfigError(f"{chosen}this model of {architecture} has no norms of queries and keys; leave out inner")

@@ -94,12 +94,12 @@ def test_half_of_a_shared_norm_is_refused(architecture: str, norm: str) -> None:
 
 
 def test_norms_without_parameters_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"method\.ln: the norms of the architecture 'olmo' .* have no parameters"):
+    with pytest.raises(ConfigError, match=r"method\.ln: the norms of the architecture 'olmo' have no parameters"):
         tuned("olmo")
 
 
 def test_terms_that_no_norm_has_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"the norms of the architecture 'llama' have nothing .*\.terms = \['bias'\]"):
+    with pytest.raises(ConfigError, match=r"norms of the architecture 'llama' have nothing that terms = \['bias'\]"):
         tuned("llama", terms=["bias"])
 
 
@@ -110,6 +110,11 @@ def test_the_first_block_of_modernbert_has_one_norm_of_its_own() -> None:
     }
     everything = norms(tuned("modernbert", embedding_norm=True))
     assert everything == by_sublayer | {"embeddings.norm", "final_norm"}
+
+
+def test_a_norm_that_no_chosen_block_has_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"method\.ln: the architecture 'modernbert' has no norms = \['mha'\] in"):
+        tuned("modernbert", norm_reading="sublayer", norms=["mha"], layers="1")
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from lnbench.config.trainer import TrainerConfig
 from lnbench.run.lifecycle import run
 from lnbench.training.assemble import build_model
 from lnbench.training.optimiser import linear_schedule, new_optimiser
-from tests.conftest import Configure
 from tests import tiny
+from tests.conftest import Configure
 from tests.training.interruption import inject
 
 
