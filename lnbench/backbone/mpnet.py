@@ -55,5 +55,6 @@ def route_mpnet(model: PreTrainedModel, name: str) -> bool:
     for module in model.modules():
         if isinstance(module, MPNetSelfAttention):
             module.__class__ = RoutedAttention
+            assert isinstance(module, RoutedAttention)
             module.config = model.config
     return True

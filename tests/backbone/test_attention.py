@@ -31,9 +31,10 @@ COMPUTED = {"gemma2", "mpnet"}
 
 
 class Module(nn.Module):
-    def __init__(self, is_causal: bool) -> None:
+    def __init__(self, is_causal: bool, num_key_value_groups: int = 1) -> None:
         super().__init__()
         self.is_causal = is_causal
+        self.num_key_value_groups = num_key_value_groups
 
 
 def _inputs() -> list[Tensor]:
@@ -109,12 +110,10 @@ def test_every_keyword_is_honoured(keywords: str, dropout: float, shared: int, m
         dropout = 0.0  # is torch's own then, which cannot be stopped
     query, key, value = _inputs()
     key, value = key[:, ::shared], value[:, ::shared]
-    module, mask = Module(True), CAUSAL & PADDED[:, None, None]
-    module.num_key_value_groups = shared
-    settings = KEYWORDS[keywords]
+    module, mask, settings = Module(True, shared), CAUSAL & PADDED[:, None, None], KEYWORDS[keywords]
     found, _ = attention(module, query, key, value, mask, dropout=dropout, **settings)
-    wide = (one.repeat_interleave(shared, dim=1) for one in (key, value))
-    expected = by_formula(query, *wide, mask, **settings)
+    wide_key, wide_value = (one.repeat_interleave(shared, dim=1) for one in (key, value))
+    expected = by_formula(query, wide_key, wide_value, mask, **settings)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     inputs = _gradients(found, query, key, value), _gradients(expected, query, key, value)
     for one, other in zip(*inputs, strict=True):

@@ -81,7 +81,7 @@ def test_the_norm_after_the_last_block_is_the_final_one() -> None:
     gpt2, bert = backbone("gpt2"), backbone("bert")
     last = gpt2.num_layers - 1
     assert gpt2.norm_after("ffn", last, "position") is gpt2.final_norm()
-    assert name_of(gpt2, gpt2.base.ln_f) == "ln_f"
+    assert gpt2.final_norm() is gpt2.base.get_submodule("ln_f")
     assert bert.final_norm() is None
 
 

@@ -1,12 +1,21 @@
 """Comparisons with HF peft on every later architecture, its layers chosen by lnbench's role tables."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from peft import LNTuningConfig, LoraConfig, PeftConfig, PrefixTuningConfig, TaskType, get_peft_model
+from peft import (
+    IA3Config,
+    LNTuningConfig,
+    LoraConfig,
+    PeftConfig,
+    PrefixTuningConfig,
+    PromptTuningConfig,
+    TaskType,
+    get_peft_model,
+)
 from torch import Tensor, nn
 
 from lnbench.backbone.backbone import INNER, Backbone, Map, head_size
@@ -24,16 +33,31 @@ WITH_PREFIX = [
     *("stablelm", "stablelm_parallel", "starcoder2", "xlm_roberta_xl"),
 ]
 """Architectures that take a prefix in HF peft; sliding windows, which there leave it behind, are none."""
+WITH_IA3 = [
+    *("camembert", "cohere", "cohere2", "eurobert", "gemma", "gemma2", "gemma3", "gpt_neo", "gptj", "granite"),
+    *("mistral", "mpnet", "nomic_bert", "olmo", "olmo2", "olmo3", "phi", "qwen2", "qwen3", "smollm3", "stablelm"),
+    *("starcoder2", "xlm_roberta_xl"),
+]
+"""Architectures whose keys and values are layers of their own: where they are not, peft rescales queries too."""
+RESCALED: dict[Map, str] = {"key": "ia3_key", "value": "ia3_value", "ffn_output": "ia3_ffn"}
+WITH_PROMPT = ["bloom", "gemma", "gemma3", "granite", "modernbert", "qwen3"]
+"""One of each way in which words are embedded: with a norm, scaled inside and outside the embedding, as they are."""
 
 
 def cases() -> list[Case]:
     """All comparisons."""
     reference = f"peft {version('peft')}"
-    runs = {"ln": _run_ln, "lora": _run_lora, "prefix": _run_prefix}
+    runs: dict[str, tuple[Callable[[str], Difference], Iterable[str]]] = {
+        "ia3": (_run_ia3, WITH_IA3),
+        "ln": (_run_ln, LATER),
+        "lora": (_run_lora, LATER),
+        "prefix": (_run_prefix, WITH_PREFIX),
+        "prompt": (_run_prompt, WITH_PROMPT),
+    }
     return [
         Case(method, architecture, reference, partial(run, architecture))
-        for method, run in runs.items()
-        for architecture in (WITH_PREFIX if method == "prefix" else LATER)
+        for method, (run, architectures) in runs.items()
+        for architecture in architectures
         if is_possible(architecture, method)
     ]
 
@@ -71,6 +95,35 @@ def _run_lora(architecture: str) -> Difference:
         return ours
 
     return _run(architecture, config, {"lora": part("lora", **EVERY_MAP)}, to_ours)
+
+
+def _run_ia3(architecture: str) -> Difference:
+    view = Backbone(tiny(architecture))
+    names = {module: name for name, module in view.model.named_modules()}
+    places = [
+        (names[view.linear_maps(role, layer)[0].layer], inserted)
+        for layer in range(LAYERS)
+        for role, inserted in RESCALED.items()
+    ]
+    inner = [layer for layer, inserted in places if inserted == RESCALED["ffn_output"]]
+    config = IA3Config(
+        task_type=TASK, target_modules=[layer for layer, _ in places], feedforward_modules=inner, fan_in_fan_out=False
+    )
+
+    def to_ours(weights: Tensors) -> Tensors:
+        return {f"{layer}.{inserted}.factors": weights[f"{layer}.ia3_l"].flatten() for layer, inserted in places}
+
+    return _run(architecture, config, {"ia3": part("ia3")}, to_ours)
+
+
+def _run_prompt(architecture: str) -> Difference:
+    config = PromptTuningConfig(task_type=TASK, num_virtual_tokens=LENGTH)
+
+    def to_ours(weights: Tensors) -> Tensors:
+        (embedding,) = weights.values()
+        return {"prompt.vectors": embedding}
+
+    return _run(architecture, config, {"prompt": part("prompt", length=LENGTH)}, to_ours)
 
 
 def _run_prefix(architecture: str) -> Difference:

@@ -1,4 +1,4 @@
-"""On every later architecture LN-tuning, LoRA and prefixes compute and learn what HF peft's do."""
+"""On every later architecture each method that HF peft has computes and learns what peft's does."""
 
 import pytest
 
