@@ -17,6 +17,7 @@ from tests.tiny import (
     EVERY_ARCHITECTURE,
     HEADS,
     HIDDEN,
+    LATER,
     LAYERS,
     batch,
     hidden,
@@ -32,7 +33,11 @@ from tests.tiny import (
 LENGTH, MLP = 5, 6
 ARCHITECTURES = [name for name in EVERY_ARCHITECTURE if is_possible(name, "prefix")]
 CAUSAL = [name for name in DECODERS if name in ARCHITECTURES]
-SUMS = ["prefix", "ln+prefix+mha_adapter"]
+SUM = "ln+prefix+mha_adapter"
+GENERATIONS = [
+    *((name, method, beams) for name in CAUSAL if name not in LATER for method in ("prefix", SUM) for beams in (1, 3)),
+    *((name, SUM if is_possible(name, SUM) else "prefix", 3) for name in CAUSAL if name in LATER),
+]
 
 
 def with_prefix(model: Any, **settings: Any) -> Any:
@@ -103,10 +108,7 @@ def test_full_length_inputs_leave_room_for_a_prefix(architecture: str) -> None:
     assert hidden(model, batch((longest,))).shape == (longest, Backbone(model).output_size)
 
 
-@pytest.mark.parametrize("beams", [1, 3])
-@pytest.mark.parametrize(
-    ("architecture", "method"), [(name, method) for name in CAUSAL for method in SUMS if is_possible(name, method)]
-)
+@pytest.mark.parametrize(("architecture", "method", "beams"), GENERATIONS)
 def test_generation_with_a_cache_equals_generation_without(architecture: str, method: str, beams: int) -> None:
     model = tiny_generator(architecture)
     tune(model, method)
