@@ -1,6 +1,8 @@
 """Attention as transformers' "sdpa", with cheap dropout on a CPU, and for several runs at once."""
 
 from collections.abc import Callable
+from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +20,8 @@ from lnbench.backbone.stack import current_stack
 from lnbench.core.schema import ConfigError
 
 NAME = "lnbench"
+_CALLED: ContextVar[set[nn.Module] | None] = ContextVar("called", default=None)
+"""The modules that have called an attention function, while that is looked at."""
 
 
 def attention(
@@ -112,22 +116,17 @@ def use_function(model: PreTrainedModel, name: str, function: Callable[..., tupl
         ConfigError: the attention of some blocks does not call it.
     """
     AttentionMaskInterface.register(name, make_mask)
-    AttentionInterface.register(name, function)
+    AttentionInterface.register(name, partial(_call, function))
     if not route_mpnet(model, name):
         model.set_attn_implementation(name)
     if model.device.type == "meta":
         return
     called: set[nn.Module] = set()
-
-    def noting(module: nn.Module, *args: Any, **kwargs: Any) -> tuple[Tensor, None]:
-        called.add(module)
-        return function(module, *args, **kwargs)
-
-    AttentionInterface.register(name, noting)
+    token = _CALLED.set(called)
     try:
         _look_at_two_tokens(model)
     finally:
-        AttentionInterface.register(name, function)
+        _CALLED.reset(token)
     view = Backbone(model)
     silent = [str(layer + 1) for layer in range(view.num_layers) if view.attention(layer) not in called]
     if silent:
@@ -136,6 +135,14 @@ def use_function(model: PreTrainedModel, name: str, function: Callable[..., tupl
             f"attention interface in the layers {', '.join(silent)}, although its role table says so; correct "
             f"`attention` in lnbench/backbone/tables.py"
         )
+
+
+def _call(
+    function: Callable[..., tuple[Tensor, None]], module: nn.Module, *args: Any, **kwargs: Any
+) -> tuple[Tensor, None]:
+    if (called := _CALLED.get()) is not None:
+        called.add(module)
+    return function(module, *args, **kwargs)
 
 
 @torch.no_grad()

@@ -1,11 +1,12 @@
 """Attention with cheap dropout, against transformers' own and the formula."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface
+from transformers import PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from lnbench.backbone import attention as own
@@ -144,7 +145,23 @@ def test_looking_whether_the_function_is_called_leaves_no_trace() -> None:
     adapt_attention(model)
     assert {module: module.training for module in model.modules()} == before
     assert torch.equal(torch.get_rng_state(), state)
-    assert AttentionInterface()["lnbench"] is attention
+
+
+def test_models_that_are_adapted_at_once_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a thread makes a model while another one computes."""
+    inner, outer = tiny("gpt2"), tiny("bert")
+    adapt_attention(inner)
+    look = own._look_at_two_tokens
+
+    def both(model: PreTrainedModel) -> None:
+        with ThreadPoolExecutor(1) as other:
+            other.submit(hidden, inner, batch()).result()
+            other.submit(adapt_attention, tiny("opt")).result() if model is outer else None
+        look(model)
+
+    monkeypatch.setattr(own, "_look_at_two_tokens", both)
+    adapt_attention(outer)
+    assert hidden(outer, batch()).isfinite().all()
 
 
 def test_one_query_sees_all_keys_before_it() -> None:

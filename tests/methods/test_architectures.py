@@ -208,6 +208,15 @@ def test_gpt_neox_with_sublayers_in_sequence() -> None:
     assert backbone.norm_after("ffn", LAYERS - 1, "position") is backbone.final_norm()
 
 
+def test_falcon_of_the_new_kind_with_one_norm() -> None:
+    config = copy.deepcopy(CONFIGS["falcon_new"])
+    config.update({"num_ln_in_parallel_attn": 1})
+    backbone = Backbone(AutoModel.from_config(config))
+    assert backbone.shares_norms
+    assert backbone.norms_of(0) == [backbone.blocks[0].get_submodule("input_layernorm")]
+    assert len(Backbone(tiny("falcon_new")).norms_of(0)) == 2
+
+
 def test_llama_has_gains_only() -> None:
     model = tiny("llama")
     tune(model, "ln")
