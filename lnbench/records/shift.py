@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lnbench.backbone.backbone import Backbone, NormReading
     from lnbench.backbone.tuned_model import TunedModel
 
-Norm = Literal["embedding", "first", "mha", "mha_output", "ffn", "ffn_output", "query", "key", "final"]
+Norm = Literal["embedding", "first", "query", "key", "mha_output", "mha", "ffn_output", "ffn", "final"]
 Term = Literal["gain", "bias"]
 
 
