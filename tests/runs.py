@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils import logging
 
 from lnbench.config.compose import compose_config, to_plain
@@ -32,12 +32,18 @@ SHORT = [
 """Two epochs of nine batches."""
 
 
-def save_model(architecture: str, folder: Path) -> Path:
-    """Saves a tiny model with random weights and a word tokenizer, as `save_pretrained` does."""
+def save_model(architecture: str, folder: Path, model: PreTrainedModel | None = None) -> Path:
+    """Saves a tiny model with random weights and a word tokenizer, as `save_pretrained` does.
+
+    Args:
+        architecture: decides what the tokenizer adds.
+        folder: is made.
+        model: None: a headless one.
+    """
     logging.disable_progress_bar()
     bert = architecture == "bert"
     tokenizer: PreTrainedTokenizerFast = new_tokenizer(segments=bert, special=bert, pad=bert)
-    tiny(architecture).save_pretrained(folder)
+    (model or tiny(architecture)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

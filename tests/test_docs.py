@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from lnbench.backbone.backbone import role_table
+from lnbench.backbone.tables import TABLES
 from lnbench.config.compose import config_dir
 from lnbench.records.files import CARD, RECORD
 from tests import runs
 from tests.commands import Commands
-from tests.tiny import HIDDEN, LAYERS
+from tests.tiny import CONFIGS, HIDDEN, LAYERS, is_possible
 
 DOCS = Path(__file__).parent.parent / "docs"
 METHODS = (DOCS / "methods.md").read_text()
@@ -52,6 +54,31 @@ def test_a_method_of_ones_own_is_added_as_written(sources: dict[str, Path], data
     (record,) = (tmp_path / "runs").rglob(RECORD)
     trained = json.loads(record.read_text())["parameters"]["by_part"]
     assert trained == {"linear_adapter": LAYERS * HIDDEN * HIDDEN, "ln": LAYERS * 4 * HIDDEN}
+
+
+def rows_of_models() -> dict[str, dict[str, str]]:
+    """The cells of the table of architectures by `model_type` and heading."""
+    section = (DOCS / "models.md").read_text().partition("## Architectures")[2].partition("\n## ")[0]
+    lines = [line.strip("| ").split("|") for line in section.splitlines() if line.startswith("|")]
+    headings, _, *rows = [[cell.strip() for cell in line] for line in lines]
+    return {kind: dict(zip(headings, row, strict=False)) for row in rows for kind in re.findall(r"`([\w-]+)`", row[0])}
+
+
+def test_every_architecture_has_a_row_that_says_what_is_refused() -> None:
+    rows = rows_of_models()
+    assert rows.keys() == TABLES.keys()
+    for name, config in CONFIGS.items():
+        row = rows[config.model_type]
+        assert row["prefix"] == ("yes" if is_possible(name, "prefix") else "refused")
+        assert row["biases"].startswith("refused") == (not is_possible(name, "bitfit"))
+        assert ("no parameters" in row["norms"]) == (not is_possible(name, "ln"))
+        assert ("1 + weight" in row["norms"]) == bool(TABLES[config.model_type].gain_offset)
+        assert KINDS[role_table(config).placement] in row["block"]
+        assert ("one norm" in row["block"]) >= (role_table(config).mha_norm == role_table(config).ffn_norm)
+
+
+KINDS = {"post": "post", "pre": "", "parallel": "parallel", "branch": "branch"}
+"""How the table of architectures calls what is not the most common kind."""
 
 
 OWN_DATA = {

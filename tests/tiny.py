@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 from transformers import (
     AlbertConfig,
+    AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
     BertConfig,
@@ -70,10 +71,65 @@ CONFIGS: dict[str, PreTrainedConfig] = {
     "opt_350m": OPTConfig(**OPT_SIZES, word_embed_proj_dim=EMBEDDING, do_layer_norm_before=False),
     "roberta": RobertaConfig(**{**SIZES, "max_position_embeddings": POSITIONS + 2}),
 }
+FIRST_ARCHITECTURES = sorted(CONFIGS)
+"""Those on which every pair of methods is tested; on the later ones, every kind of method and two sums."""
+GROUPED: dict[str, Any] = {**SIZES, "num_key_value_heads": 2}
+WIDE_HEADS: dict[str, Any] = {**GROUPED, "head_dim": 12}
+SLIDING: dict[str, Any] = {"sliding_window": 4, "layer_types": ["sliding_attention", "full_attention"] * 2}
+SLIDING["layer_types"] = SLIDING["layer_types"][:LAYERS]
+SOFT_CAPS: dict[str, Any] = {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0, "query_pre_attn_scalar": 9}
+WITH_POSITIONS: dict[str, Any] = {**SIZES, "max_position_embeddings": POSITIONS + 2}
+NEO: dict[str, Any] = {**SIZES, "attention_types": [[["global", "local", "global"], 1]], "window_size": 3}
+GPTJ: dict[str, Any] = {**COMMON, "n_embd": HIDDEN, "n_layer": LAYERS, "n_head": HEADS, "n_positions": POSITIONS}
+FALCON: dict[str, Any] = {**SIZES, "ffn_hidden_size": FFN, "alibi": False}
+MODERN: dict[str, Any] = {"local_attention": 6, "cls_token_id": 1, "sep_token_id": 2}
+LATER: dict[str, tuple[str, dict[str, Any]]] = {
+    "bloom": ("bloom", {**COMMON, "hidden_size": HIDDEN, "n_layer": LAYERS, "n_head": HEADS}),
+    "camembert": ("camembert", WITH_POSITIONS),
+    "cohere": ("cohere", {**GROUPED, "use_qk_norm": True}),
+    "cohere2": ("cohere2", {**GROUPED, **SLIDING, "head_dim": HIDDEN // HEADS}),
+    "eurobert": ("eurobert", {**GROUPED, "mask_token_id": 3}),
+    "falcon": ("falcon", {**FALCON, "multi_query": True, "bias": True}),
+    "falcon_new": ("falcon", {**FALCON, "new_decoder_architecture": True, "num_kv_heads": 2}),
+    "falcon_rw": ("falcon", {**FALCON, "parallel_attn": False, "multi_query": False, "alibi": True, "bias": True}),
+    "gemma": ("gemma", {**GROUPED, "head_dim": HIDDEN // HEADS}),
+    "gemma2": ("gemma2", {**WIDE_HEADS, **SLIDING, **SOFT_CAPS}),
+    "gemma3": ("gemma3_text", {**WIDE_HEADS, **SLIDING, "query_pre_attn_scalar": 9}),
+    "gpt_neo": ("gpt_neo", {**NEO, "num_layers": LAYERS, "num_heads": HEADS}),
+    "gptj": ("gptj", {**GPTJ, "n_inner": FFN, "rotary_dim": 4}),
+    "granite": ("granite", {**GROUPED, "embedding_multiplier": 3.0, "residual_multiplier": 0.5}),
+    "mistral": ("mistral", {**GROUPED, "sliding_window": 4}),
+    "modernbert": ("modernbert", {**SIZES, **MODERN, "layer_types": SLIDING["layer_types"]}),
+    "mpnet": ("mpnet", WITH_POSITIONS),
+    "nomic_bert": ("nomic_bert", SIZES),
+    "olmo": ("olmo", GROUPED),
+    "olmo2": ("olmo2", GROUPED),
+    "olmo3": ("olmo3", {**GROUPED, **SLIDING}),
+    "phi": ("phi", {**GROUPED, "qk_layernorm": True}),
+    "phi3": ("phi3", GROUPED),
+    "qwen2": ("qwen2", GROUPED),
+    "qwen3": ("qwen3", WIDE_HEADS),
+    "smollm3": ("smollm3", {**GROUPED, "no_rope_layers": [1, 1, 0]}),
+    "stablelm": ("stablelm", {**GROUPED, "qk_layernorm": True, "use_qkv_bias": True}),
+    "stablelm_parallel": ("stablelm", {**GROUPED, "use_parallel_residual": True}),
+    "starcoder2": ("starcoder2", GROUPED),
+    "xlm_roberta_xl": ("xlm-roberta-xl", WITH_POSITIONS),
+}
+"""`model_type` and settings by name."""
+CONFIGS |= {name: AutoConfig.for_model(kind, **settings) for name, (kind, settings) in LATER.items()}
 EVERY_ARCHITECTURE = sorted(CONFIGS)
 ARCHITECTURES = ["bert", "gpt2"]
 """One of each kind: an encoder and a decoder."""
-DECODERS = ["gpt2", "gpt_neox", "llama", "opt", "opt_350m"]
+ENCODERS_OF_LATER = {"camembert", "eurobert", "modernbert", "mpnet", "nomic_bert", "xlm_roberta_xl"}
+DECODERS = ["gpt2", "gpt_neox", "llama", "opt", "opt_350m", *sorted(set(LATER) - ENCODERS_OF_LATER)]
+LACKING: dict[str, set[str]] = {
+    "olmo": {"bitfit", "ln", "fisher_ln"},
+    **{name: {"prefix"} for name in ("bloom", "deberta", "deberta_v2", "gptj", "gpt_neo")},
+    **{name: {"prefix"} for name in ("falcon", "falcon_new", "falcon_rw")},
+    **{name: {"bitfit"} for name in ("llama", "gemma", "gemma2", "gemma3", "granite", "mistral", "smollm3", "qwen3")},
+    **{name: {"bitfit"} for name in ("cohere", "cohere2", "eurobert", "modernbert", "olmo2", "olmo3", "phi3")},
+}
+"""Methods that an architecture has no place for: attention that calls no function, no biases, norms without values."""
 
 
 def tiny(architecture: str, seed: int = 0) -> PreTrainedModel:
@@ -123,9 +179,8 @@ def parts(method: str) -> dict[str, Method]:
 
 
 def is_possible(architecture: str, method: str) -> bool:
-    """Whether an architecture has what a sum needs: a place for a prefix, biases."""
-    lacks = {"deberta": "prefix", "deberta_v2": "prefix", "llama": "bitfit"}
-    return lacks.get(architecture) not in parts(method)
+    """Whether an architecture has what a sum needs: a place for a prefix, biases, norms with values."""
+    return not LACKING.get(architecture, set()) & set(parts(method))
 
 
 def tune(model: PreTrainedModel, methods: str | dict[str, Method], seed: int = 0) -> dict[str, list[str]]:

@@ -1,19 +1,27 @@
 """Attention as transformers' "sdpa", with cheap dropout on a CPU, and for several runs at once."""
 
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.nn.functional import dropout as torch_dropout
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from lnbench.backbone.backbone import role_table
+from lnbench.backbone.backbone import Backbone, role_table
 from lnbench.backbone.dropout import drop
+from lnbench.backbone.mpnet import route_mpnet
 from lnbench.backbone.stack import current_stack
+from lnbench.core.schema import ConfigError
 
 NAME = "lnbench"
+_CALLED: ContextVar[set[nn.Module] | None] = ContextVar("called", default=None)
+"""The modules that have called an attention function, while that is looked at."""
 
 
 def attention(
@@ -25,6 +33,9 @@ def attention(
     dropout: float = 0.0,
     scaling: float | None = None,
     is_causal: bool | None = None,
+    position_bias: Tensor | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """An attention function for transformers.
@@ -38,20 +49,37 @@ def attention(
         dropout: of the attention probabilities.
         scaling: of the products; None: 1 / sqrt(head size).
         is_causal: whether a missing mask means a causal one; None: as `module.is_causal` says.
-        kwargs: for transformers' own function.
+        position_bias: (B or 1, heads, Lq, Lk), added to the scaled products.
+        softcap: c, by which the scaled products s become c tanh(s / c).
+        s_aux: (heads,), scores of sinks: of what takes part of the attention, and yields nothing.
+        kwargs: for transformers' own function; what the text's masks hold already, such as a sliding window.
 
     Returns:
         (B, Lq, heads, head size), and no probabilities.
     """
-    if dropout == 0 or query.device.type != "cpu" or query.shape[1] != key.shape[1]:
+    unknown_to_torch = softcap is not None or s_aux is not None
+    dropped_here = dropout > 0 and query.device.type == "cpu" and query.shape[1] == key.shape[1]
+    biased_stack = position_bias is not None and current_stack() is not None
+    if kwargs.get("cache") is not None or not (unknown_to_torch or dropped_here or biased_stack):
+        given = {"position_bias": position_bias, "softcap": softcap, "s_aux": s_aux}
+        kwargs |= {name: value for name, value in given.items() if value is not None}
         arguments = {"dropout": dropout, "scaling": scaling, "is_causal": is_causal, **kwargs}
         if current_stack() is not None:
             folded = _Folded.apply(module, query, key, value, attention_mask, arguments)  # type: ignore[no-untyped-call]
             return folded, None
         return sdpa_attention_forward(module, query, key, value, attention_mask, **arguments)
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
+    key, value = (repeat_kv(one, query.shape[1] // one.shape[1]) for one in (key, value))
     scores = (query * (scaling or query.shape[-1] ** -0.5)) @ key.transpose(-1, -2)
-    probabilities = drop(_masked(scores, attention_mask, causal).softmax(-1), dropout)
+    if softcap is not None:
+        scores = softcap * (scores / softcap).tanh()
+    if position_bias is not None:
+        scores = scores + position_bias
+    probabilities = _softmax(_masked(scores, attention_mask, causal), s_aux)
+    if dropout > 0:
+        probabilities = (
+            drop(probabilities, dropout) if query.device.type == "cpu" else torch_dropout(probabilities, dropout)
+        )
     return (probabilities @ value).transpose(1, 2).contiguous(), None
 
 
@@ -68,13 +96,66 @@ def make_mask(*args: Any, **kwargs: Any) -> Tensor | None:
 
 
 def adapt_attention(model: PreTrainedModel) -> None:
-    """Makes every attention of `model` go through `attention`; DeBERTa's, which cannot, becomes able to run in bf16."""
+    """Makes every attention of `model` go through `attention`; DeBERTa's, which cannot, becomes able to run in bf16.
+
+    Raises:
+        ConfigError: as `use_function`.
+    """
     if role_table(model.config).attention is None:
         _keep_scores_in_fp32(model)
+    else:
+        use_function(model, NAME, attention)
+
+
+def use_function(model: PreTrainedModel, name: str, function: Callable[..., tuple[Tensor, None]]) -> None:
+    """Makes every attention of `model` call `function`, by which transformers knows as `name`.
+
+    That it is called is seen in one forward pass, as transformers takes any name and some models then ignore it. A
+    model without values, on the meta device, is believed.
+
+    Raises:
+        ConfigError: the attention of some blocks does not call it.
+    """
+    AttentionMaskInterface.register(name, make_mask)
+    AttentionInterface.register(name, partial(_call, function))
+    if not route_mpnet(model, name):
+        model.set_attn_implementation(name)
+    if model.device.type == "meta":
         return
-    AttentionInterface.register(NAME, attention)
-    AttentionMaskInterface.register(NAME, make_mask)
-    model.set_attn_implementation(NAME)
+    called: set[nn.Module] = set()
+    token = _CALLED.set(called)
+    try:
+        _look_at_two_tokens(model)
+    finally:
+        _CALLED.reset(token)
+    view = Backbone(model)
+    silent = [str(layer + 1) for layer in range(view.num_layers) if view.attention(layer) not in called]
+    if silent:
+        raise ConfigError(
+            f"model: the attention of the architecture {model.config.model_type!r} does not go through transformers' "
+            f"attention interface in the layers {', '.join(silent)}, although its role table says so; correct "
+            f"`attention` in lnbench/backbone/tables.py"
+        )
+
+
+def _call(
+    function: Callable[..., tuple[Tensor, None]], module: nn.Module, *args: Any, **kwargs: Any
+) -> tuple[Tensor, None]:
+    if (called := _CALLED.get()) is not None:
+        called.add(module)
+    return function(module, *args, **kwargs)
+
+
+@torch.no_grad()
+def _look_at_two_tokens(model: PreTrainedModel) -> None:
+    """One forward pass in evaluation, which leaves no trace in the model and draws no random numbers."""
+    training = {module: module.training for module in model.modules()}
+    tokens = torch.zeros(1, 2, dtype=torch.long, device=model.device)
+    try:
+        model.eval().base_model(input_ids=tokens, attention_mask=torch.ones_like(tokens))
+    finally:
+        for module, before in training.items():
+            module.training = before
 
 
 class _Fp32(nn.Module):
@@ -131,5 +212,13 @@ def _masked(scores: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
     if mask is None:
         if not causal or scores.shape[-2] == 1:
             return scores
-        mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
     return scores.masked_fill(~mask, torch.finfo(scores.dtype).min) if mask.dtype == torch.bool else scores + mask
+
+
+def _softmax(scores: Tensor, sinks: Tensor | None) -> Tensor:
+    """Probabilities (..., Lq, Lk), which with sinks (heads,) sum to less than 1."""
+    if sinks is None:
+        return scores.softmax(-1)
+    beside = sinks.view(-1, 1, 1).to(scores.dtype).expand(*scores.shape[:-1], 1)
+    return torch.cat([scores, beside], dim=-1).softmax(-1)[..., :-1]

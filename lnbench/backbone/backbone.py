@@ -1,17 +1,20 @@
 """A pretrained transformer seen through its role table."""
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from lnbench.backbone.tables import TABLES, Map, Projection, RoleTable, Sublayer
+from lnbench.backbone.tables import TABLES, VARIANTS, Map, Projection, RoleTable, Sublayer
 from lnbench.core.schema import ConfigError
 
 NormReading = Literal["position", "sublayer"]
+Inner = Literal["query", "key"]
+SUBLAYERS: tuple[Sublayer, ...] = get_args(Sublayer)
+INNER: tuple[Inner, ...] = get_args(Inner)
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ class Backbone:
             return [LinearMap(block.get_submodule(place))]
         module = block.get_submodule(place.path)
         bias = block.get_parameter(place.bias) if place.bias else None
-        return [LinearMap(module, _rows(place, module, self.config.num_attention_heads), bias)]
+        return [LinearMap(module, _rows(place, module, self.config), bias)]
 
     def reader_of(self, sublayer: Sublayer, layer: int) -> nn.Module:
         """The layer, one of several, by which a sublayer of block `layer` (counted from 0) reads its input, once.
@@ -106,10 +109,10 @@ class Backbone:
         (output,) = self.linear_maps("mha_output" if sublayer == "mha" else "ffn_output", layer)
         return output.layer
 
-    def norm_after(self, sublayer: Sublayer, layer: int, reading: NormReading) -> nn.Module:
-        """The norm "after" a sublayer of block `layer` (counted from 0).
+    def norm_after(self, sublayer: Sublayer, layer: int, reading: NormReading) -> nn.Module | None:
+        """The norm "after" a sublayer of block `layer` (counted from 0); None where the model has none in this place.
 
-        In a post-LN model both readings mean the norm that follows the sublayer's residual sum. In
+        Where norms follow the residual sum (post-LN) or close the branch, both readings mean the sublayer's own. In
         a pre-LN model `position` is the next norm on the residual stream (after FFN: the first one
         of the next block, or the final norm), `sublayer` the norm that feeds the sublayer itself.
         Where both sublayers read the stream side by side, no norm lies between them, and both
@@ -117,30 +120,66 @@ class Backbone:
         """
         own = {"mha": self.table.mha_norm, "ffn": self.table.ffn_norm}
         if self.table.placement != "pre" or reading == "sublayer":
-            return self.blocks[layer].get_submodule(own[sublayer])
+            return self._norm(layer, own[sublayer])
         if sublayer == "mha":
-            return self.blocks[layer].get_submodule(self.table.ffn_norm)
-        if layer + 1 < self.num_layers:
-            return self.blocks[layer + 1].get_submodule(self.table.mha_norm)
-        final = self.final_norm()
-        assert final is not None
-        return final
+            return self._norm(layer, self.table.ffn_norm)
+        return self._norm(layer + 1, self.table.mha_norm) if layer + 1 < self.num_layers else self.final_norm()
+
+    def output_norm(self, sublayer: Sublayer, layer: int) -> nn.Module | None:
+        """The norm of a sublayer's output, inside the branch, of a model that has others beside it.
+
+        It comes after its sublayer by position, and belongs to it: in both readings it goes with `norm_after`.
+        """
+        return self._norm(layer, self.table.mha_output_norm if sublayer == "mha" else self.table.ffn_output_norm)
+
+    def norms_after(self, sublayer: Sublayer, layer: int, reading: NormReading) -> list[nn.Module]:
+        """Both norms that a reading gives to a sublayer of block `layer` (counted from 0), as far as they are there."""
+        found = (self.output_norm(sublayer, layer), self.norm_after(sublayer, layer, reading))
+        return [norm for norm in found if norm is not None]
+
+    def inner_norms(self, name: Inner, layer: int) -> list[nn.Module]:
+        """The norms of the queries or keys of block `layer` (counted from 0): none, one, or one for each head."""
+        path = self.table.query_norm if name == "query" else self.table.key_norm
+        attention, _, leaf = (path or "").rpartition(".")
+        norm = getattr(self.blocks[layer].get_submodule(attention), leaf, None)  # a model may leave it out
+        return [] if norm is None else [one for one in norm.modules() if list(one.parameters(recurse=False))]
+
+    def norms_of(self, layer: int) -> list[nn.Module]:
+        """All norms inside block `layer` (counted from 0), each once."""
+        outer = [norm for sublayer in SUBLAYERS for norm in self.norms_after(sublayer, layer, "sublayer")]
+        inner = [norm for name in INNER for norm in self.inner_norms(name, layer)]
+        return list(dict.fromkeys([*outer, *inner]))
+
+    @property
+    def shares_norms(self) -> bool:
+        """Whether attention and the feed-forward network of a block read what one norm yields."""
+        return self.table.mha_norm == self.table.ffn_norm
 
     def closing_norm(self, layer: int) -> nn.Module | None:
         """The norm that ends block `layer` (counted from 0) in a post-LN model; others end with a residual sum."""
         return self.norm_after("ffn", layer, "sublayer") if self.table.placement == "post" else None
 
-    def norm_before_blocks(self, reading: NormReading) -> nn.Module | None:
-        """The norm that comes after no sublayer: of the embeddings, or by position the first of a pre-LN model."""
-        if self.table.embedding_norm:
-            return self.base.get_submodule(self.table.embedding_norm)
-        if self.table.placement == "pre" and reading == "position":
-            return self.blocks[0].get_submodule(self.table.mha_norm)
-        return None
+    def embedding_norm(self) -> nn.Module | None:
+        """The norm of the embeddings, if the architecture has one."""
+        return self.base.get_submodule(self.table.embedding_norm) if self.table.embedding_norm else None
+
+    def first_norm(self, reading: NormReading) -> nn.Module | None:
+        """By position the first norm of a pre-LN model's blocks, which comes after no sublayer; else None."""
+        before = self.table.placement == "pre" and reading == "position"
+        return self._norm(0, self.table.mha_norm) if before else None
+
+    def norms_before_blocks(self, reading: NormReading) -> list[nn.Module]:
+        """The norms that come after no sublayer: of the embeddings, and by position the first of a pre-LN model."""
+        return [norm for norm in (self.embedding_norm(), self.first_norm(reading)) if norm is not None]
 
     def final_norm(self) -> nn.Module | None:
         """The norm after the last block, if the architecture has one."""
         return self.base.get_submodule(self.table.final_norm) if self.table.final_norm else None
+
+    def _norm(self, layer: int, path: str | None) -> nn.Module | None:
+        """The norm at `path` in a block; None where an identity stands in its place."""
+        norm = self.blocks[layer].get_submodule(path) if path else None
+        return None if isinstance(norm, nn.Identity) else norm
 
 
 def longest_text(config: PreTrainedConfig) -> int | None:
@@ -158,23 +197,18 @@ def role_table(config: PreTrainedConfig) -> RoleTable:
     table = TABLES.get(config.model_type)
     if table is None:
         raise ConfigError(
-            f"model: the architecture {config.model_type!r} has no role table; known: {', '.join(sorted(TABLES))}. Add "
-            f"one to TABLES in lnbench/backbone/tables.py, such as {_example(config.model_type)}"
+            f"model: the architecture {config.model_type!r} has no role table; known: {', '.join(sorted(TABLES))}. To "
+            f"add one to TABLES in lnbench/backbone/tables.py, see docs/models.md"
         )
-    if config.model_type == "opt" and not config.do_layer_norm_before:
-        return replace(table, placement="post", final_norm=None)
-    if config.model_type == "gpt_neox" and not config.use_parallel_residual:
-        return replace(table, placement="pre")
+    for variant in VARIANTS.get(config.model_type, ()):
+        if all(getattr(config, name) == value for name, value in variant.settings.items()):
+            return variant.table
     return table
 
 
-def _example(model_type: str) -> str:
-    return (
-        f'"{model_type}": RoleTable(blocks="layers", attention="self_attn", query=Projection("self_attn.q_proj"), '
-        f'key=..., value=..., mha_output="self_attn.o_proj", ffn_inputs=("mlp.up_proj",), ffn_output="mlp.down_proj", '
-        f'mha_norm="input_layernorm", ffn_norm="post_attention_layernorm", placement="pre", final_norm="norm"), with '
-        f"the paths that print(model) shows"
-    )
+def head_size(config: PreTrainedConfig) -> int:
+    """Size of a query, key or value of one head."""
+    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
 
 
 def _elements(root: nn.Module, path: str) -> list[nn.Module]:
@@ -189,10 +223,13 @@ def _outputs(layer: nn.Module) -> int:
     return layer.get_parameter("weight").shape[1 if isinstance(layer, Conv1D) else 0]
 
 
-def _rows(place: Projection, layer: nn.Module, heads: int) -> Tensor | None:
+def _rows(place: Projection, layer: nn.Module, config: PreTrainedConfig) -> Tensor | None:
     """Which outputs of a layer belong to a projection."""
     if place.third is None:
         return None
+    heads, size = config.num_attention_heads, head_size(config)
     rows = torch.arange(_outputs(layer), device=layer.get_parameter("weight").device)
-    shape = (1, 3, -1) if place.fusion == "stacked" else (heads, 3, -1)
-    return rows.view(shape)[:, place.third].flatten()
+    shared = (len(rows) // size - heads) // 2  # heads of keys, and of values
+    groups = 1 if place.fusion == "stacked" else shared
+    parts = rows.view(groups, -1, size).split([heads // groups, shared // groups, shared // groups], dim=1)
+    return parts[place.third].flatten()

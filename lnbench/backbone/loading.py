@@ -22,14 +22,39 @@ from transformers.utils import logging
 from lnbench.backbone import gguf
 from lnbench.backbone.config import BackboneKind, ModelConfig
 from lnbench.backbone.source import PACKAGE_SCHEME, check_content, resolve_source
-from lnbench.backbone.tables import TABLES
 from lnbench.backbone.vocabulary import grow_embedding, known_tokens
 from lnbench.core.digests import hub_answers
 from lnbench.core.schema import ConfigError
 
-WITH_POOLER = ("bert", "roberta", "xlm-roberta")
+WITH_POOLER = ("bert", "camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl")
 """Architectures whose pooling layer can be left out."""
-LANGUAGE_MODELS = ("gpt2", "gpt_neox", "llama", "opt")
+LANGUAGE_MODELS = (
+    "bloom",
+    "cohere",
+    "cohere2",
+    "falcon",
+    "gemma",
+    "gemma2",
+    "gemma3_text",
+    "gpt2",
+    "gpt_neo",
+    "gpt_neox",
+    "gptj",
+    "granite",
+    "llama",
+    "mistral",
+    "olmo",
+    "olmo2",
+    "olmo3",
+    "opt",
+    "phi",
+    "phi3",
+    "qwen2",
+    "qwen3",
+    "smollm3",
+    "stablelm",
+    "starcoder2",
+)
 """Architectures that generate text: decoders with a role table."""
 POOLERS = (*WITH_POOLER, "albert")
 """Architectures with a pooling layer."""
@@ -161,8 +186,6 @@ def _unpacked(model: ModelConfig, source: str) -> Path | None:
 
 def _model_options(config: PreTrainedConfig, kind: BackboneKind, pooler: bool) -> dict[str, Any]:
     options: dict[str, Any] = {"dtype": torch.float32}
-    if config.model_type not in TABLES or TABLES[config.model_type].attention:
-        options["attn_implementation"] = "sdpa"
     require_kind(config, kind)
     if kind == "headless" and config.model_type in WITH_POOLER:
         options["add_pooling_layer"] = pooler

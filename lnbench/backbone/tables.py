@@ -1,5 +1,6 @@
-"""Where things are in each architecture: one role table a family, as data."""
+"""Where things are in each architecture: one role table a family, as data. docs/models.md draws the kinds of blocks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -10,13 +11,17 @@ Map = Literal["query", "key", "value", "mha_output", "ffn_input", "ffn_output"]
 
 @dataclass(frozen=True)
 class Projection:
-    """A linear map of a block: a layer of its own, or a third of a layer that yields query, key and value at once."""
+    """A linear map of a block: a layer of its own, or a part of a layer that yields query, key and value at once.
+
+    Where several heads of queries share keys and values, the three parts are of unequal size.
+    """
 
     path: str
     third: int | None = None
-    """Which third of the layer's outputs: 0 query, 1 key, 2 value; None: the whole layer."""
+    """Which part of the layer's outputs: 0 query, 1 key, 2 value; None: the whole layer."""
     fusion: Fusion = "stacked"
-    """`stacked`: all queries, all keys, all values. `interleaved`: head by head, each with the three in turn."""
+    """`stacked`: all queries, all keys, all values. `interleaved`: for each head of keys in turn its queries, its key,
+    its value."""
     bias: str | None = None
     """Path of the map's bias where the layer has none, and the bias is added later."""
 
@@ -41,12 +46,23 @@ class RoleTable:
     ffn_output: str
     """Second linear layer of the feed-forward network."""
     mha_norm: str
-    """Norm that belongs to the attention sublayer: after it (post-LN) or before it (pre-LN)."""
+    """Norm that belongs to the attention sublayer, where `placement` says."""
     ffn_norm: str
-    """Norm that belongs to the feed-forward sublayer: after it (post-LN) or before it (pre-LN)."""
-    placement: Literal["post", "pre", "parallel"]
-    """Whether norms follow the residual sum of their sublayer, precede the sublayer in sequence, or
-    precede two sublayers that read the same residual stream side by side."""
+    """Norm that belongs to the feed-forward sublayer; the same as `mha_norm` where both sublayers share it."""
+    placement: Literal["post", "pre", "parallel", "branch"]
+    """Where these norms stand: `post`, on the residual sum after their sublayer; `pre`, before the sublayer, in
+    sequence; `parallel`, before two sublayers that read the same residual stream side by side; `branch`, on the
+    sublayer's output before it is added to the stream."""
+    mha_output_norm: str | None = None
+    """Norm of attention's output before it is added to the stream, where there is one beside `mha_norm`."""
+    ffn_output_norm: str | None = None
+    """Norm of the feed-forward network's output before it is added to the stream, beside `ffn_norm`."""
+    query_norm: str | None = None
+    """Norm of the queries, within attention; a model whose configuration leaves it out has none there."""
+    key_norm: str | None = None
+    """Norm of the keys, as `query_norm`."""
+    gain_offset: float = 0.0
+    """What the norms add to their weight to make the gain: 1 where a weight of 0 means a gain of 1."""
     attention: str | None = None
     """Attention core: the module that calls transformers' attention function, where prefixes go; None
     if the architecture computes attention by itself."""
@@ -62,6 +78,17 @@ class RoleTable:
     `relative`: attention sees distances, and no length is impossible."""
     reserved_positions: int = 0
     """Rows at the start of the position embedding that are no text's."""
+    functional_dropout: bool = False
+    """Some of its dropout is no module, and stays torch's own."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A table for models of an architecture whose configurations say something other than most."""
+
+    table: RoleTable
+    settings: Mapping[str, object]
+    """What the configuration says, by name."""
 
 
 BERT = RoleTable(
@@ -172,6 +199,7 @@ OPT = RoleTable(
     ffn_norm="final_layer_norm",
     placement="pre",
     final_norm="decoder.final_layer_norm",
+    functional_dropout=True,
 )
 
 GPT_NEOX = RoleTable(
@@ -206,18 +234,186 @@ LLAMA = RoleTable(
     positions="relative",
 )
 
+QWEN3 = replace(LLAMA, query_norm="self_attn.q_norm", key_norm="self_attn.k_norm")
+
+GEMMA = replace(LLAMA, gain_offset=1.0)
+
+# Here the norm called post_attention is that of attention's output, and not the one before the feed-forward network.
+GEMMA2 = replace(
+    GEMMA,
+    ffn_norm="pre_feedforward_layernorm",
+    mha_output_norm="post_attention_layernorm",
+    ffn_output_norm="post_feedforward_layernorm",
+)
+
+GEMMA3 = replace(GEMMA2, query_norm="self_attn.q_norm", key_norm="self_attn.k_norm")
+
+OLMO2 = replace(QWEN3, mha_norm="post_attention_layernorm", ffn_norm="post_feedforward_layernorm", placement="branch")
+
+COHERE = replace(QWEN3, ffn_norm="input_layernorm", placement="parallel")
+
+PHI = replace(
+    LLAMA,
+    mha_output="self_attn.dense",
+    ffn_inputs=("mlp.fc1",),
+    ffn_output="mlp.fc2",
+    ffn_norm="input_layernorm",
+    placement="parallel",
+    query_norm="self_attn.q_layernorm",
+    key_norm="self_attn.k_layernorm",
+    final_norm="final_layernorm",
+)
+
+PHI3 = replace(
+    LLAMA,
+    query=Projection("self_attn.qkv_proj", 0),
+    key=Projection("self_attn.qkv_proj", 1),
+    value=Projection("self_attn.qkv_proj", 2),
+    ffn_inputs=("mlp.gate_up_proj",),
+)
+
+STARCODER2 = replace(LLAMA, ffn_inputs=("mlp.c_fc",), ffn_output="mlp.c_proj", functional_dropout=True)
+
+STABLELM = replace(LLAMA, query_norm="self_attn.q_layernorm", key_norm="self_attn.k_layernorm")
+
+# The first block has no norm before attention: that of the embeddings stands there.
+MODERNBERT = RoleTable(
+    blocks="layers",
+    attention="attn",
+    query=Projection("attn.Wqkv", 0),
+    key=Projection("attn.Wqkv", 1),
+    value=Projection("attn.Wqkv", 2),
+    mha_output="attn.Wo",
+    ffn_inputs=("mlp.Wi",),
+    ffn_output="mlp.Wo",
+    mha_norm="attn_norm",
+    ffn_norm="mlp_norm",
+    placement="pre",
+    embedding_norm="embeddings.norm",
+    final_norm="final_norm",
+    positions="relative",
+)
+
+NOMIC_BERT = replace(
+    LLAMA,
+    mha_norm="post_attention_layernorm",
+    ffn_norm="post_mlp_layernorm",
+    placement="post",
+    embedding_norm="embeddings.LayerNorm",
+    final_norm=None,
+)
+
+# Its attention goes through transformers' attention function once lnbench has adapted it (backbone/mpnet.py).
+MPNET = replace(
+    ROBERTA,
+    attention="attention.attn",
+    query=Projection("attention.attn.q"),
+    key=Projection("attention.attn.k"),
+    value=Projection("attention.attn.v"),
+    mha_output="attention.attn.o",
+    mha_norm="attention.LayerNorm",
+)
+
+XLM_ROBERTA_XL = replace(
+    ROBERTA,
+    mha_norm="attention.self_attn_layer_norm",
+    ffn_norm="LayerNorm",
+    placement="pre",
+    embedding_norm=None,
+    final_norm="encoder.LayerNorm",
+)
+
+GPT_NEO = replace(
+    GPT2,
+    attention=None,
+    query=Projection("attn.attention.q_proj"),
+    key=Projection("attn.attention.k_proj"),
+    value=Projection("attn.attention.v_proj"),
+    mha_output="attn.attention.out_proj",
+)
+
+GPTJ = replace(
+    GPT2,
+    attention=None,
+    query=Projection("attn.q_proj"),
+    key=Projection("attn.k_proj"),
+    value=Projection("attn.v_proj"),
+    mha_output="attn.out_proj",
+    ffn_inputs=("mlp.fc_in",),
+    ffn_output="mlp.fc_out",
+    ffn_norm="ln_1",
+    placement="parallel",
+)
+
+BLOOM = replace(
+    GPT_NEOX,
+    blocks="h",
+    attention=None,
+    query=Projection("self_attention.query_key_value", 0, "interleaved"),
+    key=Projection("self_attention.query_key_value", 1, "interleaved"),
+    value=Projection("self_attention.query_key_value", 2, "interleaved"),
+    mha_output="self_attention.dense",
+    placement="pre",
+    embedding_norm="word_embeddings_layernorm",
+    final_norm="ln_f",
+    functional_dropout=True,
+)
+
+FALCON = replace(BLOOM, ffn_norm="input_layernorm", placement="parallel", embedding_norm=None)
+
 TABLES: dict[str, RoleTable] = {
     "albert": ALBERT,
     "bert": BERT,
+    "bloom": BLOOM,
+    "camembert": ROBERTA,
+    "cohere": COHERE,
+    "cohere2": COHERE,
     "deberta": DEBERTA,
     "deberta-v2": DEBERTA_V2,
     "distilbert": DISTILBERT,
     "electra": BERT,
+    "eurobert": LLAMA,
+    "falcon": FALCON,
+    "gemma": GEMMA,
+    "gemma2": GEMMA2,
+    "gemma3_text": GEMMA3,
     "gpt2": GPT2,
+    "gpt_neo": GPT_NEO,
     "gpt_neox": GPT_NEOX,
+    "gptj": GPTJ,
+    "granite": LLAMA,
     "llama": LLAMA,
+    "mistral": LLAMA,
+    "modernbert": MODERNBERT,
+    "mpnet": MPNET,
+    "nomic_bert": NOMIC_BERT,
+    "olmo": LLAMA,
+    "olmo2": OLMO2,
+    "olmo3": OLMO2,
     "opt": OPT,
+    "phi": PHI,
+    "phi3": PHI3,
+    "qwen2": LLAMA,
+    "qwen3": QWEN3,
     "roberta": ROBERTA,
+    "smollm3": LLAMA,
+    "stablelm": STABLELM,
+    "starcoder2": STARCODER2,
     "xlm-roberta": ROBERTA,
+    "xlm-roberta-xl": XLM_ROBERTA_XL,
 }
 """Role table by the `model_type` of a transformers configuration."""
+
+VARIANTS: dict[str, tuple[Variant, ...]] = {
+    "falcon": (
+        Variant(FALCON, {"new_decoder_architecture": True, "num_ln_in_parallel_attn": 1}),
+        Variant(replace(FALCON, mha_norm="ln_attn", ffn_norm="ln_mlp"), {"new_decoder_architecture": True}),
+        Variant(replace(BLOOM, embedding_norm=None), {"parallel_attn": False}),
+    ),
+    "gpt_neox": (Variant(replace(GPT_NEOX, placement="pre"), {"use_parallel_residual": False}),),
+    "opt": (Variant(replace(OPT, placement="post", final_norm=None), {"do_layer_norm_before": False}),),
+    "stablelm": (
+        Variant(replace(STABLELM, ffn_norm="input_layernorm", placement="parallel"), {"use_parallel_residual": True}),
+    ),
+}
+"""By `model_type`; the first of them whose settings are the configuration's replaces the table."""

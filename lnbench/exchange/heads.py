@@ -16,6 +16,7 @@ from transformers import (
     PreTrainedModel,
 )
 
+from lnbench.backbone.loading import LANGUAGE_MODELS
 from lnbench.backbone.tuned_model import TunedModel
 from lnbench.core.atomic_files import write_atomically
 from lnbench.core.schema import ConfigError
@@ -49,12 +50,15 @@ class SentenceForm:
 SENTENCE_FORMS = {
     "albert": SentenceForm("pooler", "classifier"),
     "bert": SentenceForm("pooler", "classifier"),
+    "camembert": SentenceForm("pooler", "classifier.out_proj", "classifier.dense"),
     "deberta": SentenceForm("first", "classifier", "pooler.dense"),
     "deberta-v2": SentenceForm("first", "classifier", "pooler.dense"),
     "distilbert": SentenceForm("first", "classifier", "pre_classifier"),
     "electra": SentenceForm("first", "classifier.out_proj", "classifier.dense"),
+    "mpnet": SentenceForm("pooler", "classifier.out_proj", "classifier.dense"),
     "roberta": SentenceForm("pooler", "classifier.out_proj", "classifier.dense"),
     "xlm-roberta": SentenceForm("pooler", "classifier.out_proj", "classifier.dense"),
+    "xlm-roberta-xl": SentenceForm("pooler", "classifier.out_proj", "classifier.dense"),
 }
 """By architecture; the heads of decoders have no bias, and so cannot compute what ours does."""
 
@@ -215,7 +219,8 @@ def _sentence_head(empty: PreTrainedModel, model: TunedModel, weight: Tensor, bi
     form, config = SENTENCE_FORMS.get(model.backbone.config.model_type), model.backbone.config
     name, pooling = type(empty).__name__, pooling_of(model.head)
     if form is None:
-        raise Unequal(f"the head of {name} has no bias")
+        decoder = config.model_type in LANGUAGE_MODELS
+        raise Unequal(f"the head of {name} {'has no bias' if decoder else 'is more than a linear layer'}")
     if form.pooling != pooling:
         raise Unequal(f"{name} reads model.pooling={form.pooling}, and this head {pooling}")
     if form.first is None:

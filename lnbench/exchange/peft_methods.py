@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from lnbench.backbone.backbone import Backbone, LinearMap
-from lnbench.backbone.tables import Map, Sublayer
+from lnbench.backbone.backbone import INNER, SUBLAYERS, Backbone, LinearMap
+from lnbench.backbone.tables import Map
 from lnbench.core.schema import ConfigError
 from lnbench.exchange.peft_format import LN
 from lnbench.methods.lora import MAPS
 
 Tensors = dict[str, Tensor]
-SUBLAYERS: tuple[Sublayer, ...] = ("mha", "ffn")
 RESCALED: dict[Map, str] = {"key": "ia3_key", "value": "ia3_value", "ffn_output": "ia3_ffn"}
 """The maps that (IA)^3 changes, and what it inserts there."""
 
@@ -76,19 +75,26 @@ def read_ln(adapter: Adapter, backbone: Backbone) -> Adapted:
     values = {f"{layer}.{leaf}": tensor for leaf, taken in leaves.items() for layer, tensor in taken.items()}
     tuned, names = set().union(*leaves.values()), _names(backbone)
     places = {
-        names[backbone.norm_after(sublayer, block, "sublayer")]: (block, sublayer)
+        names[norm]: (block, sublayer)
         for block in range(backbone.num_layers)
         for sublayer in SUBLAYERS
+        for norm in backbone.norms_after(sublayer, block, "sublayer")
     }
-    embedding, final = (
-        names[norm] if norm else None for norm in (backbone.norm_before_blocks("sublayer"), backbone.final_norm())
-    )
-    _check_roles(tuned - set(places) - {embedding, final})
+    inner = {
+        names[norm]: block
+        for block in range(backbone.num_layers)
+        for one in INNER
+        for norm in backbone.inner_norms(one, block)
+    }
+    embedding, final = (names[norm] if norm else None for norm in (backbone.embedding_norm(), backbone.final_norm()))
+    _check_roles(tuned - set(places) - set(inner) - {embedding, final})
     inside = [places[name] for name in tuned & set(places)]
+    owners = {sublayer for _, sublayer in inside} or {"mha"}
+    chosen = SUBLAYERS if backbone.shares_norms else [sublayer for sublayer in SUBLAYERS if sublayer in owners]
     settings = {
         "terms": ["gain", "bias"],
-        "norms": [sublayer for sublayer in SUBLAYERS if any(own == sublayer for _, own in inside)] or ["mha"],
-        "layers": _layers(block for block, _ in inside) or "1",
+        "norms": [*chosen, *(["inner"] if tuned & set(inner) else [])],
+        "layers": _layers([block for block, _ in inside] + [inner[name] for name in tuned & set(inner)]) or "1",
         "norm_reading": "sublayer",
         "embedding_norm": embedding in tuned,
         "final_norm": final in tuned,

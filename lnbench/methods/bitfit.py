@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from lnbench.backbone.tables import Map, Sublayer
+from lnbench.backbone.tables import Map
 from lnbench.core.schema import ConfigError
 from lnbench.methods.base import Method
 from lnbench.methods.parts.layers import Layers, select_layers
@@ -65,8 +65,7 @@ class BitFit(Method):
 
     def _biases_of(self, backbone: Backbone, layer: int, component: Owner) -> list[nn.Parameter]:
         if component == "norms":
-            norms = [backbone.norm_after(sublayer, layer, "sublayer") for sublayer in get_args(Sublayer)]
-            found = [_bias(norm) for norm in norms]
+            found = [_bias(norm) for norm in backbone.norms_of(layer)]
         else:
             maps = backbone.linear_maps(component, layer)
             found = [_bias(one.layer) if one.later_bias is None else one.later_bias for one in maps]

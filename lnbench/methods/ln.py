@@ -28,8 +28,9 @@ class LayerNormTuning(Method):
     """Name of the method."""
 
     terms: Annotated[tuple[Literal["gain", "bias"], ...], Field(min_length=1)]
-    norms: Annotated[tuple[Literal["mha", "ffn"], ...], Field(min_length=1)]
-    """The norm after multi-head attention, the norm after the feed-forward network, or both."""
+    norms: Annotated[tuple[Literal["mha", "ffn", "inner"], ...], Field(min_length=1)]
+    """The norms after multi-head attention, those after the feed-forward network, and those of queries and keys inside
+    attention; any of them."""
     layers: Layers
     norm_reading: Literal["position", "sublayer"]
     """What "after" means in pre-LN models: next on the residual stream, or belonging to the sublayer."""
@@ -48,16 +49,40 @@ class LayerNormTuning(Method):
         pairs = [(norm, name) for norm in self._norms(backbone) for name in names]
         places = [(norm, name) for norm, name in pairs if getattr(norm, name, None) is not None]
         if not places:
-            raise ConfigError(
-                f"method.{self.kind}.terms = {list(self.terms)}: the norms of this model have none of these"
-            )
+            raise ConfigError(f"method.{self.kind}: {self._lack(backbone, [norm for norm, _ in pairs])}")
         return places
+
+    def _lack(self, backbone: Backbone, norms: list[nn.Module]) -> str:
+        """Why there is nothing to train."""
+        architecture = f"the architecture {backbone.config.model_type!r}"
+        if not norms:
+            return f"{architecture} has no norms = {list(self.norms)} in layers = {self.layers!r}"
+        if not any(list(norm.parameters()) for norm in norms):
+            return f"the norms of {architecture} have no parameters"
+        return f"the norms of {architecture} have nothing that terms = {list(self.terms)} names"
 
     def _norms(self, backbone: Backbone) -> list[nn.Module]:
         layers = select_layers(self.layers, backbone.num_layers, f"method.{self.kind}.layers")
-        norms = [backbone.norm_after(norm, layer, self.norm_reading) for layer in layers for norm in self.norms]
-        if self.embedding_norm and (norm := backbone.norm_before_blocks(self.norm_reading)):
+        self._check_norms(backbone, layers)
+        norms = [norm for layer in layers for name in self.norms for norm in self._norms_named(backbone, name, layer)]
+        if self.embedding_norm:
+            norms += backbone.norms_before_blocks(self.norm_reading)
+        if self.final_norm and (norm := backbone.final_norm()):
             norms.append(norm)
-        if self.final_norm and (norm := backbone.final_norm()) and norm not in norms:
-            norms.append(norm)
-        return norms
+        return list(dict.fromkeys(norms))
+
+    def _norms_named(self, backbone: Backbone, name: Literal["mha", "ffn", "inner"], layer: int) -> list[nn.Module]:
+        if name == "inner":
+            return [*backbone.inner_norms("query", layer), *backbone.inner_norms("key", layer)]
+        return backbone.norms_after(name, layer, self.norm_reading)
+
+    def _check_norms(self, backbone: Backbone, layers: list[int]) -> None:
+        chosen = f"method.{self.kind}.norms = {list(self.norms)}: "
+        architecture = f"the architecture {backbone.config.model_type!r}"
+        if backbone.shares_norms and len({"mha", "ffn"} & set(self.norms)) == 1:
+            raise ConfigError(
+                f"{chosen}attention and the feed-forward network of {architecture} share one norm in each block; "
+                f"choose both, mha and ffn"
+            )
+        if "inner" in self.norms and not any(self._norms_named(backbone, "inner", layer) for layer in layers):
+            raise ConfigError(f"{chosen}this model of {architecture} has no norms of queries and keys; leave out inner")

@@ -41,8 +41,10 @@ class Prompt(Method):
             raise ConfigError(
                 f"method.prompt.length = {self.length}: leaves no room for text; the model has {longest} positions"
             )
-        words = backbone.model.get_input_embeddings().get_parameter("weight").detach()
-        vectors = words[torch.randint(len(words), (self.length,)).to(words.device)]
+        embedding = backbone.model.get_input_embeddings()
+        words = embedding.get_parameter("weight")
+        with torch.no_grad():  # in the size that words have where the embedding scales them
+            vectors = embedding(torch.randint(len(words), (self.length,)).to(words.device))
         prompt = PromptEmbedding(vectors, longest)
         prompt.insert_into(backbone.body)
         return [prompt.vectors]

@@ -16,16 +16,21 @@ if TYPE_CHECKING:
     from lnbench.backbone.backbone import Backbone, NormReading
     from lnbench.backbone.tuned_model import TunedModel
 
-Norm = Literal["embedding", "mha", "ffn", "final"]
+Norm = Literal["embedding", "first", "query", "key", "mha_output", "mha", "ffn_output", "ffn", "final"]
 Term = Literal["gain", "bias"]
 
 
 class NormShift(Schema):
-    """How far one gain or bias w is from its pretrained value w0."""
+    """How far one gain or bias w is from its pretrained value w0.
+
+    A gain is what the norm multiplies by, also where the model stores how far it is from 1.
+    """
 
     layer: int
     """The block, counted from 1, after which (or after whose attention) the norm comes; 0: before all blocks."""
     norm: Norm
+    """`mha` and `ffn`: on the residual stream; `mha_output` and `ffn_output`: of the sublayer's output, where there is
+    such a norm beside; `first`: the first block's, where another one stands at the embeddings."""
     term: Term
     mean_abs: float
     """Mean of |w - w0| over the elements."""
@@ -44,7 +49,9 @@ class PretrainedTerm:
     parameter: str
     """Its name in the model."""
     value: Tensor
-    """A copy on the CPU."""
+    """A copy of the parameter on the CPU."""
+    offset: float = 0.0
+    """What the norm adds to the parameter."""
 
 
 def keep_pretrained(model: TunedModel, parts: Mapping[str, Method]) -> list[PretrainedTerm]:
@@ -60,9 +67,11 @@ def keep_pretrained(model: TunedModel, parts: Mapping[str, Method]) -> list[Pret
 
     masks = model.masks()
     names = {id(value): name for name, value in model.trained().items() if name not in masks or masks[name].any()}
+    view = Backbone(model.backbone)
+    offsets: dict[Term, float] = {"gain": view.table.gain_offset, "bias": 0.0}
     return [
-        PretrainedTerm(layer, norm, term, names[id(parameter)], parameter.detach().cpu().clone())
-        for layer, norm, module in _norms(Backbone(model.backbone), _reading(parts))
+        PretrainedTerm(layer, norm, term, names[id(parameter)], parameter.detach().cpu().clone(), offsets[term])
+        for layer, norm, module in _norms(view, _reading(parts))
         for term, parameter in _terms(module)
         if id(parameter) in names
     ]
@@ -84,14 +93,26 @@ def _reading(parts: Mapping[str, Method]) -> NormReading:
 
 def _norms(backbone: Backbone, reading: NormReading) -> Iterator[tuple[int, Norm, nn.Module]]:
     """Each norm that has a role, once, with its layer and name."""
-    if before := backbone.norm_before_blocks(reading):
-        yield 0, "embedding", before
+    seen: set[nn.Module] = set()
+    for layer, name, norm in _places(backbone, reading):
+        if norm is not None and norm not in seen:
+            seen.add(norm)
+            yield layer, name, norm
+
+
+def _places(backbone: Backbone, reading: NormReading) -> Iterator[tuple[int, Norm, nn.Module | None]]:
+    """Where norms may be; one that attention and the feed-forward network share is attention's."""
+    embedding = backbone.embedding_norm()
+    yield 0, "embedding", embedding
+    yield 0, "first" if embedding else "embedding", backbone.first_norm(reading)
     for layer in range(backbone.num_layers):
+        for name in ("query", "key"):
+            yield from ((layer + 1, name, norm) for norm in backbone.inner_norms(name, layer))
+        yield layer + 1, "mha_output", backbone.output_norm("mha", layer)
         yield layer + 1, "mha", backbone.norm_after("mha", layer, reading)
+        yield layer + 1, "ffn_output", backbone.output_norm("ffn", layer)
         yield layer + 1, "ffn", backbone.norm_after("ffn", layer, reading)
-    final = backbone.final_norm()
-    if final and final is not backbone.norm_after("ffn", backbone.num_layers - 1, reading):
-        yield backbone.num_layers, "final", final
+    yield backbone.num_layers, "final", backbone.final_norm()
 
 
 def _terms(norm: nn.Module) -> Iterator[tuple[Term, nn.Parameter]]:
@@ -105,7 +126,7 @@ def _terms(norm: nn.Module) -> Iterator[tuple[Term, nn.Parameter]]:
 def _shift(term: PretrainedTerm, value: Tensor) -> NormShift:
     start = term.value.double()
     change = value.detach().cpu().double() - start
-    size = start.norm().item()
+    size = (start + term.offset).norm().item()
     return NormShift(
         layer=term.layer,
         norm=term.norm,

@@ -7,6 +7,7 @@ from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
+from lnbench.backbone.backbone import Backbone
 from lnbench.backbone.tuned_model import TunedModel
 from lnbench.config.trainer import TrainerConfig
 
@@ -16,14 +17,18 @@ def new_optimiser(model: TunedModel, config: TrainerConfig, rates: Mapping[str, 
 
     `config.lr_factor` multiplies the parts' rates; `config.lr` overrides them, and the head's. A
     parameter that several parts claim learns at the rate of the first in alphabetical order. Only
-    matrices decay; gains, biases and other vectors never do.
+    matrices decay; gains, biases and other vectors never do, nor do norms of any shape.
     """
     parts = sorted(model.claims, reverse=True)
     rate_of = {name: rates[part] * config.lr_factor for part in parts for name in model.claims[part]}
     groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
+    view = Backbone(model.backbone)
+    norms = [norm for layer in range(view.num_layers) for norm in view.norms_of(layer)]
+    of_norms = {id(parameter) for norm in norms for parameter in norm.parameters(recurse=False)}
     for name, parameter in model.trained().items():
         rate = config.lr or rate_of.get(name, config.head_lr)
-        groups[rate, config.weight_decay if parameter.ndim > 1 else 0.0].append(parameter)
+        decays = parameter.ndim > 1 and id(parameter) not in of_norms
+        groups[rate, config.weight_decay if decays else 0.0].append(parameter)
     return AdamW(
         [{"params": group, "lr": lr, "weight_decay": decay} for (lr, decay), group in groups.items()], fused=True
     )

@@ -9,7 +9,7 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.utils import logging
 
-from lnbench.backbone.backbone import Backbone
+from lnbench.backbone.backbone import SUBLAYERS, Backbone
 from lnbench.config.run import RunConfig
 from lnbench.tasks.sequence_classification import SequenceClassification
 
@@ -33,9 +33,10 @@ def _ln(model: PreTrainedModel, _: Any) -> nn.Module:
     """On the norms of the blocks alone: by default peft would train that of the embeddings too."""
     backbone = Backbone(model)
     norms = [
-        backbone.norm_after(sublayer, layer, "position")
+        norm
         for layer in range(backbone.num_layers)
-        for sublayer in ("mha", "ffn")
+        for sublayer in SUBLAYERS
+        for norm in backbone.norms_after(sublayer, layer, "position")
     ]
     names = [name for name, module in model.named_modules() if any(module is norm for norm in norms)]
     return get_peft_model(model, LNTuningConfig(task_type=TaskType.SEQ_CLS, target_modules=names))

@@ -5,11 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from lnbench.backbone.backbone import Backbone, NormReading, longest_text, role_table
-from lnbench.backbone.tables import Map, Sublayer
+from lnbench.backbone.backbone import SUBLAYERS, Backbone, NormReading, head_size, longest_text, role_table
+from lnbench.backbone.tables import Map
 from tests import tiny
 
-SUBLAYERS: tuple[Sublayer, ...] = ("mha", "ffn")
+ONE_LAYER_GATED = {"modernbert", "phi3"}
+"""Architectures in which both maps of a gated network are one layer."""
 READINGS: tuple[NormReading, ...] = ("position", "sublayer")
 MAPS: tuple[Map, ...] = ("query", "key", "value", "mha_output", "ffn_input", "ffn_output")
 
@@ -25,18 +26,22 @@ def test_every_role_of_a_block_is_there(architecture: str) -> None:
     for layer, sublayer, reading in product(range(view.num_layers), SUBLAYERS, READINGS):
         assert view.output_of(sublayer, layer).get_parameter("weight").ndim == 2
         assert view.reader_of(sublayer, layer).get_parameter("weight").ndim == 2
-        assert view.norm_after(sublayer, layer, reading).get_parameter("weight").shape == (tiny.HIDDEN,)
+        for norm in view.norms_after(sublayer, layer, reading):
+            assert {value.shape for value in norm.parameters()} <= {(tiny.HIDDEN,)}
 
 
 @pytest.mark.parametrize("architecture", tiny.EVERY_ARCHITECTURE)
 def test_linear_maps_have_the_sizes_of_their_roles(architecture: str) -> None:
     view = backbone(architecture)
-    for layer in range(view.num_layers):
-        for name in MAPS:
-            for found in view.linear_maps(name, layer):
-                assert found.in_features == (tiny.FFN if name == "ffn_output" else tiny.HIDDEN)
-                if name not in ("key", "value"):  # which may have fewer heads
-                    assert found.out_features == (tiny.FFN if name == "ffn_input" else tiny.HIDDEN)
+    heads = tiny.HEADS * head_size(view.config)
+    ffn = 4 * tiny.HIDDEN if architecture == "bloom" else tiny.FFN
+    gated = 2 * ffn if architecture in ONE_LAYER_GATED else ffn
+    inputs = {"ffn_output": ffn, "mha_output": heads}
+    outputs = {"query": heads, "mha_output": tiny.HIDDEN, "ffn_input": gated, "ffn_output": tiny.HIDDEN}
+    for layer, name in product(range(view.num_layers), MAPS):
+        for found in view.linear_maps(name, layer):
+            assert found.in_features == inputs.get(name, tiny.HIDDEN)
+            assert name not in outputs or found.out_features == outputs[name]  # keys and values may have fewer heads
         (key,), (value,) = view.linear_maps("key", layer), view.linear_maps("value", layer)
         assert key.out_features == value.out_features
 
@@ -65,7 +70,7 @@ def test_tokens_see_each_other_through_the_attention_output_alone(architecture: 
 )
 def test_norms_after_a_sublayer_follow_the_reading(architecture: str, reading: NormReading, names: list[str]) -> None:
     view = backbone(architecture)
-    found = [view.norm_after(sublayer, 0, reading) for sublayer in SUBLAYERS]
+    found = [norm for sublayer in SUBLAYERS for norm in view.norms_after(sublayer, 0, reading)]
     assert [name_of(view, norm) for norm in found] == names
 
 
@@ -78,20 +83,26 @@ def test_the_norm_after_the_last_block_is_the_final_one() -> None:
     gpt2, bert = backbone("gpt2"), backbone("bert")
     last = gpt2.num_layers - 1
     assert gpt2.norm_after("ffn", last, "position") is gpt2.final_norm()
-    assert name_of(gpt2, gpt2.norm_after("ffn", last, "position")) == "ln_f"
+    assert gpt2.final_norm() is gpt2.base.get_submodule("ln_f")
     assert bert.final_norm() is None
 
 
-def test_norms_before_all_blocks() -> None:
-    gpt2, bert = backbone("gpt2"), backbone("bert")
-    for reading in READINGS:
-        norm = bert.norm_before_blocks(reading)
-        assert norm is not None
-        assert name_of(bert, norm) == "embeddings.LayerNorm"
-    first = gpt2.norm_before_blocks("position")
-    assert first is not None
-    assert name_of(gpt2, first) == "h.0.ln_1"
-    assert gpt2.norm_before_blocks("sublayer") is None
+@pytest.mark.parametrize(
+    ("architecture", "reading", "names"),
+    [
+        ("bert", "position", ["embeddings.LayerNorm"]),
+        ("bert", "sublayer", ["embeddings.LayerNorm"]),
+        ("gpt2", "position", ["h.0.ln_1"]),
+        ("gpt2", "sublayer", []),
+        ("bloom", "position", ["word_embeddings_layernorm", "h.0.input_layernorm"]),
+        ("bloom", "sublayer", ["word_embeddings_layernorm"]),
+        ("modernbert", "position", ["embeddings.norm"]),
+        ("olmo2", "position", []),
+    ],
+)
+def test_norms_before_all_blocks(architecture: str, reading: NormReading, names: list[str]) -> None:
+    view = backbone(architecture)
+    assert [name_of(view, norm) for norm in view.norms_before_blocks(reading)] == names
 
 
 LIMITED = [name for name in tiny.EVERY_ARCHITECTURE if longest_text(tiny.CONFIGS[name]) is not None]

@@ -40,12 +40,18 @@ NORMS = {
     "distilbert": ["output_layer_norm"],
     "gpt2": ["ln_2", "ln_f"],
     "llama": ["input_layernorm", "model.norm"],
+    "phi": ["input_layernorm", "k_layernorm"],
+    "phi3": ["post_attention_layernorm"],
+    "qwen3": ["k_norm"],
 }
 LINEAR = {
     "bert": ["query", "value", "output.dense"],
     "distilbert": ["q_lin", "lin2"],
     "gpt2": ["c_attn", "c_proj"],
     "llama": ["q_proj", "gate_proj"],
+    "phi": ["v_proj", "dense", "fc1"],
+    "phi3": ["qkv_proj", "gate_up_proj"],
+    "qwen3": ["o_proj", "down_proj"],
 }
 RESCALED = {
     "bert": (["key", "value", "layer.0.output.dense"], ["layer.0.output.dense"]),

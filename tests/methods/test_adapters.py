@@ -28,7 +28,7 @@ class Doubling(nn.Module):
 
 
 class Recorder:
-    """What goes into a layer and comes out of it, call by call."""
+    """What goes into a layer and comes out of it, call by call, also where the model then adds to it in place."""
 
     def __init__(self, layer: nn.Module) -> None:
         self.inputs: list[Tensor] = []
@@ -37,7 +37,7 @@ class Recorder:
 
     def _record(self, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]) -> None:
         self.inputs.append(inputs[0])
-        self.outputs.append(output[0] if isinstance(output, tuple) else output)
+        self.outputs.append((output[0] if isinstance(output, tuple) else output).clone())
 
 
 @pytest.fixture

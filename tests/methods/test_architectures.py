@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel, GPT2Config, PreTrainedModel
 
-from lnbench.backbone.backbone import Backbone, NormReading, role_table
-from lnbench.backbone.tables import TABLES, Map, Sublayer
+from lnbench.backbone.backbone import INNER, SUBLAYERS, Backbone, NormReading, head_size, role_table
+from lnbench.backbone.tables import TABLES, VARIANTS, Map, Sublayer
 from lnbench.core.schema import ConfigError
 from lnbench.training.assemble import build_model
 from tests.conftest import Configure
@@ -18,6 +18,13 @@ from tests.tiny import CONFIGS, EVERY_ARCHITECTURE, HEADS, HIDDEN, LAYERS, batch
 on_every_architecture = pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
 ONE_BLOCK = {"albert"}
 """Architectures that apply one block again and again."""
+NORMS_FIRST = {"falcon_new"}
+"""Architectures with parallel sublayers that compute both norms before them."""
+FOUR_NORMS = ["gemma2", "gemma3"]
+BIASED = {"bloom", "deberta", "deberta_v2", "falcon_rw", "mpnet", "phi"}
+"""Architectures whose attention prefers some positions, or whose norms of queries and keys have biases."""
+IN_SEQUENCE = [name for name in EVERY_ARCHITECTURE if role_table(CONFIGS[name]).placement != "parallel"]
+"""Architectures whose sublayers follow each other."""
 
 
 class Mystery(GPT2Config):
@@ -35,6 +42,12 @@ def order_of(model: PreTrainedModel, modules: dict[str, nn.Module]) -> list[str]
     return order
 
 
+def for_each_head(values: Tensor, model: PreTrainedModel) -> Tensor:
+    """Values of every head of keys, as one long vector of values for every head of queries."""
+    by_head = values.view(-1, 1, head_size(model.config))
+    return by_head.expand(-1, HEADS // len(by_head), -1).flatten()
+
+
 def is_norm(module: nn.Module) -> bool:
     return "Norm" in type(module).__name__
 
@@ -43,6 +56,13 @@ def test_every_table_is_tested() -> None:
     tested = {config.model_type for config in CONFIGS.values()}
     assert set(TABLES) - tested == {"xlm-roberta"}
     assert TABLES["xlm-roberta"] is TABLES["roberta"]
+    assert len(TABLES) >= 34
+
+
+def test_every_variant_is_tested() -> None:
+    seen = [role_table(config) for config in CONFIGS.values()]
+    untested = [(name, one) for name, variants in VARIANTS.items() for one in variants if one.table not in seen]
+    assert [(name, dict(one.settings)) for name, one in untested] == [("gpt_neox", {"use_parallel_residual": False})]
 
 
 @on_every_architecture
@@ -59,44 +79,81 @@ def test_the_parts_of_a_block_run_in_the_order_of_its_kind(architecture: str, la
     modules = {
         "norm of attention": backbone.norm_after("mha", layer, "sublayer"),
         "norm of FFN": backbone.norm_after("ffn", layer, "sublayer"),
+        "norm of attention's output": backbone.output_norm("mha", layer),
+        "norm of FFN's output": backbone.output_norm("ffn", layer),
         "value": backbone.linear_maps("value", layer)[0].layer,
         "out of attention": backbone.output_of("mha", layer),
         "into FFN": backbone.linear_maps("ffn_input", layer)[-1].layer,
         "out of FFN": backbone.output_of("ffn", layer),
     }
-    attention, ffn = ["value", "out of attention"], ["into FFN", "out of FFN"]
+    if backbone.shares_norms:
+        del modules["norm of FFN"]
+    attention = ["value", "out of attention", "norm of attention's output"]
+    ffn = ["into FFN", "out of FFN", "norm of FFN's output"]
     expected = {
         "post": [*attention, "norm of attention", *ffn, "norm of FFN"],
+        "branch": [*attention, "norm of attention", *ffn, "norm of FFN"],
         "pre": ["norm of attention", *attention, "norm of FFN", *ffn],
         "parallel": ["norm of attention", *attention, "norm of FFN", *ffn],
-    }
-    assert order_of(model, modules) == expected[backbone.table.placement]
+    }[backbone.table.placement]
+    if architecture in NORMS_FIRST:
+        expected = ["norm of attention", "norm of FFN", *attention, *ffn]
+    there = {name: module for name, module in modules.items() if module is not None}
+    assert order_of(model, there) == [name for name in expected if name in there]
 
 
-@pytest.mark.parametrize("architecture", [name for name in EVERY_ARCHITECTURE if name != "gpt_neox"])
+@pytest.mark.parametrize("architecture", IN_SEQUENCE)
 @pytest.mark.parametrize("sublayer", ["mha", "ffn"])
-def test_by_position_the_norm_after_a_sublayer_is_the_next_to_run(architecture: str, sublayer: Sublayer) -> None:
+def test_by_position_the_norms_after_a_sublayer_are_the_next_to_run(architecture: str, sublayer: Sublayer) -> None:
     model = tiny(architecture)
     backbone = Backbone(model)
     for layer in range(backbone.num_layers):
-        norms = {name: module for name, module in model.named_modules() if is_norm(module)}
+        inner = {norm for name in INNER for norm in backbone.inner_norms(name, layer)}
+        norms = {name: module for name, module in model.named_modules() if is_norm(module) and module not in inner}
         order = order_of(model, {**norms, "sublayer": backbone.output_of(sublayer, layer)})
-        following = order[order.index("sublayer") + 1]
-        assert norms[following] is backbone.norm_after(sublayer, layer, "position")
+        following = order[order.index("sublayer") + 1 :]
+        expected = backbone.norms_after(sublayer, layer, "position")
+        assert [norms[name] for name in following[: len(expected)]] == expected
+        assert len(expected) == (2 if architecture in FOUR_NORMS else 1)
 
 
 @on_every_architecture
 @pytest.mark.parametrize("reading", ["position", "sublayer"])
 def test_the_norms_are_those_of_the_blocks_and_those_outside(architecture: str, reading: NormReading) -> None:
     backbone = Backbone(tiny(architecture))
+    layers = range(backbone.num_layers)
     after = {
-        backbone.norm_after(sublayer, layer, reading)
-        for sublayer in ("mha", "ffn")
-        for layer in range(backbone.num_layers)
+        norm for sublayer in SUBLAYERS for layer in layers for norm in backbone.norms_after(sublayer, layer, reading)
     }
-    around = {backbone.norm_before_blocks(reading), backbone.final_norm()} - {None}
+    inner = {norm for name in INNER for layer in layers for norm in backbone.inner_norms(name, layer)}
+    around = {*backbone.norms_before_blocks(reading), backbone.final_norm()} - {None}
     relative = {norm for name, norm in backbone.base.named_modules() if name == "encoder.LayerNorm"}  # of DeBERTa v2
-    assert after | around | relative == {module for module in backbone.base.modules() if is_norm(module)}
+    holders = {norm for norm in backbone.base.modules() if "PerHead" in type(norm).__name__}  # of StableLM
+    expected = {module for module in backbone.base.modules() if is_norm(module)} - holders
+    if architecture == "xlm_roberta_xl":
+        relative = set()
+    assert after | inner | around | relative == expected
+
+
+@pytest.mark.parametrize("architecture", FOUR_NORMS)
+def test_four_norms_a_block_are_two_a_sublayer_in_both_readings(architecture: str) -> None:
+    backbone = Backbone(tiny(architecture))
+    block, following = backbone.blocks[0], backbone.blocks[1]
+    assert backbone.norms_after("mha", 0, "sublayer") == [block.post_attention_layernorm, block.input_layernorm]
+    assert backbone.norms_after("ffn", 0, "sublayer") == [
+        block.post_feedforward_layernorm,
+        block.pre_feedforward_layernorm,
+    ]
+    assert backbone.norms_after("mha", 0, "position") == [
+        block.post_attention_layernorm,
+        block.pre_feedforward_layernorm,
+    ]
+    assert backbone.norms_after("ffn", 0, "position") == [
+        block.post_feedforward_layernorm,
+        following.input_layernorm,
+    ]
+    assert backbone.norms_after("ffn", LAYERS - 1, "position")[1] is backbone.final_norm()
+    assert backbone.norms_before_blocks("position") == [block.input_layernorm]
 
 
 @on_every_architecture
@@ -114,12 +171,11 @@ def test_equal_values_come_out_of_attention_as_they_went_in(architecture: str) -
     value.layer.register_forward_hook(lambda _, x, y: y.index_add(-1, rows, shift.expand(*y.shape[:-1], -1)))
     hidden(model, inputs)
     before, after = seen[0], seen[len(seen) // 2]
-    repeats = HIDDEN // value.out_features
-    per_head = shift.view(-1, 1, HIDDEN // HEADS).expand(-1, repeats, -1).flatten()
+    per_head = for_each_head(shift, model)
     torch.testing.assert_close(after - before, per_head.expand_as(before), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("architecture", [name for name in EVERY_ARCHITECTURE if not name.startswith("deberta")])
+@pytest.mark.parametrize("architecture", [name for name in EVERY_ARCHITECTURE if name not in BIASED])
 @pytest.mark.parametrize("name", ["query", "key"])
 def test_without_queries_or_keys_attention_is_uniform(architecture: str, name: Map) -> None:
     model = tiny(architecture)
@@ -133,9 +189,8 @@ def test_without_queries_or_keys_attention_is_uniform(architecture: str, name: M
     silent.layer.register_forward_hook(lambda _, x, y: y.index_fill(-1, torch.arange(y.shape[-1])[rows], 0.0))
     value.layer.register_forward_hook(lambda _, x, y: values.append(y[..., value_rows]))
     backbone.output_of("mha", 0).register_forward_pre_hook(lambda _, inputs: outputs.append(inputs[0]))
-    hidden(model, batch((6,)))
-    repeats = HIDDEN // value.out_features
-    average = values[0].mean(dim=1).view(-1, 1, HIDDEN // HEADS).expand(-1, repeats, -1).flatten()
+    hidden(model, batch((3,)))  # fewer tokens than any window
+    average = for_each_head(values[0].mean(dim=1), model)
     torch.testing.assert_close(outputs[0][0, -1], average, rtol=0, atol=1e-5)
 
 
@@ -151,6 +206,15 @@ def test_gpt_neox_with_sublayers_in_sequence() -> None:
     backbone = Backbone(AutoModel.from_config(config))
     assert backbone.table.placement == "pre"
     assert backbone.norm_after("ffn", LAYERS - 1, "position") is backbone.final_norm()
+
+
+def test_falcon_of_the_new_kind_with_one_norm() -> None:
+    config = copy.deepcopy(CONFIGS["falcon_new"])
+    config.update({"num_ln_in_parallel_attn": 1})
+    backbone = Backbone(AutoModel.from_config(config))
+    assert backbone.shares_norms
+    assert backbone.norms_of(0) == [backbone.blocks[0].get_submodule("input_layernorm")]
+    assert len(Backbone(tiny("falcon_new")).norms_of(0)) == 2
 
 
 def test_llama_has_gains_only() -> None:

@@ -58,6 +58,79 @@ def test_the_norms_outside_the_blocks_on_request(architecture: str, settings: di
     assert norms(tuned(architecture, **settings)) - norms(tuned(architecture, **base)) == {extra}
 
 
+INNER = {
+    "qwen3": ["self_attn.q_norm", "self_attn.k_norm"],
+    "olmo2": ["self_attn.q_norm", "self_attn.k_norm"],
+    "cohere": ["self_attn.q_norm", "self_attn.k_norm"],
+    "phi": ["self_attn.q_layernorm", "self_attn.k_layernorm"],
+    "stablelm": [
+        *(f"self_attn.q_layernorm.norms.{head}" for head in range(4)),
+        *(f"self_attn.k_layernorm.norms.{head}" for head in range(2)),
+    ],
+}
+
+
+@pytest.mark.parametrize("architecture", INNER)
+def test_norms_of_queries_and_keys_are_trained_on_request_alone(architecture: str) -> None:
+    expected = {f"layers.{layer}.{name}" for layer in range(LAYERS) for name in INNER[architecture]}
+    assert norms(tuned(architecture, norms=["inner"])) == expected
+    outer = norms(tuned(architecture))
+    assert not outer & expected
+    assert norms(tuned(architecture, norms=["mha", "ffn", "inner"])) == outer | expected
+
+
+@pytest.mark.parametrize("architecture", ["bert", "qwen2", "stablelm_parallel"])
+def test_a_model_without_norms_of_queries_and_keys_is_refused(architecture: str) -> None:
+    with pytest.raises(ConfigError, match=r"method\.ln\.norms = \['mha', 'ffn', 'inner'\]: .* no norms of queries and"):
+        tuned(architecture, norms=["mha", "ffn", "inner"])
+
+
+@pytest.mark.parametrize("architecture", ["phi", "cohere", "cohere2", "gptj", "falcon", "stablelm_parallel"])
+@pytest.mark.parametrize("norm", ["mha", "ffn"])
+def test_half_of_a_shared_norm_is_refused(architecture: str, norm: str) -> None:
+    with pytest.raises(ConfigError, match=rf"method\.ln\.norms = \['{norm}'\]: .* share one norm .*; choose both"):
+        tuned(architecture, norms=[norm])
+    assert len(norms(tuned(architecture))) == LAYERS
+
+
+def test_norms_without_parameters_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"method\.ln: the norms of the architecture 'olmo' have no parameters"):
+        tuned("olmo")
+
+
+def test_terms_that_no_norm_has_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"norms of the architecture 'llama' have nothing that terms = \['bias'\]"):
+        tuned("llama", terms=["bias"])
+
+
+def test_the_first_block_of_modernbert_has_one_norm_of_its_own() -> None:
+    by_sublayer = norms(tuned("modernbert", norm_reading="sublayer"))
+    assert by_sublayer == {"layers.0.mlp_norm"} | {
+        f"layers.{layer}.{norm}" for layer in (1, 2) for norm in ("attn_norm", "mlp_norm")
+    }
+    everything = norms(tuned("modernbert", embedding_norm=True))
+    assert everything == by_sublayer | {"embeddings.norm", "final_norm"}
+
+
+def test_a_norm_that_no_chosen_block_has_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"method\.ln: the architecture 'modernbert' has no norms = \['mha'\] in"):
+        tuned("modernbert", norm_reading="sublayer", norms=["mha"], layers="1")
+
+
+@pytest.mark.parametrize(
+    ("reading", "norm", "expected"),
+    [
+        ("position", "mha", {"post_attention_layernorm", "pre_feedforward_layernorm"}),
+        ("position", "ffn", {"post_feedforward_layernorm", "input_layernorm"}),
+        ("sublayer", "mha", {"input_layernorm", "post_attention_layernorm"}),
+        ("sublayer", "ffn", {"pre_feedforward_layernorm", "post_feedforward_layernorm"}),
+    ],
+)
+def test_each_reading_gives_a_sublayer_two_of_four_norms(reading: str, norm: str, expected: set[str]) -> None:
+    found = norms(tuned("gemma2", norms=[norm], norm_reading=reading)) - {"norm"}
+    assert {name.rpartition(".")[2] for name in found} == expected
+
+
 @pytest.mark.parametrize(("terms", "suffixes"), [(["gain"], {"weight"}), (["bias"], {"bias"})])
 def test_gain_or_bias_alone(terms: list[str], suffixes: set[str]) -> None:
     assert {name.rpartition(".")[2] for name in trained(tuned("bert", terms=terms))} == suffixes

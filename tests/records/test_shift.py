@@ -14,12 +14,18 @@ from lnbench.records.record import read_record
 from lnbench.records.shift import NormShift, PretrainedTerm, keep_pretrained, measure_shift
 from lnbench.run.lifecycle import run
 from tests.conftest import Configure
-from tests.tiny import EVERY_ARCHITECTURE, LAYERS, is_possible, part, parts, shake, tiny, tune
+from tests.tiny import EVERY_ARCHITECTURE, FIRST_ARCHITECTURES, LAYERS, is_possible, part, parts, shake, tiny, tune
 from tests.training.interruption import interrupt
 
 Place = tuple[int, str, str]
 ONE_BLOCK = {"albert": 1}
-NO_BIAS = {"llama"}
+WITH_LN = [name for name in EVERY_ARCHITECTURE if is_possible(name, "ln")]
+SHARED = {"cohere", "cohere2", "falcon", "gptj", "phi", "stablelm_parallel"}
+FOUR = {"gemma2", "gemma3"}
+WITH_BIAS = set(FIRST_ARCHITECTURES) - {"llama"} | {
+    *("bloom", "camembert", "falcon", "falcon_new", "falcon_rw", "gpt_neo", "gptj", "mpnet", "nomic_bert", "phi"),
+    *("stablelm", "stablelm_parallel", "starcoder2", "xlm_roberta_xl"),
+}
 
 
 def tuned(architecture: str, methods: dict[str, Method]) -> TunedModel:
@@ -37,20 +43,45 @@ def kept(architecture: str, methods: dict[str, Method]) -> dict[Place, Pretraine
 def blocks(architecture: str, *terms: str) -> set[Place]:
     """The norms of all blocks."""
     layers = range(1, ONE_BLOCK.get(architecture, LAYERS) + 1)
-    return {(layer, norm, term) for layer in layers for norm in ("mha", "ffn") for term in terms}
+    norms = ["mha"] if architecture in SHARED else ["mha", "ffn"]
+    norms += ["mha_output", "ffn_output"] if architecture in FOUR else []
+    return {(layer, norm, term) for layer in layers for norm in norms for term in terms}
 
 
 @pytest.mark.parametrize("reading", ["position", "sublayer"])
-@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+@pytest.mark.parametrize("architecture", WITH_LN)
 def test_every_claimed_term_of_every_architecture_has_a_row(architecture: str, reading: str) -> None:
     methods = {"ln": part("ln", norm_reading=reading)}
     places = kept(architecture, methods)
-    assert places.keys() == blocks(architecture, "gain", *([] if architecture in NO_BIAS else ["bias"]))
+    expected = blocks(architecture, "gain", *(["bias"] if architecture in WITH_BIAS else []))
+    none = {(1, "mha", "gain")} if architecture == "modernbert" and reading == "sublayer" else set()
+    assert places.keys() == expected - none
     claims = tuned(architecture, methods).claims["ln"]
     assert {term.parameter for term in places.values()} == set(claims)
 
 
-@pytest.mark.parametrize("architecture", [name for name in EVERY_ARCHITECTURE if is_possible(name, "bitfit")])
+@pytest.mark.parametrize(("architecture", "terms"), [("qwen3", ["gain"]), ("phi", ["gain", "bias"])])
+def test_norms_of_queries_and_keys_have_rows_of_their_own(architecture: str, terms: list[str]) -> None:
+    outer = kept(architecture, {"ln": part("ln")}).keys()
+    both = kept(architecture, {"ln": part("ln", norms=["mha", "ffn", "inner"])}).keys()
+    layers = range(1, LAYERS + 1)
+    assert both - outer == {(layer, norm, term) for layer in layers for norm in ("query", "key") for term in terms}
+
+
+def test_a_norm_of_the_embeddings_and_the_first_of_the_blocks_have_rows_of_their_own() -> None:
+    places = kept("bloom", {"ln": part("ln", embedding_norm=True)})
+    assert places[0, "embedding", "gain"].parameter == "backbone.word_embeddings_layernorm.weight"
+    assert places[0, "first", "gain"].parameter == "backbone.h.0.input_layernorm.weight"
+
+
+def test_a_shift_is_relative_to_the_gain_where_the_weight_is_what_it_has_above_one() -> None:
+    term = next(iter(kept("gemma3", parts("ln")).values()))
+    (row,) = measure_shift([term], {term.parameter: term.value + 0.1})
+    assert row.mean_abs == pytest.approx(0.1, rel=1e-5)
+    assert row.relative == pytest.approx(0.1 * math.sqrt(term.value.numel()) / (term.value + 1).norm().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("architecture", [name for name in sorted(WITH_BIAS) if is_possible(name, "bitfit")])
 def test_bitfit_moves_biases_only(architecture: str) -> None:
     places = kept(architecture, parts("bitfit"))
     assert places

@@ -3,15 +3,17 @@
 import builtins
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from lnbench.records.record import Record, Selection
+from lnbench.records.shift import Norm
 from lnbench.report.history import MOST_POINTS
 from lnbench.report.load import frame, load
 from lnbench.report.plots import make_plots, write_plots
 from lnbench.report.plots.plot import COLOURS, SYMBOLS, Plot, looks, plain
+from lnbench.report.plots.shift import NORMS
 from lnbench.report.plots.tradeoff import Point, pareto_front
 from tests.report.browser import missing
 from tests.report.builders import finished, loaded
@@ -119,6 +121,10 @@ def test_two_pairs_have_no_interval() -> None:
     part = [finished("ln", seed=seed, score=0.4, settings={"ln.terms": ["gain"]}) for seed in (0, 1)]
     bars = named(plots(*runs, *part), "ablation-minilm-ln-rte").figure.data[0]
     assert bars.error_x.array == bars.error_x.arrayminus == (0,)
+
+
+def test_every_norm_of_a_record_has_a_place_in_the_heat_maps() -> None:
+    assert list(NORMS) == list(get_args(Norm))
 
 
 def test_a_heat_map_has_the_mean_shift_of_each_layer_and_task() -> None:

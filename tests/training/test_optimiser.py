@@ -7,9 +7,11 @@ import torch
 from torch import nn
 
 from lnbench.backbone.tuned_model import TunedModel
+from lnbench.config.trainer import TrainerConfig
 from lnbench.run.lifecycle import run
 from lnbench.training.assemble import build_model
 from lnbench.training.optimiser import linear_schedule, new_optimiser
+from tests import tiny
 from tests.conftest import Configure
 from tests.training.interruption import inject
 
@@ -52,6 +54,17 @@ def test_a_parameter_of_two_parts_learns_at_the_rate_of_the_first(configure: Con
         assert len(both) == 6
         assert {found[name][0] for name in both} == {0.2}
         assert {found[name][0] for name in set(model.claims["ln"]) - both} == {0.3}
+
+
+@pytest.mark.parametrize(("architecture", "norms"), [("cohere", ["inner"]), ("gemma3", ["mha", "ffn", "inner"])])
+def test_no_norm_decays_whatever_its_shape(architecture: str, norms: list[str]) -> None:
+    backbone = tiny.tiny(architecture)
+    claims = tiny.tune(backbone, {"ln": tiny.part("ln", norms=norms)})
+    model = TunedModel(backbone, nn.Identity(), claims, backbone.num_parameters())
+    trainer = TrainerConfig(batch_size=1, eval_batch_size=1, max_epochs=1, weight_decay=0.1)
+    optimiser = new_optimiser(model, trainer, {"ln": 0.1})
+    assert {group["weight_decay"] for group in optimiser.param_groups} == {0.0}
+    assert any(parameter.ndim > 1 for parameter in model.trained().values()) == (architecture == "cohere")
 
 
 @pytest.mark.parametrize("method", ["full", "ln+prefix+mha_adapter"])

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers import PreTrainedModel
 
-from lnbench.backbone.attention import attention, make_mask
+from lnbench.backbone.attention import attention, use_function
 from lnbench.methods.parts import prefix_vectors
 
 NAME = "lnbench_prefix"
@@ -53,21 +53,26 @@ def prefix_attention(
     value: Tensor,
     attention_mask: Tensor | None,
     is_causal: bool | None = None,
+    position_bias: Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """An attention function for transformers: as `attention`, and with a prefix where `module` has one."""
+    """An attention function for transformers: as `attention`, and with a prefix where `module` has one.
+
+    A position bias of the text is none for the prefix, which has no positions.
+    """
     prefix = getattr(module, prefix_vectors.NAME, None)
     if prefix is not None:
         causal = getattr(module, "is_causal", False) if is_causal is None else is_causal
         prefix_key, prefix_value = prefix()
         attention_mask = prefix_mask(attention_mask, query, key, prefix_key.shape[1], causal)
+        if position_bias is not None:
+            position_bias = pad(position_bias, (prefix_key.shape[1], 0))
         key, value = _prepend(prefix_key, key), _prepend(prefix_value, value)
         is_causal = False
-    return attention(module, query, key, value, attention_mask, is_causal=is_causal, **kwargs)
+    kwargs |= {"is_causal": is_causal, "position_bias": position_bias}
+    return attention(module, query, key, value, attention_mask, **kwargs)
 
 
 def use_prefix_attention(model: PreTrainedModel) -> None:
     """Makes every attention of `model` go through `prefix_attention`."""
-    AttentionInterface.register(NAME, prefix_attention)
-    AttentionMaskInterface.register(NAME, make_mask)
-    model.set_attn_implementation(NAME)
+    use_function(model, NAME, prefix_attention)

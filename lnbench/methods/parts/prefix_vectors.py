@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from lnbench.backbone.backbone import head_size
+
 NAME = "prefix"
 """Of a layer's prefix within its attention module."""
 SHARED = "prefix_mlp"
@@ -55,7 +57,7 @@ class GeneratedKeyValues(nn.Module):
 def prefix_shape(config: PreTrainedConfig, length: int) -> tuple[int, int, int]:
     """Key-value heads, length and head size."""
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    return heads, length, getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return heads, length, head_size(config)
 
 
 def fold_prefixes(model: PreTrainedModel) -> None:

@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 KIND = "Shift of the norms"
-NORMS: dict[Norm, str] = {"embedding": "before the blocks", "mha": "after MHA", "ffn": "after FFN", "final": "final"}
+NORMS: dict[Norm, str] = {
+    "embedding": "before the blocks",
+    "first": "first in the blocks",
+    "query": "of queries",
+    "key": "of keys",
+    "mha_output": "of MHA's output",
+    "mha": "after MHA",
+    "ffn_output": "of FFN's output",
+    "ffn": "after FFN",
+    "final": "final",
+}
 TERMS: tuple[Term, ...] = ("gain", "bias")
 CAPTION = (
     "Mean of |w - w₀| over the elements of each gain and bias, w₀ being its pretrained value, at the best checkpoint; "

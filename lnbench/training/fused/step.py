@@ -92,13 +92,14 @@ def learn(steps: Sequence[Step]) -> list[Learned]:
 def can_be_stacked(model: TunedModel, task: Task) -> bool:
     """Whether the passes of runs with such a model can be one, and each stay what it is alone.
 
-    Attention must be lnbench's own, and all dropout too, which that of OPT, and of attention whose heads
+    Attention must be lnbench's own, and all dropout too, which functional dropout, and that of attention whose heads
     share keys, is not. The loss of language models picks tokens by their labels.
     """
     config = model.backbone.config
-    own_attention = role_table(config).attention is not None
+    table = role_table(config)
+    own_attention = table.attention is not None
     shared_keys = getattr(config, "num_key_value_heads", None) is not None
-    own_dropout = config.model_type != "opt" and not (shared_keys and config.attention_dropout)
+    own_dropout = not table.functional_dropout and not (shared_keys and config.attention_dropout)
     return own_attention and own_dropout and task.backbone == "headless"
 
 
