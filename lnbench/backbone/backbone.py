@@ -208,7 +208,8 @@ def role_table(config: PreTrainedConfig) -> RoleTable:
 
 def head_size(config: PreTrainedConfig) -> int:
     """Size of a query, key or value of one head."""
-    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    size: int = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return size
 
 
 def _elements(root: nn.Module, path: str) -> list[nn.Module]:
@@ -232,4 +233,5 @@ def _rows(place: Projection, layer: nn.Module, config: PreTrainedConfig) -> Tens
     shared = (len(rows) // size - heads) // 2  # heads of keys, and of values
     groups = 1 if place.fusion == "stacked" else shared
     parts = rows.view(groups, -1, size).split([heads // groups, shared // groups, shared // groups], dim=1)
-    return parts[place.third].flatten()
+    rows_of_place: Tensor = parts[place.third].flatten()
+    return rows_of_place

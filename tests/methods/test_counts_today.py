@@ -52,7 +52,8 @@ SIZES = {
 def model_of(name: str) -> PreTrainedModel:
     settings = dict(SHAPES[name])
     with torch.device("meta"):
-        return AutoModel.from_config(AutoConfig.for_model(settings.pop("model_type"), **settings))
+        model: PreTrainedModel = AutoModel.from_config(AutoConfig.for_model(settings.pop("model_type"), **settings))
+    return model
 
 
 @pytest.mark.parametrize("name", SHAPES)

@@ -40,12 +40,14 @@ def by_hand(model: Any, inputs: dict[str, Tensor]) -> Tensor:
         attended = (probabilities @ values).transpose(1, 2).flatten(2)
         summed = block.attention.LayerNorm(attention.o(attended) + states)
         states = block.output(block.intermediate(summed), summed)
-    return states[inputs["attention_mask"].bool()]
+    real: Tensor = states[inputs["attention_mask"].bool()]
+    return real
 
 
 def heads(states: Tensor) -> Tensor:
     """(B, L, hidden size) to (B, heads, L, head size)."""
-    return states.unflatten(-1, (HEADS, SIZE)).transpose(1, 2)
+    split: Tensor = states.unflatten(-1, (HEADS, SIZE)).transpose(1, 2)
+    return split
 
 
 @pytest.mark.parametrize("lengths", [(7, 4), (6, 6), (40, 3)])

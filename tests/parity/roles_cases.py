@@ -18,7 +18,8 @@ from peft import (
 )
 from torch import Tensor, nn
 
-from lnbench.backbone.backbone import INNER, Backbone, Map, head_size
+from lnbench.backbone.backbone import INNER, Backbone, head_size
+from lnbench.backbone.tables import Map
 from tests.parity.case import Case
 from tests.parity.compare import Difference, Observation, Tensors, compare, observe, roughen
 from tests.tiny import LATER, LAYERS, batch, is_possible, part, tiny, trained, tune
