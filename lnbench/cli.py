@@ -56,8 +56,7 @@ class Command:
         """
         sweeps = HydraConfig.get().mode is RunMode.MULTIRUN
         try:
-            require_tuning()
-            return self.job(validate(to_plain(config)))
+            return self.job(_checked(config))
         except Exception as error:
             failed = _tell(error)
             if sweeps and isinstance(error, RunBusy):
@@ -66,6 +65,17 @@ class Command:
             show(f"Failed: {' '.join(HydraConfig.get().overrides.task)}", hint="")
             raise failed
         sys.exit(failed.exit_code)
+
+
+def _checked(config: DictConfig) -> RunConfig:
+    """The validated configuration, where models can be tuned."""
+    try:
+        checked = validate(to_plain(config))
+    except DataError:
+        require_tuning()  # without its packages no data can be found
+        raise
+    require_tuning()
+    return checked
 
 
 def _tell(error: Exception) -> JobFailed:

@@ -25,7 +25,7 @@ def test_a_row_has_the_numbers_of_its_record() -> None:
     assert row["validation_score"] == 0.51
     assert (row["method"], row["variant"], row["task"], row["model"], row["seed"]) == ("ln", "ln", "rte", "minilm", 2)
     assert (row["trained"], row["head"], row["train_seconds"], row["steps"]) == (9_216, 770, 61.5, 1_234)
-    assert (row["metric"], row["mode"], row["setting"], row["lr"]) == ("accuracy", "max", "", "0.001")
+    assert (row["metric"], row["mode"], row["setting"], row["lr"]) == ("accuracy", "max", "", "0.003")
     assert (row["device"], row["hardware"]) == ("cpu", "some, 2 threads")
 
 
@@ -55,9 +55,9 @@ def test_a_part_that_is_not_shipped_shows_all_its_settings() -> None:
 
 
 RATES: dict[str, dict[str, Any]] = {
-    "0.001": {"method": "ln"},
-    "ln 0.001, prefix 0.005": {"method": "ln+prefix"},
-    "ln 0.01, prefix 0.05": {"method": "ln+prefix", "config": {"trainer.lr_factor": 10}},
+    "0.003": {"method": "ln"},
+    "ln 0.003, prefix 0.05": {"method": "ln+prefix"},
+    "ln 0.03, prefix 0.5": {"method": "ln+prefix", "config": {"trainer.lr_factor": 10}},
     "0.03": {"method": "ln+prefix", "config": {"trainer.lr": 0.03}},
     "0.002": {"method": "ln", "settings": {"ln.lr": 0.002}},
 }
@@ -252,7 +252,7 @@ def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
 
 def test_a_chosen_text_is_allowed() -> None:
     result = SearchResult(parameter="trainer.precision", trials=[Trial(value="fp32", id="0", score=1.0)], chosen="fp32")
-    assert row_of(search=result)["lr"] == "0.001"
+    assert row_of(search=result)["lr"] == "0.003"
 
 
 def test_runs_that_trained_together_are_on_hardware_of_their_own() -> None:

@@ -195,7 +195,7 @@ def test_different_settings_and_learning_rates_are_kept_apart() -> None:
     first, second = found["scores-minilm-1"], found["scores-minilm-2"]
     assert first.title == "Test scores: minilm, trainer.max_epochs=1"
     assert [[cell.text for cell in row][::2] for row in first.rows] == [
-        ["ln, lr 0.001", "10.00 (1)"],
+        ["ln, lr 0.003", "10.00 (1)"],
         ["ln, lr 0.5", "30.00 (1)"],
     ]
     assert "Runs of one method at several learning rates are kept apart." in first.notes
