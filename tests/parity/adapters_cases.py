@@ -51,9 +51,9 @@ def cases() -> list[Case]:
 
 def _run(method: str, architecture: str) -> Difference:
     tensors, about = _stored(architecture)
-    ours = MODELS[architecture](about["config"]).double().eval()
-    ours.load_state_dict(_under("backbone", tensors))
+    ours = MODELS[architecture](about["config"]).eval()
     tune(ours, {name: part(name, **settings) for name, settings in SUMS[method].items()})
+    assert not ours.double().load_state_dict(_under("backbone", tensors), strict=False).unexpected_keys
     reference = Observation(
         weights=_under(f"{method}.weights", tensors),
         outputs=tensors[f"{method}.outputs"],
