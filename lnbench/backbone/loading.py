@@ -116,7 +116,8 @@ def require_kind(config: PreTrainedConfig, kind: BackboneKind) -> None:
     if kind == "causal_lm" and config.model_type not in LANGUAGE_MODELS:
         raise ConfigError(
             f"model: the task generates text, and the architecture {config.model_type!r} does not; choose a decoder, "
-            f"such as model=gpt2, gpt2_medium, opt_350m, pythia_160m or smollm2_135m, or another of these "
+            f"such as model=gemma3_270m, gpt2, gpt2_medium, opt_350m, pythia_160m, qwen3_0_6b or smollm2_135m, or "
+            f"another of these "
             f"architectures: {', '.join(LANGUAGE_MODELS)}"
         )
 
