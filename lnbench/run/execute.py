@@ -10,7 +10,6 @@ from lnbench.exchange.card import write_card
 from lnbench.records.failure import reading_input
 from lnbench.records.files import CARD, remove_checkpoints
 from lnbench.records.record import Record, SearchResult
-from lnbench.records.shift import keep_pretrained, measure_shift
 from lnbench.run import messages
 from lnbench.run.afterwards import spared
 from lnbench.run.folder import open_folder
@@ -21,6 +20,7 @@ from lnbench.training.callbacks.stopwatch import Span
 from lnbench.training.device import choose_precision
 from lnbench.training.memory import fit_within_memory
 from lnbench.training.prepare import prepare
+from lnbench.training.shift import keep_pretrained, measure_shift
 from lnbench.training.wandb.logger import RunLogger, open_logger
 
 

@@ -11,8 +11,9 @@ from lnbench.backbone.tuned_model import TunedModel
 from lnbench.methods.base import Method
 from lnbench.records.identity import run_dir
 from lnbench.records.record import read_record
-from lnbench.records.shift import NormShift, PretrainedTerm, keep_pretrained, measure_shift
+from lnbench.records.shift import NormShift
 from lnbench.run.lifecycle import run
+from lnbench.training.shift import PretrainedTerm, keep_pretrained, measure_shift
 from tests.conftest import Configure
 from tests.tiny import EVERY_ARCHITECTURE, FIRST_ARCHITECTURES, LAYERS, is_possible, part, parts, shake, tiny, tune
 from tests.training.interruption import interrupt
