@@ -4,6 +4,7 @@ A configuration names the class of a method or a task by its `kind`. Only regist
 causes an import, so that reading other people's runs runs none of their code.
 """
 
+import functools
 import importlib
 import pkgutil
 from collections.abc import Iterable, Mapping
@@ -40,6 +41,11 @@ def allow_modules(names: Iterable[str]) -> None:
                 f"instance because its folder is in PYTHONPATH"
             ) from error
         _allowed.setdefault(name)
+
+
+def allowed_modules() -> tuple[str, ...]:
+    """The modules given to `allow_modules`."""
+    return tuple(_allowed)
 
 
 class Registry(Generic[K]):
@@ -103,7 +109,7 @@ class Registry(Generic[K]):
         )
 
     def _find(self, kind: str) -> type[K] | None:
-        if kind in self._files():
+        if kind in self._files:
             return self._defined_in(f"{self.package}.{kind}").get(kind)
         for point in entry_points(group=self.package, name=kind):
             return self._checked(point.load(), point.value)
@@ -111,14 +117,15 @@ class Registry(Generic[K]):
 
     def _known(self) -> set[str]:
         """All known kinds. Imports all modules that may define one."""
-        modules = [*(f"{self.package}.{file}" for file in self._files()), *_allowed]
+        modules = [*(f"{self.package}.{file}" for file in self._files), *_allowed]
         return {
             *(kind for module in modules for kind in self._defined_in(module)),
             *(point.name for point in entry_points(group=self.package)),
         }
 
-    def _files(self) -> list[str]:
-        return [file.name for file in pkgutil.iter_modules(importlib.import_module(self.package).__path__)]
+    @functools.cached_property
+    def _files(self) -> frozenset[str]:
+        return frozenset(file.name for file in pkgutil.iter_modules(importlib.import_module(self.package).__path__))
 
     def _defined_in(self, module: str) -> dict[str, type[K]]:
         """The classes that a module defines and configurations may name, by kind."""

@@ -51,9 +51,13 @@ class FoundRun:
 
 def find_runs(runs_dir: Path) -> Iterator[FoundRun]:
     """Every run below a folder, sorted by task, model, method and id. Unreadable files are reported, never raised."""
-    for folder in sorted(runs_dir.glob(DEPTH)):
-        if _is_run(folder):
-            yield look_at(folder, runs_dir)
+    for folder in run_folders(runs_dir):
+        yield look_at(folder, runs_dir)
+
+
+def run_folders(runs_dir: Path) -> list[Path]:
+    """The folders of all runs below a folder, sorted by task, model, method and id."""
+    return [folder for folder in sorted(runs_dir.glob(DEPTH)) if _is_run(folder)]
 
 
 def look_at(folder: Path, runs_dir: Path) -> FoundRun:

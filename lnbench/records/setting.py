@@ -1,5 +1,6 @@
 """Settings in which runs differ, besides method, task, model and seed."""
 
+import functools
 import json
 import re
 from collections import defaultdict
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lnbench.config.run import identity_of_saved
+from lnbench.core.registry import allowed_modules
 from lnbench.core.schema import ConfigError
 from lnbench.records.record import Record
 from lnbench.tasks.data.content import FIELDS
@@ -21,6 +23,8 @@ CONTENT = re.compile(r"(task|model)\.content\b")
 DIGEST = re.compile(r"\b[0-9a-f]{40,64}\b")
 SIGNS = 8
 """Number of digits of a digest that are shown."""
+REMEMBERED = 1_000
+"""Number of configurations, apart from their seeds, that are not read again."""
 WAYS = 4
 """Number of ways to name a content."""
 
@@ -120,12 +124,23 @@ def _scope(record: Record, name: str) -> str:
 
 
 def _flat(record: Record) -> dict[str, str]:
-    told = {
+    config = {name: value for name, value in record.config.items() if name != "seed"}
+    return {**_told(json.dumps(config), allowed_modules()), **_made_with(record)}
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _told(config: str, modules: tuple[str, ...]) -> dict[str, str]:
+    """The settings of a configuration without a column of their own. It is JSON, because seeds share it.
+
+    Args:
+        config: without the seed.
+        modules: on which the classes depend that a configuration may name.
+    """
+    return {
         name: value if isinstance(value, str) else json.dumps(value)
-        for name, value in leaves(identity_of(record.config))
+        for name, value in leaves(identity_of({**json.loads(config), "seed": 0}))
         if not name.startswith("method.") and name not in APART
     }
-    return {**told, **_made_with(record)}
 
 
 def _made_with(record: Record) -> dict[str, str]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from lnbench.arguments import add_plugins
 from lnbench.core.errors import DataError
 from lnbench.core.schema import ConfigError
-from lnbench.records.listing import FoundRun, find_runs
 from lnbench.runs.display import print_json, show_failures, show_runs
 from lnbench.runs.filters import FILTER, parse_filter, select
+from lnbench.runs.listed import Listed, list_runs
 
 DESCRIPTION = "Shows the runs of a folder."
 EPILOG = """KEY is id, state, method, task, model, seed, or the dotted name of any setting.
@@ -99,20 +99,20 @@ def _missing(options: argparse.Namespace) -> None:
     (print_missing if options.json else show_missing)(jobs)
 
 
-def _list(runs: list[FoundRun], options: argparse.Namespace) -> None:
+def _list(runs: list[Listed], options: argparse.Namespace) -> None:
     if options.failed:
-        runs = [run for run in runs if run.state in ("failed", "damaged")]
+        runs = [run for run in runs if run.row.state in ("failed", "damaged")]
     if options.json:
         for run in runs:
-            print_json(run)
+            print_json(run.row)
     else:
         (show_failures if options.failed else show_runs)(runs)
 
 
-def _runs(runs_dir: Path) -> list[FoundRun]:
+def _runs(runs_dir: Path) -> list[Listed]:
     if not runs_dir.is_dir():
         raise ConfigError(f"{str(runs_dir)!r}: there is no such folder of runs")
-    return list(find_runs(runs_dir))
+    return list_runs(runs_dir)
 
 
 if __name__ == "__main__":

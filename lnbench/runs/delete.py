@@ -12,15 +12,15 @@ from rich.filesize import decimal
 from lnbench.core.escape import printable
 from lnbench.core.schema import ConfigError
 from lnbench.records.files import RECORD
-from lnbench.records.listing import FoundRun
 from lnbench.records.lock import RunBusy, hold
 from lnbench.runs.display import new_console, show_runs
+from lnbench.runs.listed import Listed
 
 DONE = ("finished", "newer", "damaged")
 """States of runs that may have a record."""
 
 
-def delete(runs: Sequence[FoundRun], runs_dir: Path, sure: bool) -> bool:
+def delete(runs: Sequence[Listed], runs_dir: Path, sure: bool) -> bool:
     """Shows runs, asks, and deletes their folders. It keeps a run that is being done or that is reached by a link.
 
     Args:
@@ -56,17 +56,19 @@ def delete(runs: Sequence[FoundRun], runs_dir: Path, sure: bool) -> bool:
     return deleted == len(runs)
 
 
-def _obstacle(run: FoundRun, runs_dir: Path) -> str:
+def _obstacle(run: Listed, runs_dir: Path) -> str:
     """The reason why a run cannot be deleted, checked before any file is touched; empty if it can."""
     path = run.folder
     while path != runs_dir:
         if path.is_symlink():
-            return f"run {run.id}: {path} is a link to {os.readlink(path)}; delete the run there, or the link yourself"
+            return (
+                f"run {run.row.id}: {path} is a link to {os.readlink(path)}; delete the run there, or the link yourself"
+            )
         path = path.parent
     folders = [run.folder.parent, *(Path(folder) for folder, _, _ in os.walk(run.folder))]
     for folder in folders:
         if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-            return f"run {run.id}: {folder} cannot be changed"
+            return f"run {run.row.id}: {folder} cannot be changed"
     return ""
 
 
@@ -79,15 +81,15 @@ def _confirmed(question: str) -> bool:
         return False
 
 
-def _delete_one(run: FoundRun, runs_dir: Path) -> str:
+def _delete_one(run: Listed, runs_dir: Path) -> str:
     """Deletes a run's folder; returns the reason for a failure, or an empty text.
 
     The record goes first, so that a partly deleted run does not count as finished.
     """
     try:
-        with hold(runs_dir, run.id):
-            if run.state not in DONE and (run.folder / RECORD).is_file():
-                return f"run {run.id} has finished meanwhile"
+        with hold(runs_dir, run.row.id):
+            if run.row.state not in DONE and (run.folder / RECORD).is_file():
+                return f"run {run.row.id} has finished meanwhile"
             if problem := _obstacle(run, runs_dir):
                 return problem
             if not (run.folder / RECORD).is_dir():
@@ -96,7 +98,7 @@ def _delete_one(run: FoundRun, runs_dir: Path) -> str:
     except RunBusy as busy:
         return str(busy)
     except OSError as error:
-        return f"run {run.id}: {error}"
+        return f"run {run.row.id}: {error}"
     _remove_empty(run.folder.parent, runs_dir)
     return ""
 
@@ -109,6 +111,6 @@ def _remove_empty(folder: Path, runs_dir: Path) -> None:
             folder = folder.parent
 
 
-def _size(run: FoundRun) -> int:
+def _size(run: Listed) -> int:
     """Size of all files of a run, in bytes."""
     return sum(path.lstat().st_size for path in run.folder.rglob("*") if not path.is_dir())

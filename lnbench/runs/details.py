@@ -17,24 +17,25 @@ from lnbench.records.baseline import note_on
 from lnbench.records.listing import FoundRun
 from lnbench.runs.display import new_console, print_json, show_values, title_of
 from lnbench.runs.filters import as_text
+from lnbench.runs.listed import Listed
 from lnbench.runs.row import flat, name_in, row_of
 
 SECTIONS = ("metrics", "baseline", "missing", "search", "parameters", "cost", "data", "hardware", "versions")
 """Sections of a record that are shown, in order."""
 
 
-def find(runs: Sequence[FoundRun], prefix: str) -> FoundRun:
+def find(runs: Sequence[Listed], prefix: str) -> FoundRun:
     """The run with an id that starts with `prefix`.
 
     Raises:
         ConfigError: there is no such run, or more than one.
     """
-    found = [run for run in runs if run.id.startswith(prefix)]
+    found = [run for run in runs if run.row.id.startswith(prefix)]
     if not found:
         raise ConfigError(f"--show {prefix}: no run has an id that starts so")
     if len(found) > 1:
         raise ConfigError(f"--show {prefix}: several runs have: {', '.join(str(run.folder) for run in found[:5])}")
-    return found[0]
+    return found[0].run
 
 
 def show_details(run: FoundRun) -> None:
@@ -61,7 +62,7 @@ def show_details(run: FoundRun) -> None:
 def print_details(run: FoundRun) -> None:
     """Prints the same facts as one line of JSON."""
     print_json(
-        run,
+        row_of(run),
         config=run.config,
         changed=_changed(run.config),
         files=_files(run),

@@ -5,24 +5,31 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from itertools import zip_longest
+from textwrap import wrap
 from typing import Any, get_args
 
-from rich import box
+from rich.cells import cell_len, chop_cells
 from rich.console import Console
-from rich.table import Table
+from rich.style import Style
 from rich.text import Text
 
 from lnbench.core.escape import printable
 from lnbench.records.baseline import footnote, marked
 from lnbench.records.files import FAILURE
-from lnbench.records.listing import FoundRun, State
+from lnbench.records.listing import State
 from lnbench.records.title import title
-from lnbench.runs.row import Row, row_of
+from lnbench.runs.listed import Listed
+from lnbench.runs.row import Row
 from lnbench.tasks.scores.metric import metric_of
 
 COLUMNS = ("id", "state", "method", "task", "model", "seed", "score", "when", "seconds")
 NUMBERS = ("seed", "score", "seconds")
+STATE = COLUMNS.index("state")
+GAP = 2
+"""Spaces between columns."""
+NARROW = 12
+"""Width that every column may have; an id has it."""
 STYLES = {
     "finished": "green",
     "failed": "red",
@@ -42,11 +49,11 @@ def new_console() -> Console:
     return Console(markup=False, highlight=False, emoji=False, width=None if sys.stdout.isatty() else WIDE)
 
 
-def show_runs(runs: Sequence[FoundRun]) -> None:
+def show_runs(runs: Sequence[Listed]) -> None:
     """Prints a table with one run a line, the reasons why some cannot be read, and the number of runs in each state."""
-    console, rows = new_console(), [row_of(run) for run in runs]
+    console, rows = new_console(), [run.row for run in runs]
     if rows:
-        console.print(_table(rows))
+        _print_table(console, rows)
     for row in rows:
         if row.state in UNREADABLE:
             console.print(printable(f"{row.id}  {row.message}"), soft_wrap=True)
@@ -55,19 +62,19 @@ def show_runs(runs: Sequence[FoundRun]) -> None:
     console.print(totals(row.state for row in rows))
 
 
-def show_failures(runs: Sequence[FoundRun]) -> None:
+def show_failures(runs: Sequence[Listed]) -> None:
     """Prints the reason why each run failed or is damaged, and the place of its traceback."""
     console = new_console()
-    for run in runs:
-        row = row_of(run)
-        console.print(Text(f"{run.id}  {printable(title_of(row))}", "bold"), soft_wrap=True)
+    for listed in runs:
+        row, run = listed.row, listed.run
+        console.print(Text(f"{row.id}  {printable(title_of(row))}", "bold"), soft_wrap=True)
         if failure := run.failure:
             where = f"{failure.failed_at} on {failure.host}"
             about = {"cause": f"{failure.cause}, at {where}", "message": failure.message}
             show_values(console, {**about, "traceback": run.folder / FAILURE})
         else:
             show_values(console, {"cause": run.state, "message": run.problem})
-    console.print(totals(run.state for run in runs))
+    console.print(totals(listed.row.state for listed in runs))
 
 
 def show_values(console: Console, values: Mapping[str, Any]) -> None:
@@ -91,9 +98,9 @@ def title_of(row: Row) -> str:
     return title(row.method, row.task, row.model, row.seed)
 
 
-def print_json(run: FoundRun, **more: Any) -> None:
+def print_json(row: Row, **more: Any) -> None:
     """Prints a run as one line of JSON, with null for infinite numbers and NaN."""
-    print(to_json({**asdict(row_of(run)), **more}))
+    print(to_json({**vars(row), **more}))
 
 
 def to_json(value: Any) -> str:
@@ -101,27 +108,55 @@ def to_json(value: Any) -> str:
     return json.dumps(_finite(value))
 
 
-def _table(rows: Iterable[Row]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
-    for column in COLUMNS:
-        table.add_column(column, justify="right" if column in NUMBERS else "left", no_wrap=column in ("id", "state"))
-    for row in rows:
-        table.add_row(*(_cell(row, column) for column in COLUMNS))
-    return table
+def _print_table(console: Console, rows: Sequence[Row]) -> None:
+    """Prints columns of equal width. Where the lines are too long for the terminal, long cells are folded.
+
+    rich's own tables take a millisecond a row.
+    """
+    cells = [[_cell(row, column) for column in COLUMNS] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(COLUMNS, *cells, strict=True)]
+    while sum(widths) + GAP * (len(widths) - 1) > console.width and max(widths) > NARROW:
+        widths[widths.index(max(widths))] -= 1
+    styles = [STYLES[row.state] if console.is_terminal else "" for row in rows]
+    console.print(Text(_lines(list(COLUMNS), widths, ""), "bold"), soft_wrap=True)
+    print("".join(f"{_lines(row, widths, style)}\n" for row, style in zip(cells, styles, strict=True)), end="")
 
 
-def _cell(row: Row, column: str) -> Text:
+def _lines(cells: Sequence[str], widths: Sequence[int], style: str) -> str:
+    """One row as text, in several lines if a cell does not fit its column. The state has the style."""
+    folded = [_folded(cell, width) for cell, width in zip(cells, widths, strict=True)]
+    lines = []
+    for line in zip_longest(*folded, fillvalue=""):
+        padded = [
+            text.rjust(width + len(text) - cell_len(text))
+            if column in NUMBERS
+            else text.ljust(width + len(text) - cell_len(text))
+            for column, text, width in zip(COLUMNS, line, widths, strict=True)
+        ]
+        if style:
+            padded[STATE] = Style.parse(style).render(padded[STATE])
+        lines.append((" " * GAP).join(padded).rstrip())
+    return "\n".join(lines)
+
+
+def _folded(cell: str, width: int) -> list[str]:
+    if cell_len(cell) <= width:
+        return [cell]
+    return wrap(cell, width) if cell.isascii() else chop_cells(cell, width)
+
+
+def _cell(row: Row, column: str) -> str:
     value = getattr(row, column)
     if value is None:
-        return Text("")
+        return ""
     if column == "score" and row.metric:
         metric = metric_of(row.metric)
-        return Text(printable(marked(f"{metric.title} {metric.written(value)}", bool(row.no_better))))
+        return printable(marked(f"{metric.title} {metric.written(value)}", bool(row.no_better)))
     if column == "when":
         value = value[:16].replace("T", " ")
     if isinstance(value, float):
         value = f"{value:,.0f}"
-    return Text(printable(str(value)), STYLES[row.state] if column == "state" else "")
+    return printable(str(value))
 
 
 def _finite(value: Any) -> Any:

@@ -8,8 +8,9 @@ from typing import Any, get_args
 
 from lnbench.core.schema import ConfigError, did_you_mean
 from lnbench.methods.base import SEPARATOR, canonical_name
-from lnbench.records.listing import FoundRun, State
-from lnbench.runs.row import flat, row_of
+from lnbench.records.listing import State
+from lnbench.runs.listed import Listed
+from lnbench.runs.row import flat
 
 KEYS = ("id", "state", "method", "task", "model", "seed")
 """Keys of every run. Any dotted name of a setting is a key too."""
@@ -26,16 +27,16 @@ class Filter:
     key: str
     patterns: tuple[str, ...]
 
-    def fits(self, run: FoundRun) -> bool:
+    def fits(self, run: Listed) -> bool:
         """Whether a run meets the condition. A run without the setting does not."""
         value = self.value(run)
         return value is not NOTHING and any(_fits(value, pattern) for pattern in self.patterns)
 
-    def value(self, run: FoundRun) -> Any:
+    def value(self, run: Listed) -> Any:
         """The run's value for the key, or `NOTHING`."""
         if self.key in KEYS:
-            return getattr(row_of(run), self.key)
-        node: Any = run.config
+            return getattr(run.row, self.key)
+        node: Any = run.run.config
         for name in self.key.split("."):
             if not isinstance(node, dict) or name not in node:
                 return NOTHING
@@ -60,7 +61,7 @@ def parse_filter(text: str) -> Filter:
     return Filter(key, tuple(patterns))
 
 
-def select(runs: Sequence[FoundRun], filters: Sequence[Filter]) -> list[FoundRun]:
+def select(runs: Sequence[Listed], filters: Sequence[Filter]) -> list[Listed]:
     """The runs that meet all conditions.
 
     Raises:
@@ -69,7 +70,8 @@ def select(runs: Sequence[FoundRun], filters: Sequence[Filter]) -> list[FoundRun
     for one in filters:
         if runs and all(one.value(run) is NOTHING for run in runs):
             raise ConfigError(_unknown(one.key, runs))
-    return [run for run in runs if all(one.fits(run) for one in filters)]
+    quick_first = sorted(filters, key=lambda one: one.key not in KEYS)  # the others read the run's files
+    return [run for run in runs if all(one.fits(run) for one in quick_first)]
 
 
 def _fits(value: Any, pattern: str) -> bool:
@@ -110,7 +112,7 @@ def _check_states(patterns: Iterable[str]) -> None:
             raise ConfigError(f"state = {pattern!r}: {did_you_mean(pattern, states)}must be one of {', '.join(states)}")
 
 
-def _unknown(key: str, runs: Iterable[FoundRun]) -> str:
-    settings = sorted({name for run in runs for name in flat(run.config)} - set(KEYS))
+def _unknown(key: str, runs: Iterable[Listed]) -> str:
+    settings = sorted({name for run in runs for name in flat(run.run.config)} - set(KEYS))
     near = did_you_mean(key, [*KEYS, *settings])
     return f"{key}: no run has such a setting; {near}known keys: {', '.join([*KEYS, *settings])}"
