@@ -89,6 +89,22 @@ def table(worlds: int) -> list[str]:
     return lines
 
 
+def misses(seeds: int, level: float, draws: int) -> float:
+    """How often an interval misses the true difference, divided by how often it may.
+
+    Args:
+        seeds: number of seeds of each task.
+        level: error level of the interval.
+        draws: number of intervals.
+    """
+    rng, missed = np.random.default_rng(0), 0
+    for start in range(0, draws, 100_000):
+        shape = min(100_000, draws - start), len(DEVIATIONS), seeds
+        found = on_these_tasks(DEVIATIONS[:, None] * rng.standard_normal(shape), level)
+        missed += int(((found.low > 0) | (found.high < 0)).sum())
+    return missed / draws / level
+
+
 def _worlds(difference: float, worlds: int, seed: int) -> Iterator[NDArray[np.float64]]:
     rng = np.random.default_rng(seed)
     for start in range(0, worlds, BATCH):
@@ -117,6 +133,9 @@ def main() -> None:
     if options.worlds < 1:
         parser.error(f"--worlds {options.worlds}: must be at least 1")
     print("\n".join(table(options.worlds)))
+    level = level_of_a_look(LEVEL, COMPARISONS, MOST_SEEDS)
+    for seeds in (3, 4, 6, 12):
+        print(f"{seeds} seeds: an interval misses {misses(seeds, level, 1_000 * options.worlds):.2f} times its level")
 
 
 if __name__ == "__main__":

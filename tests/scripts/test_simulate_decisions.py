@@ -1,6 +1,6 @@
 import pytest
 
-from scripts.simulate_decisions import LEVEL, simulate
+from scripts.simulate_decisions import LEVEL, misses, simulate
 
 
 def test_without_a_difference_few_families_are_wrong_and_looking_often_spoils_more() -> None:
@@ -17,3 +17,8 @@ def test_a_difference_is_found_with_fewer_seeds_than_by_a_grid(difference: float
     assert found.right > 0.95
     assert found.grid is not None
     assert found.seeds < found.grid
+
+
+def test_intervals_of_few_seeds_miss_about_as_often_as_they_may() -> None:
+    assert misses(3, LEVEL, draws=20_000) == pytest.approx(1.0, abs=0.25)
+    assert misses(12, LEVEL, draws=20_000) == pytest.approx(1.0, abs=0.15)
