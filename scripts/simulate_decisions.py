@@ -1,0 +1,142 @@
+"""Simulates experiments that run until they decide, and prints the table of docs/statistics.md.
+
+python -m scripts.simulate_decisions
+"""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lnbench.report.claims.nested import decisions, level_of_a_look, looks, on_these_tasks
+
+DEVIATIONS = np.array([2.42, 3.91, 1.33])
+"""Standard deviations of paired differences on conll2004, sick and sst2, in points: sqrt(2) times the root mean square
+of the standard deviations over seeds in the first table of docs/reproduction.md."""
+COMPARISONS, MOST_SEEDS, MARGIN, LEVEL = 25, 128, 1.0, 0.05
+UNDECIDED = "not decided"
+BATCH = 100
+ENOUGH = 0.99
+"""Share of right verdicts that counts as all: a fixed grid has errors of its own."""
+GRID = range(4, MOST_SEEDS + 1, 4)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of the worlds with one true difference.
+
+    Attributes:
+        wrong: share of worlds with at least one wrong verdict.
+        uncorrected: the same, if every look used the level of a single one.
+        right: share of comparisons with the right verdict.
+        seeds: mean number of seeds until a decision, or the largest number.
+        grid: smallest number of seeds, in steps of 4, for which a fixed grid has at least the same share of right
+            verdicts, or `ENOUGH`; None if the largest number has less.
+    """
+
+    wrong: float
+    uncorrected: float
+    right: float
+    seeds: float
+    grid: int | None
+
+
+def simulate(difference: float, worlds: int, seed: int = 0) -> Result:
+    """Simulates families of comparisons, all of which have one true difference on every task.
+
+    Args:
+        difference: true difference, in points.
+        worlds: number of families.
+        seed: seed of the random numbers.
+    """
+    truth = "no difference that matters" if abs(difference) < MARGIN else "better"
+    single = LEVEL / COMPARISONS
+    wrong = uncorrected = right = used = 0.0
+    fixed = np.zeros(len(GRID))
+    for values in _worlds(difference, worlds, seed):
+        verdict, seeds = _first(values, level_of_a_look(LEVEL, COMPARISONS, MOST_SEEDS))
+        naive, _ = _first(values, single)
+        wrong += ((verdict != truth) & (verdict != UNDECIDED)).any(axis=1).sum()
+        uncorrected += ((naive != truth) & (naive != UNDECIDED)).any(axis=1).sum()
+        right += (verdict == truth).mean() * len(values)
+        used += seeds.mean() * len(values)
+        once = [(_at(values, number, single) == truth).mean() * len(values) for number in GRID]
+        fixed += np.array(once)
+    enough = [number for number, share in zip(GRID, fixed, strict=True) if share >= min(right, ENOUGH * worlds)]
+    return Result(wrong / worlds, uncorrected / worlds, right / worlds, used / worlds, enough[0] if enough else None)
+
+
+def table(worlds: int) -> list[str]:
+    """The lines of the table, in Markdown.
+
+    Args:
+        worlds: number of families for each true difference.
+    """
+    lines = [
+        "| true difference | wrong, any of 25 | without correction | right verdicts | seeds | fixed grid | share |",
+        "|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for difference in (0.0, 1.0, 2.0):
+        found = simulate(difference, worlds)
+        grid = f"more than {MOST_SEEDS}" if found.grid is None else str(found.grid)
+        share = "-" if found.grid is None else f"{found.seeds / found.grid:.0%}"
+        cells = (
+            f"{found.wrong:.1%} | {found.uncorrected:.1%} | {found.right:.1%} | {found.seeds:.1f} | {grid} | {share}"
+        )
+        lines.append(f"| {difference:g} points | {cells} |")
+    return lines
+
+
+def misses(seeds: int, level: float, draws: int) -> float:
+    """How often an interval misses the true difference, divided by how often it may.
+
+    Args:
+        seeds: number of seeds of each task.
+        level: error level of the interval.
+        draws: number of intervals.
+    """
+    rng, missed = np.random.default_rng(0), 0
+    for start in range(0, draws, 100_000):
+        shape = min(100_000, draws - start), len(DEVIATIONS), seeds
+        found = on_these_tasks(DEVIATIONS[:, None] * rng.standard_normal(shape), level)
+        missed += int(((found.low > 0) | (found.high < 0)).sum())
+    return missed / draws / level
+
+
+def _worlds(difference: float, worlds: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    rng = np.random.default_rng(seed)
+    for start in range(0, worlds, BATCH):
+        shape = min(BATCH, worlds - start), COMPARISONS, len(DEVIATIONS), MOST_SEEDS
+        yield difference + DEVIATIONS[:, None] * rng.standard_normal(shape)
+
+
+def _at(values: NDArray[np.float64], seeds: int, level: float) -> NDArray[np.str_]:
+    return decisions(on_these_tasks(values[..., :seeds], level), MARGIN)
+
+
+def _first(values: NDArray[np.float64], level: float) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
+    """The first decision of each comparison, and the number of seeds at which it fell."""
+    numbers = looks(MOST_SEEDS)
+    found = np.array([_at(values, number, level) for number in numbers])
+    decided = found != UNDECIDED
+    place = np.where(decided.any(axis=0), decided.argmax(axis=0), len(numbers) - 1)
+    return np.take_along_axis(found, place[None], axis=0)[0], np.array(numbers)[place]
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--worlds", type=int, default=2_000, help="number of families for each true difference")
+    options = parser.parse_args()
+    if options.worlds < 1:
+        parser.error(f"--worlds {options.worlds}: must be at least 1")
+    print("\n".join(table(options.worlds)))
+    level = level_of_a_look(LEVEL, COMPARISONS, MOST_SEEDS)
+    for seeds in (3, 4, 6, 12):
+        print(f"{seeds} seeds: an interval misses {misses(seeds, level, 1_000 * options.worlds):.2f} times its level")
+
+
+if __name__ == "__main__":
+    main()
