@@ -138,6 +138,8 @@ def test_the_configuration_can_be_shown(cli: Python) -> None:
 def test_a_shell_completes_sums(cli: Python, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMP_LINE", "lnbench method=ln+pre")
     assert cli("-sc", "query=bash").stdout == "method=ln+prefix\n"
+    monkeypatch.setenv("COMP_LINE", "lnbench logger=csv+t")
+    assert cli("-sc", "query=bash").stdout == "logger=csv+tensorboard\n"
 
 
 def test_a_run_gets_the_checked_configuration(app: App, tmp_path: Path) -> None:
@@ -286,7 +288,11 @@ MISTYPED = [
     ),
     ("task=my.csv", "task = 'my.csv': does not exist; did you mean 'csv'?", "task=csv task.path=FILE"),
     ("search.values=[1,2]", "search.values: search has no settings here; choose with search=NAME: lr, ", ""),
-    ("logger.wandb.project=x", "logger.wandb.project: logger.wandb has no settings here", "with logger=wandb"),
+    ("logger.wandb.project=x", "logger.wandb: is not chosen; add it with logger=wandb", ""),
+    ("logger=mlflow logger.wandb.project=x", "logger.wandb: is not chosen; add it with logger=mlflow+wandb", ""),
+    ("logger=csv+csv", "logger = 'csv+csv': the parts are", "may not be repeated"),
+    ("logger=csv,wandb", "logger=csv,wandb: has several values", "for one run with all of them: logger=csv+wandb"),
+    ("method.lora.rank=8", "method.lora: is not chosen; add it with method=ln+lora+mha_adapter+prefix", ""),
     ("trainer.lr.x=3", "trainer.lr.x: trainer.lr has no settings here", ""),
     ("task=dialogsum task.max_length=64", "task.max_length: unknown key; did you mean 'max_", "max_source_length"),
     ("model.name=null", "model.name = null: must be a text; type model.name=TEXT", ""),

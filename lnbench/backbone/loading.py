@@ -117,8 +117,7 @@ def require_kind(config: PreTrainedConfig, kind: BackboneKind) -> None:
         raise ConfigError(
             f"model: the task generates text, and the architecture {config.model_type!r} does not; choose a decoder, "
             f"such as model=gemma3_270m, gpt2, gpt2_medium, opt_350m, pythia_160m, qwen3_0_6b or smollm2_135m, or "
-            f"another of these "
-            f"architectures: {', '.join(LANGUAGE_MODELS)}"
+            f"another of these architectures: {', '.join(LANGUAGE_MODELS)}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Composes configurations with Hydra, for which `method=a+b+c` is the sum of three parts."""
+"""Composes configurations with Hydra, for which `method=a+b+c` is the sum of three parts. Loggers are added up too."""
 
 import os
 import re
@@ -17,12 +17,11 @@ from omegaconf import Container, DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from lnbench.config.defaults import SCHEMAS, completed
-from lnbench.config.overrides import choices, groups, several, understood
+from lnbench.config.overrides import SUMS, choices, groups, several, understood
 from lnbench.core.commands import quoted
 from lnbench.core.schema import ConfigError, did_you_mean
 from lnbench.methods.base import SEPARATOR, canonical_name
 
-GROUP = "method"
 OWN = {
     "model": "for another: model.name=NAME model.source=HUB_ID_OR_FOLDER",
     "task": "for a file of your own: task=csv task.path=FILE",
@@ -56,7 +55,8 @@ def config_dir() -> Path:
 
 
 class FileConfigSource(file_config_source.FileConfigSource):
-    """Serves a folder of YAML files, each with its schema's defaults, and every sum `method/a+b`.
+    """Serves a folder of YAML files, each with its schema's defaults, and every sum `method/a+b` or
+    `logger/a+b`.
 
     A sum is a defaults list of its parts in canonical order. The parts come from the whole search path, so that a
     user's own parts (`--config-dir`) can be summed too.
@@ -86,7 +86,7 @@ class FileConfigSource(file_config_source.FileConfigSource):
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         """Sorted names in a group. While a shell completes a sum, the sums that continue it are added."""
         names = super().list(config_path, results_filter)
-        return sorted([*names, *_continuations(names)]) if config_path == GROUP else names
+        return sorted([*names, *_continuations(config_path, names)]) if config_path in SUMS else names
 
 
 def register() -> None:
@@ -153,6 +153,10 @@ def explain(error: Exception) -> str:
     if isinstance(error, OmegaConfBaseException) and error.full_key:
         return _explain_value(error)
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
+        owner, _, name = str(cause.full_key).rpartition(".")
+        if owner in SUMS and name in choices(owner, [config_dir()]):
+            chosen = canonical_name([*map(str, cause.parent_node), name])
+            return f"{cause.full_key}: is not chosen; add it with {owner}={chosen}"
         if not len(cause.parent_node):
             return f"{cause.full_key}: {_explain_none(str(cause.full_key).rpartition('.')[0])}"
         name, known = str(cause.key), sorted({*map(str, cause.parent_node), *_groups(cause.full_key)} - {"hydra"})
@@ -239,13 +243,13 @@ def _groups(key: str | None) -> list[str]:
 
 def _is_sum(config_path: str) -> bool:
     group, _, name = config_path.rpartition("/")
-    return group == GROUP and SEPARATOR in name
+    return group in SUMS and SEPARATOR in name
 
 
 def _parts(config_path: str) -> list[str]:
-    name = config_path.rpartition("/")[2]
+    group, _, name = config_path.rpartition("/")
     parts = name.split(SEPARATOR)
-    said = f"{GROUP} = {name!r}: the parts are {', '.join(map(repr, parts))}"
+    said = f"{group} = {name!r}: the parts are {', '.join(map(repr, parts))}"
     if "" in parts:
         raise ConfigCompositionException(f"{said}; none may be empty")
     if repeated := sorted({part for part in parts if parts.count(part) > 1}):
@@ -253,7 +257,7 @@ def _parts(config_path: str) -> list[str]:
     return canonical_name(parts).split(SEPARATOR)
 
 
-def _continuations(parts: Iterable[str]) -> list[str]:
-    typed = os.environ.get("COMP_LINE", "").rpartition(f"{GROUP}=")[2]
+def _continuations(group: str, parts: Iterable[str]) -> list[str]:
+    typed = os.environ.get("COMP_LINE", "").rpartition(f"{group}=")[2]
     begun, separator, _ = typed.rpartition(SEPARATOR)
     return [begun + separator + part for part in parts if part not in begun.split(SEPARATOR)] if separator else []

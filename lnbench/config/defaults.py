@@ -25,12 +25,15 @@ REGISTRIES: dict[str, Registry[Any]] = {"method": METHODS, "task": TASKS}
 """Registries of the configuration groups in which each file names its own class."""
 FOUND_OUT = {"content"}
 """Settings that lnbench fills in and nobody types."""
+LEFT_OUT = FOUND_OUT | {*LoggerConfig.model_fields}
+"""Settings that are not filled in here."""
 
 
 def completed(group: str, content: DictConfig) -> DictConfig:
     """The content of a configuration file, with the default of every setting that it leaves out.
 
-    A file is returned unchanged if its schema is not known or if it has a defaults list.
+    A file is returned unchanged if its schema is not known or if it has a defaults list. Loggers that it does not
+    choose are left out, so that a part of a sum does not undo another.
     """
     plain = OmegaConf.to_container(content)
     schema = _schema_of(group, plain) if isinstance(plain, dict) else None
@@ -55,6 +58,6 @@ def _filled(schema: type[Schema], content: Mapping[Any, Any]) -> dict[Any, Any]:
         value, inner = whole.get(name), next(schemas_in(field.annotation), None)
         if inner and isinstance(value, Mapping):
             whole[name] = _filled(inner, value)
-        elif name not in whole and not field.is_required() and name not in FOUND_OUT:
+        elif name not in whole and not field.is_required() and name not in LEFT_OUT:
             whole[name] = to_jsonable_python(field.get_default(call_default_factory=True))
     return whole

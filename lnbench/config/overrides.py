@@ -46,6 +46,8 @@ WHOLE = {
 }
 """What to type instead of a function inside a list or beside other values."""
 GROUP = "method"
+SUMS = (GROUP, "logger")
+"""Configuration groups of which a run may choose several files, joined by `+`."""
 USES = {"runs_dir"}
 """Settings that Hydra itself reads, and that need a folder's full name."""
 
@@ -77,7 +79,7 @@ def several(argument: str) -> str:
     told = f"{argument}: has several values, and this is no sweep; for one run with each of them add -m"
     if FUNCTION.match(values):
         return told
-    if key == GROUP:
+    if key in SUMS:
         return f"{told}; for one run with all of them: {key}={SEPARATOR.join(values.split(','))}"
     if "." not in key:
         return told
@@ -101,7 +103,7 @@ def _understood(word: str, folders: Sequence[Path]) -> str:
     if "@" in name:
         bare = f"{name.partition('@')[0]}{equal}{typed}"
         raise ConfigError(f"{word}: @ puts a choice at a place that no run has; type {bare}")
-    if word.startswith(f"{GROUP}="):
+    if name in SUMS:
         word = re.sub(r"\s*\+\s*", SEPARATOR, word)
     try:
         override = _parsed(word)

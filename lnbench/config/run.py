@@ -30,10 +30,29 @@ class WandbConfig(Schema):
     """Most rows of the test predictions to show as a table. 0 shows none."""
 
 
+class TensorboardConfig(Schema):
+    """What is logged to TensorBoard, whose files are in the folder `tensorboard` of the run."""
+
+    predictions: Annotated[int, Field(ge=0)] = 50
+    """Most rows of the test predictions to show as a table. 0 shows none."""
+
+
+class MlflowConfig(Schema):
+    """Where a run is logged at MLflow."""
+
+    experiment: Annotated[str, Field(min_length=1)] = "lnbench"
+    tracking_uri: str | None = None
+    """Address of the server or database. None is `$MLFLOW_TRACKING_URI`, or else `RUNS_DIR/mlflow.db`."""
+    artifacts: bool = True
+    """Whether MLflow also keeps the record, the adapter and the test predictions."""
+
+
 class LoggerConfig(Schema):
     """Logs in addition to the record and metrics.csv, which every run writes."""
 
     wandb: WandbConfig | None = None
+    tensorboard: TensorboardConfig | None = None
+    mlflow: MlflowConfig | None = None
 
 
 class SearchConfig(Schema):

@@ -108,6 +108,11 @@ class Ended:
 class ToldFailure(JobReturn):
     """The result of a failed job after its error was shown. Hydra's own class would show the error again."""
 
+    @classmethod
+    def of(cls, returned: JobReturn) -> "ToldFailure":
+        """The result of a failed job whose error was shown."""
+        return cls(**vars(returned))
+
     @property
     def return_value(self) -> Any:
         """Raises the exception of the job."""

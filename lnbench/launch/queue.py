@@ -128,7 +128,7 @@ class Queue:
             self._display.deferred(job, busy)
             return
         self._display.ended(ended, result)
-        self._results[job.num] = ToldFailure(**vars(result)) if error_of(result) else result
+        self._results[job.num] = ToldFailure.of(result) if error_of(result) else result
         if error_of(result) and self._settings.stop_at_failure and not self._interrupts.count:
             self._give_up(job)
 
@@ -138,7 +138,7 @@ class Queue:
         self._waiting.clear()
         self._busy.clear()
         reason = JobFailed(f"not started, since {after.title} failed", FAILED, NOT_STARTED)
-        self._results.update({job.num: ToldFailure(**vars(failed(job, reason))) for job in left})
+        self._results.update({job.num: ToldFailure.of(failed(job, reason)) for job in left})
         self._display.given_up(len(left), self._running)
 
     def _drain(self) -> None:

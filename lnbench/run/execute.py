@@ -18,10 +18,10 @@ from lnbench.tasks.data.load import TaskData, load_data
 from lnbench.training.assemble import build_model, check_length, check_vocabulary
 from lnbench.training.callbacks.stopwatch import Span
 from lnbench.training.device import choose_precision
+from lnbench.training.loggers.run_logger import RunLogger, open_logger, require_loggers
 from lnbench.training.memory import fit_within_memory
 from lnbench.training.prepare import prepare
 from lnbench.training.shift import keep_pretrained, measure_shift
-from lnbench.training.wandb.logger import RunLogger, open_logger
 
 
 def execute(config: RunConfig, folder: Path, found: SearchResult | None = None) -> Record:
@@ -33,7 +33,7 @@ def execute(config: RunConfig, folder: Path, found: SearchResult | None = None) 
         found: result of the configuration's search, if it has one.
 
     Raises:
-        ConfigError: this machine does not have the requested device or precision, the folder cannot be
+        ConfigError: this machine does not have the requested device, precision or logger, the folder cannot be
             written, or the model cannot be loaded.
         DataError: the data cannot be loaded.
         InputError: something else went wrong while model and data were read.
@@ -41,6 +41,7 @@ def execute(config: RunConfig, folder: Path, found: SearchResult | None = None) 
         RunInterrupted: a signal came; the same configuration continues from the last saved state.
     """
     choose_precision(config.trainer)
+    require_loggers(config.logger)
     open_folder(folder, config)
     span = Span()
     with reading_input():
@@ -67,12 +68,12 @@ def execute(config: RunConfig, folder: Path, found: SearchResult | None = None) 
 
 
 def _show(record: Record, folder: Path, logger: RunLogger | None) -> None:
-    """Writes the card of a finished run, and sends its results to W&B."""
+    """Writes the card of a finished run, and adds its results to its logs."""
     if "test" in record.metrics:
         with spared(str(folder / CARD), shlex.join(["python", "-m", "lnbench.export", str(folder), "--card"])):
             write_card(record, folder)
     if logger:
-        with spared("W&B"):
+        with spared("logger"):
             logger.log_results(record, folder)
 
 

@@ -24,10 +24,10 @@ from lnbench.records.files import (
 FILES = (CONFIG, RECORD, FAILURE, ADAPTER, PREDICTIONS, METRICS, CARD, RESUME, BEST)
 FULL = "make room there, and the same command goes on from the last saved state"
 DENIED = "give yourself the right to write there"
+DISK_PROBLEMS = {errno.ENOSPC: FULL, errno.EDQUOT: FULL, errno.EROFS: "let its file system be written"}
+"""By error of a disk, for which the run is tried again, what helps."""
 REMEDIES = {
-    errno.ENOSPC: FULL,
-    errno.EDQUOT: FULL,
-    errno.EROFS: "let its file system be written",
+    **DISK_PROBLEMS,
     errno.EACCES: DENIED,
     errno.EPERM: DENIED,
 }

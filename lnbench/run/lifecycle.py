@@ -1,7 +1,6 @@
 """Does a run unless it was done before, and tells the user about it."""
 
 import contextlib
-import errno
 import logging
 from pathlib import Path
 
@@ -18,10 +17,8 @@ from lnbench.records.record import Record, RecordError, SearchResult
 from lnbench.records.title import title
 from lnbench.run import messages
 from lnbench.run.afterwards import spared
-from lnbench.run.folder import cannot_write, check_folder
+from lnbench.run.folder import DISK_PROBLEMS, cannot_write, check_folder
 from lnbench.run.search import search
-
-DISK_PROBLEMS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 log = logging.getLogger(__name__)
 

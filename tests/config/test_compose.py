@@ -207,7 +207,7 @@ TYPED = [("mrpc", "+"), ("mrpc", "++"), *((task, "") for task in ("mrpc", "csv",
 @pytest.mark.parametrize(("task", "plus"), TYPED)
 def test_every_setting_of_every_schema_can_be_set(task: str, plus: str) -> None:
     methods = sorted(file.stem for file in (config_dir() / "method").glob("*.yaml") if file.stem != "mam")
-    chosen = [f"task={task}", f"method={'+'.join(methods)}", "logger=wandb", "search=lr"]
+    chosen = [f"task={task}", f"method={'+'.join(methods)}", "logger=mlflow+tensorboard+wandb", "search=lr"]
     config = compose_config(*chosen)
     parts = {f"method.{name}": METHODS.find(node.kind, "method") for name, node in config.method.items()}
     schemas = {**SCHEMAS, **parts, "task": TASKS.find(config.task.kind, "task")}

@@ -16,6 +16,7 @@ from tests.conftest import Configure
         "runs_dir=/elsewhere",
         "cache_dir=/elsewhere",
         "logger=wandb",
+        "logger=mlflow+tensorboard",
         "rerun=true",
         "retry_failed=true",
         "trainer.device=auto",

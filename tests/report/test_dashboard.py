@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import wandb
+from lnbench.training.wandb.results import summary_values
 from markdown_it import MarkdownIt
 from rich.console import Console
 
@@ -22,12 +23,11 @@ from lnbench.report.claims.claims import read_claims
 from lnbench.report.dashboard.publish import publish
 from lnbench.report.dashboard.target import Target, target
 from lnbench.report.load import Loaded, load
-from lnbench.training.wandb.logger import STEP
-from lnbench.training.wandb.results import summary_values
+from lnbench.training.loggers.wandb_log import STEP
 from tests.report.builders import finished, loaded, save
 from tests.report.fake_wandb import FakeServer
 from tests.report.whole import HOSTILE, hostile
-from tests.training.offline_wandb import isolate
+from tests.training.loggers.offline_wandb import isolate
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # wandb_workspaces declares validators as pydantic 1 did

@@ -37,7 +37,7 @@ from tests.commands import Commands
 from tests.conftest import Configure
 from tests.records import many
 from tests.training.interruption import interrupt
-from tests.training.offline_wandb import isolate
+from tests.training.loggers.offline_wandb import isolate
 from tests.waiting import wait_for
 
 
@@ -307,7 +307,8 @@ def test_a_card_that_cannot_be_written_costs_no_record(
 
 
 @pytest.mark.parametrize(
-    "place", ["lnbench.training.wandb.results.summary_values", "lnbench.training.wandb.logger.RunLogger.log_results"]
+    "place",
+    ["lnbench.training.loggers.wandb_log.summary_values", "lnbench.training.loggers.run_logger.RunLogger.log_results"],
 )
 def test_wandb_costs_no_record(
     configure: Configure, monkeypatch: pytest.MonkeyPatch, place: str, tmp_path: Path

@@ -10,7 +10,7 @@ from lnbench import predict
 from lnbench.config.compose import config_dir
 from lnbench.run import messages
 from lnbench.tasks.base import TASKS
-from lnbench.training.wandb.logger import place_of
+from lnbench.training.loggers.wandb_log import place_of
 from tests.commands import words_of
 from tests.records.builders import new_record
 from tests.tasks.builders import new_task

@@ -6,7 +6,7 @@ from lnbench.launch.fused.groups import can_be_fused, group
 from tests.conftest import Configure
 
 FITTING = ["seed=3", "trainer.lr=0.001", "trainer.head_lr=0.01", "trainer.weight_decay=0.1", "trainer.warmup=0.5"]
-FITTING += ["trainer.lr_factor=3", "method.ln.lr=0.5"]
+FITTING += ["trainer.lr_factor=3", "method.ln.lr=0.5", "logger=tensorboard", "logger=mlflow"]
 OTHER = ["trainer.batch_size=4", "trainer.max_epochs=5", "trainer.frozen_dropout=false", "method.ln.layers=1"]
 OTHER += ["method.ln.terms=[bias]", "method=ln+lora", "task.max_length=16", "++model.dropout=0.2", "test=false"]
 OTHER += ["data_root=elsewhere", "trainer.patience=1", "trainer.accumulate=2", "model.pooling=first"]

@@ -20,12 +20,13 @@ from lnbench.records.files import ADAPTER, METRICS, PREDICTIONS
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.record import Record
 from lnbench.run.lifecycle import run
-from lnbench.training.wandb.logger import STEP, open_logger
+from lnbench.training.loggers.run_logger import open_logger
+from lnbench.training.loggers.wandb_log import STEP
 from tests import runs
 from tests.conftest import Configure
 from tests.records.builders import new_record
 from tests.training.interruption import AtCall, inject, interrupt
-from tests.training.offline_wandb import WandbFile, isolate, offline_files, parse, wait_for_another_folder
+from tests.training.loggers.offline_wandb import WandbFile, isolate, offline_files, parse, wait_for_another_folder
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -15,12 +15,12 @@ from lnbench.config.run import RunConfig
 from lnbench.records.files import RESUME
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.record import read_record
-from lnbench.training.wandb import results
-from lnbench.training.wandb.logger import open_logger
+from lnbench.training.loggers import wandb_log, wandb_results
+from lnbench.training.loggers.run_logger import open_logger
 from tests import runs
 from tests.conftest import Configure
 from tests.training.interruption import interrupt
-from tests.training.offline_wandb import isolate, offline_files
+from tests.training.loggers.offline_wandb import isolate, offline_files
 
 
 @pytest.fixture(autouse=True)
@@ -155,8 +155,9 @@ def breaks_the_login(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def breaks_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("summary_values", "shift_charts", "predictions_table", "adapter_artifact"):
-        monkeypatch.setattr(results, name, broken)
+    monkeypatch.setattr(wandb_log, "summary_values", broken)
+    for name in ("shift_charts", "predictions_table", "adapter_artifact"):
+        monkeypatch.setattr(wandb_results, name, broken)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Logs runs elsewhere besides their own folders: Weights & Biases, TensorBoard, MLflow."""

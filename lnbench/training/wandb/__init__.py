@@ -1,1 +1,0 @@
-"""Logs runs to Weights & Biases."""
