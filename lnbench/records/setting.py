@@ -34,6 +34,18 @@ def settings(records: Sequence[Record]) -> list[str]:
 
     A task's settings are compared with those of the same task, and all others with those of the same model.
     """
+    keys = [(record.task, record.model, *_key(record)) for record in records]
+    distinct = dict(zip(keys, records, strict=True))
+    told = dict(zip(distinct, _settings(list(distinct.values())), strict=True))
+    return [told[key] for key in keys]
+
+
+def check_settings(record: Record) -> None:
+    """Raises an error of any kind if the settings of a record, which may come from anyone, cannot be compared."""
+    _flat(record)
+
+
+def _settings(records: Sequence[Record]) -> list[str]:
     flat = [_flat(record) for record in records]
     varied = _varied(records, flat)
     told = _contents(records, flat, varied)
@@ -124,8 +136,14 @@ def _scope(record: Record, name: str) -> str:
 
 
 def _flat(record: Record) -> dict[str, str]:
+    config, made_with = _key(record)
+    return {**_told(config, allowed_modules()), **dict(made_with)}
+
+
+def _key(record: Record) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """All that `settings` compares. Runs that differ in their seeds only have one key."""
     config = {name: value for name, value in record.config.items() if name != "seed"}
-    return {**_told(json.dumps(config), allowed_modules()), **_made_with(record)}
+    return json.dumps(config), tuple(_made_with(record).items())
 
 
 @functools.lru_cache(maxsize=REMEMBERED)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lnbench.core.escape import printable
 from lnbench.records.listing import FoundRun, find_runs
 from lnbench.records.record import Record
-from lnbench.records.setting import rates, settings
+from lnbench.records.setting import check_settings, rates, settings
 from lnbench.records.variant import variant_of
 from lnbench.tasks.scores.metric import metric_of
 
@@ -158,7 +158,8 @@ def _problem(record: Record, run_id: str) -> str:
     if record.id != run_id:
         return f"its record belongs to another run, {record.id}"
     try:
-        _row(record, *settings([record]))
+        check_settings(record)
+        _row(record, "")
     except Exception as error:  # such as from a text in place of a number, or a list in place of a group
         return f"its record cannot be understood ({type(error).__name__}: {error})"
     return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lnbench.records.baseline import note_on
@@ -72,9 +71,9 @@ def _points(curve: Curve) -> dict[str, list[float]]:
 
 
 def _finite(value: Any) -> Any:
-    """The value with null for numbers that JSON does not support."""
-    if isinstance(value, Mapping):
+    """The value with texts for numbers that JSON does not support."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, dict):
         return {str(key): _finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
