@@ -242,5 +242,8 @@ def test_gradient_checkpointing_that_a_model_does_not_support_is_refused(configu
 
 
 def test_an_architecture_without_a_table_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"the architecture 'mystery' has no role table; known: albert, .*TABLES"):
+    with pytest.raises(
+        ConfigError,
+        match=r"the architecture 'mystery' has no role table; known: albert, .*python -m lnbench.roles model=",
+    ):
         role_table(Mystery())
