@@ -56,9 +56,12 @@ def report(config: PreTrainedConfig) -> str:
     Raises:
         ConfigError: no role table can be of it.
     """
+    from transformers.utils import logging
+
     from lnbench.backbone.trace.roles import find_roles
     from lnbench.backbone.trace.written import as_table, told
 
+    logging.set_verbosity_error()
     found = find_roles(config)
     sure = sum(not finding.doubt for finding in found.values())
     note = "One with other switches may have its norms elsewhere: look at one of each kind."

@@ -244,6 +244,9 @@ def _positions(model: PreTrainedModel, base: nn.Module, config: PreTrainedConfig
             return {"positions": Finding("embedded"), "reserved_positions": Finding(max(reserved, 0), doubt)}
     over = torch.full((1, (longest or 64) + 3), TOKEN)
     doubt = "" if longest is None or longest <= 4096 else "a text longer than its positions was not tried"
+    limits = [name for name in config.to_dict() if re.search("max.*len|max.*pos|n_positions|n_ctx", name)]
+    if longest is None and limits:
+        doubt = f"no vectors of positions were seen; whether {limits[0]} bounds a text, was not tried"
     if not doubt:
         try:
             with torch.no_grad():
