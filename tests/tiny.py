@@ -84,20 +84,29 @@ GPTJ: dict[str, Any] = {**COMMON, "n_embd": HIDDEN, "n_layer": LAYERS, "n_head":
 FALCON: dict[str, Any] = {**SIZES, "ffn_hidden_size": FFN, "alibi": False}
 MODERN: dict[str, Any] = {"local_attention": 6, "cls_token_id": 1, "sep_token_id": 2}
 LATER: dict[str, tuple[str, dict[str, Any]]] = {
+    "apertus": ("apertus", {**GROUPED, "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0}}),
+    "arcee": ("arcee", GROUPED),
     "bloom": ("bloom", {**COMMON, "hidden_size": HIDDEN, "n_layer": LAYERS, "n_head": HEADS}),
     "camembert": ("camembert", WITH_POSITIONS),
     "cohere": ("cohere", {**GROUPED, "use_qk_norm": True}),
     "cohere2": ("cohere2", {**GROUPED, **SLIDING, "head_dim": HIDDEN // HEADS}),
+    "ernie4_5": ("ernie4_5", GROUPED),
     "eurobert": ("eurobert", {**GROUPED, "mask_token_id": 3}),
+    "exaone4": ("exaone4", {**GROUPED, **SLIDING}),
     "falcon": ("falcon", {**FALCON, "multi_query": True, "bias": True}),
     "falcon_new": ("falcon", {**FALCON, "new_decoder_architecture": True, "num_kv_heads": 2}),
     "falcon_rw": ("falcon", {**FALCON, "parallel_attn": False, "multi_query": False, "alibi": True, "bias": True}),
     "gemma": ("gemma", {**GROUPED, "head_dim": HIDDEN // HEADS}),
     "gemma2": ("gemma2", {**WIDE_HEADS, **SLIDING, **SOFT_CAPS}),
     "gemma3": ("gemma3_text", {**WIDE_HEADS, **SLIDING, "query_pre_attn_scalar": 9}),
+    "glm": ("glm", {**GROUPED, "head_dim": HIDDEN // HEADS}),
+    "glm4": ("glm4", {**GROUPED, "head_dim": HIDDEN // HEADS}),
     "gpt_neo": ("gpt_neo", {**NEO, "num_layers": LAYERS, "num_heads": HEADS}),
     "gptj": ("gptj", {**GPTJ, "n_inner": FFN, "rotary_dim": 4}),
     "granite": ("granite", {**GROUPED, "embedding_multiplier": 3.0, "residual_multiplier": 0.5}),
+    "helium": ("helium", {**GROUPED, "head_dim": HIDDEN // HEADS}),
+    "hunyuan_v1_dense": ("hunyuan_v1_dense", WIDE_HEADS),
+    "ministral": ("ministral", {**WIDE_HEADS, **SLIDING}),
     "mistral": ("mistral", {**GROUPED, "sliding_window": 4}),
     "modernbert": ("modernbert", {**SIZES, **MODERN, "layer_types": SLIDING["layer_types"]}),
     "mpnet": ("mpnet", WITH_POSITIONS),
@@ -109,6 +118,7 @@ LATER: dict[str, tuple[str, dict[str, Any]]] = {
     "phi3": ("phi3", GROUPED),
     "qwen2": ("qwen2", GROUPED),
     "qwen3": ("qwen3", WIDE_HEADS),
+    "seed_oss": ("seed_oss", {**GROUPED, "residual_dropout": 0.0, "attention_dropout": 0.0}),
     "smollm3": ("smollm3", {**GROUPED, "no_rope_layers": [1, 1, 0]}),
     "stablelm": ("stablelm", {**GROUPED, "qk_layernorm": True, "use_qkv_bias": True}),
     "stablelm_parallel": ("stablelm", {**GROUPED, "use_parallel_residual": True}),
@@ -128,6 +138,8 @@ LACKING: dict[str, set[str]] = {
     **{name: {"prefix"} for name in ("falcon", "falcon_new", "falcon_rw")},
     **{name: {"bitfit"} for name in ("llama", "gemma", "gemma2", "gemma3", "granite", "mistral", "smollm3", "qwen3")},
     **{name: {"bitfit"} for name in ("cohere", "cohere2", "eurobert", "modernbert", "olmo2", "olmo3", "phi3")},
+    **{name: {"bitfit"} for name in ("apertus", "arcee", "ernie4_5", "exaone4", "helium", "ministral")},
+    "hunyuan_v1_dense": {"bitfit"},
 }
 """Methods that an architecture has no place for: attention that calls no function, no biases, norms without values."""
 

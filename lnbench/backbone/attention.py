@@ -116,18 +116,10 @@ def use_function(model: PreTrainedModel, name: str, function: Callable[..., tupl
     Raises:
         ConfigError: the attention of some blocks does not call it.
     """
-    AttentionMaskInterface.register(name, make_mask)
-    AttentionInterface.register(name, partial(_call, function))
-    if not route_mpnet(model, name):
-        model.set_attn_implementation(name)
+    _choose(model, name, function)
     if model.device.type == "meta":
         return
-    called: set[nn.Module] = set()
-    token = _CALLED.set(called)
-    try:
-        _look_at_two_tokens(model)
-    finally:
-        _CALLED.reset(token)
+    called = _called_on_two_tokens(model)
     view = Backbone(model)
     silent = [str(layer + 1) for layer in range(view.num_layers) if view.attention(layer) not in called]
     if silent:
@@ -136,6 +128,34 @@ def use_function(model: PreTrainedModel, name: str, function: Callable[..., tupl
             f"attention interface in the layers {', '.join(silent)}, although its role table says so; correct "
             f"`attention` in lnbench/backbone/tables.py"
         )
+
+
+def callers(model: PreTrainedModel) -> set[nn.Module]:
+    """The modules of a model without a role table that call transformers' attention function, which drops nothing."""
+    _choose(model, "lnbench_seen", attention_without_dropout)
+    return _called_on_two_tokens(model)
+
+
+def attention_without_dropout(*args: Any, dropout: float = 0.0, **kwargs: Any) -> tuple[Tensor, None]:
+    """As `attention`, also in training."""
+    return attention(*args, **kwargs)
+
+
+def _choose(model: PreTrainedModel, name: str, function: Callable[..., tuple[Tensor, None]]) -> None:
+    AttentionMaskInterface.register(name, make_mask)
+    AttentionInterface.register(name, partial(_call, function))
+    if not route_mpnet(model, name):
+        model.set_attn_implementation(name)
+
+
+def _called_on_two_tokens(model: PreTrainedModel) -> set[nn.Module]:
+    called: set[nn.Module] = set()
+    token = _CALLED.set(called)
+    try:
+        _look_at_two_tokens(model)
+    finally:
+        _CALLED.reset(token)
+    return called
 
 
 def _call(

@@ -94,7 +94,7 @@ class Backbone:
             return [LinearMap(block.get_submodule(place))]
         module = block.get_submodule(place.path)
         bias = block.get_parameter(place.bias) if place.bias else None
-        return [LinearMap(module, _rows(place, module, self.config), bias)]
+        return [LinearMap(module, rows_of(place, module, self.config), bias)]
 
     def reader_of(self, sublayer: Sublayer, layer: int) -> nn.Module:
         """The layer, one of several, by which a sublayer of block `layer` (counted from 0) reads its input, once.
@@ -197,8 +197,9 @@ def role_table(config: PreTrainedConfig) -> RoleTable:
     table = TABLES.get(config.model_type)
     if table is None:
         raise ConfigError(
-            f"model: the architecture {config.model_type!r} has no role table; known: {', '.join(sorted(TABLES))}. To "
-            f"add one to TABLES in lnbench/backbone/tables.py, see docs/models.md"
+            f"model: the architecture {config.model_type!r} has no role table; known: {', '.join(sorted(TABLES))}. "
+            f"python -m lnbench.roles model=FOLDER_OR_HUB_ID finds one by what the model computes, and says what a "
+            f"person must decide; it goes into lnbench/backbone/tables.py, see docs/models.md"
         )
     for variant in VARIANTS.get(config.model_type, ()):
         if all(getattr(config, name) == value for name, value in variant.settings.items()):
@@ -224,7 +225,7 @@ def _outputs(layer: nn.Module) -> int:
     return layer.get_parameter("weight").shape[1 if isinstance(layer, Conv1D) else 0]
 
 
-def _rows(place: Projection, layer: nn.Module, config: PreTrainedConfig) -> Tensor | None:
+def rows_of(place: Projection, layer: nn.Module, config: PreTrainedConfig) -> Tensor | None:
     """Which outputs of a layer belong to a projection."""
     if place.third is None:
         return None

@@ -29,19 +29,28 @@ from lnbench.core.schema import ConfigError
 WITH_POOLER = ("bert", "camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl")
 """Architectures whose pooling layer can be left out."""
 LANGUAGE_MODELS = (
+    "apertus",
+    "arcee",
     "bloom",
     "cohere",
     "cohere2",
+    "ernie4_5",
+    "exaone4",
     "falcon",
     "gemma",
     "gemma2",
     "gemma3_text",
+    "glm",
+    "glm4",
     "gpt2",
     "gpt_neo",
     "gpt_neox",
     "gptj",
     "granite",
+    "helium",
+    "hunyuan_v1_dense",
     "llama",
+    "ministral",
     "mistral",
     "olmo",
     "olmo2",
@@ -51,6 +60,7 @@ LANGUAGE_MODELS = (
     "phi3",
     "qwen2",
     "qwen3",
+    "seed_oss",
     "smollm3",
     "stablelm",
     "starcoder2",
@@ -94,12 +104,24 @@ def empty_backbone(model: ModelConfig, kind: BackboneKind = "headless", pooler: 
     Raises:
         ConfigError: the architecture is neither stated nor to be found, or no language model where one is needed.
     """
-    local = model.source.startswith(PACKAGE_SCHEME) or Path(model.source).is_dir()
-    shape: dict[str, Any] | None = None if local else model.shape
-    config = load_config(model) if shape is None else AutoConfig.for_model(**shape)
+    config = stated_config(model)
     backbone: PreTrainedModel = LOADERS[kind].from_config(config, **_model_options(config, kind, pooler))
     _grow(backbone, model)
     return backbone
+
+
+def stated_config(model: ModelConfig) -> PreTrainedConfig:
+    """The architecture of `model`; `model.shape`, where given, spares a download.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    local = model.source.startswith(PACKAGE_SCHEME) or Path(model.source).is_dir()
+    shape: dict[str, Any] | None = None if local else model.shape
+    if shape is None:
+        return load_config(model)
+    config: PreTrainedConfig = AutoConfig.for_model(**shape)
+    return config
 
 
 def _grow(backbone: PreTrainedModel, model: ModelConfig) -> None:
@@ -141,7 +163,7 @@ def load_config(model: ModelConfig) -> PreTrainedConfig:
         ConfigError: the configuration is not there or cannot be read.
     """
     source, options = _origin(model)
-    config: PreTrainedConfig = _from_pretrained(AutoConfig, model, source, **options)
+    config: PreTrainedConfig = _from_pretrained(AutoConfig, model, source, trust_remote_code=False, **options)
     return config
 
 

@@ -272,6 +272,19 @@ PHI3 = replace(
     ffn_inputs=("mlp.gate_up_proj",),
 )
 
+GLM = replace(LLAMA, ffn_inputs=("mlp.gate_up_proj",))
+
+# Here the norm called post_attention is the one before the feed-forward network, beside two on the outputs.
+GLM4 = replace(GLM, mha_output_norm="post_self_attn_layernorm", ffn_output_norm="post_mlp_layernorm")
+
+APERTUS = replace(QWEN3, ffn_inputs=("mlp.up_proj",), mha_norm="attention_layernorm", ffn_norm="feedforward_layernorm")
+
+ARCEE = replace(LLAMA, ffn_inputs=("mlp.up_proj",))
+
+SEED_OSS = replace(LLAMA, functional_dropout=True)
+
+HUNYUAN = replace(LLAMA, query_norm="self_attn.query_layernorm", key_norm="self_attn.key_layernorm")
+
 STARCODER2 = replace(LLAMA, ffn_inputs=("mlp.c_fc",), ffn_output="mlp.c_proj", functional_dropout=True)
 
 STABLELM = replace(LLAMA, query_norm="self_attn.q_layernorm", key_norm="self_attn.k_layernorm")
@@ -363,6 +376,8 @@ FALCON = replace(BLOOM, ffn_norm="input_layernorm", placement="parallel", embedd
 
 TABLES: dict[str, RoleTable] = {
     "albert": ALBERT,
+    "apertus": APERTUS,
+    "arcee": ARCEE,
     "bert": BERT,
     "bloom": BLOOM,
     "camembert": ROBERTA,
@@ -372,17 +387,24 @@ TABLES: dict[str, RoleTable] = {
     "deberta-v2": DEBERTA_V2,
     "distilbert": DISTILBERT,
     "electra": BERT,
+    "ernie4_5": LLAMA,
     "eurobert": LLAMA,
+    "exaone4": OLMO2,
     "falcon": FALCON,
     "gemma": GEMMA,
     "gemma2": GEMMA2,
     "gemma3_text": GEMMA3,
+    "glm": GLM,
+    "glm4": GLM4,
     "gpt2": GPT2,
     "gpt_neo": GPT_NEO,
     "gpt_neox": GPT_NEOX,
     "gptj": GPTJ,
     "granite": LLAMA,
+    "helium": LLAMA,
+    "hunyuan_v1_dense": HUNYUAN,
     "llama": LLAMA,
+    "ministral": LLAMA,
     "mistral": LLAMA,
     "modernbert": MODERNBERT,
     "mpnet": MPNET,
@@ -396,6 +418,7 @@ TABLES: dict[str, RoleTable] = {
     "qwen2": LLAMA,
     "qwen3": QWEN3,
     "roberta": ROBERTA,
+    "seed_oss": SEED_OSS,
     "smollm3": LLAMA,
     "stablelm": STABLELM,
     "starcoder2": STARCODER2,

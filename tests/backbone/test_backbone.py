@@ -9,7 +9,7 @@ from lnbench.backbone.backbone import SUBLAYERS, Backbone, NormReading, head_siz
 from lnbench.backbone.tables import Map
 from tests import tiny
 
-ONE_LAYER_GATED = {"modernbert", "phi3"}
+ONE_LAYER_GATED = {"glm", "glm4", "modernbert", "phi3"}
 """Architectures in which both maps of a gated network are one layer."""
 READINGS: tuple[NormReading, ...] = ("position", "sublayer")
 MAPS: tuple[Map, ...] = ("query", "key", "value", "mha_output", "ffn_input", "ffn_output")

@@ -22,7 +22,7 @@ Place = tuple[int, str, str]
 ONE_BLOCK = {"albert": 1}
 WITH_LN = [name for name in EVERY_ARCHITECTURE if is_possible(name, "ln")]
 SHARED = {"cohere", "cohere2", "falcon", "gptj", "phi", "stablelm_parallel"}
-FOUR = {"gemma2", "gemma3"}
+FOUR = {"gemma2", "gemma3", "glm4"}
 WITH_BIAS = set(FIRST_ARCHITECTURES) - {"llama"} | {
     *("bloom", "camembert", "falcon", "falcon_new", "falcon_rw", "gpt_neo", "gptj", "mpnet", "nomic_bert", "phi"),
     *("stablelm", "stablelm_parallel", "starcoder2", "xlm_roberta_xl"),

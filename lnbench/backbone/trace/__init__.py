@@ -1,0 +1,1 @@
+"""What is where in a transformer, found by what its parts compute."""

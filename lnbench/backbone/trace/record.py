@@ -1,0 +1,123 @@
+"""What goes into and comes out of every module in one forward pass."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Edit = Callable[[Tensor], Tensor]
+
+
+@dataclass
+class Call:
+    """The first or a later call of a module."""
+
+    path: str
+    module: nn.Module
+    start: int
+    """Place in the order in which calls begin."""
+    given: Tensor | None
+    """The first tensor of floats that it was given."""
+    output: Tensor | None = None
+    """What it returned, or the first tensor in it."""
+    end: int = -1
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor]:
+        """What went in and came out."""
+        assert self.given is not None
+        assert self.output is not None
+        return self.given, self.output
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether it maps (1, L, ...) to (1, L, ...)."""
+        pair = (self.given, self.output)
+        return all(one is not None and one.ndim >= 3 for one in pair)
+
+
+@dataclass
+class Pass:
+    """The calls of a forward pass, in the order in which they begin."""
+
+    calls: list[Call] = field(default_factory=list)
+    states: Tensor = field(default_factory=lambda: torch.empty(0))
+    """The last hidden states, (1, L, hidden size)."""
+
+    def of(self, path: str) -> list[Call]:
+        """The calls of the module at `path`."""
+        return [call for call in self.calls if call.path == path]
+
+    def within(self, outer: Call) -> list[Call]:
+        """The first call of each module during another call, in order."""
+        inside = [call for call in self.calls if outer.start < call.start and 0 <= call.end < outer.end]
+        return list({call.path: call for call in reversed(inside)}.values())[::-1]
+
+
+def run(base: nn.Module, ids: Tensor, edits: Mapping[str, Edit] | None = None) -> Pass:
+    """One forward pass with gradients.
+
+    Args:
+        base: a headless model.
+        ids: (1, L) tokens.
+        edits: by path of a module, what to make of the output of its first call.
+    """
+    seen, clock, left = Pass(), iter(range(10**9)), dict(edits or {})
+    open_calls: list[Call] = []
+
+    def before(path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        call = Call(path, module, next(clock), _floats([*args, *kwargs.values()]))
+        open_calls.append(call)
+        seen.calls.append(call)
+
+    def after(path: str, module: nn.Module, _: tuple[Any, ...], output: Any) -> Any:
+        call = open_calls.pop()
+        if (edit := left.pop(path, None)) is not None:
+            assert isinstance(output, Tensor)
+            output = edit(output)
+        call.output = _floats([output])
+        call.end = next(clock)
+        return output.clone() if isinstance(output, Tensor) else output  # what comes later may change it in place
+
+    with ExitStack() as hooks:
+        for path, module in base.named_modules():
+            pre = module.register_forward_pre_hook(partial(before, path), with_kwargs=True)
+            hooks.callback(pre.remove)
+            hooks.callback(module.register_forward_hook(partial(after, path)).remove)
+        seen.states = base(input_ids=ids, attention_mask=torch.ones_like(ids))[0]
+    return seen
+
+
+def gradient(of: Tensor, by: Tensor) -> Tensor:
+    """Of a random sum of `of`, as large as `by`; 0 where it does not depend on it."""
+    if not of.requires_grad:
+        return torch.zeros_like(by)
+    weights = torch.randn(of.shape, generator=torch.Generator().manual_seed(1))
+    (found,) = torch.autograd.grad((of * weights).sum(), by, retain_graph=True, allow_unused=True)
+    return torch.zeros_like(by) if found is None else found
+
+
+def equal(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are the same values, but for rounding."""
+    one, other = by_token(one), by_token(other)
+    return one.shape == other.shape and bool((one - other).abs().max() <= 1e-3 * (1e-6 + other.abs().max()))
+
+
+def by_token(tensor: Tensor) -> Tensor:
+    """(1, L, ...) also from (L, ...), as some networks see their input."""
+    return tensor if tensor.ndim > 2 else tensor[None]
+
+
+def _floats(values: Any) -> Tensor | None:
+    for value in values:
+        if isinstance(value, tuple | list) or (hasattr(value, "to_tuple")):
+            found = _floats(value.to_tuple() if hasattr(value, "to_tuple") else value)
+            if found is not None:
+                return found
+        elif isinstance(value, Tensor) and value.is_floating_point() and value.ndim >= 2:
+            return value
+    return None

@@ -1,0 +1,112 @@
+"""A model of a configuration, with random weights and few blocks, words and positions, to look into."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers.utils import logging
+
+from lnbench.core.schema import ConfigError
+
+BLOCKS = 3
+WORDS = 128
+POSITIONS = 66
+FFN = 96
+SEARCHED = 12
+"""Most blocks that are built to see one of each kind."""
+
+
+def require_text(config: PreTrainedConfig) -> None:
+    """Refuses configurations that no role table can be of.
+
+    Raises:
+        ConfigError: the model reads no text, or is not one list of blocks.
+    """
+    kind = config.model_type
+    if config.is_encoder_decoder:
+        raise ConfigError(
+            f"model: {kind!r} is an encoder-decoder; a role table is of a model with one list of blocks, an encoder or "
+            f"a decoder"
+        )
+    inner = config.get_text_config()
+    if inner is not config:
+        raise ConfigError(
+            f"model: {kind!r} holds several models; give a folder of its text model alone ({inner.model_type!r})"
+        )
+
+
+def build(config: PreTrainedConfig, blocks: int | None = None, **settings: Any) -> PreTrainedModel:
+    """A headless model in evaluation, with weights for which no part is silent.
+
+    Args:
+        config: of the architecture; stays as it is.
+        blocks: how many; None: as many as the configuration says.
+        settings: further settings of the configuration.
+
+    Raises:
+        ConfigError: transformers cannot build it.
+    """
+    config = copy.deepcopy(config)
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        for name, value in settings.items():
+            setattr(config, name, value)
+        if blocks is not None:
+            config.num_hidden_layers = blocks
+        config.use_cache = False
+        model: PreTrainedModel = AutoModel.from_config(config, dtype=torch.float32)
+    except Exception as error:  # whatever a foreign class raises
+        raise ConfigError(
+            f"model: transformers builds no model of the architecture {config.model_type!r} "
+            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'})"
+        ) from error
+    finally:
+        logging.set_verbosity(level)
+    if model.main_input_name != "input_ids":
+        raise ConfigError(f"model: {config.model_type!r} reads {model.main_input_name}, and no text")
+    model.eval()
+    return model
+
+
+def shrunk(config: PreTrainedConfig) -> PreTrainedConfig:
+    """The same architecture with few words, positions and features of the feed-forward network."""
+    small = copy.deepcopy(config)
+    for name, most in (("vocab_size", WORDS), ("max_position_embeddings", POSITIONS), ("intermediate_size", FFN)):
+        value = getattr(small, name, None)
+        if isinstance(value, int) and value > most:
+            setattr(small, name, most)
+    for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
+        value = getattr(small, name, None)
+        if isinstance(value, list) or (isinstance(value, int) and value >= small.vocab_size):
+            setattr(small, name, 0)
+    return small
+
+
+def enough_blocks(config: PreTrainedConfig) -> tuple[int, bool]:
+    """How many blocks show every kind of block of an architecture, and whether that is certain."""
+    with torch.device("meta"):
+        whole = build(config)
+    layers: int = config.num_hidden_layers
+    lists = [one for one in whole.modules() if isinstance(one, nn.ModuleList) and len(one) == layers]
+    kinds: list[Any] = [[(path, type(part)) for path, part in block.named_modules()] for one in lists for block in one]
+    types = (getattr(config, "layer_types", None) or [])[:layers]
+    seen = {str(kind): number % layers for number, kind in reversed(list(enumerate(kinds)))}
+    needed = [*seen.values(), *(types.index(kind) for kind in set(types))]
+    count = max([BLOCKS - 1, *needed]) + 1
+    return min(count, SEARCHED, layers), count <= SEARCHED or layers <= SEARCHED
+
+
+@torch.no_grad()
+def fill(model: PreTrainedModel) -> None:
+    """Gives a model random weights: each map keeps the size of what it maps, gains are off 1 and biases off 0."""
+    generator = torch.Generator().manual_seed(0)
+    for parameter in model.parameters():
+        noise = torch.randn(parameter.shape, generator=generator)
+        if parameter.ndim < 2:
+            parameter.add_(0.1 * noise)
+        else:
+            parameter.copy_(noise / min(parameter.shape[-2:]) ** 0.5)
+        parameter.requires_grad_()
