@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import wandb
-from lnbench.training.wandb.results import summary_values
 from markdown_it import MarkdownIt
 from rich.console import Console
 
@@ -23,6 +22,7 @@ from lnbench.report.claims.claims import read_claims
 from lnbench.report.dashboard.publish import publish
 from lnbench.report.dashboard.target import Target, target
 from lnbench.report.load import Loaded, load
+from lnbench.training.loggers.log import summary_values
 from lnbench.training.loggers.wandb_log import STEP
 from tests.report.builders import finished, loaded, save
 from tests.report.fake_wandb import FakeServer

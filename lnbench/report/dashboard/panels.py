@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lnbench.report.load import Loaded
 
 STEP = "trainer/global_step"
-"""The x-axis of all curves, under the name in `lnbench.training.wandb.logger`."""
+"""The x-axis of all curves, under the name in `lnbench.training.loggers.wandb_log`."""
 COSTS = {
     "cost/train_seconds": "Training time (s)",
     "cost/peak_memory_bytes": "Peak memory (bytes)",

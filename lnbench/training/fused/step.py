@@ -99,7 +99,7 @@ def can_be_stacked(model: TunedModel, task: Task) -> bool:
     table = role_table(config)
     own_attention = table.attention is not None
     shared_keys = getattr(config, "num_key_value_heads", None) is not None
-    own_dropout = not table.functional_dropout and not (shared_keys and getattr(config, "attention_dropout", 0))
+    own_dropout = not table.functional_dropout and not (shared_keys and getattr(config, "attention_dropout", False))
     return own_attention and own_dropout and task.backbone == "headless"
 
 
