@@ -121,8 +121,10 @@ def labels(config: RunConfig) -> str:
 
 
 def folds(record: Record, config: RunConfig) -> bool:
-    """Whether all inserted parameters can be folded into the pretrained weights."""
-    folding = (record.parameters.by_part.get(name, 0) for name, part in config.method.items() if part.folds)
+    """Whether all inserted parameters can be folded into the pretrained weights, whatever biases these have."""
+    folding = (
+        record.parameters.by_part.get(name, 0) for name, part in config.method.items() if part.folds and not part.shifts
+    )
     return record.parameters.inserted == sum(folding)
 
 

@@ -18,7 +18,8 @@ def merge(tuned: Tuned) -> Tuned:
     """Returns an equivalent model without inserted modules.
 
     Raises:
-        ConfigError: a part of the method is a network of its own, which cannot be folded into the weights.
+        ConfigError: a part of the method is a network of its own, which cannot be folded into the weights, or it makes
+            a bias of a layer that has none.
     """
     plain = load_pretrained(tuned.config)
     plain.load_state_dict(_folded(tuned.model, set(plain.state_dict())))
@@ -44,13 +45,14 @@ def _folded(model: TunedModel, plain: set[str]) -> dict[str, Tensor]:
     left = {name for name in set(values) - plain if not name.endswith(MASK)}
     for name, module in model.backbone.named_modules():
         values |= {f"{name}.{own}": tensor for own, tensor in folded(module).items()}
-        if isinstance(module, Change):
+        if isinstance(module, Change) and not (module.shifts and f"{name.rpartition('.')[0]}.bias" not in plain):
             left -= {f"{name}.{own}" for own in module.state_dict()}
     if left:
         inserting = sorted(part for part, names in model.claims.items() if left & {_local(name) for name in names})
         raise ConfigError(
             f"method: {', '.join(inserting)} cannot be folded into the weights, which have no place for it; "
-            f"full, head, ln, fisher_ln, bitfit, lora, ia3 and their sums can"
+            f"full, head, ln, fisher_ln, bitfit, lora, ia3 and their sums can, and hadamard, red, ssf and beft where "
+            f"the layers that they change have biases"
         )
     return {name: values[name] for name in plain}
 

@@ -1,4 +1,4 @@
-"""Writes adapters in the file format of HF peft (0.21), for LN-tuning, LoRA and (IA)^3."""
+"""Writes adapters in the file format of HF peft (0.21), for LN-tuning, LoRA, (IA)^3 and BEFT."""
 
 import json
 from collections import defaultdict
@@ -16,6 +16,7 @@ from lnbench.core.schema import ConfigError
 from lnbench.exchange.heads import HEAD_FILE, TransformersHead, Unequal, as_transformers, plain_linear, save_head
 from lnbench.exchange.tuned import Tuned
 from lnbench.methods.parts.linear_change import LowRankUpdate, Rescale
+from lnbench.methods.parts.scale_and_shift import ScaleAndShift
 
 PREFIX = "base_model.model."
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -132,6 +133,21 @@ def _export_ia3(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return settings, tensors
 
 
+def _export_beft(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    tensors: dict[str, Tensor] = {}
+    for name, module in _inserted(tuned, ScaleAndShift):
+        _, shift = module.whole()
+        assert shift is not None
+        tensors[f"{name.rpartition('.')[0]}.beft_bias"] = shift[None]
+    layers = {name.removesuffix(".beft_bias") for name in tensors}
+    if _has_conv1d(tuned.model.backbone, layers):
+        raise ConfigError(
+            f"method = beft: peft's BEFT takes no Conv1D, which {tuned.config.model.source} has; --merged writes a "
+            f"plain model"
+        )
+    return {"peft_type": "BEFT", "target_modules": sorted(layers)}, tensors
+
+
 def _inserted(tuned: Tuned, kind: type[Inserted]) -> list[tuple[str, Inserted]]:
     """The method's inserted modules of a kind, with their names."""
     found = [(name, module) for name, module in tuned.model.backbone.named_modules() if isinstance(module, kind)]
@@ -146,5 +162,5 @@ def _has_conv1d(model: nn.Module, layers: Mapping[str, object] | set[str]) -> bo
     return any(isinstance(model.get_submodule(layer), Conv1D) for layer in layers)
 
 
-EXPORTERS = {"ia3": _export_ia3, "ln": _export_ln, "lora": _export_lora}
+EXPORTERS = {"beft": _export_beft, "ia3": _export_ia3, "ln": _export_ln, "lora": _export_lora}
 """Export functions of the methods that peft supports."""

@@ -1,4 +1,4 @@
-"""Turns an adapter in the file format of HF peft (0.21) into a tuned model, for LN-tuning, LoRA and (IA)^3."""
+"""Turns an adapter in the file format of HF peft (0.21) into a tuned model, for LN-tuning, LoRA, (IA)^3 and BEFT."""
 
 import json
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from lnbench.training.assemble import build_model, load_pretrained
 
 UNDERSTOOD = {
     "alpha_pattern", "auto_mapping", "base_model_name_or_path", "exclude_modules", "fan_in_fan_out",
-    "feedforward_modules", "inference_mode", "init_ia3_weights", "init_lora_weights", "layers_pattern",
+    "feedforward_modules", "inference_mode", "init_ia3_weights", "init_lora_weights", "init_weights", "layers_pattern",
     "layers_to_transform", "lora_alpha", "lora_dropout", "megatron_core", "modules_to_save", "peft_type",
     "peft_version", "qalora_group_size", "r", "rank_pattern", "revision", "target_modules", "task_type", "use_rslora",
 }  # fmt: skip

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from torch import Tensor, nn
 
@@ -11,6 +11,7 @@ from lnbench.backbone.backbone import INNER, SUBLAYERS, Backbone, LinearMap
 from lnbench.backbone.tables import Map
 from lnbench.core.schema import ConfigError
 from lnbench.exchange.peft_format import LN
+from lnbench.methods.beft import Bias
 from lnbench.methods.lora import MAPS
 
 Tensors = dict[str, Tensor]
@@ -157,6 +158,24 @@ def read_ia3(adapter: Adapter, backbone: Backbone) -> Adapted:
     return Adapted({"layers": _layers(place.block for place in places)}, values)
 
 
+def read_beft(adapter: Adapter, backbone: Backbone) -> Adapted:
+    """Biases of queries, keys or values.
+
+    Raises:
+        ConfigError: a layer is missing, or more than one kind of bias is changed.
+    """
+    biases = {layer: bias.flatten() for layer, bias in adapter.take(".beft_bias", backbone).items()}
+    places = [place for place in _places(backbone, get_args(Bias)) if place.layer in biases]
+    _check_roles(set(biases) - {place.layer for place in places})
+    own = {place: biases[place.layer][slice(None) if place.map.rows is None else place.map.rows] for place in places}
+    changed = {place: bias for place, bias in own.items() if place.map.rows is None or bias.any()}
+    kinds = sorted({place.role for place in changed})
+    if len(kinds) != 1:
+        raise ConfigError(f"the adapter has biases of {', '.join(kinds) or 'nothing'}; beft has those of one map")
+    values = {f"{place.layer}.beft_{place.role}.shift": bias for place, bias in changed.items()}
+    return Adapted({"bias": kinds[0], "layers": _layers(place.block for place in changed)}, values)
+
+
 def _names(backbone: Backbone) -> dict[nn.Module, str]:
     return {module: name for name, module in backbone.model.named_modules()}
 
@@ -194,5 +213,10 @@ class Kind(NamedTuple):
     read: Callable[[Adapter, Backbone], Adapted]
 
 
-KINDS = {"IA3": Kind("ia3", read_ia3), "LN_TUNING": Kind("ln", read_ln), "LORA": Kind("lora", read_lora)}
+KINDS = {
+    "BEFT": Kind("beft", read_beft),
+    "IA3": Kind("ia3", read_ia3),
+    "LN_TUNING": Kind("ln", read_ln),
+    "LORA": Kind("lora", read_lora),
+}
 """By peft's name."""

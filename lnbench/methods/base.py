@@ -49,6 +49,8 @@ class Method(Schema):
     """True for a method that leaves nothing to add, so that it cannot be part of a sum."""
     folds: ClassVar[bool] = False
     """True if what the method inserts can be folded into the pretrained weights after training."""
+    shifts: ClassVar[bool] = False
+    """True if folding makes biases. A plain model whose layers have none cannot hold them."""
     stage: ClassVar[Stage] = Stage.MODULE
     """When the part acts at a layer that several parts change. An adapter, for example, acts on the output of LoRA."""
 

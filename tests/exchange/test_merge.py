@@ -10,7 +10,7 @@ from transformers import AutoModel, AutoTokenizer
 from lnbench.core.schema import ConfigError
 from lnbench.exchange.heads import HEAD_FILE
 from lnbench.exchange.merge import merge, save_merged
-from tests.exchange.conftest import Tune
+from tests.exchange.conftest import Build, Tune
 from tests.tiny import batch
 
 ARCHITECTURES = ("bert", "gpt2")
@@ -19,7 +19,24 @@ EVERY_TARGET = "method.lora.targets=[q,k,v,o,ffn]"
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize(
-    "method", ["full", "head", "ln", "bitfit", "lora", "ia3", "ia3+lora", "lora+ln", "bitfit+ln+lora", "fisher_ln"]
+    "method",
+    [
+        "full",
+        "head",
+        "ln",
+        "bitfit",
+        "lora",
+        "ia3",
+        "ia3+lora",
+        "lora+ln",
+        "bitfit+ln+lora",
+        "fisher_ln",
+        "hadamard",
+        "red",
+        "ssf",
+        "beft",
+        "beft+hadamard+ia3+lora+red+ssf",
+    ],
 )
 def test_logits_are_the_same_and_nothing_is_left_inside(tune: Tune, architecture: str, method: str) -> None:
     tuned = tune(architecture, method, *([EVERY_TARGET] if "lora" in method else []))
@@ -37,6 +54,12 @@ def test_a_network_of_its_own_cannot_be_folded(tune: Tune, method: str) -> None:
         ConfigError, match=rf"{inserting} cannot be folded.*full, head, ln, fisher_ln, bitfit, lora, ia3"
     ):
         merge(tune("bert", method))
+
+
+@pytest.mark.parametrize("method", ["hadamard", "red", "ssf", "beft"])
+def test_a_bias_of_a_layer_that_has_none_is_refused_and_its_company_is_not_blamed(build: Build, method: str) -> None:
+    with pytest.raises(ConfigError, match=f"method: {method} cannot be folded .* where the layers that they change"):
+        merge(build("llama", f"method={method}+lora+ln", EVERY_TARGET, "model.pooling=last"))
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

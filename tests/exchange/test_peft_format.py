@@ -11,7 +11,7 @@ from peft import PeftModel
 from lnbench.core.schema import ConfigError
 from lnbench.exchange.peft_format import CONFIG, export_peft
 from lnbench.methods.parts.linear_change import fold_changes
-from tests.exchange.conftest import Tune
+from tests.exchange.conftest import Build, Tune
 from tests.tiny import batch, hidden, tiny
 
 pytestmark = [
@@ -28,6 +28,7 @@ EXPORTED = [
     ("lora", ["method.lora.targets=[k,o]", "method.lora.rank=3", "method.lora.alpha=5"]),
     ("ia3", []),
 ]
+BEFT = [[], ["method.beft.bias=query", "method.beft.layers=2-3"]]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -41,12 +42,29 @@ def test_peft_reads_an_export(tune: Tune, architecture: str, method: str, settin
     assert (hidden(theirs, inputs) - hidden(tiny(architecture), inputs)).abs().max() > 1e-2
 
 
+@pytest.mark.parametrize("architecture", ["bert", "llama", "phi3"])
+@pytest.mark.parametrize("settings", BEFT)
+@pytest.mark.filterwarnings("ignore:Detected that the base layer has no bias term:UserWarning")
+def test_peft_reads_biases(build: Build, architecture: str, settings: list[str], tmp_path: Path) -> None:
+    tuned = build(architecture, "method=beft", "model.pooling=last", *settings)
+    export_peft(tuned, tmp_path, head="beside")
+    theirs = PeftModel.from_pretrained(tiny(architecture), str(tmp_path)).eval()
+    inputs = batch()
+    torch.testing.assert_close(hidden(theirs, inputs), hidden(tuned.model.backbone, inputs), rtol=0, atol=1e-5)
+    assert (hidden(theirs, inputs) - hidden(tiny(architecture), inputs)).abs().max() > 1e-4
+
+
+def test_biases_of_a_layer_that_peft_does_not_take_are_refused(build: Build, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"method = beft: peft's BEFT takes no Conv1D, which .* has; --merged"):
+        export_peft(build("gpt2", "method=beft", "model.pooling=last"), tmp_path)
+
+
 def test_a_method_without_a_counterpart_is_refused_by_name(tune: Tune, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"ln\+prefix: has no peft format; ia3, ln, lora have one"):
+    with pytest.raises(ConfigError, match=r"ln\+prefix: has no peft format; beft, ia3, ln, lora have one"):
         export_peft(tune("bert", "ln+prefix"), tmp_path)
 
 
-@pytest.mark.parametrize("method", ["lora", "ia3"])
+@pytest.mark.parametrize("method", ["lora", "ia3", "beft"])
 def test_what_is_merged_is_refused(tune: Tune, method: str, tmp_path: Path) -> None:
     tuned = tune("bert", method)
     fold_changes(tuned.model.backbone)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from peft import IA3Config, LNTuningConfig, LoraConfig, PeftConfig, get_peft_model
+from peft import BeftConfig, IA3Config, LNTuningConfig, LoraConfig, PeftConfig, get_peft_model
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -59,6 +59,8 @@ RESCALED = {
     "llama": (["k_proj", "v_proj", "down_proj"], ["down_proj"]),
 }
 
+VALUES = {"bert": ["value"], "distilbert": ["v_lin"], "llama": ["v_proj"]}
+
 
 def ln(architecture: str, **common: Any) -> PeftConfig:
     return LNTuningConfig(target_modules=NORMS[architecture], **common)
@@ -80,6 +82,10 @@ def ia3(architecture: str, **common: Any) -> PeftConfig:
     return IA3Config(target_modules=targets, feedforward_modules=inner, **common)
 
 
+def beft(architecture: str, **common: Any) -> PeftConfig:
+    return BeftConfig(target_modules=VALUES[architecture], **common)
+
+
 def theirs(loader: Any, source: Path, config: PeftConfig, folder: Path, **options: Any) -> Any:
     """A model of peft with an adapter of random values, which is saved."""
     config.base_model_name_or_path = str(source)
@@ -89,9 +95,14 @@ def theirs(loader: Any, source: Path, config: PeftConfig, folder: Path, **option
     return model.eval()
 
 
+@pytest.mark.filterwarnings("ignore:Detected that the base layer has no bias term:UserWarning")
 @pytest.mark.parametrize(
     ("architecture", "kind"),
-    [*itertools.product(sorted(NORMS), [ln, lora, unequal_lora]), *itertools.product(sorted(RESCALED), [ia3])],
+    [
+        *itertools.product(sorted(NORMS), [ln, lora, unequal_lora]),
+        *itertools.product(sorted(RESCALED), [ia3]),
+        *itertools.product(sorted(VALUES), [beft]),
+    ],
 )
 def test_a_tagger_of_peft(folders: Folders, architecture: str, kind: Callable[..., PeftConfig], tmp_path: Path) -> None:
     adapter, source = tmp_path / "adapter", folders(architecture)
@@ -151,6 +162,25 @@ def test_what_was_exported_comes_back(
     assert back.config.method_name == method
 
 
+@pytest.mark.parametrize("bias", ["query", "value"])
+@pytest.mark.parametrize("architecture", ["bert", "llama", "phi3"])
+def test_exported_biases_come_back(build: Build, architecture: str, bias: str, tmp_path: Path) -> None:
+    tuned = build(architecture, "method=beft", f"method.beft.bias={bias}", "model.pooling=last")
+    export_peft(tuned, tmp_path / "adapter", "beside")
+    source = f"model.source={tuned.config.model.source}"
+    import_peft(tmp_path / "adapter", tmp_path / "run", [source, "task=sst2", "model.pooling=last"])
+    back = lnbench.load(tmp_path / "run")
+    torch.testing.assert_close(back.model(**batch()), tuned.model(**batch()), rtol=0, atol=1e-5)
+    assert back.config.to_dict()["method"]["beft"]["bias"] == bias
+
+
+def test_biases_of_several_maps_are_refused(folders: Folders, tmp_path: Path) -> None:
+    source, config = folders("bert"), BeftConfig(target_modules=["query", "value"], task_type="TOKEN_CLS")
+    theirs(AutoModelForTokenClassification, source, config, tmp_path / "adapter", num_labels=13)
+    with pytest.raises(ConfigError, match="the adapter has biases of query, value; beft has those of one map"):
+        import_peft(tmp_path / "adapter", tmp_path / "run", [f"model.source={source}", "task=wnut17"])
+
+
 @pytest.fixture
 def adapter(folders: Folders, tmp_path: Path) -> Path:
     """Folder of a tagger's adapter for the tiny BERT."""
@@ -182,7 +212,7 @@ def test_the_command_leads_to_predictions(
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"peft_type": "ADALORA"}, "peft_type = 'ADALORA'; known: IA3, LN_TUNING, LORA"),
+        ({"peft_type": "ADALORA"}, "peft_type = 'ADALORA'; known: BEFT, IA3, LN_TUNING, LORA"),
         ({"use_dora": True}, "use_dora = True: has no counterpart in lnbench"),
         ({"init_lora_weights": "pissa"}, "init_lora_weights = 'pissa': has no counterpart"),
         ({"bias": "all", "lora_bias": True}, "bias = 'all', lora_bias = True: has no counterpart"),

@@ -6,13 +6,17 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel, GPT2Config, GPT2Model, PreTrainedModel
 
-from tests.tiny import trained, tune
+from tests.tiny import part, trained, tune
 
 D, N, FFN, BOTTLENECK, HALF, PREFIX, PROMPT = 1024, 24, 4096, 22, 11, 22, 20
 ADAPTER = N * (2 * D * BOTTLENECK + BOTTLENECK + D)
 
 BERT = {
     "head": 0,
+    "hadamard": 2 * N * 2 * D,
+    "red": N * 2 * D,
+    "ssf": N * (2 * (5 * D + FFN) + 2 * 2 * D),
+    "beft": N * D,
     "ln": N * 2 * 2 * D,
     "bitfit": N * (4 * D + FFN + D + 2 * D),
     "prefix": N * 2 * PREFIX * D,
@@ -56,6 +60,17 @@ def test_trained_parameters_in_closed_form(
     model = new_model()
     tune(model, method)
     assert sum(parameter.numel() for parameter in trained(model).values()) == expected[method]
+
+
+@pytest.mark.parametrize(("blocks", "share"), [("all", 0.033), ("5-12", 0.022)])
+def test_shares_that_the_paper_of_hadamard_adapters_states_for_bert_base(blocks: str, share: float) -> None:
+    with torch.device("meta"):
+        model = BertModel(BertConfig())
+    size = model.num_parameters()
+    tune(model, {"hadamard": part("hadamard", layers=blocks)})
+    count = sum(parameter.numel() for parameter in trained(model).values())
+    assert count == 4 * 768 * (12 if blocks == "all" else 8)
+    assert abs(100 * count / size - share) < 0.001
 
 
 def test_sizes_that_the_literature_states_for_bert_large() -> None:

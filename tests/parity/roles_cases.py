@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from peft import (
+    BeftConfig,
     IA3Config,
     LNTuningConfig,
     LoraConfig,
@@ -22,7 +23,7 @@ from lnbench.backbone.backbone import INNER, Backbone, head_size
 from lnbench.backbone.tables import Map
 from tests.parity.case import Case
 from tests.parity.compare import Difference, Observation, Tensors, compare, observe, roughen
-from tests.tiny import LATER, LAYERS, batch, is_possible, part, tiny, trained, tune
+from tests.tiny import EVERY_ARCHITECTURE, LATER, LAYERS, batch, is_possible, part, tiny, trained, tune
 
 TASK = TaskType.FEATURE_EXTRACTION
 LENGTH, RANK, ALPHA = 5, 3, 7
@@ -40,6 +41,10 @@ WITH_IA3 = [
     *("starcoder2", "xlm_roberta_xl"),
 ]
 """Architectures whose keys and values are layers of their own: where they are not, peft rescales queries too."""
+WITHOUT_BEFT = [
+    *("bloom", "deberta", "falcon", "falcon_new", "falcon_rw", "gpt2", "gpt_neox", "modernbert", "phi3"),
+]
+"""Architectures whose queries, keys and values are one layer, where peft adds to all three."""
 RESCALED: dict[Map, str] = {"key": "ia3_key", "value": "ia3_value", "ffn_output": "ia3_ffn"}
 WITH_PROMPT = ["bloom", "gemma", "gemma3", "granite", "modernbert", "qwen3"]
 """One of each way in which words are embedded: with a norm, scaled inside and outside the embedding, as they are."""
@@ -49,6 +54,7 @@ def cases() -> list[Case]:
     """All comparisons."""
     reference = f"peft {version('peft')}"
     runs: dict[str, tuple[Callable[[str], Difference], Iterable[str]]] = {
+        "beft": (_run_beft, [name for name in EVERY_ARCHITECTURE if name not in WITHOUT_BEFT]),
         "ia3": (_run_ia3, WITH_IA3),
         "ln": (_run_ln, LATER),
         "lora": (_run_lora, LATER),
@@ -115,6 +121,19 @@ def _run_ia3(architecture: str) -> Difference:
         return {f"{layer}.{inserted}.factors": weights[f"{layer}.ia3_l"].flatten() for layer, inserted in places}
 
     return _run(architecture, config, {"ia3": part("ia3")}, to_ours)
+
+
+def _run_beft(architecture: str) -> Difference:
+    """Biases of all values."""
+    view = Backbone(tiny(architecture))
+    names = {module: name for name, module in view.model.named_modules()}
+    values = [view.linear_maps("value", layer)[0].layer for layer in range(view.num_layers)]
+    config = BeftConfig(task_type=TASK, target_modules=_pattern(view, values))
+
+    def to_ours(weights: Tensors) -> Tensors:
+        return {f"{names[layer]}.beft_value.shift": weights[f"{names[layer]}.beft_bias"].flatten() for layer in values}
+
+    return _run(architecture, config, {"beft": part("beft")}, to_ours)
 
 
 def _run_prompt(architecture: str) -> Difference:

@@ -7,6 +7,7 @@ from tests.parity.compare import TOLERANCE
 from tests.parity.roles_cases import cases
 
 
+@pytest.mark.filterwarnings("ignore:Detected that the base layer has no bias term:UserWarning")
 @pytest.mark.filterwarnings("ignore:Unsupported layer type:UserWarning")
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 @pytest.mark.parametrize("case", cases(), ids=str)

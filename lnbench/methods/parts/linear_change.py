@@ -35,6 +35,8 @@ class Change(nn.Module):
 
     hook: RemovableHandle
     """Hook of the layer that applies the change."""
+    shifts: bool = False
+    """Whether the change adds to the layer's output, so that a layer without a bias gets one when it is folded."""
 
     def fold(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Weight (outputs, inputs) and bias (outputs,) of the changed layer, from those of the layer."""
@@ -136,7 +138,8 @@ def fold_changes(model: nn.Module) -> None:
     """Folds all changes into the weights, and removes them. The model computes the same as before, up to rounding."""
     for layer in list(model.modules()):
         for name, tensor in folded(layer).items():
-            setattr(layer, name, nn.Parameter(tensor, layer.get_parameter(name).requires_grad))
+            before = getattr(layer, name)  # None: a bias that the layer does not have
+            setattr(layer, name, nn.Parameter(tensor, before is not None and before.requires_grad))
         for name, child in list(layer.named_children()):
             if isinstance(child, Change):
                 child.hook.remove()

@@ -109,6 +109,7 @@ def test_every_method(architecture: str, method: str) -> None:
         {"prefix": part("prefix", mlp_size=8)},
         {"adapter": part("adapter", reads="block")},
         {"fisher_ln": part("fisher_ln"), "prompt": part("prompt"), "prefix": part("prefix"), "lora": part("lora")},
+        {name: part(name) for name in ("beft", "hadamard", "red", "ssf")},
     ],
 )
 def test_settings_and_sums(architecture: str, method: dict[str, Method]) -> None:
