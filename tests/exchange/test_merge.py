@@ -19,7 +19,20 @@ EVERY_TARGET = "method.lora.targets=[q,k,v,o,ffn]"
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize(
-    "method", ["full", "head", "ln", "bitfit", "lora", "ia3", "ia3+lora", "lora+ln", "bitfit+ln+lora", "fisher_ln"]
+    "method",
+    [
+        "full",
+        "head",
+        "ln",
+        "bitfit",
+        "lora",
+        "ia3",
+        "ia3+lora",
+        "lora+ln",
+        "bitfit+ln+lora",
+        "fisher_ln",
+        "lora_all+lora",
+    ],
 )
 def test_logits_are_the_same_and_nothing_is_left_inside(tune: Tune, architecture: str, method: str) -> None:
     tuned = tune(architecture, method, *([EVERY_TARGET] if "lora" in method else []))
@@ -34,7 +47,7 @@ def test_logits_are_the_same_and_nothing_is_left_inside(tune: Tune, architecture
 def test_a_network_of_its_own_cannot_be_folded(tune: Tune, method: str) -> None:
     inserting = method.split("+")[-1]
     with pytest.raises(
-        ConfigError, match=rf"{inserting} cannot be folded.*full, head, ln, fisher_ln, bitfit, lora, ia3"
+        ConfigError, match=rf"{inserting} cannot be folded.*full, head, ln, fisher_ln, bitfit, lora, lora_all, ia3"
     ):
         merge(tune("bert", method))
 
