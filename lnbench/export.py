@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = "Writes the tuned model of a finished run for use without lnbench, or shares it on the Hugging Face hub."
 EPILOG = """examples:
-  python -m lnbench.export RUN_DIR --merged plain     a plain transformers model (full, head, ln, bitfit, lora, ia3)
+  python -m lnbench.export RUN_DIR --merged plain     a plain transformers model (full, ln, bitfit, lora, lora_all, ia3)
   python -m lnbench.export RUN_DIR --peft adapter     an adapter with its task head for HF peft: ln, lora, ia3 or beft
   python -m lnbench.export RUN_DIR --peft adapter --head beside
                                                       the same for AutoModel, the head in head.safetensors

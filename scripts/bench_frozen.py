@@ -40,7 +40,7 @@ class Steps:
 
     def __init__(self, config: RunConfig, model: TunedModel, data: TaskData) -> None:
         self.config, self.model, self.train = config, model, data.train
-        self.optimiser = new_optimiser(model, config.trainer, {name: part.lr for name, part in config.method.items()})
+        self.optimiser = new_optimiser(model, config.trainer, config.method)
         self.precision = autocast(config)
         sample = inputs_of(self.train.batch(np.arange(1)))
         with self.precision:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers.utils import logging
 
-from tests.parity import adapters_cases, folding_cases, peft_cases, roles_cases
+from tests.parity import adapters_cases, folding_cases, peft_cases, roles_cases, weight_cases
 from tests.parity.case import Case
 from tests.parity.compare import TOLERANCE, Difference
 
@@ -20,7 +20,13 @@ def main() -> None:
     """Prints one row a comparison; exits with status 1 if one is too far off."""
     logging.set_verbosity_error()
     warnings.simplefilter("ignore")
-    cases = [*peft_cases.cases(), *roles_cases.cases(), *adapters_cases.cases(), *folding_cases.cases()]
+    cases = [
+        *peft_cases.cases(),
+        *roles_cases.cases(),
+        *weight_cases.cases(),
+        *adapters_cases.cases(),
+        *folding_cases.cases(),
+    ]
     differences = {case: case.run() for case in cases}
     Console().print(table(differences))
     if not all(value < TOLERANCE for difference in differences.values() for value in astuple(difference)):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import lnbench
-from lnbench.methods.parts.linear_change import LowRankUpdate
+from lnbench.methods.parts.lora_update import LowRankUpdate
 from lnbench.predict import main
 from lnbench.records.files import CARD
 from lnbench.records.identity import run_dir

@@ -46,9 +46,10 @@ def answers(folder: Path, **options: Any) -> tuple[list[dict[str, Any]], list[di
     [
         ["method=ln"],
         ["method=lora", "method.lora.targets=[q,k,v,o,ffn]"],
+        ["method=lora", "method.lora.dora=true", "method.lora.pissa=true"],
         ["method=parallel_adapter+prefix", "method.prefix.mlp_size=16"],
     ],
-    ids=["ln", "lora", "a generated prefix"],
+    ids=["ln", "lora", "dora and pissa", "a generated prefix"],
 )
 def test_a_run_in_bf16_answers_as_it_did_row_by_row(configure: Configure, settings: list[str]) -> None:
     config = configure(*BF16, *settings)

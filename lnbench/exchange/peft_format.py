@@ -15,7 +15,8 @@ from lnbench.core.atomic_files import write_atomically
 from lnbench.core.schema import ConfigError
 from lnbench.exchange.heads import HEAD_FILE, TransformersHead, Unequal, as_transformers, plain_linear, save_head
 from lnbench.exchange.tuned import Tuned
-from lnbench.methods.parts.linear_change import LowRankUpdate, Rescale
+from lnbench.methods.parts.linear_change import Rescale, weight_of
+from lnbench.methods.parts.lora_update import LowRankUpdate, MagnitudeUpdate
 from lnbench.methods.parts.scale_and_shift import ScaleAndShift
 
 PREFIX = "base_model.model."
@@ -89,15 +90,23 @@ def _export_ln(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _export_lora(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """PiSSA becomes a LoRA of twice the rank, for the pretrained weights as they are."""
     updates: dict[str, list[LowRankUpdate]] = defaultdict(list)
     for name, module in _inserted(tuned, LowRankUpdate):
         updates[name.rpartition(".")[0]].append(module)
     tensors: dict[str, Tensor] = {}
     ranks: dict[str, int] = {}
+    with_lengths = False
     for layer, shared in updates.items():
-        tensors[f"{layer}.lora_A.weight"] = torch.cat([update.a for update in shared])
-        tensors[f"{layer}.lora_B.weight"] = torch.cat([update.unscaled_b() for update in shared], dim=1)
+        a, b = zip(*(update.low_rank() for update in shared), strict=True)
+        tensors[f"{layer}.lora_A.weight"], tensors[f"{layer}.lora_B.weight"] = torch.cat(a), torch.cat(b, dim=1)
         ranks[layer] = len(tensors[f"{layer}.lora_A.weight"])
+        lengths = torch.linalg.vector_norm(weight_of(tuned.model.backbone.get_submodule(layer)), dim=1)
+        for update in shared:
+            if isinstance(update, MagnitudeUpdate):
+                with_lengths = True
+                lengths = update.rows.put(update.magnitude, lengths)
+                tensors[f"{layer}.lora_magnitude_vector"] = lengths
     scale = next(iter(updates.values()))[0].scale.item()
     settings = {
         "peft_type": "LORA",
@@ -107,6 +116,7 @@ def _export_lora(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "rank_pattern": ranks,
         "alpha_pattern": {layer: scale * rank for layer, rank in ranks.items()},
         "fan_in_fan_out": _has_conv1d(tuned.model.backbone, ranks),
+        "use_dora": with_lengths,
     }
     return settings, tensors
 
@@ -162,5 +172,11 @@ def _has_conv1d(model: nn.Module, layers: Mapping[str, object] | set[str]) -> bo
     return any(isinstance(model.get_submodule(layer), Conv1D) for layer in layers)
 
 
-EXPORTERS = {"beft": _export_beft, "ia3": _export_ia3, "ln": _export_ln, "lora": _export_lora}
+EXPORTERS = {
+    "beft": _export_beft,
+    "ia3": _export_ia3,
+    "ln": _export_ln,
+    "lora": _export_lora,
+    "lora_all": _export_lora,
+}
 """Export functions of the methods that peft supports."""

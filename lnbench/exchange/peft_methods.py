@@ -12,7 +12,7 @@ from lnbench.backbone.tables import Map
 from lnbench.core.schema import ConfigError
 from lnbench.exchange.peft_format import LN
 from lnbench.methods.beft import Bias
-from lnbench.methods.lora import MAPS
+from lnbench.methods.parts.weight_updates import MAPS
 
 Tensors = dict[str, Tensor]
 RESCALED: dict[Map, str] = {"key": "ia3_key", "value": "ia3_value", "ffn_output": "ia3_ffn"}
@@ -104,12 +104,13 @@ def read_ln(adapter: Adapter, backbone: Backbone) -> Adapted:
 
 
 def read_lora(adapter: Adapter, backbone: Backbone) -> Adapted:
-    """A and B of linear maps; unequal ranks are filled up with zeros, and unequal scales go into B.
+    """A and B of linear maps, and DoRA's lengths; unequal ranks are filled up with zeros, and unequal scales go into B.
 
     Raises:
         ConfigError: a layer is missing, or has no role.
     """
     a, b = (adapter.take(f".lora_{matrix}.weight", backbone) for matrix in ("A", "B"))
+    lengths = adapter.take(".lora_magnitude_vector", backbone)
     places = [
         place for place in _places(backbone, [role for roles in MAPS.values() for role in roles]) if place.layer in a
     ]
@@ -124,12 +125,16 @@ def read_lora(adapter: Adapter, backbone: Backbone) -> Adapted:
         inserted = f"{place.layer}.lora_{place.role}"
         values[f"{inserted}.a"] = nn.functional.pad(inner, (0, 0, 0, rank - len(inner)))
         values[f"{inserted}.b"] = nn.functional.pad(own, (0, rank - len(inner)))
+        if place.layer in lengths:
+            whole = lengths[place.layer]
+            values[f"{inserted}.magnitude"] = whole if place.map.rows is None else whole[place.map.rows]
     roles = {place.role for place in places}
     settings = {
         "targets": [target for target, maps in MAPS.items() if roles & set(maps)],
         "rank": rank,
         "alpha": scale * rank,
         "rslora": False,
+        "dora": bool(lengths),
         "dropout": adapter.about.get("lora_dropout", 0.0),
         "layers": _layers(place.block for place in places),
     }

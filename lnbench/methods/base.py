@@ -66,6 +66,14 @@ class Method(Schema):
         """Number of the model's positions that the part uses, so that texts lose them."""
         return 0
 
+    def rate_multiple(self, parameter: str) -> float:
+        """The learning rate of a parameter that the part claims, as a multiple of `lr`.
+
+        Args:
+            parameter: name of the parameter.
+        """
+        return 1.0
+
     def attach(self, backbone: Backbone) -> list[nn.Parameter]:
         """Makes `backbone`, whose parameters are all frozen, tunable.
 

@@ -1,70 +1,57 @@
-"""LoRA (Hu et al. 2021, arXiv 2106.09685): a low-rank update of linear maps."""
+"""LoRA (Hu et al. 2021, arXiv 2106.09685): a low-rank update of linear maps, and four methods made of it."""
 
 from __future__ import annotations
 
-import itertools
 import math
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from lnbench.methods.base import Method, Size, Stage
-from lnbench.methods.parts.layers import Layers, select_layers
+from lnbench.core.schema import Later
+from lnbench.methods.base import Size
+from lnbench.methods.parts.weight_updates import WeightUpdates
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from lnbench.backbone.backbone import Backbone
-    from lnbench.backbone.tables import Map
-
-Target = Literal["q", "k", "v", "o", "ffn"]
-MAPS: dict[Target, tuple[Map, ...]] = {
-    "q": ("query",),
-    "k": ("key",),
-    "v": ("value",),
-    "o": ("mha_output",),
-    "ffn": ("ffn_input", "ffn_output"),
-}
+    from lnbench.backbone.backbone import LinearMap
+    from lnbench.methods.parts.linear_change import Update
 
 
-def _in_order(targets: tuple[Target, ...]) -> tuple[Target, ...]:
-    return tuple(target for target in MAPS if target in targets)
-
-
-class Lora(Method):
+class Lora(WeightUpdates):
     """W -> W + scale * B A, with A of shape (rank, inputs) and B (outputs, rank)."""
 
     kind: ClassVar[str] = "lora"
-    folds: ClassVar[bool] = True
-    stage: ClassVar[Stage] = Stage.WEIGHT
-    may_differ: ClassVar[frozenset[str]] = frozenset({"lr", "alpha"})
+    may_differ: ClassVar[frozenset[str]] = frozenset({"lr", "lr_ratio", "alpha"})
 
-    targets: Annotated[tuple[Target, ...], Field(min_length=1), AfterValidator(_in_order)]
-    """Query, key, value and output of attention. `ffn` is all linear layers of the feed-forward network."""
     rank: Size
     alpha: Annotated[float, Field(gt=0)]
     """The scale is alpha / rank."""
     rslora: bool
     """Makes the scale alpha / sqrt(rank) instead (Kalajdzievski 2023, arXiv 2312.03732)."""
+    dora: Later[bool] = False
+    """Trains the length of each row of W apart from its direction (DoRA, Liu et al. 2024, arXiv 2402.09353)."""
+    pissa: Later[bool] = False
+    """Starts at the principal singular vectors of W, and freezes the rest (PiSSA, Meng et al. 2024, arXiv 2404.02948).
+    """
+    lr_ratio: Later[Annotated[float, Field(gt=0, le=1000)]] = 1.0
+    """Learning rate of B divided by that of A (LoRA+, Hayou et al. 2024, arXiv 2402.12354)."""
     dropout: Annotated[float, Field(ge=0, lt=1)]
     """Dropout of the input of A."""
-    layers: Layers
 
     @property
     def scale(self) -> float:
         """The constant factor of B A."""
         return self.alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
 
-    def attach(self, backbone: Backbone) -> list[nn.Parameter]:
-        """Inserts A and B of every target, and claims them."""
-        from lnbench.methods.parts.linear_change import LowRankUpdate, insert_update
+    def rate_multiple(self, parameter: str) -> float:
+        """`lr_ratio` for B, else 1."""
+        return self.lr_ratio if parameter.endswith(".b") else 1.0
 
-        claimed: list[nn.Parameter] = []
-        layers = select_layers(self.layers, backbone.num_layers, "method.lora.layers")
-        roles = [role for target in self.targets for role in MAPS[target]]
-        for layer, role in itertools.product(layers, roles):
-            for linear_map in backbone.linear_maps(role, layer):
-                update = LowRankUpdate(linear_map, self.rank, self.scale, self.dropout).to(backbone.model.device)
-                insert_update(linear_map.layer, f"lora_{role}", update)
-                claimed.extend(update.parameters())
-        return claimed
+    def update(self, target: LinearMap) -> Update:
+        """A and B of one map, and with `dora` the lengths."""
+        from lnbench.methods.parts.lora_update import LowRankUpdate, MagnitudeUpdate
+        from lnbench.methods.parts.singular import singular
+
+        setting = f"method.{self.kind}.pissa = true, method.{self.kind}.rank"
+        principal = singular(target, self.rank, setting) if self.pissa else None
+        update = MagnitudeUpdate if self.dora else LowRankUpdate
+        return update(target, self.rank, self.scale, self.dropout, principal)

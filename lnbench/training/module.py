@@ -110,8 +110,7 @@ class TuningModule(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with linear warm-up and decay."""
-        rates = {name: part.lr for name, part in self.config.method.items()}
-        optimiser = new_optimiser(self.model, self.config.trainer, rates)
+        optimiser = new_optimiser(self.model, self.config.trainer, self.config.method)
         schedule = linear_schedule(optimiser, round(self.config.trainer.warmup * self.steps), self.steps)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

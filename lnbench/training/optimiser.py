@@ -10,23 +10,27 @@ from torch.optim.lr_scheduler import LambdaLR
 from lnbench.backbone.backbone import Backbone
 from lnbench.backbone.tuned_model import TunedModel
 from lnbench.config.trainer import TrainerConfig
+from lnbench.methods.base import Method
 
 
-def new_optimiser(model: TunedModel, config: TrainerConfig, rates: Mapping[str, float]) -> AdamW:
+def new_optimiser(model: TunedModel, config: TrainerConfig, parts: Mapping[str, Method]) -> AdamW:
     """One parameter group for each pair of learning rate and weight decay.
 
-    `config.lr_factor` multiplies the parts' rates; `config.lr` overrides them, and the head's. A
-    parameter that several parts claim learns at the rate of the first in alphabetical order. Only
-    matrices decay; gains, biases and other vectors never do, nor do norms of any shape.
+    `config.lr_factor` multiplies the parts' rates; `config.lr` overrides them, and the head's. A part may give some of
+    its parameters a multiple of its rate. A parameter that several parts claim learns at the rate of the first in
+    alphabetical order. Only matrices decay; gains, biases and other vectors never do, nor do norms of any shape.
     """
-    parts = sorted(model.claims, reverse=True)
-    rate_of = {name: rates[part] * config.lr_factor for part in parts for name in model.claims[part]}
+    rate_of = {
+        name: (config.lr or parts[part].lr * config.lr_factor) * parts[part].rate_multiple(name)
+        for part in sorted(model.claims, reverse=True)
+        for name in model.claims[part]
+    }
     groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
     view = Backbone(model.backbone)
     norms = [norm for layer in range(view.num_layers) for norm in view.norms_of(layer)]
     of_norms = {id(parameter) for norm in norms for parameter in norm.parameters(recurse=False)}
     for name, parameter in model.trained().items():
-        rate = config.lr or rate_of.get(name, config.head_lr)
+        rate = rate_of.get(name, config.lr or config.head_lr)
         decays = parameter.ndim > 1 and id(parameter) not in of_norms
         groups[rate, config.weight_decay if decays else 0.0].append(parameter)
     return AdamW(

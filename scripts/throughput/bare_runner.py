@@ -42,8 +42,7 @@ def run(config: RunConfig, data: TaskData, steps: int) -> tuple[Round, RowFlops]
 
 def step_of(model: TunedModel, config: RunConfig) -> Step:
     """A step with lnbench's own optimiser."""
-    rates = {name: part.lr for name, part in config.method.items()}
-    return new_step(config, model.trained().values(), new_optimiser(model, config.trainer, rates))
+    return new_step(config, model.trained().values(), new_optimiser(model, config.trainer, config.method))
 
 
 def loss(model: TunedModel, config: RunConfig, batch: dict[str, Tensor]) -> Tensor:

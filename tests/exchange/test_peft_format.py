@@ -26,6 +26,9 @@ EXPORTED = [
     ("lora", []),
     ("lora", ["method.lora.targets=[q,k,v,o,ffn]", "method.lora.rslora=true"]),
     ("lora", ["method.lora.targets=[k,o]", "method.lora.rank=3", "method.lora.alpha=5"]),
+    ("lora", ["method.lora.dora=true", "method.lora.lr_ratio=16"]),
+    ("lora", ["method.lora.pissa=true", "method.lora.targets=[k,o]"]),
+    ("lora_all", ["method.lora_all.dora=true", "method.lora_all.pissa=true"]),
     ("ia3", []),
 ]
 BEFT = [[], ["method.beft.bias=query", "method.beft.layers=2-3"]]
@@ -60,7 +63,7 @@ def test_biases_of_a_layer_that_peft_does_not_take_are_refused(build: Build, tmp
 
 
 def test_a_method_without_a_counterpart_is_refused_by_name(tune: Tune, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"ln\+prefix: has no peft format; beft, ia3, ln, lora have one"):
+    with pytest.raises(ConfigError, match=r"ln\+prefix: has no peft format; beft, ia3, ln, lora, lora_all have one"):
         export_peft(tune("bert", "ln+prefix"), tmp_path)
 
 

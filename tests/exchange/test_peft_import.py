@@ -77,6 +77,10 @@ def unequal_lora(architecture: str, **common: Any) -> PeftConfig:
     return lora(architecture, use_rslora=True, **patterns, **common)
 
 
+def dora(architecture: str, **common: Any) -> PeftConfig:
+    return lora(architecture, use_dora=True, **common)
+
+
 def ia3(architecture: str, **common: Any) -> PeftConfig:
     targets, inner = RESCALED[architecture]
     return IA3Config(target_modules=targets, feedforward_modules=inner, **common)
@@ -99,7 +103,7 @@ def theirs(loader: Any, source: Path, config: PeftConfig, folder: Path, **option
 @pytest.mark.parametrize(
     ("architecture", "kind"),
     [
-        *itertools.product(sorted(NORMS), [ln, lora, unequal_lora]),
+        *itertools.product(sorted(NORMS), [ln, lora, unequal_lora, dora]),
         *itertools.product(sorted(RESCALED), [ia3]),
         *itertools.product(sorted(VALUES), [beft]),
     ],
@@ -181,6 +185,18 @@ def test_biases_of_several_maps_are_refused(folders: Folders, tmp_path: Path) ->
         import_peft(tmp_path / "adapter", tmp_path / "run", [f"model.source={source}", "task=wnut17"])
 
 
+@pytest.mark.parametrize("architecture", ["bert", "gpt2", "llama"])
+def test_what_is_made_of_lora_comes_back_as_lora(build: Build, architecture: str, tmp_path: Path) -> None:
+    settings = ["method.lora_all.dora=true", "method.lora_all.pissa=true", "method.lora_all.rank=4"]
+    tuned = build(architecture, "method=lora_all", "model.pooling=mean", *settings)
+    export_peft(tuned, tmp_path / "adapter", "beside")
+    source = f"model.source={tuned.config.model.source}"
+    import_peft(tmp_path / "adapter", tmp_path / "run", [source, "task=sst2", "model.pooling=mean"])
+    back = lnbench.load(tmp_path / "run")
+    torch.testing.assert_close(back.model(**batch()), tuned.model(**batch()), rtol=0, atol=1e-5)
+    assert back.config.method_name == "lora"
+
+
 @pytest.fixture
 def adapter(folders: Folders, tmp_path: Path) -> Path:
     """Folder of a tagger's adapter for the tiny BERT."""
@@ -213,7 +229,7 @@ def test_the_command_leads_to_predictions(
     ("changes", "reason"),
     [
         ({"peft_type": "ADALORA"}, "peft_type = 'ADALORA'; known: BEFT, IA3, LN_TUNING, LORA"),
-        ({"use_dora": True}, "use_dora = True: has no counterpart in lnbench"),
+        ({"use_bdlora": True}, "use_bdlora = True: has no counterpart in lnbench"),
         ({"init_lora_weights": "pissa"}, "init_lora_weights = 'pissa': has no counterpart"),
         ({"bias": "all", "lora_bias": True}, "bias = 'all', lora_bias = True: has no counterpart"),
         ({"new_in_peft": {"a": 1}}, r"new_in_peft = \{'a': 1\}: has no counterpart"),

@@ -9,7 +9,8 @@ from transformers.pytorch_utils import Conv1D
 from lnbench.backbone.backbone import LinearMap
 from lnbench.core.schema import ConfigError
 from lnbench.methods.lora import Lora
-from lnbench.methods.parts.linear_change import LowRankUpdate
+from lnbench.methods.parts.linear_change import fold_changes
+from lnbench.methods.parts.lora_update import LowRankUpdate
 from tests.tiny import EVERY_ARCHITECTURE, FFN, HEADS, HIDDEN, LAYERS, batch, hidden, part, shake, tiny, trained, tune
 
 EVERYWHERE = ["q", "k", "v", "o", "ffn"]
@@ -84,7 +85,8 @@ def test_the_order_and_repetition_of_targets_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("targets", ["x"]), ("targets", []), ("rank", 0), ("alpha", 0), ("dropout", 1.0)]
+    ("field", "value"),
+    [("targets", ["x"]), ("targets", []), ("rank", 0), ("alpha", 0), ("dropout", 1.0), ("lr_ratio", 0)],
 )
 def test_bad_settings_are_refused_by_name(field: str, value: object) -> None:
     with pytest.raises(ConfigError, match=rf"method\.lora\.{field}"):
@@ -99,11 +101,95 @@ def test_the_scale(rslora: bool, scale: float) -> None:
 
 
 @pytest.mark.parametrize("architecture", ["bert", "gpt2"])
-def test_trained_parameters_in_closed_form(architecture: str) -> None:
+@pytest.mark.parametrize("method", ["lora", "lora_all"])
+@pytest.mark.parametrize(("setting", "more"), [({}, 0), ({"pissa": True}, 0), ({"dora": True}, 5 * HIDDEN + FFN)])
+def test_trained_parameters_in_closed_form(architecture: str, method: str, setting: dict[str, bool], more: int) -> None:
+    """DoRA has a length for each output."""
     model = tiny(architecture)
-    tune(model, {"lora": part("lora", targets=EVERYWHERE, rank=3)})
-    expected = LAYERS * 3 * (4 * 2 * HIDDEN + 2 * (HIDDEN + FFN))
+    tune(model, {method: part(method, targets=EVERYWHERE, rank=3, **setting)})
+    expected = LAYERS * (3 * (4 * 2 * HIDDEN + 2 * (HIDDEN + FFN)) + more)
     assert sum(parameter.numel() for parameter in trained(model).values()) == expected
+
+
+def test_lora_all_changes_every_linear_map_of_each_block() -> None:
+    model = tiny("llama")
+    tune(model, "lora_all")
+    linear = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    assert {name.rpartition(".")[0] for name in updates(model)} == linear
+    assert len(linear) == 7 * LAYERS
+
+
+def test_new_settings_leave_the_identity_of_earlier_runs() -> None:
+    assert part("lora").identity().keys() == {"lr", "targets", "rank", "alpha", "rslora", "dropout", "layers"}
+    assert (
+        part("lora", dora=True, pissa=True, lr_ratio=16).identity().items()
+        >= {
+            "dora": True,
+            "pissa": True,
+            "lr_ratio": 16.0,
+        }.items()
+    )
+
+
+VARIANTS: list[dict[str, object]] = [{"dora": True}, {"pissa": True}, {"dora": True, "pissa": True, "rslora": True}]
+KINDS = ["bert", "gpt2", "gpt_neox", "llama"]
+
+
+@pytest.mark.parametrize("architecture", KINDS)
+@pytest.mark.parametrize("settings", VARIANTS)
+def test_variants_start_from_the_pretrained_function(architecture: str, settings: dict[str, object]) -> None:
+    expected = hidden(tiny(architecture), batch())
+    model = tiny(architecture)
+    tune(model, {"lora": part("lora", targets=EVERYWHERE, **settings)})
+    torch.testing.assert_close(hidden(model, batch()), expected, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("architecture", KINDS)
+@pytest.mark.parametrize("settings", VARIANTS)
+def test_variants_fold_and_are_restored_by_what_they_train(architecture: str, settings: dict[str, object]) -> None:
+    """Beside another change of the same layers, in double precision."""
+    methods = {"lora": part("lora", targets=EVERYWHERE, **settings), "lora_all": part("lora_all"), "ia3": part("ia3")}
+    model, again = tiny(architecture), tiny(architecture)
+    tune(model, methods)
+    tune(again, methods, seed=5)
+    again.double()
+    shake(model.double(), scale=0.3)
+    expected = hidden(model, batch())
+    assert (expected - hidden(tiny(architecture).double(), batch())).abs().max() > 0.1
+    again.load_state_dict(trained(model), strict=False)
+    assert torch.equal(hidden(again, batch()), expected)
+    fold_changes(model)
+    torch.testing.assert_close(hidden(model, batch()), expected, rtol=0, atol=1e-9)
+
+
+def test_every_row_has_the_length_that_dora_trains() -> None:
+    model = tiny("gpt2")
+    tune(model, {"lora": part("lora", targets=["v"], dora=True)})
+    shake(model, scale=0.3)
+    before = tiny("gpt2").get_parameter("h.0.attn.c_attn.weight")
+    magnitude = model.get_parameter("h.0.attn.c_attn.lora_value.magnitude").detach().abs()
+    fold_changes(model)
+    after = model.get_parameter("h.0.attn.c_attn.weight")
+    torch.testing.assert_close(after[:, 2 * HIDDEN :].norm(dim=0), magnitude)
+    assert torch.equal(after[:, : 2 * HIDDEN], before[:, : 2 * HIDDEN])
+
+
+def test_pissa_trains_the_principal_part_of_the_weight() -> None:
+    model = tiny("bert")
+    weight = model.get_parameter("encoder.layer.0.attention.self.query.weight").detach().double()
+    tune(model, {"lora": part("lora", pissa=True, rank=4, alpha=2)})
+    update = updates(model)["encoder.layer.0.attention.self.query.lora_query"]
+    left, values, right = torch.linalg.svd(weight)
+    best = left[:, :4] * values[:4] @ right[:4]
+    torch.testing.assert_close((0.5 * update.b @ update.a).double(), best, rtol=0, atol=1e-5)
+    torch.testing.assert_close(update.a.norm(), update.b.norm())  # both have the square roots of the singular values
+
+
+@pytest.mark.parametrize("method", ["lora", "lora_all"])
+def test_pissa_needs_as_many_singular_values_as_its_rank(method: str) -> None:
+    message = rf"method\.{method}\.pissa = true, method\.{method}\.rank = 17: a map of 32 inputs and 16 outputs has 16"
+    with pytest.raises(ConfigError, match=message):
+        tune(tiny("llama"), {method: part(method, targets=["v"], pissa=True, rank=17)})
 
 
 def test_pretrained_tensors_keep_their_names_and_values() -> None:
@@ -133,7 +219,7 @@ def test_dropout_acts_on_the_input_of_a_in_training_only() -> None:
     update = LowRankUpdate(LinearMap(Conv1D(4, 6)), rank=6, scale=1.0, dropout=0.5)
     update.a.data = torch.eye(6)
     update.b.data = torch.ones(4, 6)
-    ones = torch.ones(100, 6)
-    assert torch.equal(update.eval()(ones), torch.full((100, 4), 6.0))
+    ones, weight = torch.ones(100, 6), torch.zeros(4, 6)
+    assert torch.equal(update.eval()(ones, weight), torch.full((100, 4), 6.0))
     torch.manual_seed(0)
-    assert set(update.train()(ones).flatten().tolist()) == {0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0}
+    assert set(update.train()(ones, weight).flatten().tolist()) == {0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0}

@@ -20,7 +20,7 @@ def settings(configure: Configure, *overrides: str) -> tuple[TunedModel, dict[st
     """A model, and learning rate and weight decay of each trained parameter."""
     config = configure(*overrides)
     model = build_model(config)
-    optimiser = new_optimiser(model, config.trainer, {name: part.lr for name, part in config.method.items()})
+    optimiser = new_optimiser(model, config.trainer, config.method)
     groups = {id(parameter): group for group in optimiser.param_groups for parameter in group["params"]}
     assert len(groups) == sum(len(group["params"]) for group in optimiser.param_groups) == len(model.trained())
     found = {name: groups[id(parameter)] for name, parameter in model.trained().items()}
@@ -56,13 +56,22 @@ def test_a_parameter_of_two_parts_learns_at_the_rate_of_the_first(configure: Con
         assert {found[name][0] for name in set(model.claims["ln"]) - both} == {0.3}
 
 
+@pytest.mark.parametrize(("rate", "of_a"), [("trainer.lr=null", 0.2), ("trainer.lr=0.05", 0.05)])
+def test_lora_plus_multiplies_the_rate_of_b_alone(configure: Configure, rate: str, of_a: float) -> None:
+    lora = ["method.lora.lr=0.2", "method.lora.lr_ratio=4", "method.lora.dora=true"]
+    model, found = settings(configure, "method=ln+lora", "method.ln.lr=0.2", *lora, rate)
+    for part, name in ((part, name) for part, names in model.claims.items() for name in names):
+        assert found[name][0] == pytest.approx(of_a * (4 if part == "lora" and name.endswith(".b") else 1))
+
+
 @pytest.mark.parametrize(("architecture", "norms"), [("cohere", ["inner"]), ("gemma3", ["mha", "ffn", "inner"])])
 def test_no_norm_decays_whatever_its_shape(architecture: str, norms: list[str]) -> None:
     backbone = tiny.tiny(architecture)
-    claims = tiny.tune(backbone, {"ln": tiny.part("ln", norms=norms)})
+    parts = {"ln": tiny.part("ln", norms=norms, lr=0.1)}
+    claims = tiny.tune(backbone, parts)
     model = TunedModel(backbone, nn.Identity(), claims, backbone.num_parameters())
     trainer = TrainerConfig(batch_size=1, eval_batch_size=1, max_epochs=1, weight_decay=0.1)
-    optimiser = new_optimiser(model, trainer, {"ln": 0.1})
+    optimiser = new_optimiser(model, trainer, parts)
     assert {group["weight_decay"] for group in optimiser.param_groups} == {0.0}
     assert any(parameter.ndim > 1 for parameter in model.trained().values()) == (architecture == "cohere")
 

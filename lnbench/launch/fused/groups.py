@@ -34,7 +34,7 @@ def common_part(config: RunConfig) -> str:
         part["trainer"].pop(setting, None)
     for name, method in config.method.items():
         for setting in method.may_differ:
-            del part["method"][name][setting]
+            part["method"][name].pop(setting, None)  # the identity leaves out some defaults
     part["places"] = [str(config.data_root), config.trainer.device, config.trainer.cache_frozen_gib]
     return json.dumps(part, sort_keys=True)
 

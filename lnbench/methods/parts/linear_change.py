@@ -1,11 +1,9 @@
 """Changes of one linear map W x + b, which can be folded into its weights. The map may share its layer with others."""
 
-import math
 from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 from torch.utils.hooks import RemovableHandle
 from transformers.pytorch_utils import Conv1D
 
@@ -26,8 +24,15 @@ class Rows(nn.Module):
         """From (map's outputs, ...) to (layer's outputs, ...), with `elsewhere` at the outputs of other maps."""
         if self.index is None:
             return values
-        whole = values.new_full((self.layer_outputs, *values.shape[1:]), elsewhere)
-        return whole.index_copy(0, self.index, values)
+        return self.put(values, values.new_full((self.layer_outputs, *values.shape[1:]), elsewhere))
+
+    def put(self, values: Tensor, whole: Tensor) -> Tensor:
+        """`whole`, (layer's outputs, ...), with other values, (map's outputs, ...), at the map's outputs."""
+        return values if self.index is None else whole.index_copy(0, self.index, values)
+
+    def of(self, values: Tensor) -> Tensor:
+        """From (layer's outputs, ...) to (map's outputs, ...)."""
+        return values if self.index is None else values[self.index]
 
 
 class Change(nn.Module):
@@ -37,40 +42,38 @@ class Change(nn.Module):
     """Hook of the layer that applies the change."""
     shifts: bool = False
     """Whether the change adds to the layer's output, so that a layer without a bias gets one when it is folded."""
+    reads_weight: bool = False
+    """Whether its forward pass computes with the layer's weight, which then keeps its number format."""
 
-    def fold(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Weight (outputs, inputs) and bias (outputs,) of the changed layer, from those of the layer."""
+    def fold(self, weight: Tensor, bias: Tensor | None, pretrained: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Weight (outputs, inputs) and bias (outputs,) of the changed layer.
+
+        Args:
+            weight, bias: those of the layer with the changes folded in that come before this one.
+            pretrained: (outputs, inputs), the layer's weight without any change.
+        """
         raise NotImplementedError
 
 
-class LowRankUpdate(Change):
-    """scale * B A x for a map W x + b, with A of shape (rank, in_features) and B (out_features, rank).
+class Update(Change):
+    """A change of the weight alone: W x + b becomes (W + D) x + b. Updates of one layer add up."""
 
-    B starts at zero, so that tuning starts from the pretrained function.
-    """
+    def forward(self, x: Tensor, pretrained: Tensor) -> Tensor:
+        """D x, from (..., inputs) to (..., outputs of the layer).
 
-    scale: Tensor
+        Args:
+            x: (..., inputs).
+            pretrained: (outputs of the layer, inputs), W.
+        """
+        raise NotImplementedError
 
-    def __init__(self, target: LinearMap, rank: int, scale: float, dropout: float) -> None:
-        super().__init__()
-        self.a = nn.Parameter(torch.empty(rank, target.in_features))
-        self.b = nn.Parameter(torch.zeros(target.out_features, rank))
-        nn.init.kaiming_uniform_(self.a, a=math.sqrt(5))
-        self.rows = Rows(target)
-        self.dropout = nn.Dropout(dropout)
-        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float64), persistent=False)
+    def delta(self, pretrained: Tensor) -> Tensor:
+        """D, (outputs of the layer, inputs)."""
+        raise NotImplementedError
 
-    def forward(self, x: Tensor) -> Tensor:
-        """From (..., in_features) to (..., outputs of the layer)."""
-        return linear(linear(self.dropout(x), self.a), self.scale * self.unscaled_b())
-
-    def fold(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """W + scale * B A, and b."""
-        return weight + self.scale * self.unscaled_b() @ self.a, bias
-
-    def unscaled_b(self) -> Tensor:
-        """B with a row for each output of the layer, (outputs of the layer, rank)."""
-        return self.rows.spread(self.b, elsewhere=0.0)
+    def fold(self, weight: Tensor, bias: Tensor | None, pretrained: Tensor) -> tuple[Tensor, Tensor | None]:
+        """W + D, and b."""
+        return weight + self.delta(pretrained), bias
 
 
 class Rescale(Change):
@@ -85,7 +88,7 @@ class Rescale(Change):
         """From (..., features) to the same shape."""
         return y * self.whole().to(y.dtype)
 
-    def fold(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def fold(self, weight: Tensor, bias: Tensor | None, pretrained: Tensor) -> tuple[Tensor, Tensor | None]:
         """Weight and bias of l * (W x + b) for factors of outputs, and of W (l * x) + b for factors of inputs."""
         factors = self.whole()
         if self.rows is None:
@@ -97,8 +100,14 @@ class Rescale(Change):
         return self.factors if self.rows is None else self.rows.spread(self.factors, elsewhere=1.0)
 
 
-def insert_update(layer: nn.Module, name: str, update: Change) -> None:
-    """Makes `layer` return y + update(x) for its input x; `update` becomes its submodule `name`."""
+def weight_of(layer: nn.Module) -> Tensor:
+    """The weight of a layer's linear maps, (outputs, inputs)."""
+    weight = layer.get_parameter("weight")
+    return weight.T if isinstance(layer, Conv1D) else weight
+
+
+def insert_update(layer: nn.Module, name: str, update: Update) -> None:
+    """Makes `layer` return y + D x for its input x; `update` becomes its submodule `name`."""
     layer.add_module(name, update)
     update.hook = layer.register_forward_hook(partial(_add_update, name))
 
@@ -124,13 +133,11 @@ def folded(layer: nn.Module) -> dict[str, Tensor]:
     changes = [child for child in layer.children() if isinstance(child, Change)]
     if not changes:
         return {}
-    own = dict(layer.named_parameters(recurse=False))
-    transposed = isinstance(layer, Conv1D)
-    weight: Tensor = own["weight"].T if transposed else own["weight"]
-    bias: Tensor | None = own.get("bias")
+    weight = pretrained = weight_of(layer)
+    bias: Tensor | None = dict(layer.named_parameters(recurse=False)).get("bias")
     for change in changes:
-        weight, bias = change.fold(weight, bias)
-    parameters = {"weight": weight.T.contiguous() if transposed else weight, "bias": bias}
+        weight, bias = change.fold(weight, bias, pretrained)
+    parameters = {"weight": weight.T.contiguous() if isinstance(layer, Conv1D) else weight, "bias": bias}
     return {name: tensor.detach() for name, tensor in parameters.items() if tensor is not None}
 
 
@@ -147,8 +154,8 @@ def fold_changes(model: nn.Module) -> None:
 
 
 def _add_update(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    update: Tensor = layer.get_submodule(name)(inputs[0])
-    return output + update
+    update: Tensor = layer.get_submodule(name)(inputs[0], weight_of(layer))
+    return output + update.to(output.dtype)
 
 
 def _change_output(name: str, layer: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> Tensor:

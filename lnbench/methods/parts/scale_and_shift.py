@@ -29,7 +29,7 @@ class ScaleAndShift(Change):
         scaled = y if scale is None else y * scale.to(y.dtype)
         return scaled if shift is None else scaled + shift.to(y.dtype)
 
-    def fold(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def fold(self, weight: Tensor, bias: Tensor | None, pretrained: Tensor) -> tuple[Tensor, Tensor | None]:
         """s * W and s * b + t."""
         scale, shift = self.whole()
         if scale is not None:
@@ -47,7 +47,7 @@ class ScaleAndShift(Change):
 class ScaleAndShiftOfInput(ScaleAndShift):
     """W (s * x + t) + b for the input x of a linear layer."""
 
-    def fold(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def fold(self, weight: Tensor, bias: Tensor | None, pretrained: Tensor) -> tuple[Tensor, Tensor | None]:
         """W * s and b + W t."""
         moved = None if self.shift is None else weight @ self.shift
         return weight if self.scale is None else weight * self.scale, _sum(bias, moved)
@@ -69,7 +69,7 @@ class ScaleAndShiftOfNorm(ScaleAndShift):
         super().__init__(weight.numel(), shifts=getattr(norm, "bias", None) is not None)
         self.gain_shape, self.gain_offset = weight.shape, gain_offset
 
-    def fold(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def fold(self, weight: Tensor, bias: Tensor | None, pretrained: Tensor) -> tuple[Tensor, Tensor | None]:
         """s * g, less what the norm adds to its weight, and s * b + t."""
         scale, shift = self.whole()
         assert scale is not None

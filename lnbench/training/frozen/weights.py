@@ -5,6 +5,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from lnbench.config.run import RunConfig
+from lnbench.methods.parts.linear_change import Change
 from lnbench.training.device import choose_precision, count_devices
 
 LINEAR = (nn.Linear, Conv1D)
@@ -25,7 +26,8 @@ def round_frozen_weights(config: RunConfig, model: nn.Module) -> None:
 
 
 def store_frozen_weights(model: nn.Module, dtype: torch.dtype) -> None:
-    """Changes the format of frozen weights that only linear layers use. Embeddings and norms keep their own format.
+    """Changes the format of frozen weights that only linear layers use. Embeddings and norms keep their own format, and
+    so do layers with a change that computes with their weight.
 
     Args:
         model: model that is called only under an autocast to `dtype`.
@@ -33,7 +35,8 @@ def store_frozen_weights(model: nn.Module, dtype: torch.dtype) -> None:
     """
     others = {id(own) for module in model.modules() if type(module) not in LINEAR for own in module.parameters(False)}
     for module in model.modules():
-        if type(module) in LINEAR:
+        read = any(isinstance(child, Change) and child.reads_weight for child in module.children())
+        if type(module) in LINEAR and not read:
             for parameter in module.parameters(recurse=False):
                 if not parameter.requires_grad and id(parameter) not in others:
                     parameter.data = parameter.data.to(dtype)

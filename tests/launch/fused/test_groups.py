@@ -26,6 +26,9 @@ def test_all_else_may_not(configure: Configure, override: str) -> None:
 
 def test_scales_may_differ_where_the_model_has_them_in_buffers(configure: Configure) -> None:
     assert group([configure("method=lora", f"method.lora.alpha={alpha}") for alpha in (8, 16)], 16) == [[0, 1]]
+    ratios = [configure("method=lora", f"method.lora.lr_ratio={ratio}") for ratio in (1, 16)]
+    assert group(ratios, 16) == [[0, 1]]
+    assert group([*ratios, configure("method=lora", "method.lora.dora=true")], 16) == [[0, 1], [2]]
     sums = [configure("method=parallel_adapter", f"method.parallel_adapter.scale={scale}") for scale in (1.0, 2.0)]
     assert group(sums, 16) == [[0], [1]]
 

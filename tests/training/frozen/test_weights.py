@@ -9,7 +9,18 @@ from lnbench.config.run import RunConfig
 from lnbench.tasks.parts.heads import SentenceHead
 from lnbench.training.frozen.weights import round_frozen_weights, store_frozen_weights
 from tests.conftest import Configure
-from tests.tiny import EVERY_ARCHITECTURE, FIRST_ARCHITECTURES, batch, is_possible, shake, tiny, tiny_generator, tuned
+from tests.tiny import (
+    EVERY_ARCHITECTURE,
+    FIRST_ARCHITECTURES,
+    LAYERS,
+    batch,
+    is_possible,
+    part,
+    shake,
+    tiny,
+    tiny_generator,
+    tuned,
+)
 
 METHODS = ["ln", "bitfit", "lora", "ia3", "prefix", "ln+prefix+mha_adapter"]
 CASES = [
@@ -47,6 +58,17 @@ def test_logits_and_gradients_are_the_same_to_the_last_bit(architecture: str, me
     store_frozen_weights(model, BF16)
     assert BF16 in formats(model).values()
     assert all(map(torch.equal, step(model), expected))
+
+
+def test_a_weight_that_a_change_computes_with_stays() -> None:
+    dora = {"lora": part("lora", dora=True)}
+    models = [tuned(tiny("bert"), dora, lambda size: SentenceHead(size, 3, "mean", 0.1)) for _ in range(2)]
+    for model in models:
+        shake(model)
+    store_frozen_weights(models[0], BF16)
+    kept = {name for name, dtype in formats(models[0]).items() if dtype == torch.float32 and name.endswith("y.weight")}
+    assert kept == {f"backbone.encoder.layer.{layer}.attention.self.query.weight" for layer in range(LAYERS)}
+    assert all(map(torch.equal, step(models[0]), step(models[1])))
 
 
 def test_only_frozen_linear_layers_change() -> None:

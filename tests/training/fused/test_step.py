@@ -106,6 +106,7 @@ def test_every_method(architecture: str, method: str) -> None:
     "method",
     [
         {"lora": part("lora", dropout=0.2, targets=["q", "v", "ffn"])},
+        {"lora_all": part("lora_all", dora=True, pissa=True)},
         {"prefix": part("prefix", mlp_size=8)},
         {"adapter": part("adapter", reads="block")},
         {"fisher_ln": part("fisher_ln"), "prompt": part("prompt"), "prefix": part("prefix"), "lora": part("lora")},
@@ -116,10 +117,11 @@ def test_settings_and_sums(architecture: str, method: dict[str, Method]) -> None
     check(new_steps(architecture, method))
 
 
-def test_each_run_has_its_own_scale() -> None:
-    alphas = (1, 7, 16)
+@pytest.mark.parametrize("pissa", [False, True])
+def test_each_run_has_its_own_scale(pissa: bool) -> None:
     steps = [
-        new_steps("bert", {"lora": part("lora", alpha=alpha, rslora=True)})[run] for run, alpha in enumerate(alphas)
+        new_steps("bert", {"lora": part("lora", alpha=alpha, rslora=True, pissa=pissa)})[run]
+        for run, alpha in enumerate((1, 7, 16))
     ]
     check(steps)
 

@@ -1,0 +1,179 @@
+"""Comparisons with HF peft of what changes weights, on layers of one map and of three, stacked and interleaved."""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftConfig, TaskType, get_peft_model
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from lnbench.backbone.backbone import Backbone
+from lnbench.backbone.tables import Map
+from tests.parity.case import Case
+from tests.parity.compare import Difference, Observation, Tensors, compare, observe, roughen
+from tests.tiny import LAYERS, batch, part, tiny, trained, tune
+
+ARCHITECTURES = ["bert", "gpt2", "gpt_neox", "llama", "phi3", "qwen3"]
+"""Layers with biases and without, transposed ones, grouped queries, and three maps in a layer in two orders."""
+ROLES: tuple[Map, ...] = ("query", "key", "value", "mha_output", "ffn_input", "ffn_output")
+TARGETS = {"targets": ["q", "k", "v", "o", "ffn"]}
+RANK, ALPHA = 3, 7
+
+
+@dataclass(frozen=True)
+class Place:
+    """A linear map of a tiny model."""
+
+    layer: str
+    """Name of its layer."""
+    role: Map
+    rows: Tensor | None
+    """Its outputs among those of its layer."""
+
+    def of(self, values: Tensor) -> Tensor:
+        """The map's share of a layer's outputs."""
+        return values if self.rows is None else values[self.rows]
+
+
+@dataclass(frozen=True)
+class Models:
+    """The same tiny model, tuned by peft and by lnbench, in double precision."""
+
+    theirs: nn.Module
+    ours: nn.Module
+    places: list[Place]
+    start: Tensors
+    """What peft trains, at its start."""
+
+    def inserted(self, method: str, place: Place) -> Tensors:
+        """The parameters and buffers that lnbench has inserted in a place."""
+        update = self.ours.get_submodule(f"{place.layer}.{method}_{place.role}")
+        return {**dict(update.named_parameters()), **dict(update.named_buffers())}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How peft and lnbench each spell one method."""
+
+    method: str
+    config: Callable[[str], PeftConfig]
+    """peft's configuration, from the pattern of the layers' names."""
+    names: Mapping[str, str]
+    """From our names of tensors to peft's, both within a layer."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Of the method in lnbench."""
+    whole: tuple[str, ...] = ()
+    """Those of our tensors that peft has once for all maps of a layer."""
+    match: Callable[[Models], None] = lambda _: None
+    """Makes equal what is frozen in both."""
+
+
+def cases() -> list[Case]:
+    """All comparisons."""
+    return [
+        Case(label, architecture, f"peft {version('peft')}", partial(run, comparison, architecture))
+        for label, comparison in COMPARISONS.items()
+        for architecture in ARCHITECTURES
+    ]
+
+
+def run(comparison: Comparison, architecture: str) -> Difference:
+    """Compares on one architecture."""
+    inputs = batch()
+    models = tuned(comparison, architecture)
+    roughen(trained(models.theirs))
+    comparison.match(models)
+    observed = observe(models.theirs, inputs)
+    weights, gradients = (unwrapped(tensors) for tensors in (observed.weights, observed.gradients))
+
+    def to_ours(weights: Tensors) -> Tensors:
+        ours: dict[str, Tensor] = {}
+        for place in models.places:
+            for own, name in comparison.names.items():
+                tensor = weights[f"{place.layer}.{name}"]
+                whole = own in comparison.whole
+                ours[f"{place.layer}.{comparison.method}_{place.role}.{own}"] = tensor if whole else place.of(tensor)
+        return ours
+
+    return compare(models.ours, inputs, Observation(weights, observed.outputs, gradients), to_ours)
+
+
+def tuned(comparison: Comparison, architecture: str) -> Models:
+    """Both models, at their start."""
+    places = _places(architecture)
+    pattern = f"^({'|'.join(re.escape(place.layer) for place in places)})$"
+    config = comparison.config(pattern)
+    config.task_type = TaskType.FEATURE_EXTRACTION
+    if isinstance(tiny(architecture).get_submodule(places[0].layer), Conv1D):
+        config.fan_in_fan_out = True  # type: ignore[attr-defined]
+    theirs = get_peft_model(tiny(architecture), config).double().eval()
+    ours = tiny(architecture)
+    tune(ours, {comparison.method: part(comparison.method, **TARGETS, **comparison.settings)})
+    start = {name: tensor.detach().clone() for name, tensor in unwrapped(trained(theirs)).items()}
+    return Models(theirs, ours.double(), places, start)
+
+
+def unwrapped(tensors: Tensors) -> Tensors:
+    """Takes off the names that peft's wrappers add."""
+    return {re.sub(r"^base_model\.model\.|\.default\b", "", name): tensor for name, tensor in tensors.items()}
+
+
+def _places(architecture: str) -> list[Place]:
+    view = Backbone(tiny(architecture))
+    names = {module: name for name, module in view.model.named_modules()}
+    return [
+        Place(names[one.layer], role, one.rows)
+        for role in ROLES
+        for layer in range(LAYERS)
+        for one in view.linear_maps(role, layer)
+    ]
+
+
+def _same_residual(models: Models) -> None:
+    """PiSSA's frozen part, from peft's start. Peft computes it in single precision, and once for a layer of several."""
+    plain = dict(models.theirs.named_modules())
+    with torch.no_grad():
+        for place in models.places:
+            a, b = (models.start[f"{place.layer}.lora_{matrix}.weight"] for matrix in "AB")
+            inserted = models.inserted("lora", place)
+            inserted["right"].copy_(a * math.sqrt(ALPHA / RANK))
+            inserted["left"].copy_(place.of(b) * math.sqrt(ALPHA / RANK))
+            layer = plain[f"base_model.model.{place.layer}.base_layer"]
+            pretrained = models.ours.get_submodule(place.layer).get_parameter("weight")
+            delta = ALPHA / RANK * b @ a
+            layer.get_parameter("weight").copy_(pretrained - (delta.T if isinstance(layer, Conv1D) else delta))
+
+
+def _lora(pattern: str, **settings: Any) -> PeftConfig:
+    return LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=pattern, **settings)
+
+
+A_AND_B = {"a": "lora_A.weight", "b": "lora_B.weight"}
+LORA = {"rank": RANK, "alpha": ALPHA}
+COMPARISONS = {
+    "lora, dora": Comparison(
+        "lora",
+        partial(_lora, use_dora=True),
+        A_AND_B | {"magnitude": "lora_magnitude_vector.weight"},
+        LORA | {"dora": True},
+        whole=("a",),
+    ),
+    "lora, pissa": Comparison(
+        "lora",
+        partial(_lora, init_lora_weights="pissa"),
+        A_AND_B,
+        LORA | {"pissa": True},
+        whole=("a",),
+        match=_same_residual,
+    ),
+    "lora_all, rslora": Comparison(
+        "lora_all", partial(_lora, use_rslora=True), A_AND_B, LORA | {"rslora": True}, whole=("a",)
+    ),
+}
+"""By label."""
