@@ -172,7 +172,7 @@ def test_the_page_says_what_was_done(tmp_path: Path) -> None:
     for said in (
         "# `lora` on `rte` with `bert_large`",
         "| accuracy | 75.00% | 66.67% | 50.00% |",
-        "- `lora`: `lr=0.004`, `targets=",
+        "- `lora`: `lr=0.002`, `targets=",
         "3,072 parameters, 6.775% of the backbone's 45,344 (`lora` 3,072); the head's 66 are counted apart",
         "`trainer.lr_factor` = `0.3`, the best on the validation split of `0.3` (70.00%), `10` (failed)",
         "gains by 0.15 on average, 0.5 at most\n",
