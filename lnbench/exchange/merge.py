@@ -50,7 +50,8 @@ def _folded(model: TunedModel, plain: set[str]) -> dict[str, Tensor]:
         inserting = sorted(part for part, names in model.claims.items() if left & {_local(name) for name in names})
         raise ConfigError(
             f"method: {', '.join(inserting)} cannot be folded into the weights, which have no place for it; "
-            f"full, head, ln, fisher_ln, bitfit, lora, lora_all, ia3 and their sums can"
+            f"full, head, ln, fisher_ln, bitfit, lora, lora_all, ia3, "
+            f"lora_xs, oft, svft, vera and their sums can"
         )
     return {name: values[name] for name in plain}
 
