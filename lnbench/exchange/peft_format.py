@@ -1,4 +1,4 @@
-"""Writes adapters in the file format of HF peft (0.21), for LN-tuning, LoRA, (IA)^3 and BEFT."""
+"""Writes adapters in the file format of HF peft (0.21): LN-tuning, LoRA, (IA)^3, OFT, VeRA and BEFT."""
 
 import json
 from collections import defaultdict
@@ -17,9 +17,14 @@ from lnbench.exchange.heads import HEAD_FILE, TransformersHead, Unequal, as_tran
 from lnbench.exchange.tuned import Tuned
 from lnbench.methods.parts.linear_change import Rescale, weight_of
 from lnbench.methods.parts.lora_update import LowRankUpdate, MagnitudeUpdate
+from lnbench.methods.parts.random_projections import ScaledProjections
+from lnbench.methods.parts.rotation import Rotation
 from lnbench.methods.parts.scale_and_shift import ScaleAndShift
+from lnbench.methods.vera import Vera
 
-PREFIX = "base_model.model."
+ROOT, PREFIX = "base_model.", "base_model.model."
+SHARED = ("vera_A", "vera_B")
+"""Tensors that all layers of an adapter share. They are no part of the model."""
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 BASE = "base_model_content"
 """Key in the header of the weights for the content of the pretrained model, as in `model.content`."""
@@ -27,6 +32,7 @@ LN = "ln_tuning_layers"
 Place = Literal["inside", "beside"]
 """Place of the task head, in the adapter or in a file of its own."""
 Inserted = TypeVar("Inserted", bound=nn.Module)
+InsertedUpdate = TypeVar("InsertedUpdate", Rotation, ScaledProjections)
 
 
 def export_peft(tuned: Tuned, folder: Path, head: Place = "inside") -> None:
@@ -56,13 +62,17 @@ def export_peft(tuned: Tuned, folder: Path, head: Place = "inside") -> None:
     settings["task_type"] = "CAUSAL_LM" if tuned.task.backbone == "causal_lm" else "FEATURE_EXTRACTION"
     if tuned.task.backbone != "causal_lm" and head == "inside":
         theirs = _head_inside(tuned)
-        tensors = {theirs.prefix + name: tensor for name, tensor in tensors.items()} | theirs.tensors
+        inside = {name if name in SHARED else theirs.prefix + name: tensor for name, tensor in tensors.items()}
+        tensors = inside | theirs.tensors
         settings |= {"task_type": theirs.task_type, "modules_to_save": theirs.modules}
     elif tuned.task.backbone != "causal_lm":
         save_head(tuned.model.head, folder)
     model = tuned.config.model
     common = {"base_model_name_or_path": model.source, "revision": model.revision, "inference_mode": True}
-    weights = {PREFIX + name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    weights = {
+        (ROOT if name in SHARED else PREFIX) + name: tensor.detach().cpu().contiguous()
+        for name, tensor in tensors.items()
+    }
     write_atomically(folder / CONFIG, json.dumps(common | settings, indent=2) + "\n")
     content = {BASE: model.content} if model.content else {}
     write_atomically(folder / WEIGHTS, save(weights, {"format": "pt", **content}))
@@ -158,6 +168,58 @@ def _export_beft(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return {"peft_type": "BEFT", "target_modules": sorted(layers)}, tensors
 
 
+def _export_oft(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    rotations = _one_a_layer(tuned, Rotation)
+    if _has_conv1d(tuned.model.backbone, set(rotations)):
+        raise ConfigError("method = oft: peft's OFT takes no transposed layer (Conv1D), such as those of GPT-2")
+    settings = {
+        "peft_type": "OFT",
+        "target_modules": sorted(rotations),
+        "r": 0,
+        "oft_block_size": next(iter(rotations.values())).block_size,
+        "use_cayley_neumann": False,
+    }
+    return settings, {f"{layer}.oft_R.weight": rotation.skew for layer, rotation in rotations.items()}
+
+
+def _export_vera(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """With the projections, although peft draws the same from the same seed: without them it warns."""
+    updates = _one_a_layer(tuned, ScaledProjections)
+    method = tuned.config.method["vera"]
+    assert isinstance(method, Vera)
+    settings = {
+        "peft_type": "VERA",
+        "target_modules": sorted(updates),
+        "r": method.rank,
+        "projection_prng_key": method.projection_seed,
+        "save_projection": True,
+        "d_initial": method.d_initial,
+        "fan_in_fan_out": _has_conv1d(tuned.model.backbone, set(updates)),
+    }
+    shared = tuned.model.backbone.base_model.get_submodule("vera")
+    tensors = {"vera_A": shared.get_buffer("a"), "vera_B": shared.get_buffer("b")}
+    tensors |= {f"{layer}.vera_lambda_b": update.b for layer, update in updates.items()}
+    return settings, tensors | {f"{layer}.vera_lambda_d": update.d for layer, update in updates.items()}
+
+
+def _one_a_layer(tuned: Tuned, kind: type[InsertedUpdate]) -> dict[str, InsertedUpdate]:
+    """The method's updates by layer, where every layer has one.
+
+    Raises:
+        ConfigError: a layer has several.
+    """
+    updates: dict[str, InsertedUpdate] = {}
+    for name, module in _inserted(tuned, kind):
+        layer = name.rpartition(".")[0]
+        if module.rows.index is not None:
+            raise ConfigError(
+                f"method = {tuned.config.method_name}: peft has one update for a whole layer, and {layer} holds "
+                f"several maps, each with its own; --merged writes a plain model"
+            )
+        updates[layer] = module
+    return updates
+
+
 def _inserted(tuned: Tuned, kind: type[Inserted]) -> list[tuple[str, Inserted]]:
     """The method's inserted modules of a kind, with their names."""
     found = [(name, module) for name, module in tuned.model.backbone.named_modules() if isinstance(module, kind)]
@@ -178,5 +240,7 @@ EXPORTERS = {
     "ln": _export_ln,
     "lora": _export_lora,
     "lora_all": _export_lora,
+    "oft": _export_oft,
+    "vera": _export_vera,
 }
 """Export functions of the methods that peft supports."""

@@ -1,4 +1,4 @@
-"""Turns an adapter in the file format of HF peft (0.21) into a tuned model, for LN-tuning, LoRA, (IA)^3 and BEFT."""
+"""Turns an adapter in HF peft's format (0.21) into a tuned model: LN-tuning, LoRA, (IA)^3, OFT, VeRA and BEFT."""
 
 import json
 from collections.abc import Sequence
@@ -23,11 +23,12 @@ from lnbench.records.adapter import header, save_adapter
 from lnbench.training.assemble import build_model, load_pretrained
 
 UNDERSTOOD = {
-    "alpha_pattern", "auto_mapping", "base_model_name_or_path", "exclude_modules", "fan_in_fan_out",
-    "feedforward_modules", "inference_mode", "init_ia3_weights", "init_lora_weights", "init_weights", "layers_pattern",
-    "layers_to_transform", "lora_alpha", "lora_dropout", "megatron_core", "modules_to_save", "peft_type",
-    "peft_version", "qalora_group_size", "r", "rank_pattern", "revision", "target_modules", "task_type", "use_dora",
-    "use_rslora",
+    "alpha_pattern", "auto_mapping", "base_model_name_or_path", "d_initial", "eps", "exclude_modules",
+    "fan_in_fan_out", "feedforward_modules", "inference_mode", "init_ia3_weights", "init_lora_weights",
+    "init_weights", "layers_pattern", "layers_to_transform", "lora_alpha", "lora_dropout", "megatron_core",
+    "module_dropout", "modules_to_save", "num_cayley_neumann_terms", "oft_block_size", "peft_type", "peft_version",
+    "projection_prng_key", "qalora_group_size", "r", "rank_pattern", "revision", "save_projection", "target_modules",
+    "task_type", "use_dora", "use_rslora", "vera_dropout",
 }  # fmt: skip
 """Settings of an adapter that are read, or that do not change its results."""
 EMPTY: tuple[Any, ...] = (None, False, {}, [], "none")

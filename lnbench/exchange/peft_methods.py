@@ -1,10 +1,12 @@
 """What adapters of HF peft are in lnbench: settings of a method, and values by its names."""
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, get_args
 
+import torch
 from torch import Tensor, nn
 
 from lnbench.backbone.backbone import INNER, SUBLAYERS, Backbone, LinearMap
@@ -12,6 +14,7 @@ from lnbench.backbone.tables import Map
 from lnbench.core.schema import ConfigError
 from lnbench.exchange.peft_format import LN
 from lnbench.methods.beft import Bias
+from lnbench.methods.parts.random_projections import RandomProjections
 from lnbench.methods.parts.weight_updates import MAPS
 
 Tensors = dict[str, Tensor]
@@ -111,10 +114,7 @@ def read_lora(adapter: Adapter, backbone: Backbone) -> Adapted:
     """
     a, b = (adapter.take(f".lora_{matrix}.weight", backbone) for matrix in ("A", "B"))
     lengths = adapter.take(".lora_magnitude_vector", backbone)
-    places = [
-        place for place in _places(backbone, [role for roles in MAPS.values() for role in roles]) if place.layer in a
-    ]
-    _check_roles(set(a) - {place.layer for place in places})
+    places = _targets(backbone, a)
     rank = max(map(len, a.values()))
     scales = {layer: _scale(adapter.about, layer, len(matrix)) for layer, matrix in a.items()}
     scale = max(scales.values())
@@ -128,15 +128,13 @@ def read_lora(adapter: Adapter, backbone: Backbone) -> Adapted:
         if place.layer in lengths:
             whole = lengths[place.layer]
             values[f"{inserted}.magnitude"] = whole if place.map.rows is None else whole[place.map.rows]
-    roles = {place.role for place in places}
     settings = {
-        "targets": [target for target, maps in MAPS.items() if roles & set(maps)],
+        **_reach(places),
         "rank": rank,
         "alpha": scale * rank,
         "rslora": False,
         "dora": bool(lengths),
         "dropout": adapter.about.get("lora_dropout", 0.0),
-        "layers": _layers(place.block for place in places),
     }
     return Adapted(settings, values)
 
@@ -181,6 +179,73 @@ def read_beft(adapter: Adapter, backbone: Backbone) -> Adapted:
     return Adapted({"bias": kinds[0], "layers": _layers(place.block for place in changed)}, values)
 
 
+def read_oft(adapter: Adapter, backbone: Backbone) -> Adapted:
+    """Rotations. Where a layer holds several maps, all of them have its rotation.
+
+    Raises:
+        ConfigError: a layer is missing or has no role, or the blocks differ in size.
+    """
+    rotations = adapter.take(".oft_R.weight", backbone)
+    sizes = {math.isqrt(2 * skew.shape[1]) + 1 for skew in rotations.values()}
+    if len(sizes) > 1:
+        raise ConfigError(f"its blocks have the sizes {', '.join(map(str, sorted(sizes)))}; lnbench takes one size")
+    places = _targets(backbone, rotations)
+    values = {f"{place.layer}.oft_{place.role}.skew": rotations[place.layer] for place in places}
+    return Adapted({**_reach(places), "block_size": sizes.pop()}, values)
+
+
+def read_vera(adapter: Adapter, backbone: Backbone) -> Adapted:
+    """The vectors b and d.
+
+    Raises:
+        ConfigError: a layer is missing, has no role or holds several maps, or the projections are not those that
+            lnbench draws from the adapter's seed.
+    """
+    b, d = (adapter.take(f".vera_lambda_{vector}", backbone) for vector in "bd")
+    places = _targets(backbone, b)
+    if shared := sorted({place.layer for place in places if place.map.rows is not None}):
+        raise ConfigError(
+            f"it has one b for a whole layer of several maps ({', '.join(shared)}); lnbench has one a map"
+        )
+    reach, rank, seed = _reach(places), len(next(iter(d.values()))), adapter.about["projection_prng_key"]
+    roles = [role for target in reach["targets"] for role in MAPS[target]]
+    inputs, reached = (max(p.map.in_features for p in some) for some in (places, _places(backbone, roles)))
+    if inputs != reached:
+        raise ConfigError(
+            "it leaves out linear maps of the feed-forward network, with which other projections are drawn"
+        )
+    drawn = RandomProjections(rank, inputs, max(place.map.out_features for place in places), seed)
+    for name, own in (("vera_A", drawn.a), ("vera_B", drawn.b)):
+        theirs = adapter.tensors.pop(f"base_model.{name}", own)
+        if theirs.shape != own.shape or not torch.allclose(theirs, own):
+            raise ConfigError(f"its {name} is not the one that is drawn from projection_prng_key = {seed}")
+    values = {f"{place.layer}.vera_{place.role}.b": b[place.layer] for place in places}
+    values |= {f"{place.layer}.vera_{place.role}.d": d[place.layer] for place in places}
+    settings = {"rank": rank, "projection_seed": seed, "d_initial": adapter.about["d_initial"]}
+    return Adapted({**reach, **settings}, values)
+
+
+def _targets(backbone: Backbone, tuned: Tensors) -> list[Place]:
+    """The linear maps of layers that an adapter changes.
+
+    Raises:
+        ConfigError: a layer has no role.
+    """
+    roles = [role for roles in MAPS.values() for role in roles]
+    places = [place for place in _places(backbone, roles) if place.layer in tuned]
+    _check_roles(set(tuned) - {place.layer for place in places})
+    return places
+
+
+def _reach(places: Iterable[Place]) -> dict[str, Any]:
+    """The settings of a method that changes some linear maps. It may change others too, which keep their start."""
+    roles = {place.role for place in places}
+    return {
+        "targets": [target for target, maps in MAPS.items() if roles & set(maps)],
+        "layers": _layers(place.block for place in places),
+    }
+
+
 def _names(backbone: Backbone) -> dict[nn.Module, str]:
     return {module: name for name, module in backbone.model.named_modules()}
 
@@ -223,5 +288,7 @@ KINDS = {
     "IA3": Kind("ia3", read_ia3),
     "LN_TUNING": Kind("ln", read_ln),
     "LORA": Kind("lora", read_lora),
+    "OFT": Kind("oft", read_oft),
+    "VERA": Kind("vera", read_vera),
 }
 """By peft's name."""

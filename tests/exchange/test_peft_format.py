@@ -34,8 +34,20 @@ EXPORTED = [
 BEFT = [[], ["method.beft.bias=query", "method.beft.layers=2-3"]]
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize(("method", "settings"), EXPORTED)
+ONE_A_LAYER = [
+    ("oft", ["method.oft.targets=[q,v,ffn]", "method.oft.block_size=8"]),
+    ("vera", ["method.vera.targets=[k,o,ffn]", "method.vera.rank=5", "method.vera.projection_seed=7"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "method", "settings"),
+    [
+        *((architecture, *exported) for architecture in ARCHITECTURES for exported in EXPORTED),
+        *(("bert", *exported) for exported in ONE_A_LAYER),
+        ("gpt2", "vera", ["method.vera.targets=[o,ffn]", "method.vera.rank=5"]),
+    ],
+)
 def test_peft_reads_an_export(tune: Tune, architecture: str, method: str, settings: list[str], tmp_path: Path) -> None:
     tuned = tune(architecture, method, *settings)
     export_peft(tuned, tmp_path, head="beside")
@@ -63,8 +75,26 @@ def test_biases_of_a_layer_that_peft_does_not_take_are_refused(build: Build, tmp
 
 
 def test_a_method_without_a_counterpart_is_refused_by_name(tune: Tune, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"ln\+prefix: has no peft format; beft, ia3, ln, lora, lora_all have one"):
+    with pytest.raises(
+        ConfigError, match=r"ln\+prefix: has no peft format; beft, ia3, ln, lora, lora_all, oft, vera have one"
+    ):
         export_peft(tune("bert", "ln+prefix"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "message"),
+    [
+        ("vera", [], r"method = vera: peft has one update for a whole layer, and h\.0\.attn\.c_attn holds several"),
+        ("oft", [], r"method = oft: peft has one update for a whole layer"),
+        ("oft", ["method.oft.targets=[ffn]"], r"method = oft: peft's OFT takes no transposed layer \(Conv1D\)"),
+        ("svft", [], r"method = svft: has no peft format"),
+    ],
+)
+def test_what_peft_cannot_say_is_refused(
+    tune: Tune, method: str, settings: list[str], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        export_peft(tune("gpt2", method, *settings), tmp_path)
 
 
 @pytest.mark.parametrize("method", ["lora", "ia3", "beft"])

@@ -10,7 +10,16 @@ from typing import Any
 
 import pytest
 import torch
-from peft import BeftConfig, IA3Config, LNTuningConfig, LoraConfig, PeftConfig, get_peft_model
+from peft import (
+    BeftConfig,
+    IA3Config,
+    LNTuningConfig,
+    LoraConfig,
+    OFTConfig,
+    PeftConfig,
+    VeraConfig,
+    get_peft_model,
+)
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -90,6 +99,15 @@ def beft(architecture: str, **common: Any) -> PeftConfig:
     return BeftConfig(target_modules=VALUES[architecture], **common)
 
 
+def oft(architecture: str, **common: Any) -> PeftConfig:
+    settings = {"oft_block_size": 8, "use_cayley_neumann": False}
+    return OFTConfig(target_modules=LINEAR[architecture], **settings | common)
+
+
+def vera(architecture: str, **common: Any) -> PeftConfig:
+    return VeraConfig(r=6, projection_prng_key=3, target_modules=LINEAR[architecture], **common)
+
+
 def theirs(loader: Any, source: Path, config: PeftConfig, folder: Path, **options: Any) -> Any:
     """A model of peft with an adapter of random values, which is saved."""
     config.base_model_name_or_path = str(source)
@@ -106,6 +124,9 @@ def theirs(loader: Any, source: Path, config: PeftConfig, folder: Path, **option
         *itertools.product(sorted(NORMS), [ln, lora, unequal_lora, dora]),
         *itertools.product(sorted(RESCALED), [ia3]),
         *itertools.product(sorted(VALUES), [beft]),
+        *itertools.product(["bert", "qwen3"], [oft, vera]),
+        ("llama", oft),
+        ("phi3", oft),
     ],
 )
 def test_a_tagger_of_peft(folders: Folders, architecture: str, kind: Callable[..., PeftConfig], tmp_path: Path) -> None:
@@ -139,6 +160,46 @@ def test_a_classifier_of_peft(folders: Folders, tmp_path: Path) -> None:
     import_peft(adapter, tmp_path / "run", [f"model.source={source}", "task=sst2", "model.pooling=pooler"])
     ours = lnbench.load(tmp_path / "run")
     torch.testing.assert_close(ours.model(**batch()), model(**batch()).logits, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "config", "changes", "reason"),
+    [
+        (
+            "bert",
+            vera,
+            {"projection_prng_key": 4},
+            "its vera_A is not the one that is drawn from projection_prng_key = 4",
+        ),
+        ("llama", vera, {}, "it leaves out linear maps of the feed-forward network"),
+        ("phi3", vera, {}, r"it has one b for a whole layer of several maps \(layers\.0\.self_attn\.qkv_proj"),
+        ("bert", oft, {"use_cayley_neumann": True}, "use_cayley_neumann = True: has no counterpart"),
+        ("bert", oft, {"coft": True}, "coft = True: has no counterpart"),
+    ],
+)
+def test_a_rotation_or_projection_of_another_kind_is_refused(
+    folders: Folders, architecture: str, config: Any, changes: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    adapter, source = tmp_path / "adapter", folders(architecture)
+    common = {"task_type": "TOKEN_CLS"}
+    theirs(AutoModelForTokenClassification, source, config(architecture, **common), adapter, num_labels=13)
+    about = json.loads((adapter / CONFIG).read_text())
+    (adapter / CONFIG).write_text(json.dumps(about | changes))
+    with pytest.raises(ConfigError, match=reason):
+        import_peft(adapter, tmp_path / "run", tagger(source))
+
+
+@pytest.mark.parametrize("method", ["oft", "vera"])
+@pytest.mark.parametrize("architecture", ["bert", "llama"])
+def test_rotations_and_projections_come_back(build: Build, architecture: str, method: str, tmp_path: Path) -> None:
+    settings = [f"method.{method}.targets=[q,o,ffn]", f"method.{method}.layers='1,3'", "model.pooling=mean"]
+    tuned = build(architecture, f"method={method}", *settings)
+    export_peft(tuned, tmp_path / "adapter", "beside")
+    source = f"model.source={tuned.config.model.source}"
+    import_peft(tmp_path / "adapter", tmp_path / "run", [source, "task=sst2", "model.pooling=mean"])
+    back = lnbench.load(tmp_path / "run")
+    assert back.config.method == tuned.config.method
+    assert torch.equal(back.model(**batch()), tuned.model(**batch()))
 
 
 @pytest.mark.parametrize("method", ["ln", "lora", "ia3"])
@@ -228,7 +289,7 @@ def test_the_command_leads_to_predictions(
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"peft_type": "ADALORA"}, "peft_type = 'ADALORA'; known: BEFT, IA3, LN_TUNING, LORA"),
+        ({"peft_type": "ADALORA"}, "peft_type = 'ADALORA'; known: BEFT, IA3, LN_TUNING, LORA, OFT, VERA"),
         ({"use_bdlora": True}, "use_bdlora = True: has no counterpart in lnbench"),
         ({"init_lora_weights": "pissa"}, "init_lora_weights = 'pissa': has no counterpart"),
         ({"bias": "all", "lora_bias": True}, "bias = 'all', lora_bias = True: has no counterpart"),

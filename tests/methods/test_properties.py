@@ -19,6 +19,7 @@ SETTINGS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "embedding_norm": st.booleans(),
         "final_norm": st.booleans(),
     },
+    "lora": {"dora": st.booleans(), "pissa": st.booleans()},
     "parallel_adapter": {"bottleneck": st.integers(8, 12), "scale": st.floats(0.5, 4.0)},
     "prefix": {"length": st.integers(1, 4), "mlp_size": st.none() | st.integers(1, 4)},
     "prompt": {"length": st.integers(1, 4)},

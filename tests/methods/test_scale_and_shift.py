@@ -21,7 +21,7 @@ METHODS: dict[str, Method] = {
     "beft of queries": part("beft", bias="query"),
     "beft of keys": part("beft", bias="key"),
 }
-NORMS_IN_FP32 = {"cohere", "cohere2", "gemma", "gemma2", "gemma3"}
+NORMS_IN_FP32 = {"cohere", "cohere2", "gemma", "gemma2", "gemma3", "helium"}
 """Architectures whose norms round to fp32, with what was folded into them."""
 on_every_architecture = pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
 in_every_way = pytest.mark.parametrize("method", METHODS)

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftConfig, TaskType, get_peft_model
+from peft import LoraConfig, OFTConfig, PeftConfig, TaskType, VeraConfig, get_peft_model
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
@@ -19,11 +19,13 @@ from tests.parity.case import Case
 from tests.parity.compare import Difference, Observation, Tensors, compare, observe, roughen
 from tests.tiny import LAYERS, batch, part, tiny, trained, tune
 
-ARCHITECTURES = ["bert", "gpt2", "gpt_neox", "llama", "phi3", "qwen3"]
+ARCHITECTURES = ("bert", "gpt2", "gpt_neox", "llama", "phi3", "qwen3")
 """Layers with biases and without, transposed ones, grouped queries, and three maps in a layer in two orders."""
+UNSHARED = ("bert", "llama", "mistral", "qwen3")
+"""Those with a layer for each map, and others like them."""
 ROLES: tuple[Map, ...] = ("query", "key", "value", "mha_output", "ffn_input", "ffn_output")
 TARGETS = {"targets": ["q", "k", "v", "o", "ffn"]}
-RANK, ALPHA = 3, 7
+RANK, ALPHA, BLOCK = 3, 7, 8
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Comparison:
     """Those of our tensors that peft has once for all maps of a layer."""
     match: Callable[[Models], None] = lambda _: None
     """Makes equal what is frozen in both."""
+    architectures: tuple[str, ...] = ARCHITECTURES
 
 
 def cases() -> list[Case]:
@@ -79,7 +82,7 @@ def cases() -> list[Case]:
     return [
         Case(label, architecture, f"peft {version('peft')}", partial(run, comparison, architecture))
         for label, comparison in COMPARISONS.items()
-        for architecture in ARCHITECTURES
+        for architecture in comparison.architectures
     ]
 
 
@@ -154,6 +157,14 @@ def _lora(pattern: str, **settings: Any) -> PeftConfig:
     return LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=pattern, **settings)
 
 
+def _oft(pattern: str) -> PeftConfig:
+    return OFTConfig(oft_block_size=BLOCK, target_modules=pattern, use_cayley_neumann=False)
+
+
+def _vera(pattern: str) -> PeftConfig:
+    return VeraConfig(r=RANK, target_modules=pattern, projection_prng_key=5)
+
+
 A_AND_B = {"a": "lora_A.weight", "b": "lora_B.weight"}
 LORA = {"rank": RANK, "alpha": ALPHA}
 COMPARISONS = {
@@ -175,5 +186,21 @@ COMPARISONS = {
     "lora_all, rslora": Comparison(
         "lora_all", partial(_lora, use_rslora=True), A_AND_B, LORA | {"rslora": True}, whole=("a",)
     ),
+    "oft": Comparison(
+        "oft",
+        _oft,
+        {"skew": "oft_R.weight"},
+        {"block_size": BLOCK},
+        whole=("skew",),
+        architectures=("bert", "gpt_neox", "llama", "phi3", "qwen3"),
+    ),
+    "vera": Comparison(
+        "vera",
+        _vera,
+        {"b": "vera_lambda_b", "d": "vera_lambda_d"},
+        {"rank": RANK, "projection_seed": 5},
+        whole=("d",),
+        architectures=UNSHARED,
+    ),
 }
-"""By label."""
+"""By label. Peft's OFT takes no transposed layers. Its VeRA has other projections for each map of a layer of three."""

@@ -4,6 +4,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 from torch.utils.hooks import RemovableHandle
 from transformers.pytorch_utils import Conv1D
 
@@ -43,7 +44,8 @@ class Change(nn.Module):
     shifts: bool = False
     """Whether the change adds to the layer's output, so that a layer without a bias gets one when it is folded."""
     reads_weight: bool = False
-    """Whether its forward pass computes with the layer's weight, which then keeps its number format."""
+    """Whether its forward pass does more with the layer's weight than multiply, so that the weight keeps its number
+    format."""
 
     def fold(self, weight: Tensor, bias: Tensor | None, pretrained: Tensor) -> tuple[Tensor, Tensor | None]:
         """Weight (outputs, inputs) and bias (outputs,) of the changed layer.
@@ -74,6 +76,24 @@ class Update(Change):
     def fold(self, weight: Tensor, bias: Tensor | None, pretrained: Tensor) -> tuple[Tensor, Tensor | None]:
         """W + D, and b."""
         return weight + self.delta(pretrained), bias
+
+
+class FactoredUpdate(Update):
+    """D = B A, with A of shape (k, inputs) and B (outputs of the layer, k)."""
+
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """A and B."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, pretrained: Tensor) -> Tensor:
+        """B (A x)."""
+        a, b = self.factors()
+        return linear(linear(x, a), b)
+
+    def delta(self, pretrained: Tensor) -> Tensor:
+        """B A."""
+        a, b = self.factors()
+        return b @ a
 
 
 class Rescale(Change):

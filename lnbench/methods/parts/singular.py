@@ -44,12 +44,7 @@ def singular(target: LinearMap, rank: int | None = None, setting: str = "") -> S
             f"{min(weight.shape)} singular values; choose {min(weight.shape)} or less"
         )
     double = weight if weight.is_meta else weight.detach().cpu().double()
-    left, values, right = (tensor[..., :rank] for tensor in _decomposed(double))
-    largest = right.abs().argmax(dim=0, keepdim=True)
-    signs = right.gather(0, largest).sign()
-    return Singular(*(tensor.to(weight) for tensor in (left * signs, values, (right * signs).T.contiguous())))
-
-
-def _decomposed(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    left, values, right = torch.linalg.svd(weight, full_matrices=False)
-    return left, values, right.mT
+    left, values, right = torch.linalg.svd(double, full_matrices=False)
+    left, values, right = left[:, :rank], values[:rank], right[:rank]
+    signs = right.gather(1, right.abs().argmax(dim=1, keepdim=True)).sign()
+    return Singular(*(tensor.to(weight).contiguous() for tensor in (left * signs.T, values, right * signs)))

@@ -22,7 +22,7 @@ from tests.tiny import (
     tuned,
 )
 
-METHODS = ["ln", "bitfit", "lora", "ia3", "prefix", "ln+prefix+mha_adapter"]
+METHODS = ["ln", "bitfit", "lora", "ia3", "prefix", "ln+prefix+mha_adapter", "lora_xs+oft+svft+vera"]
 CASES = [
     (one, method)
     for one in EVERY_ARCHITECTURE
