@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class LoraXs(WeightUpdates):
     """W -> W + (alpha / rank) U R S V^T, with the first singular values and vectors of W, and an R that starts at zero.
 
-    The paper starts R at random numbers of the size 1e-5.
+    The authors' code starts R at random numbers of the size 1e-5.
     """
 
     kind: ClassVar[str] = "lora_xs"

@@ -13,7 +13,7 @@ from lnbench.records.lock import is_held
 from lnbench.records.record import Record, read_record
 
 State = Literal["finished", "failed", "running", "interrupted", "newer", "damaged"]
-DEPTH = "*/*/*/*"
+LEVELS = 4
 """Levels of folders below `runs_dir` in the paths of `run_dir`, which are task, model, method and identity."""
 
 
@@ -57,7 +57,7 @@ def find_runs(runs_dir: Path) -> Iterator[FoundRun]:
 
 def run_folders(runs_dir: Path) -> list[Path]:
     """The folders of all runs below a folder, sorted by task, model, method and id."""
-    return [folder for folder in sorted(runs_dir.glob(DEPTH)) if _is_run(folder)]
+    return [folder for folder in sorted(runs_dir.glob("/".join("*" * LEVELS))) if _is_run(folder)]
 
 
 def look_at(folder: Path, runs_dir: Path) -> FoundRun:

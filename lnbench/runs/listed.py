@@ -18,14 +18,12 @@ from lnbench.core.atomic_files import write_atomically
 from lnbench.core.cache import cache_root
 from lnbench.core.digests import SETTLED_SECONDS
 from lnbench.records.files import RECORD
-from lnbench.records.listing import FoundRun, look_at, run_folders
+from lnbench.records.listing import LEVELS, FoundRun, look_at, run_folders
 from lnbench.runs.row import Row, row_of
 
 FOLDER = "lists"
 """Folder of the cache with one file for each folder of runs."""
 NAMES = [field.name for field in fields(Row) if field.name != "folder"]
-DEPTH = 4
-"""Levels of folders from the folder of runs to a run's."""
 Known = dict[str, list[Any]]
 """By folder of a finished run, below the folder of runs: what identifies its record's content, and the row's values."""
 
@@ -53,7 +51,7 @@ def list_runs(runs_dir: Path) -> list[Listed]:
     runs: list[Listed] = []
     seen: Known = {}
     for folder in run_folders(runs_dir):
-        name, stamp = "/".join(folder.parts[-DEPTH:]), _stamp(folder)
+        name, stamp = "/".join(folder.parts[-LEVELS:]), _stamp(folder)
         remembered = known.get(name)
         if remembered and remembered[0] == stamp:
             row = _from_values(remembered[1], folder)

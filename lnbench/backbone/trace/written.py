@@ -28,9 +28,9 @@ def told(found: Mapping[str, Finding]) -> str:
     attention = [
         f"  queries {_part(found['query'])}, keys {_part(found['key'])}, values {_part(found['value'])}",
         *(
-            f"  norm of {one}s {found[f'{name}_norm'].value}"
-            for name, one in (("query", "querie"), ("key", "key"))
-            if found[f"{name}_norm"].value
+            f"  norm of {plural} {found[name].value}"
+            for name, plural in (("query_norm", "queries"), ("key_norm", "keys"))
+            if found[name].value
         ),
         f"  attention, {_call(found['attention'])}",
         f"  output of attention {_part(found['mha_output'])}",
