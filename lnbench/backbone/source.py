@@ -22,9 +22,14 @@ def resolve_source(source: str, install: str | None = None) -> str:
         install: the command that installs the package, for the message when it is missing.
 
     Raises:
-        ConfigError: the package is not installed or has no such folder.
+        ConfigError: there is no such folder, package or folder of a package.
     """
     if not source.startswith(PACKAGE_SCHEME):
+        if not Path(source).is_dir() and not is_repository(source, needs_owner=False):
+            raise ConfigError(
+                f"model.source = {source!r}: there is no such folder, and it is not the id of a hub model (NAME or "
+                f"OWNER/NAME)"
+            )
         return source
     hint = f"; try: {install}" if install else ""
     package, _, folder = source.removeprefix(PACKAGE_SCHEME).partition("/")
@@ -39,6 +44,18 @@ def resolve_source(source: str, install: str | None = None) -> str:
     if not path.is_dir():
         raise ConfigError(f"model.source = {source!r}: the Python package {package!r} has no folder {folder!r}")
     return str(path)
+
+
+def is_repository(name: str, needs_owner: bool = True) -> bool:
+    """Whether a text can be the id of a repository: `OWNER/NAME`, or the older form `NAME`."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return "/" in name or not needs_owner
 
 
 def check_revision(model: ModelConfig) -> None:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from lnbench.backbone.source import is_repository
 from lnbench.config.run import RunConfig
-from lnbench.exchange.hub import is_repository
 from lnbench.records.record import Record
 from lnbench.tasks.base import Task
 from lnbench.tasks.data.source import HubDataset

@@ -4,24 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi, get_token, snapshot_download
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
 
+from lnbench.backbone.source import is_repository
 from lnbench.core.schema import ConfigError
 from lnbench.records.files import ADAPTER, CONFIG, RECORD
 
 
 class HubError(ValueError):
     """The hub refused an action, or it could not be reached."""
-
-
-def is_repository(name: str, needs_owner: bool = True) -> bool:
-    """Whether a text can be the id of a repository: `OWNER/NAME`, or the older form `NAME`."""
-    try:
-        validate_repo_id(name)
-    except HFValidationError:
-        return False
-    return "/" in name or not needs_owner
 
 
 def check_can_upload(name: str) -> None:

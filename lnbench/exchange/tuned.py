@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from lnbench.backbone.loading import load_tokenizer
+from lnbench.backbone.source import is_repository
 from lnbench.backbone.tuned_model import TunedModel
 from lnbench.backbone.vocabulary import embedded_tokens, unembedded
 from lnbench.config.run import RunConfig, validate_saved
 from lnbench.core.errors import DataError
 from lnbench.core.schema import ConfigError
 from lnbench.core.sealed import read_json
-from lnbench.exchange.hub import download, is_repository
+from lnbench.exchange.hub import download
 from lnbench.methods.parts.linear_change import fold_changes
 from lnbench.methods.parts.prefix_vectors import fold_prefixes
 from lnbench.records.adapter import AdapterError, header, load_adapter

@@ -1,5 +1,6 @@
 import json
 import logging
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,6 +80,12 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     digests.hub_answers.cache_clear()
     yield
     digests.hub_answers.cache_clear()
+
+
+@pytest.mark.parametrize("source", ["/nowhere/model", "./models/x", "../x", "a/b/c", r"C:\models\x", "a model"])
+def test_a_folder_that_is_not_there_is_said_to_be_missing(source: str) -> None:
+    with pytest.raises(ConfigError, match=f"^model.source = {re.escape(repr(source))}: there is no such folder, and"):
+        resolve_source(source)
 
 
 @pytest.mark.parametrize("load", [load_tokenizer, load_config, load_backbone])

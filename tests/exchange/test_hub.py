@@ -10,9 +10,10 @@ import pytest
 from huggingface_hub import CommitOperationAdd
 
 import lnbench
+from lnbench.backbone.source import is_repository
 from lnbench.exchange import hub, peft_format
 from lnbench.exchange.heads import HEAD_FILE
-from lnbench.exchange.hub import HubError, is_repository
+from lnbench.exchange.hub import HubError
 from lnbench.export import main
 from lnbench.records.files import ADAPTER, CARD, CONFIG, METRICS, RECORD
 from lnbench.records.identity import run_dir
