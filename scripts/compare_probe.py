@@ -1,18 +1,45 @@
 """Compares each method, as shipped, with a linear probe on the untouched model. No method should be worse.
 
 python -m scripts.compare_probe --out rates --tasks sst2 sick acceptability --overrides data_root=data
+
+A method is below the probe if it is so beyond the chance of the test rows: the upper end of the 95% interval of the
+difference, by resampling the test rows (scipy's bootstrap, percentiles), is below 0.
 """
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import bootstrap
 
 from lnbench.core.atomic_files import write_atomically
+from lnbench.records.files import PREDICTIONS
+from lnbench.records.record import Record
+from lnbench.tasks.base import Task
 from scripts.rates.probe import probe
-from scripts.rates.trials import HEAD, Budget, add_options, attempt
+from scripts.rates.trials import Budget, add_options, attempt
 
 FILE = "probe.json"
+RESAMPLES = 500
+
+Rows = list[dict[str, Any]]
+"""Predictions on the test split, row by row."""
+
+
+@dataclass(frozen=True)
+class Against:
+    """A method's test score, averaged over seeds, and its difference to the probe's; positive is better."""
+
+    score: float
+    difference: float
+    low: float
+    """Lower end of the 95% interval of the difference, over test rows."""
+    high: float
 
 
 @dataclass(frozen=True)
@@ -22,10 +49,13 @@ class Comparison:
     task: str
     metric: str
     probe: float
-    methods: dict[str, float | None]
-    """Means over seeds; None if a run failed."""
-    losers: list[str]
-    """Methods that are worse than the probe, or failed."""
+    methods: dict[str, Against | None]
+    """None if a run failed."""
+
+    @property
+    def losers(self) -> list[str]:
+        """Methods that are worse than the probe, or failed."""
+        return [method for method, one in self.methods.items() if one is None or one.high < 0]
 
 
 def main() -> None:
@@ -42,24 +72,51 @@ def main() -> None:
         write_atomically(options.out / FILE, json.dumps([asdict(one) for one in done], indent=2) + "\n")
     for one in done:
         print(f"\n{one.task}, {one.metric} on the test split; linear probe {one.probe:.3f}")
-        for method, score in one.methods.items():
-            told = "failed" if score is None else f"{score:.3f}  {score - one.probe:+.3f}"
-            print(f"  {method:22} {told}{'  below the probe' if method in one.losers else ''}")
+        for method, found in one.methods.items():
+            print(f"  {method:22} {_told(found)}{'  below the probe' if method in one.losers else ''}")
 
 
-def _compare(budget: Budget, task: str, options: argparse.Namespace) -> Comparison:
+def _told(found: Against | None) -> str:
+    if found is None:
+        return "failed"
+    return f"{found.score:.3f}  {found.difference:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
+
+
+def _compare(budget: Budget, name: str, options: argparse.Namespace) -> Comparison:
     tested = ("test=true", f"++task.splits.test_limit={options.test_rows}")
     probed = (*tested, f"++task.splits.train_limit={options.probe_rows}", "trainer.precision=fp32")
-    first = budget.configure(HEAD, task, 0, *probed)
-    better = 1 if first.task.mode == "max" else -1
-    reference = probe(first)
-    scores: dict[str, float | None] = {}
+    first = budget.configure("head", name, 0, *probed)
+    task, reference = first.task, probe(first)
+    methods: dict[str, Against | None] = {}
     for method in options.methods:
-        records = [attempt(budget.configure(method, task, seed, *tested)) for seed in options.seeds]
-        found = [record.metrics["test"][first.task.metric] for record in records if record]
-        scores[method] = fmean(found) if len(found) == len(records) else None
-    losers = [method for method, score in scores.items() if score is None or better * (score - reference) < 0]
-    return Comparison(task, first.task.metric, reference, scores, losers)
+        found = [attempt(budget.configure(method, name, seed, *tested)) for seed in options.seeds]
+        done = [record for record in found if record]
+        methods[method] = against(task, reference, [*map(_rows, done)]) if len(done) == len(found) else None
+    return Comparison(name, task.metric, task.score(reference)[task.metric], methods)
+
+
+def against(task: Task, reference: Rows, seeds: Sequence[Rows]) -> Against:
+    """Compares a method's predictions, those of each seed, with the probe's on the same test rows."""
+    better = 1 if task.mode == "max" else -1
+
+    def score(rows: Rows, drawn: Sequence[int]) -> float:
+        return task.score([rows[place] for place in drawn])[task.metric]
+
+    def difference(drawn: NDArray[np.int64]) -> float:
+        places = drawn.tolist()
+        return better * (fmean(score(rows, places) for rows in seeds) - score(reference, places))
+
+    every = np.arange(len(reference))
+    interval = bootstrap(
+        (every,), difference, n_resamples=RESAMPLES, method="percentile", vectorized=False, rng=0
+    ).confidence_interval
+    mean = fmean(score(rows, every.tolist()) for rows in seeds)
+    return Against(mean, difference(every), float(interval.low), float(interval.high))
+
+
+def _rows(record: Record) -> Rows:
+    with (record.folder / PREDICTIONS).open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
 
 
 if __name__ == "__main__":

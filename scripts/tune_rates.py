@@ -2,8 +2,6 @@
 
 python -m scripts.tune_rates --out rates --overrides data_root=data           can be stopped and started again
 python -m scripts.tune_rates --out rates --overrides data_root=data --write   also puts the best rates into conf/
-
-For `head` the rate is trainer.head_lr. All other methods use the shipped value of it, so tune it first.
 """
 
 import argparse
@@ -15,7 +13,7 @@ from statistics import fmean
 from lnbench.config.compose import config_dir
 from lnbench.core.atomic_files import write_atomically
 from scripts.rates.choice import Trial, best_factors, mean_shares, shipped_rate, write_rate, written
-from scripts.rates.trials import HEAD, Budget, add_options, attempt
+from scripts.rates.trials import Budget, add_options, attempt
 
 FILE = "rates.json"
 
@@ -33,7 +31,7 @@ def main() -> None:
     for method in options.methods:
         for task in options.tasks:
             for factor in options.factors:
-                gain = _gain(budget, method, rates[method], task, factor, options.seeds)
+                gain = _gain(budget, method, task, factor, options.seeds)
                 trials.append(Trial(method, task, factor, gain))
         _report(budget, rates, trials)
     if options.write:
@@ -41,12 +39,11 @@ def main() -> None:
             write_rate(conf, method, rates[method] * factor)
 
 
-def _gain(budget: Budget, method: str, rate: float, task: str, factor: float, seeds: Sequence[int]) -> float | None:
+def _gain(budget: Budget, method: str, task: str, factor: float, seeds: Sequence[int]) -> float | None:
     """Mean gain over seeds; None if a run failed."""
     gains = []
     for seed in seeds:
-        changed = f"trainer.head_lr={rate * factor}" if method == HEAD else f"trainer.lr_factor={factor}"
-        config = budget.configure(method, task, seed, changed)
+        config = budget.configure(method, task, seed, f"trainer.lr_factor={factor}")
         if (record := attempt(config)) is None:
             return None
         baseline = record.baseline.get("validation", {}).get(config.task.metric, 0.0)

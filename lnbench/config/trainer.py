@@ -31,7 +31,7 @@ class TrainerConfig(Schema):
     lr_factor: Annotated[float, Field(gt=0)] = 1.0
     """Multiplies the learning rates of all parts; the head keeps its own."""
     head_lr: Rate = 5e-3
-    """Learning rate of the head. It suits models of any scale, because the head standardises its input."""
+    """Learning rate of the head beside a method. It suits models of any scale: the head standardises its input."""
     weight_decay: Fraction = 0.0
     warmup: Fraction = 0.06
     """Share of all optimiser steps over which the learning rate rises linearly from 0."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Head(Method):
-    """Leaves the backbone as it is. Only the task head trains, as it does with every method."""
+    """Leaves the backbone as it is. Only the task head trains, as it does with every method, here at the rate `lr`."""
 
     kind: ClassVar[str] = "head"
     exclusive: ClassVar[bool] = True

@@ -11,26 +11,30 @@ from lnbench.backbone.backbone import Backbone
 from lnbench.backbone.tuned_model import TunedModel
 from lnbench.config.trainer import TrainerConfig
 from lnbench.methods.base import Method
+from lnbench.methods.head import Head
 
 
 def new_optimiser(model: TunedModel, config: TrainerConfig, parts: Mapping[str, Method]) -> AdamW:
     """One parameter group for each pair of learning rate and weight decay.
 
-    `config.lr_factor` multiplies the parts' rates; `config.lr` overrides them, and the head's. A part may give some of
-    its parameters a multiple of its rate. A parameter that several parts claim learns at the rate of the first in
+    `config.lr_factor` multiplies the parts' rates; `config.lr` overrides them, and the head's. The head learns at the
+    rate of `head` where that is the method, else at `config.head_lr`. A part may give some of its parameters a multiple
+    of its rate. A parameter that several parts claim learns at the rate of the first in
     alphabetical order. Only matrices decay; gains, biases and other vectors never do, nor do norms of any shape.
     """
+    rates = {name: config.lr or part.lr * config.lr_factor for name, part in parts.items()}
     rate_of = {
-        name: (config.lr or parts[part].lr * config.lr_factor) * parts[part].rate_multiple(name)
+        name: rates[part] * parts[part].rate_multiple(name)
         for part in sorted(model.claims, reverse=True)
         for name in model.claims[part]
     }
+    of_head = rates.get(Head.kind, config.lr or config.head_lr)
     groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
     view = Backbone(model.backbone)
     norms = [norm for layer in range(view.num_layers) for norm in view.norms_of(layer)]
     of_norms = {id(parameter) for norm in norms for parameter in norm.parameters(recurse=False)}
     for name, parameter in model.trained().items():
-        rate = rate_of.get(name, config.lr or config.head_lr)
+        rate = rate_of.get(name, of_head)
         decays = parameter.ndim > 1 and id(parameter) not in of_norms
         groups[rate, config.weight_decay if decays else 0.0].append(parameter)
     return AdamW(

@@ -10,11 +10,9 @@ from statistics import fmean
 from omegaconf import OmegaConf
 
 from lnbench.core.atomic_files import write_atomically
-from scripts.rates.trials import HEAD
 
 TIE = 0.02
 """Difference of two mean shares that a few hundred validation rows cannot distinguish from 0."""
-HEAD_FILE = Path("trainer/default.yaml")
 
 
 @dataclass(frozen=True)
@@ -59,17 +57,16 @@ def mean_shares(trials: Sequence[Trial]) -> dict[str, dict[float, float]]:
 
 
 def shipped_rate(conf: Path, method: str) -> float:
-    """The shipped rate of a method, or of all heads."""
-    file, key = _place(conf, method)
-    return float(OmegaConf.select(OmegaConf.load(file), key))
+    """The shipped rate of a method."""
+    return float(OmegaConf.select(OmegaConf.load(_file(conf, method)), "lr"))
 
 
 def write_rate(conf: Path, method: str, rate: float) -> None:
     """Replaces the shipped rate. The rest of the file stays as it is."""
-    file, key = _place(conf, method)
-    text, count = re.subn(rf"(?m)^{key}: \S+", f"{key}: {written(rate)}", file.read_text())
+    file = _file(conf, method)
+    text, count = re.subn(r"(?m)^lr: \S+", f"lr: {written(rate)}", file.read_text())
     if count != 1:
-        raise SystemExit(f"{file}: has {count} lines that begin with {key!r}, not one")
+        raise SystemExit(f"{file}: has {count} lines that begin with 'lr', not one")
     write_atomically(file, text)
 
 
@@ -79,5 +76,5 @@ def written(rate: float) -> str:
     return f"{float(digits):g}e{int(exponent)}"
 
 
-def _place(conf: Path, method: str) -> tuple[Path, str]:
-    return (conf / HEAD_FILE, "head_lr") if method == HEAD else (conf / "method" / f"{method}.yaml", "lr")
+def _file(conf: Path, method: str) -> Path:
+    return conf / "method" / f"{method}.yaml"

@@ -1,6 +1,7 @@
 """The linear probe: the best linear layer on the untouched model's states. Any method should reach its score."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +21,8 @@ DECAYS = (1e-4, 1e-3, 1e-2, 1e-1)
 """Factors of half the squared norm of the weights; the validation split chooses one."""
 
 
-def probe(config: RunConfig) -> float:
-    """Minimises the training loss by L-BFGS; returns the test score in the task's metric.
+def probe(config: RunConfig) -> list[dict[str, Any]]:
+    """Minimises the training loss by L-BFGS; returns the test predictions.
 
     Args:
         config: configuration of a run of `head` in fp32.
@@ -37,8 +38,8 @@ def probe(config: RunConfig) -> float:
     states, labels = _training_data(model, head, data)
     layers = [_fit(head, states, lambda logits: task.loss(logits, {"labels": labels}), decay) for decay in DECAYS]
     best = max if task.mode == "max" else min
-    chosen = best(layers, key=lambda layer: _score(model, head, layer, task, data, "validation"))
-    return _score(model, head, chosen, task, data, "test")
+    chosen = best(layers, key=lambda one: task.score(_predict(model, head, one, task, data, "validation"))[task.metric])
+    return _predict(model, head, chosen, task, data, "test")
 
 
 def _training_data(model: TunedModel, head: Head, data: TaskData) -> tuple[Tensor, Tensor]:
@@ -70,7 +71,9 @@ def _fit(head: Head, states: Tensor, loss_of: Callable[[Tensor], Tensor], decay:
     return layer
 
 
-def _score(model: TunedModel, head: Head, layer: nn.Linear, task: Task, data: TaskData, split: str) -> float:
+def _predict(
+    model: TunedModel, head: Head, layer: nn.Linear, task: Task, data: TaskData, split: str
+) -> list[dict[str, Any]]:
     head.classifier.load_state_dict(layer.state_dict())
     examples = data.splits[split]
-    return task.score(task.predictions(answer(model, task, examples, 64), data.frames[split], examples))[task.metric]
+    return task.predictions(answer(model, task, examples, 64), data.frames[split], examples)

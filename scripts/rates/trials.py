@@ -15,8 +15,6 @@ from lnbench.records.record import Record
 from lnbench.run.lifecycle import run
 from scripts.rates.acceptability import NAME, write_acceptability
 
-HEAD = "head"
-"""The method that trains only the head. Its rate stands for the rate of all heads."""
 TASKS = ["sst2", "sick", "conll2004"]
 
 
@@ -79,9 +77,9 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def methods() -> list[str]:
-    """The methods with a rate of their own, and `head`."""
+    """The shipped methods."""
     files = sorted((config_dir() / "method").glob("*.yaml"))
-    return [file.stem for file in files if file.stem == HEAD or "lr" in OmegaConf.load(file)]
+    return [file.stem for file in files if "lr" in OmegaConf.load(file)]
 
 
 def attempt(config: RunConfig) -> Record | None:

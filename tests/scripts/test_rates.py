@@ -1,18 +1,22 @@
 """Scripts that judge learning rates, on tiny models."""
 
 import json
+import math
 import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from lnbench.config.compose import config_dir
+from lnbench.config.compose import compose_config, config_dir, to_plain
+from lnbench.config.run import validate
 from lnbench.records.files import RECORD
 from lnbench.training.device import computes_bf16
 from scripts import compare_probe, tune_rates
+from scripts.compare_probe import Comparison, against
 from scripts.rates.acceptability import SIZES, write_acceptability
 from scripts.rates.choice import Trial, best_factors, mean_shares, shipped_rate, write_rate, written
 from scripts.rates.trials import methods
@@ -77,8 +81,7 @@ def test_a_new_rate_changes_nothing_else_of_a_file(conf: Path, method: str) -> N
         if before != after
     ]
     ((before, after),) = changed
-    key = "head_lr" if method == "head" else "lr"
-    assert after == re.sub(rf"^{key}: \S+", f"{key}: 1.2e-2", before)
+    assert after == re.sub(r"^lr: \S+", "lr: 1.2e-2", before)
 
 
 def test_rates_are_searched_once_and_written(
@@ -105,8 +108,8 @@ def test_rates_are_searched_once_and_written(
     records = {file: file.read_bytes() for file in out.rglob(RECORD)}
     assert len(records) == 4
     configs = [json.loads(content)["config"] for content in records.values()]
-    assert sorted(config["trainer"]["head_lr"] for config in configs if "head" in config["method"]) == [5e-5, 0.05]
-    assert {config["trainer"]["lr_factor"] for config in configs if "ln" in config["method"]} == {0.01, 10.0}
+    for method in ("head", "ln"):
+        assert {config["trainer"]["lr_factor"] for config in configs if method in config["method"]} == {0.01, 10.0}
     assert not any(config["test"] for config in configs)
     monkeypatch.setattr(sys, "argv", [*command[:1], "--write", *command[1:]])
     tune_rates.main()
@@ -152,15 +155,35 @@ def test_methods_are_compared_with_the_linear_probe(
 ) -> None:
     out = tmp_path / "out"
     command = ["compare_probe", "--out", str(out), "--methods", "head", "--tasks", task, "--steps", "150", *SMALL]
-    monkeypatch.setattr(sys, "argv", [*command, "--overrides", *tiny_overrides, "trainer.head_lr=0.05", *precision])
+    monkeypatch.setattr(sys, "argv", [*command, "--overrides", *tiny_overrides, "method.head.lr=0.05", *precision])
     compare_probe.main()
     (compared,) = json.loads((out / compare_probe.FILE).read_text())
     assert compared["task"] == task
-    assert (compared["methods"]["head"] < compared["probe"]) == (compared["losers"] == ["head"])
-    assert f"{task}, accuracy on the test split; linear probe {compared['probe']:.3f}" in capsys.readouterr().out
+    head, shown = compared["methods"]["head"], capsys.readouterr().out
+    assert head["difference"] == pytest.approx(head["score"] - compared["probe"], abs=1e-12)
+    assert head["low"] <= head["difference"] <= head["high"]
+    assert f"{task}, accuracy on the test split; linear probe {compared['probe']:.3f}" in shown
+    assert ("below the probe" in shown) == (head["high"] < 0)
     if task == "sst2":
         assert compared["probe"] > 0.8
-        assert compared["methods"]["head"] > compared["probe"] - 0.1
+        assert head["score"] > compared["probe"] - 0.1
+
+
+def test_a_method_is_below_the_probe_only_beyond_the_chance_of_the_rows() -> None:
+    """The probe has 320 of 400 rows right. 40 lost rows decide; 9 lost and 7 won ones do not."""
+    task = validate(to_plain(compose_config("task=sst2", "method=head"))).task
+
+    def rows(lost: int, won: int = 0) -> list[dict[str, Any]]:
+        names = ("negative", "positive")
+        return [{"label": names[lost <= place < 320 + won], "reference": "positive"} for place in range(400)]
+
+    few = against(task, rows(0), [rows(9, 7), rows(9, 7)])
+    assert (few.score, few.difference) == pytest.approx((0.795, -0.005))
+    assert few.low < few.difference < 0 < few.high
+    many = against(task, rows(0), [rows(40)])
+    chance = 1.96 * math.sqrt(0.1 * 0.9 / 400)
+    assert (many.low, many.high) == pytest.approx((-0.1 - chance, -0.1 + chance), abs=0.006)
+    assert Comparison("sst2", "accuracy", 0.8, {"few": few, "many": many, "failed": None}).losers == ["many", "failed"]
 
 
 def test_a_task_without_a_probe_is_told(

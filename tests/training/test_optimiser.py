@@ -35,6 +35,12 @@ def test_every_part_and_the_head_have_rates_of_their_own(configure: Configure) -
     assert {lr for name, (lr, _) in found.items() if name.startswith("head.")} == {0.4}
 
 
+@pytest.mark.parametrize(("rate", "found"), [("trainer.lr_factor=0.5", 0.1), ("trainer.lr=0.05", 0.05)])
+def test_the_head_alone_learns_at_the_rate_of_its_method(configure: Configure, rate: str, found: float) -> None:
+    _, rates = settings(configure, "method=head", "trainer.lr=null", "method.head.lr=0.2", "trainer.head_lr=0.4", rate)
+    assert {lr for lr, _ in rates.values()} == {found}
+
+
 def test_one_rate_overrides_all(configure: Configure) -> None:
     _, found = settings(configure, "method=ln+mha_adapter", "trainer.lr=0.05", "trainer.head_lr=0.4")
     assert {lr for lr, _ in found.values()} == {0.05}
