@@ -12,14 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from lnbench.backbone.quantization import is_quantized
+from lnbench.backbone.quantization import is_quantized, stored_parts
 from lnbench.training.assemble import load_pretrained
 from scripts.throughput.circumstances import circumstances, machine, positive
 from scripts.throughput.clock import now
@@ -37,8 +36,12 @@ def main() -> None:
     carry_out(bench, _print, _parser().parse_intermixed_args())
 
 
-def bench(options: argparse.Namespace, _: Path) -> dict[str, Any]:
+def bench(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Returns all measurements, as JSON values.
+
+    Args:
+        options: options of the command line.
+        folder: is not used.
 
     Raises:
         ConfigError: a requested measurement is not possible.
@@ -72,8 +75,7 @@ def stored_bytes(tensor: Tensor) -> int:
     """Memory of a tensor, of the parts that it is stored in."""
     if not is_quantized(tensor):
         return tensor.numel() * tensor.element_size()
-    parts = [getattr(tensor, name) for name in tensor.__tensor_flatten__()[0]]
-    return sum(stored_bytes(part) for part in parts if isinstance(part, torch.Tensor))
+    return sum(map(stored_bytes, stored_parts(tensor).values()))
 
 
 def _parser() -> argparse.ArgumentParser:

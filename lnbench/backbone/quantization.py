@@ -12,8 +12,9 @@ parameter gets its gradient.
 import importlib.util
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -70,16 +71,22 @@ def are_equal(one: Tensor, other: Tensor) -> bool:
         return False
     if not is_quantized(one):
         return torch.equal(one, other)
-    (names, about), (other_names, other_about) = one.__tensor_flatten__(), other.__tensor_flatten__()
-    inside = ((getattr(one, name), getattr(other, name)) for name in names)
-    return names == other_names and about == other_about and all(are_equal(*pair) for pair in inside)
+    inside, other_inside = stored_parts(one), stored_parts(other)
+    return inside.keys() == other_inside.keys() and all(are_equal(inside[name], other_inside[name]) for name in inside)
+
+
+def stored_parts(tensor: Tensor) -> dict[str, Tensor]:
+    """The tensors, by name, in which a quantised one is stored: numbers of few bits, and scales."""
+    flatten: Callable[[], tuple[list[str], Any]] = tensor.__tensor_flatten__  # type: ignore[attr-defined]
+    return {name: getattr(tensor, name) for name in flatten()[0]}
 
 
 def _stored(weight: Tensor, name: str, quantization: Quantization) -> Tensor:
     with _quietly():  # torchao warns of kernels for other devices
         from torchao.quantization import Int8WeightOnlyConfig, quantize_, to_nf4
     if quantization == "int8":
-        layer = nn.Linear(*reversed(weight.shape), bias=False, device="meta")
+        outputs, inputs = weight.shape
+        layer = nn.Linear(inputs, outputs, bias=False, device="meta")
         layer.weight = nn.Parameter(weight.detach())
         quantize_(layer, Int8WeightOnlyConfig())
         return layer.weight.detach()

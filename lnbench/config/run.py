@@ -262,7 +262,7 @@ def _check_quantized(settings: Settings, parts: Mapping[str, Method]) -> None:
             f"model.quantization = {quantization!r}: {' and '.join(needing)} as configured needs the weights as they "
             f"are; choose a method that leaves them alone, such as ln, bitfit, prefix, prompt, an adapter or lora"
         )
-    if settings.trainer.devices > 1:
+    if settings.trainer.devices != 1:
         raise ConfigError(
             f"model.quantization = {quantization!r}: quantised weights are not sharded; set trainer.devices=1"
         )

@@ -19,7 +19,7 @@ def test_bytes_are_those_that_are_stored() -> None:
     plain, int8, nf4 = (tiny("bert") for _ in range(3))
     quantize(int8, "int8")
     quantize(nf4, "nf4")
-    layers = [model.encoder.layer[0].output.dense.weight for model in (plain, int8, nf4)]
+    layers = [model.get_parameter("encoder.layer.0.output.dense.weight") for model in (plain, int8, nf4)]
     whole, eight, four = map(bench_quantization.stored_bytes, layers)
     assert whole == 32 * 64 * 4
     assert eight == 32 * 64 + 32 * (4 + 1)
