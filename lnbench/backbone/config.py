@@ -4,11 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from lnbench.core.schema import Free, Schema, in_home
+from lnbench.core.schema import Free, Later, Schema, in_home
 
 MASK = "_trained"
 """Suffix of the buffer that masks which elements of a parameter are trained."""
 BackboneKind = Literal["headless", "causal_lm"]
+Quantization = Literal["int8", "nf4"]
 
 
 class ModelConfig(Schema):
@@ -23,6 +24,8 @@ class ModelConfig(Schema):
     revision: str | None = None
     gguf_file: str | None = None
     """Name of a GGUF file in `source` to load model and tokenizer from; its weights become fp32."""
+    quantization: Later[Quantization | None] = None
+    """Bits in which the weights of the blocks' linear maps are stored: 8 (`int8`), 4 (`nf4`), or all (None)."""
     content: str | None = None
     """SHA-256 of the files of `source`, or its commit on the hub. It is found when a run is configured."""
     grow_embedding: bool = False

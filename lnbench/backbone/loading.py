@@ -21,6 +21,7 @@ from transformers.utils import logging
 
 from lnbench.backbone import gguf
 from lnbench.backbone.config import BackboneKind, ModelConfig
+from lnbench.backbone.quantization import quantize, require_torchao
 from lnbench.backbone.source import PACKAGE_SCHEME, check_content, resolve_source
 from lnbench.backbone.vocabulary import grow_embedding, known_tokens
 from lnbench.core.digests import hub_answers
@@ -72,7 +73,7 @@ LOADERS: dict[BackboneKind, Any] = {"headless": AutoModel, "causal_lm": AutoMode
 
 
 def load_backbone(model: ModelConfig, kind: BackboneKind = "headless", pooler: bool = False) -> PreTrainedModel:
-    """The pretrained transformer in fp32.
+    """The pretrained transformer in fp32, or with quantised weights.
 
     Args:
         model: which weights.
@@ -90,6 +91,8 @@ def load_backbone(model: ModelConfig, kind: BackboneKind = "headless", pooler: b
     with _quietly():
         backbone: PreTrainedModel = _from_pretrained(LOADERS[kind], model, source, **options)
     _grow(backbone, model)
+    if model.quantization:
+        quantize(backbone, model.quantization)
     if kind == "causal_lm":
         tokenizer = load_tokenizer(model)
         backbone.generation_config = GenerationConfig(
@@ -162,6 +165,8 @@ def load_config(model: ModelConfig) -> PreTrainedConfig:
     Raises:
         ConfigError: the configuration is not there or cannot be read.
     """
+    if model.quantization:
+        require_torchao(model.quantization)
     source, options = _origin(model)
     config: PreTrainedConfig = _from_pretrained(AutoConfig, model, source, trust_remote_code=False, **options)
     return config

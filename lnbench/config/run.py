@@ -158,6 +158,7 @@ def validate_saved(raw: Mapping[str, Any]) -> RunConfig:
     parts = {name: METHODS.parse(nodes[name], f"method.{name}") for name in sorted(nodes)}
     _check_sum(parts)
     checked = parse(Settings, settings)
+    _check_quantized(checked, parts)
     return RunConfig(**dict(checked), method=parts, task=TASKS.parse(task, "task"))
 
 
@@ -250,6 +251,21 @@ def _group(settings: dict[str, Any], name: str) -> Mapping[str, Any]:
     if not isinstance(group, Mapping) or not group:
         raise ConfigError(f"{name} = {group!r}: must be a group of settings; choose one with {name}=NAME")
     return group
+
+
+def _check_quantized(settings: Settings, parts: Mapping[str, Method]) -> None:
+    quantization = settings.model.quantization
+    if quantization is None:
+        return
+    if needing := [name for name, part in parts.items() if part.needs_weights]:
+        raise ConfigError(
+            f"model.quantization = {quantization!r}: {' and '.join(needing)} as configured needs the weights as they "
+            f"are; choose a method that leaves them alone, such as ln, bitfit, prefix, prompt, an adapter or lora"
+        )
+    if settings.trainer.devices != 1:
+        raise ConfigError(
+            f"model.quantization = {quantization!r}: quantised weights are not sharded; set trainer.devices=1"
+        )
 
 
 def _check_sum(parts: Mapping[str, Method]) -> None:

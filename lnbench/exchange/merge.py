@@ -9,7 +9,7 @@ from lnbench.backbone.config import MASK
 from lnbench.backbone.tuned_model import BACKBONE, TunedModel
 from lnbench.core.schema import ConfigError
 from lnbench.exchange.heads import save_head
-from lnbench.exchange.tuned import Tuned
+from lnbench.exchange.tuned import Tuned, check_can_fold
 from lnbench.methods.parts.linear_change import Change, folded
 from lnbench.training.assemble import load_pretrained
 
@@ -19,8 +19,9 @@ def merge(tuned: Tuned) -> Tuned:
 
     Raises:
         ConfigError: a part of the method is a network of its own, which cannot be folded into the weights, or it makes
-            a bias of a layer that has none.
+            a bias of a layer that has none; or the weights are quantised.
     """
+    check_can_fold(tuned.config)
     plain = load_pretrained(tuned.config)
     plain.load_state_dict(_folded(tuned.model, set(plain.state_dict())))
     model = TunedModel(plain, tuned.model.head, claims={}, pretrained_size=tuned.model.pretrained_size)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from lnbench.backbone.loading import load_tokenizer
+from lnbench.backbone.quantization import are_equal
 from lnbench.backbone.source import is_repository
 from lnbench.backbone.tuned_model import TunedModel
 from lnbench.backbone.vocabulary import embedded_tokens, unembedded
@@ -92,8 +92,8 @@ def load(
     Raises:
         AdapterError: the folder holds no finished run, or its files are damaged, or they do not contain the run's
             number format.
-        ConfigError: the pretrained model no longer exists; or the run computed in bf16, this machine does not support
-            bf16 or is slow at it, and no precision is given.
+        ConfigError: the pretrained model no longer exists; or `merged`, and its weights are quantised; or the run
+            computed in bf16, this machine does not support bf16 or is slow at it, and no precision is given.
         NewerError: a newer lnbench did the run.
         HubError: there is neither such a folder nor an accessible repository.
         RecordError: the record is damaged.
@@ -106,6 +106,8 @@ def load(
     precision = precision or _trained_in(folder, config)
     if precision == "bf16" and not any(map(computes_bf16, ("cpu", "cuda"))):
         raise ConfigError(f"{folder}: computes in bf16: {SLOW}")
+    if merged:
+        check_can_fold(config)
     tensors, about = load_adapter(folder)
     if about != header(config):
         raise AdapterError(f"{folder / ADAPTER}: belongs to {about}, but {CONFIG} says {header(config)}")
@@ -141,6 +143,19 @@ def load_several(run_dirs: Sequence[str | Path], precision: Format | None = None
     return several
 
 
+def check_can_fold(config: RunConfig) -> None:
+    """Checks that changes can be folded into the pretrained weights.
+
+    Raises:
+        ConfigError: the weights are quantised.
+    """
+    if config.model.quantization:
+        raise ConfigError(
+            f"model.quantization = {config.model.quantization!r}: nothing can be folded into quantised weights, whose "
+            f"rounding would lose it; use the model without merging, or export it with --peft"
+        )
+
+
 def share_frozen(backbone: nn.Module, known: dict[str, list[nn.Parameter]]) -> None:
     """Replaces each frozen parameter by an equal known one, and adds the others to the known ones.
 
@@ -153,16 +168,12 @@ def share_frozen(backbone: nn.Module, known: dict[str, list[nn.Parameter]]) -> N
     for name, parameter in list(backbone.named_parameters(remove_duplicate=False)):
         if parameter.requires_grad:
             continue
-        shared = next((other for other in known[name] if _are_equal(other, parameter)), None)
+        shared = next((other for other in known[name] if are_equal(other, parameter)), None)
         if shared is None:
             known[name].append(parameter)
         else:
             owner, _, own = name.rpartition(".")
             setattr(backbone.get_submodule(owner), own, shared)
-
-
-def _are_equal(one: nn.Parameter, other: nn.Parameter) -> bool:
-    return one.dtype == other.dtype and torch.equal(one, other)
 
 
 def _with_measured(tensors: Mapping[str, Tensor], model: TunedModel) -> dict[str, Tensor]:

@@ -66,6 +66,12 @@ class Method(Schema):
         """Number of the model's positions that the part uses, so that texts lose them."""
         return 0
 
+    @property
+    def needs_weights(self) -> bool:
+        """Whether the part trains pretrained weights of linear maps, or does more with them than multiply by them. They
+        can then not be quantised."""
+        return False
+
     def rate_multiple(self, parameter: str) -> float:
         """The learning rate of a parameter that the part claims, as a multiple of `lr`.
 

@@ -18,6 +18,11 @@ class Full(Method):
     kind: ClassVar[str] = "full"
     exclusive: ClassVar[bool] = True
 
+    @property
+    def needs_weights(self) -> bool:
+        """Yes: it trains them."""
+        return True
+
     def attach(self, backbone: Backbone) -> list[nn.Parameter]:
         """Claims everything."""
         return list(backbone.model.parameters())

@@ -42,6 +42,11 @@ class Lora(WeightUpdates):
         """The constant factor of B A."""
         return self.alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
 
+    @property
+    def needs_weights(self) -> bool:
+        """Yes, for the lengths of `dora` and the singular vectors of `pissa`."""
+        return self.dora or self.pissa
+
     def rate_multiple(self, parameter: str) -> float:
         """`lr_ratio` for B, else 1."""
         return self.lr_ratio if parameter.endswith(".b") else 1.0

@@ -27,6 +27,11 @@ class LoraXs(WeightUpdates):
     """R has rank * rank elements."""
     alpha: Annotated[float, Field(gt=0)]
 
+    @property
+    def needs_weights(self) -> bool:
+        """Yes: it takes their singular vectors."""
+        return True
+
     def update(self, target: LinearMap) -> Update:
         """R of one map.
 

@@ -23,6 +23,11 @@ class Oft(WeightUpdates):
     block_size: Annotated[int, Field(ge=2, le=MOST)]
     """Size of a block of R; must divide the number of a map's inputs."""
 
+    @property
+    def needs_weights(self) -> bool:
+        """Yes: it cuts out the rows of one map."""
+        return True
+
     def update(self, target: LinearMap) -> Update:
         """The rotation of one map's inputs. It starts at the identity.
 

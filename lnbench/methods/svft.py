@@ -22,6 +22,11 @@ class Svft(WeightUpdates):
     band: Annotated[int, Field(ge=0, le=MOST)]
     """Number of diagonals of M on each side of the main diagonal; 0 is the paper's plain form."""
 
+    @property
+    def needs_weights(self) -> bool:
+        """Yes: it takes their singular vectors."""
+        return True
+
     def update(self, target: LinearMap) -> Update:
         """M of one map."""
         from lnbench.methods.parts.singular_updates import BandedUpdate

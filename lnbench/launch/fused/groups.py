@@ -19,6 +19,7 @@ def can_be_fused(config: RunConfig) -> bool:
     return (
         trainer.devices == 1
         and trainer.on_oom == "fail"
+        and config.model.quantization is None
         and not trainer.gradient_checkpointing
         and config.logger.wandb is None
         and not (config.search and config.rerun)

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from lnbench.backbone.quantization import is_quantized
 from lnbench.config.run import RunConfig
 from lnbench.methods.parts.linear_change import Change
 from lnbench.training.device import choose_precision, count_devices
@@ -27,7 +28,7 @@ def round_frozen_weights(config: RunConfig, model: nn.Module) -> None:
 
 def store_frozen_weights(model: nn.Module, dtype: torch.dtype) -> None:
     """Changes the format of frozen weights that only linear layers use. Embeddings and norms keep their own format, and
-    so do layers with a change that computes with their weight.
+    so do quantised weights, and layers with a change that computes with their weight.
 
     Args:
         model: model that is called only under an autocast to `dtype`.
@@ -38,5 +39,5 @@ def store_frozen_weights(model: nn.Module, dtype: torch.dtype) -> None:
         read = any(isinstance(child, Change) and child.reads_weight for child in module.children())
         if type(module) in LINEAR and not read:
             for parameter in module.parameters(recurse=False):
-                if not parameter.requires_grad and id(parameter) not in others:
+                if not (parameter.requires_grad or id(parameter) in others or is_quantized(parameter)):
                     parameter.data = parameter.data.to(dtype)

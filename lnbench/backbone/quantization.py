@@ -1,0 +1,110 @@
+"""Stores the weights of a backbone's linear maps in 8 or 4 bits, with torchao.
+
+Only the maps inside the transformer's blocks are stored so. Norms, biases, embeddings and the output layer stay as they
+are. Products are computed with the weights that the stored ones stand for, forward and backward, so that every trained
+parameter gets its gradient.
+
+- int8: one scale for each output (torchao's `Int8WeightOnlyConfig`).
+- nf4: 4-bit NormalFloat of Dettmers et al. 2023, arXiv 2305.14314, in blocks of 64 weights, whose scales are quantised
+  to 8 bits in blocks of at most 256 (torchao's `to_nf4`).
+"""
+
+import importlib.util
+import logging
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from lnbench.backbone.backbone import Backbone
+from lnbench.backbone.config import Quantization
+from lnbench.core.schema import ConfigError
+
+BLOCK, SCALES = 64, 256
+"""Weights with one scale, and most scales that are quantised together, in nf4."""
+
+
+def require_torchao(quantization: Quantization) -> None:
+    """Checks that weights can be quantised.
+
+    Raises:
+        ConfigError: torchao is not installed.
+    """
+    if importlib.util.find_spec("torchao") is None:
+        raise ConfigError(
+            f"model.quantization = {quantization!r}: needs the Python package torchao; "
+            f"try: pip install 'lnbench[quantization]'"
+        )
+
+
+@torch.no_grad()
+def quantize(model: PreTrainedModel, quantization: Quantization) -> None:
+    """Replaces the weights of all linear maps in the blocks. The model's other parameters stay as they are.
+
+    Raises:
+        ConfigError: the architecture has linear maps of another class, or a matrix has an unfitting size.
+    """
+    for block in Backbone(model).blocks:
+        for name, layer in block.named_modules():
+            if isinstance(layer, nn.Linear | Conv1D) and type(layer) is not nn.Linear:
+                raise ConfigError(
+                    f"model.quantization = {quantization!r}: the linear maps of {type(model).__name__} are of class "
+                    f"{type(layer).__name__}, which torchao does not quantise; leave it out, or choose another model"
+                )
+            if isinstance(layer, nn.Linear) and not is_quantized(layer.weight):  # a block may occur several times
+                layer.weight = nn.Parameter(_stored(layer.weight, name, quantization), requires_grad=False)
+
+
+def is_quantized(tensor: Tensor) -> bool:
+    """Whether a tensor is stored in fewer bits than it computes with."""
+    return hasattr(tensor, "__tensor_flatten__")
+
+
+def are_equal(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same values in the same format."""
+    if type(one) is not type(other) or one.dtype != other.dtype:
+        return False
+    if not is_quantized(one):
+        return torch.equal(one, other)
+    inside, other_inside = stored_parts(one), stored_parts(other)
+    return inside.keys() == other_inside.keys() and all(are_equal(inside[name], other_inside[name]) for name in inside)
+
+
+def stored_parts(tensor: Tensor) -> dict[str, Tensor]:
+    """The tensors, by name, in which a quantised one is stored: numbers of few bits, and scales."""
+    flatten: Callable[[], tuple[list[str], Any]] = tensor.__tensor_flatten__  # type: ignore[attr-defined]
+    return {name: getattr(tensor, name) for name in flatten()[0]}
+
+
+def _stored(weight: Tensor, name: str, quantization: Quantization) -> Tensor:
+    with _quietly():  # torchao warns of kernels for other devices
+        from torchao.quantization import Int8WeightOnlyConfig, quantize_, to_nf4
+    if quantization == "int8":
+        outputs, inputs = weight.shape
+        layer = nn.Linear(inputs, outputs, bias=False, device="meta")
+        layer.weight = nn.Parameter(weight.detach())
+        quantize_(layer, Int8WeightOnlyConfig())
+        return layer.weight.detach()
+    blocks, left = divmod(weight.numel(), BLOCK)
+    if left:
+        raise ConfigError(
+            f"model.quantization = 'nf4': {name} has {weight.numel():,} weights, which must be a multiple of {BLOCK}; "
+            f"choose int8"
+        )
+    stored: Tensor = to_nf4(weight.detach(), BLOCK, math.gcd(blocks, SCALES))
+    return stored
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
