@@ -6,12 +6,13 @@ PYTHON ?= $(or $(firstword $(foreach python,python3.11 python3.12 python3.13 pyt
 	$(shell $(python) $(CHECK_PYTHON) 2>/dev/null && echo $(python)))),python3)
 
 BIN := .venv/bin
+NEWEST := .venv-newest
 INSTALLED := .venv/.installed
 METHOD := ln+prefix+mha_adapter
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test pytest lint format parity docs clean
+.PHONY: help run test pytest lint format parity docs newest clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,8 +43,13 @@ docs: $(INSTALLED) ## Write the documentation's site to site/
 	$(BIN)/sphinx-build --quiet --fail-on-warning -c docs . site
 	@echo "site/index.html"
 
-clean: ## Remove the environment and all caches, but no results
-	rm -rf .venv build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+newest: ## Run tests/contracts on the newest versions of all packages, in an environment of their own; or ARGS="tests"
+	test -x $(NEWEST)/bin/python || $(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager --editable '.[test]'
+	OMP_NUM_THREADS=1 $(NEWEST)/bin/python -m pytest $(or $(ARGS),tests/contracts)
+
+clean: ## Remove the environments and all caches, but no results
+	rm -rf .venv $(NEWEST) build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml constraints.txt
