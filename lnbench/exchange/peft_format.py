@@ -170,6 +170,11 @@ def _export_beft(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def _export_oft(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
     rotations = _one_a_layer(tuned, Rotation)
+    if (factors := next(iter(rotations.values())).factors) > 1:
+        raise ConfigError(
+            f"method.oft.butterfly = {factors}: peft's OFT has one factor, and its BOFT too where no CUDA compiler is; "
+            f"--merged writes a plain model"
+        )
     if _has_conv1d(tuned.model.backbone, set(rotations)):
         raise ConfigError("method = oft: peft's OFT takes no transposed layer (Conv1D), such as those of GPT-2")
     settings = {

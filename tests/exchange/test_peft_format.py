@@ -87,6 +87,11 @@ def test_a_method_without_a_counterpart_is_refused_by_name(tune: Tune, tmp_path:
         ("vera", [], r"method = vera: peft has one update for a whole layer, and h\.0\.attn\.c_attn holds several"),
         ("oft", [], r"method = oft: peft has one update for a whole layer"),
         ("oft", ["method.oft.targets=[ffn]"], r"method = oft: peft's OFT takes no transposed layer \(Conv1D\)"),
+        (
+            "oft",
+            ["method.oft.targets=[o]", "method.oft.block_size=4", "method.oft.butterfly=2"],
+            r"method\.oft\.butterfly = 2: peft's OFT has one factor",
+        ),
         ("svft", [], r"method = svft: has no peft format"),
     ],
 )

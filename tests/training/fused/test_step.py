@@ -107,6 +107,7 @@ def test_every_method(architecture: str, method: str) -> None:
     [
         {"lora": part("lora", dropout=0.2, targets=["q", "v", "ffn"])},
         {"lora_all": part("lora_all", dora=True, pissa=True)},
+        {"oft": part("oft", block_size=4, butterfly=3, targets=["q", "v", "ffn"])},
         {"prefix": part("prefix", mlp_size=8)},
         {"adapter": part("adapter", reads="block")},
         {"fisher_ln": part("fisher_ln"), "prompt": part("prompt"), "prefix": part("prefix"), "lora": part("lora")},
