@@ -158,6 +158,7 @@ def validate_saved(raw: Mapping[str, Any]) -> RunConfig:
     parts = {name: METHODS.parse(nodes[name], f"method.{name}") for name in sorted(nodes)}
     _check_sum(parts)
     checked = parse(Settings, settings)
+    _check_devices(parts, checked.trainer.devices)
     return RunConfig(**dict(checked), method=parts, task=TASKS.parse(task, "task"))
 
 
@@ -264,3 +265,11 @@ def _check_sum(parts: Mapping[str, Method]) -> None:
                 f"method = {canonical_name(parts)}: {name!r} leaves nothing to add, so it cannot be summed with "
                 f"{others}; run them apart: -m method={','.join(parts)}"
             )
+
+
+def _check_devices(parts: Mapping[str, Method], devices: int | str) -> None:
+    whole = [name for name, part in parts.items() if part.one_device]
+    if whole and devices != 1:
+        raise ConfigError(
+            f"trainer.devices = {devices!r}: must be 1 with method={'+'.join(whole)}, which cannot be tuned in shares"
+        )

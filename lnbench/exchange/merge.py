@@ -51,8 +51,8 @@ def _folded(model: TunedModel, plain: set[str]) -> dict[str, Tensor]:
         inserting = sorted(part for part, names in model.claims.items() if left & {_local(name) for name in names})
         raise ConfigError(
             f"method: {', '.join(inserting)} cannot be folded into the weights, which have no place for it; "
-            f"full, head, ln, fisher_ln, bitfit, lora, lora_all, lora_xs, oft, svft, vera, ia3 and their sums can, and "
-            f"hadamard, red, ssf and beft where the layers that they change have biases"
+            f"full, head, ln, fisher_ln, bitfit, lora, lora_all, lora_xs, adalora, oft, svft, vera, ia3 and their sums "
+            f"can, and hadamard, red, ssf and beft where the layers that they change have biases"
         )
     return {name: values[name] for name in plain}
 

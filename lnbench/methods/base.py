@@ -54,6 +54,9 @@ class Method(Schema):
     stage: ClassVar[Stage] = Stage.MODULE
     """When the part acts at a layer that several parts change. An adapter, for example, acts on the output of LoRA."""
 
+    one_device: ClassVar[bool] = False
+    """True for a method that cannot be tuned in shares on several devices."""
+
     may_differ: ClassVar[frozenset[str]] = frozenset({"lr"})
     """Settings that may differ between runs that train together. The model does not use them, or has them in buffers
     without dimensions."""
@@ -90,6 +93,24 @@ class Method(Schema):
         Args:
             model: the whole model, at its start and in evaluation mode.
             losses: losses of training batches, each a scalar, computed when it is asked for.
+        """
+
+    def penalty(self, model: TunedModel) -> Tensor | None:
+        """A scalar that is added to the loss, once in each optimiser step. Most parts have none.
+
+        A part that has one is for `one_device`.
+        """
+        return None
+
+    def after_step(self, model: TunedModel, step: int, steps: int) -> None:
+        """Is called after each optimiser step, before validation. Most parts do nothing here.
+
+        What a part must know to go on after an interruption, it keeps in buffers whose names end in `PROGRESS`.
+
+        Args:
+            model: the whole model. The gradients of the step are still in its parameters.
+            step: number of steps done.
+            steps: number of steps of the whole run.
         """
 
 

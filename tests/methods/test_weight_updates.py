@@ -1,4 +1,4 @@
-"""OFT, VeRA, LoRA-XS and SVFT do to weights what their papers say, and fold into them."""
+"""OFT, VeRA, LoRA-XS, SVFT and AdaLoRA do to weights what their papers say, and fold into them."""
 
 import math
 from collections.abc import Mapping
@@ -19,6 +19,7 @@ EVERYWHERE = ["q", "k", "v", "o", "ffn"]
 ROLES: tuple[Map, ...] = ("query", "key", "value", "mha_output", "ffn_input", "ffn_output")
 RANK, ALPHA, BLOCK, BAND, SMALL, FACTORS = 4, 6, 8, 2, 4, 3
 SETTINGS: dict[str, dict[str, Any]] = {
+    "adalora": {"rank": RANK, "target_rank": 2, "alpha": ALPHA},
     "oft": {"block_size": BLOCK},
     "oft, butterfly": {"block_size": SMALL, "butterfly": FACTORS},
     "vera": {"rank": RANK, "projection_seed": 3},
@@ -27,6 +28,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 """By label, which begins with the method's name."""
 ON_BERT = {
+    "adalora": RANK * (10 * HIDDEN + 2 * FFN + 6),
     "oft": 5 * (HIDDEN // BLOCK) * (BLOCK * (BLOCK - 1) // 2) + FFN // BLOCK * (BLOCK * (BLOCK - 1) // 2),
     "oft, butterfly": FACTORS * (5 * HIDDEN + FFN) * (SMALL - 1) // 2,
     "vera": 6 * RANK + 5 * HIDDEN + FFN,
@@ -47,6 +49,11 @@ def tuned(architecture: str, label: str, seed: int = 0, **settings: Any) -> nn.M
 
 def method_of(label: str) -> str:
     return label.partition(",")[0]
+
+
+def adalora(weight: Tensor, own: Mapping[str, Tensor]) -> Tensor:
+    """W + alpha / r P diag(e) Q."""
+    return weight + ALPHA / RANK * own["p"] @ own["e"].diag() @ own["q"]
 
 
 def oft(weight: Tensor, own: Mapping[str, Tensor]) -> Tensor:
@@ -130,7 +137,7 @@ def test_folded_weights_are_those_of_the_published_equation(architecture: str, l
     view = Backbone(model)  # type: ignore[arg-type]
     maps = [(role, layer) for role in ROLES for layer in range(LAYERS)]
     sizes = [(one.in_features, one.out_features) for role, layer in maps for one in plain.linear_maps(role, layer)]
-    naive = {"oft": oft, "oft, butterfly": boft, "lora_xs": lora_xs, "svft": svft}
+    naive = {"adalora": adalora, "oft": oft, "oft, butterfly": boft, "lora_xs": lora_xs, "svft": svft}
     wanted: list[Tensor] = []
     for role, layer in maps:
         for one, original in zip(view.linear_maps(role, layer), plain.linear_maps(role, layer), strict=True):
@@ -248,6 +255,8 @@ def test_what_does_not_fit_the_model_is_refused(label: str, settings: dict[str, 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
+        ("adalora.beta1", 1.0),
+        ("adalora.interval", 0),
         ("oft.block_size", 1),
         ("oft.butterfly", 0),
         ("vera.rank", 0),

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
-from peft import BOFTConfig, LoraConfig, OFTConfig, PeftConfig, TaskType, VeraConfig, get_peft_model
+from peft import AdaLoraConfig, BOFTConfig, LoraConfig, OFTConfig, PeftConfig, TaskType, VeraConfig, get_peft_model
 from peft.tuners.boft import layer as boft_layer
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
@@ -113,7 +113,7 @@ def run(comparison: Comparison, architecture: str) -> Difference:
 
 def tuned(comparison: Comparison, architecture: str) -> Models:
     """Both models, at their start."""
-    places = _places(architecture)
+    places = places_of(architecture)
     pattern = f"^({'|'.join(re.escape(place.layer) for place in places)})$"
     config = comparison.config(pattern)
     config.task_type = TaskType.FEATURE_EXTRACTION
@@ -131,7 +131,8 @@ def unwrapped(tensors: Tensors) -> Tensors:
     return {re.sub(r"^base_model\.model\.|\.default\b", "", name): tensor for name, tensor in tensors.items()}
 
 
-def _places(architecture: str) -> list[Place]:
+def places_of(architecture: str) -> list[Place]:
+    """All linear maps of a tiny model."""
     view = Backbone(tiny(architecture))
     names = {module: name for name, module in view.model.named_modules()}
     return [
@@ -159,6 +160,11 @@ def _same_residual(models: Models) -> None:
 
 def _lora(pattern: str, **settings: Any) -> PeftConfig:
     return LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=pattern, **settings)
+
+
+def _adalora(pattern: str) -> PeftConfig:
+    """Peft divides alpha by a little more than the rank."""
+    return AdaLoraConfig(init_r=RANK, target_r=RANK, lora_alpha=ALPHA, total_step=1, target_modules=pattern)
 
 
 def _oft(pattern: str) -> PeftConfig:
@@ -224,6 +230,14 @@ COMPARISONS = {
     ),
     "lora_all, rslora": Comparison(
         "lora_all", partial(_lora, use_rslora=True), A_AND_B, LORA | {"rslora": True}, whole=("a",)
+    ),
+    "adalora": Comparison(
+        "adalora",
+        _adalora,
+        {"p": "lora_B", "e": "lora_E", "q": "lora_A"},
+        {"rank": RANK, "target_rank": RANK, "alpha": ALPHA * RANK / (RANK + 1e-5)},
+        whole=("e", "q"),
+        value=lambda tensor: tensor.squeeze(1),
     ),
     "oft": Comparison(
         "oft",
