@@ -259,6 +259,7 @@ def _check_sum(parts: Mapping[str, Method]) -> None:
         if SEPARATOR in name:
             raise ConfigError(f"method = {name!r}: must have no {SEPARATOR!r} in the name of a part, which joins parts")
     for name, part in parts.items():
+        part.check_sum(parts)
         if part.exclusive and len(parts) > 1:
             others = ", ".join(other for other in parts if other != name)
             raise ConfigError(

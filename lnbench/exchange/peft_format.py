@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -243,7 +243,7 @@ def _has_conv1d(model: nn.Module, layers: Mapping[str, object] | set[str]) -> bo
     return any(isinstance(model.get_submodule(layer), Conv1D) for layer in layers)
 
 
-EXPORTERS = {
+EXPORTERS: dict[str, Callable[[Tuned], tuple[dict[str, Any], dict[str, Tensor]]]] = {
     "adalora": partial(_export_lora, kind=TripletUpdate),
     "beft": _export_beft,
     "ia3": _export_ia3,

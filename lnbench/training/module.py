@@ -157,7 +157,7 @@ class TuningModule(pl.LightningModule):
             found = [part.penalty(self.model) for part in self.config.method.values()]
             penalties = [penalty for penalty in found if penalty is not None]
             for penalty in penalties:
-                penalty.backward()  # type: ignore[no-untyped-call]
+                penalty.backward()
         return [penalty.detach() for penalty in penalties]
 
     def _evaluate(self, split: str, batch: Mapping[str, Tensor]) -> None:

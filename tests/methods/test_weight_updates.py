@@ -88,7 +88,8 @@ def cayley(values: Tensor, size: int) -> Tensor:
             q[row, column] = next(left)
             q[column, row] = -q[row, column]
     identity = torch.eye(size, dtype=values.dtype)
-    return (identity - q) @ torch.linalg.inv(identity + q)
+    inverse: Tensor = torch.linalg.inv(identity + q)
+    return (identity - q) @ inverse
 
 
 def vera(weight: Tensor, own: Mapping[str, Tensor], widest: tuple[int, int]) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from peft import AdaLoraConfig, PeftModel, TaskType, get_peft_model
+from peft import AdaLoraConfig, TaskType, get_peft_model
 from torch import Tensor, nn
 
 from lnbench.backbone.tuned_model import TunedModel
@@ -63,7 +63,7 @@ class Training:
             total_step=STEPS,
             orth_reg_weight=0.3,
         )
-        self.theirs: PeftModel = get_peft_model(tiny(architecture), config).double().eval()
+        self.theirs: Any = get_peft_model(tiny(architecture), config).double().eval()
         give_loss(self.theirs.base_model.model)
         alpha = ALPHA * RANK / (RANK + 1e-5)  # peft divides by a little more than the rank
         settings = {"rank": RANK, "target_rank": TARGET, "alpha": alpha, "orthogonality": 0.3, **schedule}
@@ -85,7 +85,7 @@ class Training:
         """Layer, name and value of each trained tensor."""
         return [(layer, name, getattr(update, name)) for layer, update in self.updates.items() for name in NAMES]
 
-    def of_peft(self, layer: str, name: str) -> nn.Parameter:
+    def of_peft(self, layer: str, name: str) -> Any:
         return self.theirs.get_parameter(f"base_model.model.{layer}.{NAMES[name]}.default")
 
     def step(self, number: int) -> tuple[Tensor, Tensor]:

@@ -188,7 +188,7 @@ class _BlockDiagonal:
 
 
 def _boft(pattern: str) -> PeftConfig:
-    boft_layer._FBD_CUDA = _BlockDiagonal
+    boft_layer._FBD_CUDA = _BlockDiagonal  # type: ignore[assignment]
     return BOFTConfig(boft_block_size=BUTTERFLY, boft_n_butterfly_factor=FACTORS, target_modules=pattern)
 
 

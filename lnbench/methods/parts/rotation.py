@@ -73,16 +73,16 @@ class Rotation(Update):
     def _blocks(self, rows: Tensor, number: int) -> Tensor:
         """What each block of a factor reads, (..., blocks, block size)."""
         if number == 0:
-            return rows.unflatten(-1, (-1, self.block_size))
-        halves = rows.unflatten(-1, (-1, 2, 2**number, self.block_size // 2)).transpose(-3, -2)
-        return halves.flatten(-2).flatten(-3, -2)
+            return rows.reshape(*rows.shape[:-1], -1, self.block_size)
+        halves = rows.reshape(*rows.shape[:-1], -1, 2, 2**number, self.block_size // 2)
+        return halves.transpose(-3, -2).flatten(-2).flatten(-3, -2)
 
     def _joined(self, blocks: Tensor, number: int) -> Tensor:
         """From (..., blocks, block size) back to (..., inputs)."""
         if number == 0:
             return blocks.flatten(-2)
-        halves = blocks.unflatten(-1, (2, -1)).unflatten(-3, (-1, 2**number)).transpose(-3, -2)
-        return halves.flatten(-4)
+        halves = blocks.reshape(*blocks.shape[:-2], -1, 2**number, 2, self.block_size // 2)
+        return halves.transpose(-3, -2).flatten(-4)
 
     def _own(self, pretrained: Tensor) -> Tensor:
         """The layer's weight with zeros at the outputs of other maps."""

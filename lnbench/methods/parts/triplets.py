@@ -51,7 +51,9 @@ class TripletUpdate(FactoredUpdate):
     def distance(self) -> Tensor:
         """|P^T P - I| and |Q Q^T - I|, (2,): how far the columns of P and the rows of Q are from orthonormal."""
         grams = torch.stack([self.p.T @ self.p, self.q @ self.q.T])
-        return torch.linalg.matrix_norm(grams - torch.eye(len(self.q), dtype=grams.dtype, device=grams.device))
+        identity = torch.eye(len(self.q), dtype=grams.dtype, device=grams.device)
+        distances: Tensor = torch.linalg.matrix_norm(grams - identity)
+        return distances
 
     @torch.no_grad()
     def observe(self, beta1: float, beta2: float) -> None:
