@@ -16,6 +16,7 @@ from lnbench.cli import IN_THIS_PROCESS, command_line
 from lnbench.config.run import RunConfig
 from lnbench.core.atomic_files import write_atomically
 from lnbench.core.errors import plainly
+from lnbench.methods.base import folding
 from lnbench.report.tables.paper import Figures
 
 Row = dict[str, str | int | float]
@@ -50,7 +51,7 @@ class ParameterTable:
             "trained": count.trained,
             "%": 100 * count.share,
             "paper %": self.figures.find(config.model.name, config.method_name, "trained_percent"),
-            "added": count.inserted - sum(count.by_part[name] for name, part in config.method.items() if part.folds),
+            "added": count.inserted - sum(count.by_part[name] for name in folding(config.method)),
             "head": count.head,
             "backbone": count.backbone,
         }

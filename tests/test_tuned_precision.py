@@ -48,8 +48,11 @@ def answers(folder: Path, **options: Any) -> tuple[list[dict[str, Any]], list[di
         ["method=lora", "method.lora.targets=[q,k,v,o,ffn]"],
         ["method=lora", "method.lora.dora=true", "method.lora.pissa=true"],
         ["method=parallel_adapter+prefix", "method.prefix.mlp_size=16"],
+        ["method=adalora+loreft", "method.adalora.interval=1"],
+        ["method=adapter+lora+prefix+unipelt"],
+        ["method=oft", "method.oft.block_size=8", "method.oft.butterfly=2"],
     ],
-    ids=["ln", "lora", "dora and pissa", "a generated prefix"],
+    ids=["ln", "lora", "dora and pissa", "a generated prefix", "adalora and loreft", "unipelt", "boft"],
 )
 def test_a_run_in_bf16_answers_as_it_did_row_by_row(configure: Configure, settings: list[str]) -> None:
     config = configure(*BF16, *settings)

@@ -8,6 +8,8 @@ from lnbench.core.schema import Free, Later, Schema, in_home
 
 MASK = "_trained"
 """Suffix of the buffer that masks which elements of a parameter are trained."""
+PROGRESS = "_progress"
+"""Suffix of a buffer that training needs to go on, and that the trained model does not use."""
 BackboneKind = Literal["headless", "causal_lm"]
 Quantization = Literal["int8", "nf4"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from lnbench.backbone.config import MASK
+from lnbench.backbone.config import MASK, PROGRESS
 
 BACKBONE = "backbone"
 HEAD = "head"
@@ -61,6 +61,15 @@ class TunedModel(nn.Module):
     def state(self) -> dict[str, Tensor]:
         """All tensors that a file needs to restore the model: trained parameters, masks, and the head's buffers."""
         return {**self.trained(), **{name + MASK: mask for name, mask in self.masks().items()}, **self.measured()}
+
+    def progress(self) -> dict[str, Tensor]:
+        """By name, the buffers that training needs to go on after an interruption, besides `state()`."""
+        return {name: buffer for name, buffer in self.named_buffers() if name.endswith(PROGRESS)}
+
+    def load_progress(self, tensors: Mapping[str, Tensor]) -> None:
+        """Loads what `progress` gave."""
+        for name, buffer in self.progress().items():
+            buffer.copy_(tensors[name])
 
     def load_trained(self, tensors: Mapping[str, Tensor]) -> None:
         """Loads trained values into the model.

@@ -159,6 +159,7 @@ def validate_saved(raw: Mapping[str, Any]) -> RunConfig:
     _check_sum(parts)
     checked = parse(Settings, settings)
     _check_quantized(checked, parts)
+    _check_devices(parts, checked.trainer.devices)
     return RunConfig(**dict(checked), method=parts, task=TASKS.parse(task, "task"))
 
 
@@ -274,9 +275,18 @@ def _check_sum(parts: Mapping[str, Method]) -> None:
         if SEPARATOR in name:
             raise ConfigError(f"method = {name!r}: must have no {SEPARATOR!r} in the name of a part, which joins parts")
     for name, part in parts.items():
+        part.check_sum(parts)
         if part.exclusive and len(parts) > 1:
             others = ", ".join(other for other in parts if other != name)
             raise ConfigError(
                 f"method = {canonical_name(parts)}: {name!r} leaves nothing to add, so it cannot be summed with "
                 f"{others}; run them apart: -m method={','.join(parts)}"
             )
+
+
+def _check_devices(parts: Mapping[str, Method], devices: int | str) -> None:
+    whole = [name for name, part in parts.items() if part.one_device]
+    if whole and devices != 1:
+        raise ConfigError(
+            f"trainer.devices = {devices!r}: must be 1 with method={'+'.join(whole)}, which cannot be tuned in shares"
+        )

@@ -9,6 +9,7 @@ from lnbench.config.run import RunConfig
 from lnbench.core.escape import code
 from lnbench.exchange.card_metadata import base_model
 from lnbench.exchange.peft_format import EXPORTERS
+from lnbench.methods.base import folding
 from lnbench.records.commands import command_lines, missing_runs
 from lnbench.records.record import Record, SearchResult
 from lnbench.records.variant import KINDS, all_changes
@@ -122,10 +123,8 @@ def labels(config: RunConfig) -> str:
 
 def folds(record: Record, config: RunConfig) -> bool:
     """Whether all inserted parameters can be folded into the pretrained weights, whatever biases these have."""
-    folding = (
-        record.parameters.by_part.get(name, 0) for name, part in config.method.items() if part.folds and not part.shifts
-    )
-    return record.parameters.inserted == sum(folding)
+    names = [name for name in folding(config.method) if not config.method[name].shifts]
+    return record.parameters.inserted == sum(record.parameters.by_part.get(name, 0) for name in names)
 
 
 def has_peft_format(record: Record) -> bool:

@@ -46,14 +46,15 @@ def _folded(model: TunedModel, plain: set[str]) -> dict[str, Tensor]:
     left = {name for name in set(values) - plain if not name.endswith(MASK)}
     for name, module in model.backbone.named_modules():
         values |= {f"{name}.{own}": tensor for own, tensor in folded(module).items()}
-        if isinstance(module, Change) and not (module.shifts and f"{name.rpartition('.')[0]}.bias" not in plain):
-            left -= {f"{name}.{own}" for own in module.state_dict()}
+        if isinstance(module, Change) and module.foldable:
+            without_place = module.shifts and f"{name.rpartition('.')[0]}.bias" not in plain
+            left -= set() if without_place else {f"{name}.{own}" for own in module.state_dict()}
     if left:
         inserting = sorted(part for part, names in model.claims.items() if left & {_local(name) for name in names})
         raise ConfigError(
             f"method: {', '.join(inserting)} cannot be folded into the weights, which have no place for it; "
-            f"full, head, ln, fisher_ln, bitfit, lora, lora_all, lora_xs, oft, svft, vera, ia3 and their sums can, and "
-            f"hadamard, red, ssf and beft where the layers that they change have biases"
+            f"full, head, ln, fisher_ln, bitfit, lora, lora_all, lora_xs, adalora, oft, svft, vera, ia3 and their sums "
+            f"can, and hadamard, red, ssf and beft where the layers that they change have biases"
         )
     return {name: values[name] for name in plain}
 

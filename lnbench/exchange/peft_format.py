@@ -1,8 +1,9 @@
-"""Writes adapters in the file format of HF peft (0.21): LN-tuning, LoRA, (IA)^3, OFT, VeRA and BEFT."""
+"""Writes adapters in the file format of HF peft (0.21): LN-tuning, LoRA, AdaLoRA, (IA)^3, OFT, VeRA and BEFT."""
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -20,6 +21,7 @@ from lnbench.methods.parts.lora_update import LowRankUpdate, MagnitudeUpdate
 from lnbench.methods.parts.random_projections import ScaledProjections
 from lnbench.methods.parts.rotation import Rotation
 from lnbench.methods.parts.scale_and_shift import ScaleAndShift
+from lnbench.methods.parts.triplets import TripletUpdate
 from lnbench.methods.vera import Vera
 
 ROOT, PREFIX = "base_model.", "base_model.model."
@@ -99,10 +101,12 @@ def _export_ln(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return {"peft_type": "LN_TUNING", "target_modules": norms}, tensors
 
 
-def _export_lora(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """PiSSA becomes a LoRA of twice the rank, for the pretrained weights as they are."""
-    updates: dict[str, list[LowRankUpdate]] = defaultdict(list)
-    for name, module in _inserted(tuned, LowRankUpdate):
+def _export_lora(
+    tuned: Tuned, kind: type[LowRankUpdate | TripletUpdate] = LowRankUpdate
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """AdaLoRA becomes a LoRA of its first rank, PiSSA one of twice its rank, for the pretrained weights as they are."""
+    updates: dict[str, list[LowRankUpdate | TripletUpdate]] = defaultdict(list)
+    for name, module in _inserted(tuned, kind):
         updates[name.rpartition(".")[0]].append(module)
     tensors: dict[str, Tensor] = {}
     ranks: dict[str, int] = {}
@@ -170,6 +174,11 @@ def _export_beft(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def _export_oft(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
     rotations = _one_a_layer(tuned, Rotation)
+    if (factors := next(iter(rotations.values())).factors) > 1:
+        raise ConfigError(
+            f"method.oft.butterfly = {factors}: peft's OFT has one factor, and its BOFT too where no CUDA compiler is; "
+            f"--merged writes a plain model"
+        )
     if _has_conv1d(tuned.model.backbone, set(rotations)):
         raise ConfigError("method = oft: peft's OFT takes no transposed layer (Conv1D), such as those of GPT-2")
     settings = {
@@ -234,7 +243,8 @@ def _has_conv1d(model: nn.Module, layers: Mapping[str, object] | set[str]) -> bo
     return any(isinstance(model.get_submodule(layer), Conv1D) for layer in layers)
 
 
-EXPORTERS = {
+EXPORTERS: dict[str, Callable[[Tuned], tuple[dict[str, Any], dict[str, Tensor]]]] = {
+    "adalora": partial(_export_lora, kind=TripletUpdate),
     "beft": _export_beft,
     "ia3": _export_ia3,
     "ln": _export_ln,

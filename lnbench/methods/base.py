@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -33,6 +33,8 @@ class Stage(IntEnum):
     """Multiplies the output of the changed weights."""
     MODULE = 2
     """Puts its own network after or beside the layer."""
+    GATE = 3
+    """Scales what parts of earlier stages have inserted."""
 
 
 class Method(Schema):
@@ -51,6 +53,10 @@ class Method(Schema):
     """True if what the method inserts can be folded into the pretrained weights after training."""
     shifts: ClassVar[bool] = False
     """True if folding makes biases. A plain model whose layers have none cannot hold them."""
+    gated: ClassVar[bool] = False
+    """True if `unipelt` can scale what the method adds."""
+    one_device: ClassVar[bool] = False
+    """True for a method that cannot be tuned in shares on several devices."""
     stage: ClassVar[Stage] = Stage.MODULE
     """When the part acts at a layer that several parts change. An adapter, for example, acts on the output of LoRA."""
 
@@ -71,6 +77,16 @@ class Method(Schema):
         """Whether the part trains pretrained weights of linear maps, or does more with them than multiply by them. They
         can then not be quantised."""
         return False
+
+    def check_sum(self, parts: Mapping[str, Method]) -> None:
+        """Refuses sums in which the part has no meaning. Most parts have one in all sums.
+
+        Args:
+            parts: all parts of the sum by name, this one included.
+
+        Raises:
+            ConfigError: the part has no meaning beside the others.
+        """
 
     def rate_multiple(self, parameter: str) -> float:
         """The learning rate of a parameter that the part claims, as a multiple of `lr`.
@@ -98,9 +114,34 @@ class Method(Schema):
             losses: losses of training batches, each a scalar, computed when it is asked for.
         """
 
+    def penalty(self, model: TunedModel) -> Tensor | None:
+        """A scalar that is added to the loss, once in each optimiser step. Most parts have none.
+
+        A part that has one is for `one_device`.
+        """
+        return None
+
+    def after_step(self, model: TunedModel, step: int, steps: int) -> None:
+        """Is called after each optimiser step, before validation. Most parts do nothing here.
+
+        What a part must know to go on after an interruption, it keeps in buffers whose names end in `PROGRESS`.
+
+        Args:
+            model: the whole model. The gradients of the step are still in its parameters.
+            step: number of steps done.
+            steps: number of steps of the whole run.
+        """
+
 
 METHODS = Registry(Method, "lnbench.methods")
 """The methods that a configuration may name."""
+
+
+def folding(parts: Mapping[str, Method]) -> list[str]:
+    """Names of the parts that can be folded into the weights. None can if the input gates what they add."""
+    if any(part.stage is Stage.GATE for part in parts.values()):
+        return []
+    return [name for name, part in parts.items() if part.folds]
 
 
 def canonical_name(parts: Iterable[str]) -> str:

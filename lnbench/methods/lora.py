@@ -20,6 +20,7 @@ class Lora(WeightUpdates):
     """W -> W + scale * B A, with A of shape (rank, inputs) and B (outputs, rank)."""
 
     kind: ClassVar[str] = "lora"
+    gated: ClassVar[bool] = True
     may_differ: ClassVar[frozenset[str]] = frozenset({"lr", "lr_ratio", "alpha"})
 
     rank: Size

@@ -24,6 +24,7 @@ class Prefix(Method):
     """
 
     kind: ClassVar[str] = "prefix"
+    gated: ClassVar[bool] = True
 
     length: Size
     """Number of prefix vectors in each layer."""

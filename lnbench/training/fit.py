@@ -33,8 +33,8 @@ from lnbench.training.new_module import NEW_MODULE
 from lnbench.training.sharded.sharding import whole
 from lnbench.training.sharded.strategy import ShardedStrategy
 
-STATE_FORMAT = 5
-"""Version of the callbacks' state in a checkpoint, and of the order of batches that the state counts."""
+STATE_FORMAT = 6
+"""Version of a checkpoint's state, and of the order of batches that the state counts."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,11 @@
 """Repeats training in smaller pieces when memory runs out."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from pytorch_lightning.loggers import Logger
+from torch import Tensor
 
 from lnbench.backbone.tuned_model import TunedModel
 from lnbench.config.run import RunConfig
@@ -60,7 +62,7 @@ def fit_within_memory(
     micro_batch = found or MicroBatch(rows=min(config.trainer.batch_size, len(data.train)))
     if found is None and config.trainer.on_oom == "fail":
         return fit_and_test(config, model, data, folder, logger, span=span), micro_batch
-    initial = {name: tensor.detach().cpu().clone() for name, tensor in model.state().items()}
+    initial, progress = (_copied(tensors) for tensors in (model.state(), model.progress()))
     while (outcome := _try(config, model, data, folder, logger, micro_batch, span)) is None:
         micro_batch = micro_batch.half()
         log.warning("out of memory: training starts over with %d rows at a time", micro_batch.rows)
@@ -68,6 +70,7 @@ def fit_within_memory(
         write_atomically(folder / FILE, micro_batch.model_dump_json())
         model.zero_grad()
         model.load_trained(initial)
+        model.load_progress(progress)
         free_memory()
     return outcome, micro_batch
 
@@ -91,6 +94,10 @@ def _try(
             remove_checkpoints(folder)  # another try may have more memory, and starts with whole batches
             raise
     return None
+
+
+def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
 
 def _read(folder: Path) -> MicroBatch | None:

@@ -73,9 +73,9 @@ class TuningModule(pl.LightningModule):
         seed_devices(derive_seed(self.config.seed, "dropout", self.current_epoch, batch_idx))
 
     def training_step(self, batch: Sequence[Piece], batch_idx: int) -> Tensor:
-        """Returns the mean loss of the batch, and leaves its gradient in the parameters."""
+        """Returns the mean loss of the batch plus the method's penalties, and leaves its gradient in the parameters."""
         self.trainer.optimizers[0].zero_grad()
-        return reduce(torch.add, [self._learn(piece) for piece in batch])
+        return reduce(torch.add, [*(self._learn(piece) for piece in batch), *self._penalties()])
 
     def loss(self, rows: Mapping[str, Tensor]) -> Tensor:
         """Mean loss of some rows."""
@@ -88,7 +88,9 @@ class TuningModule(pl.LightningModule):
         """Does nothing, because `training_step` has computed the gradients."""
 
     def on_train_batch_end(self, outputs: Any, batch: Sequence[Piece], batch_idx: int) -> None:
-        """Ends training after the last step, and validates there even if no validation is due."""
+        """Tells the method's parts. Ends training after the last step, with a validation even if none is due."""
+        for part in self.config.method.values():
+            part.after_step(self.model, self.global_step, self.steps)
         if self.global_step >= self.steps:
             self.trainer.should_stop = True
 
@@ -126,8 +128,13 @@ class TuningModule(pl.LightningModule):
             nn.utils.clip_grad_norm_(trained, gradient_clip_val)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Removes everything but the trained values."""
+        """Removes everything but the trained values, and what training needs to go on."""
         checkpoint["state_dict"] = {PREFIX + name: value for name, value in whole(self.model.state()).items()}
+        checkpoint["progress"] = self.model.progress()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Loads what training needs to go on."""
+        self.model.load_progress(checkpoint["progress"])
 
     def load_best(self, path: str | Path) -> None:
         """Loads the trained values of a checkpoint."""
@@ -143,6 +150,15 @@ class TuningModule(pl.LightningModule):
             loss.backward(share)
         torch.clear_autocast_cache()  # the cached casts belong to a graph that no longer exists
         return loss.detach() * share
+
+    def _penalties(self) -> list[Tensor]:
+        """Adds the gradients of the penalties of the method's parts; returns the penalties."""
+        with torch.autocast(self.device.type, enabled=False):
+            found = [part.penalty(self.model) for part in self.config.method.values()]
+            penalties = [penalty for penalty in found if penalty is not None]
+            for penalty in penalties:
+                penalty.backward()
+        return [penalty.detach() for penalty in penalties]
 
     def _evaluate(self, split: str, batch: Mapping[str, Tensor]) -> None:
         outputs = self.config.task.outputs(self.model, batch, test=split == TEST)

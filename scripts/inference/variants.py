@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lnbench.config.run import RunConfig
 from lnbench.core.seeding import seeded
+from lnbench.methods.base import folding
 from lnbench.methods.parts.linear_change import fold_changes
 from lnbench.methods.parts.prefix_vectors import fold_prefixes
 from lnbench.training.assemble import build_model
@@ -49,7 +50,7 @@ def lnbench_variants(method: str, config: RunConfig) -> Iterator[Variant]:
     make_ready(model, config.seed)
     fold_prefixes(model.backbone)
     yield Variant("lnbench", method, False, model)
-    if any(part.folds for part in config.method.values()):
+    if folding(config.method):
         merged = copy.deepcopy(model)
         fold_changes(merged.backbone)
         yield Variant("lnbench", method, True, merged)

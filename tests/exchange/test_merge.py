@@ -48,11 +48,14 @@ def test_logits_are_the_same_and_nothing_is_left_inside(tune: Tune, architecture
     assert not any(module._forward_hooks for module in merged.model.backbone.modules())
 
 
-@pytest.mark.parametrize("method", ["prefix", "ln+mha_adapter"])
-def test_a_network_of_its_own_cannot_be_folded(tune: Tune, method: str) -> None:
-    inserting = method.split("+")[-1]
+@pytest.mark.parametrize(
+    ("method", "inserting"),
+    [("prefix", "prefix"), ("ln+mha_adapter", "mha_adapter"), ("lora+unipelt", "lora, unipelt"), ("loreft", "loreft")],
+)
+def test_a_network_of_its_own_cannot_be_folded(tune: Tune, method: str, inserting: str) -> None:
     with pytest.raises(
-        ConfigError, match=rf"{inserting} cannot be folded.*full, head, ln, fisher_ln, bitfit, lora, lora_all, lora_xs"
+        ConfigError,
+        match=rf"method: {inserting} cannot be folded.*full, head, ln, fisher_ln, bitfit, lora, lora_all, lora_xs",
     ):
         merge(tune("bert", method))
 

@@ -29,6 +29,7 @@ EXPORTED = [
     ("lora", ["method.lora.dora=true", "method.lora.lr_ratio=16"]),
     ("lora", ["method.lora.pissa=true", "method.lora.targets=[k,o]"]),
     ("lora_all", ["method.lora_all.dora=true", "method.lora_all.pissa=true"]),
+    ("adalora", []),
     ("ia3", []),
 ]
 BEFT = [[], ["method.beft.bias=query", "method.beft.layers=2-3"]]
@@ -76,7 +77,7 @@ def test_biases_of_a_layer_that_peft_does_not_take_are_refused(build: Build, tmp
 
 def test_a_method_without_a_counterpart_is_refused_by_name(tune: Tune, tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError, match=r"ln\+prefix: has no peft format; beft, ia3, ln, lora, lora_all, oft, vera have one"
+        ConfigError, match=r"ln\+prefix: has no peft format; adalora, beft, ia3, ln, lora, lora_all, oft, vera have one"
     ):
         export_peft(tune("bert", "ln+prefix"), tmp_path)
 
@@ -87,6 +88,11 @@ def test_a_method_without_a_counterpart_is_refused_by_name(tune: Tune, tmp_path:
         ("vera", [], r"method = vera: peft has one update for a whole layer, and h\.0\.attn\.c_attn holds several"),
         ("oft", [], r"method = oft: peft has one update for a whole layer"),
         ("oft", ["method.oft.targets=[ffn]"], r"method = oft: peft's OFT takes no transposed layer \(Conv1D\)"),
+        (
+            "oft",
+            ["method.oft.targets=[o]", "method.oft.block_size=4", "method.oft.butterfly=2"],
+            r"method\.oft\.butterfly = 2: peft's OFT has one factor",
+        ),
         ("svft", [], r"method = svft: has no peft format"),
     ],
 )

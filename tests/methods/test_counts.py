@@ -13,7 +13,9 @@ ADAPTER = N * (2 * D * BOTTLENECK + BOTTLENECK + D)
 
 BERT = {
     "head": 0,
+    "adalora": N * 12 * (10 * D + 2 * FFN + 6),
     "hadamard": 2 * N * 2 * D,
+    "loreft": N * (2 * 8 * D + 8),
     "red": N * 2 * D,
     "ssf": N * (2 * (5 * D + FFN) + 2 * 2 * D),
     "beft": N * D,

@@ -25,12 +25,13 @@ from tests.tiny import (
 
 SUMMABLE = [name for name in PARTS if not part(name).exclusive]
 PAPER = ["ln+mha_adapter+prefix", "ln+mha_adapter", "ln+adapter", "ln+mam"]
+GATED = ["adapter+lora+prefix+unipelt"]
 ALL_AT_ONCE = SEPARATOR.join(SUMMABLE)
 FEW = ["ln", "bitfit", "lora", "adapter", "prefix", "ln+mha_adapter+prefix", "ia3+ln+lora+mha_parallel_adapter+prompt"]
 CASES = [
     (architecture, method)
     for architecture in EVERY_ARCHITECTURE
-    for method in ([*NAMES, *PAPER, ALL_AT_ONCE] if architecture in FIRST_ARCHITECTURES else FEW)
+    for method in ([*NAMES, *PAPER, *GATED, ALL_AT_ONCE] if architecture in FIRST_ARCHITECTURES else FEW)
     if is_possible(architecture, method)
 ]
 CHANGES_AT_ONCE = {"prefix", "prompt"}

@@ -9,7 +9,8 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
-from peft import LoraConfig, OFTConfig, PeftConfig, TaskType, VeraConfig, get_peft_model
+from peft import AdaLoraConfig, BOFTConfig, LoraConfig, OFTConfig, PeftConfig, TaskType, VeraConfig, get_peft_model
+from peft.tuners.boft import layer as boft_layer
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
@@ -21,11 +22,12 @@ from tests.tiny import LAYERS, batch, part, tiny, trained, tune
 
 ARCHITECTURES = ("bert", "gpt2", "gpt_neox", "llama", "phi3", "qwen3")
 """Layers with biases and without, transposed ones, grouped queries, and three maps in a layer in two orders."""
+WITHOUT_CONV1D = ("bert", "gpt_neox", "llama", "phi3", "qwen3")
 UNSHARED = ("bert", "llama", "mistral", "qwen3")
 """Those with a layer for each map, and others like them."""
 ROLES: tuple[Map, ...] = ("query", "key", "value", "mha_output", "ffn_input", "ffn_output")
 TARGETS = {"targets": ["q", "k", "v", "o", "ffn"]}
-RANK, ALPHA, BLOCK = 3, 7, 8
+RANK, ALPHA, BLOCK, BUTTERFLY, FACTORS = 3, 7, 8, 4, 3
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ class Comparison:
     """Those of our tensors that peft has once for all maps of a layer."""
     match: Callable[[Models], None] = lambda _: None
     """Makes equal what is frozen in both."""
+    value: Callable[[Tensor], Tensor] = lambda tensor: tensor
+    """From peft's values to ours."""
     architectures: tuple[str, ...] = ARCHITECTURES
 
 
@@ -99,7 +103,7 @@ def run(comparison: Comparison, architecture: str) -> Difference:
         ours: dict[str, Tensor] = {}
         for place in models.places:
             for own, name in comparison.names.items():
-                tensor = weights[f"{place.layer}.{name}"]
+                tensor = comparison.value(weights[f"{place.layer}.{name}"])
                 whole = own in comparison.whole
                 ours[f"{place.layer}.{comparison.method}_{place.role}.{own}"] = tensor if whole else place.of(tensor)
         return ours
@@ -109,7 +113,7 @@ def run(comparison: Comparison, architecture: str) -> Difference:
 
 def tuned(comparison: Comparison, architecture: str) -> Models:
     """Both models, at their start."""
-    places = _places(architecture)
+    places = places_of(architecture)
     pattern = f"^({'|'.join(re.escape(place.layer) for place in places)})$"
     config = comparison.config(pattern)
     config.task_type = TaskType.FEATURE_EXTRACTION
@@ -127,7 +131,8 @@ def unwrapped(tensors: Tensors) -> Tensors:
     return {re.sub(r"^base_model\.model\.|\.default\b", "", name): tensor for name, tensor in tensors.items()}
 
 
-def _places(architecture: str) -> list[Place]:
+def places_of(architecture: str) -> list[Place]:
+    """All linear maps of a tiny model."""
     view = Backbone(tiny(architecture))
     names = {module: name for name, module in view.model.named_modules()}
     return [
@@ -157,8 +162,48 @@ def _lora(pattern: str, **settings: Any) -> PeftConfig:
     return LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=pattern, **settings)
 
 
+def _adalora(pattern: str) -> PeftConfig:
+    """Peft divides alpha by a little more than the rank."""
+    return AdaLoraConfig(init_r=RANK, target_r=RANK, lora_alpha=ALPHA, total_step=1, target_modules=pattern)
+
+
 def _oft(pattern: str) -> PeftConfig:
     return OFTConfig(oft_block_size=BLOCK, target_modules=pattern, use_cayley_neumann=False)
+
+
+class _BlockDiagonal:
+    """What peft's CUDA kernel for BOFT computes. Without it, peft takes one factor whatever one asks for."""
+
+    @staticmethod
+    def forward(blocks: Tensor) -> list[Tensor]:
+        """From (factors, blocks, size, size) to (factors, blocks * size, blocks * size)."""
+        return [torch.stack([torch.block_diag(*factor) for factor in blocks])]
+
+    @staticmethod
+    def backward(gradient: Tensor, blocks: Tensor) -> list[Tensor]:
+        """The gradient of the blocks."""
+        _, count, size, _ = blocks.shape
+        cut = gradient.unflatten(1, (count, size)).unflatten(3, (count, size))
+        return [cut.diagonal(dim1=1, dim2=3).movedim(-1, 1)]
+
+
+def _boft(pattern: str) -> PeftConfig:
+    boft_layer._FBD_CUDA = _BlockDiagonal  # type: ignore[assignment]
+    return BOFTConfig(boft_block_size=BUTTERFLY, boft_n_butterfly_factor=FACTORS, target_modules=pattern)
+
+
+def _without_scales(models: Models) -> None:
+    """Peft's BOFT also trains a scale for each output, which the paper's equation does not have."""
+    for name, parameter in models.theirs.named_parameters():
+        if "boft_s" in name:
+            parameter.requires_grad_(False).fill_(1.0)
+
+
+def _upper(blocks: Tensor) -> Tensor:
+    """From any matrices, (factors, blocks, size, size), whose skew-symmetric parts peft takes, to ours."""
+    skew = (blocks - blocks.mT).flatten(0, 1) / 2
+    row, column = torch.triu_indices(BUTTERFLY, BUTTERFLY, offset=1)
+    return skew[:, row, column]
 
 
 def _vera(pattern: str) -> PeftConfig:
@@ -186,13 +231,31 @@ COMPARISONS = {
     "lora_all, rslora": Comparison(
         "lora_all", partial(_lora, use_rslora=True), A_AND_B, LORA | {"rslora": True}, whole=("a",)
     ),
+    "adalora": Comparison(
+        "adalora",
+        _adalora,
+        {"p": "lora_B", "e": "lora_E", "q": "lora_A"},
+        {"rank": RANK, "target_rank": RANK, "alpha": ALPHA * RANK / (RANK + 1e-5)},
+        whole=("e", "q"),
+        value=lambda tensor: tensor.squeeze(1),
+    ),
     "oft": Comparison(
         "oft",
         _oft,
         {"skew": "oft_R.weight"},
         {"block_size": BLOCK},
         whole=("skew",),
-        architectures=("bert", "gpt_neox", "llama", "phi3", "qwen3"),
+        architectures=WITHOUT_CONV1D,
+    ),
+    "oft, butterfly": Comparison(
+        "oft",
+        _boft,
+        {"skew": "boft_R"},
+        {"block_size": BUTTERFLY, "butterfly": FACTORS},
+        whole=("skew",),
+        match=_without_scales,
+        value=_upper,
+        architectures=WITHOUT_CONV1D,
     ),
     "vera": Comparison(
         "vera",
@@ -203,4 +266,5 @@ COMPARISONS = {
         architectures=UNSHARED,
     ),
 }
-"""By label. Peft's OFT takes no transposed layers. Its VeRA has other projections for each map of a layer of three."""
+"""By label. Peft's OFT and BOFT take no transposed layers. Its VeRA has other projections for each map of a layer of
+three."""

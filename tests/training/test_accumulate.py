@@ -171,7 +171,8 @@ def test_accumulated_batches_are_one_batch(given: Given, task: str) -> None:
 
 @pytest.mark.parametrize("task", UNEVEN)
 @pytest.mark.parametrize(
-    ("settings", "steps"), [(["trainer.validate_every=1"], 6), (["trainer.max_steps=4"], 4), (["method=ln+lora"], 6)]
+    ("settings", "steps"),
+    [(["trainer.validate_every=1"], 6), (["trainer.max_steps=4"], 4), (["method=ln+lora"], 6), (["method=adalora"], 6)],
 )
 def test_nothing_that_comes_between_cuts_a_step(given: Given, task: str, settings: list[str], steps: int) -> None:
     assert_equal(steps_of(given(task, *settings, *PIECES[2])), steps_of(given(task, *settings, ONE)), steps)

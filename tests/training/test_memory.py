@@ -72,7 +72,9 @@ def assert_close(first: dict[str, Any], second: dict[str, Any]) -> None:
         np.testing.assert_allclose(np.frombuffer(values, np.float32), expected, rtol=0, atol=2e-5)
 
 
-@pytest.mark.parametrize("more", [(), ("trainer.accumulate=2", "trainer.validate_every=3"), ("method=ln+fisher_ln",)])
+@pytest.mark.parametrize(
+    "more", [(), ("trainer.accumulate=2", "trainer.validate_every=3"), ("method=ln+fisher_ln",), ("method=adalora",)]
+)
 def test_smaller_pieces_give_the_same_run(
     steady: Configure, memory: Memory, tmp_path: Path, more: tuple[str, ...]
 ) -> None:
@@ -95,12 +97,15 @@ def test_nothing_changes_while_memory_suffices(configure: Configure, tmp_path: P
         assert (run(config).cost.micro_batch_size, run(config).cost.halvings) == (8, 0)
 
 
-def test_every_try_starts_from_the_same_values(configure: Configure, memory: Memory, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", [(), ("method=adalora", "method.adalora.final=0.2", "method.adalora.interval=1")])
+def test_every_try_starts_from_the_same_values(
+    configure: Configure, memory: Memory, method: tuple[str, ...], tmp_path: Path
+) -> None:
     """Memory runs out in the middle of training; dropout makes any trace of it visible."""
-    at_once = configure(HALVE, "trainer.checkpoint_minutes=1e-9")
+    at_once = configure(HALVE, "trainer.checkpoint_minutes=1e-9", *method)
     memory.rows[True] = 4
     expected = runs.results(at_once)
-    later = configure(HALVE, f"runs_dir={tmp_path}/again")
+    later = configure(HALVE, f"runs_dir={tmp_path}/again", *method)
     memory.rows[True], memory.shrinks = 1000, (11, 4)
     memory.seen.clear()
     assert runs.results(later) == expected

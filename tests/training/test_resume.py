@@ -28,6 +28,8 @@ ACCUMULATING = ("trainer.accumulate=2", "trainer.validate_every=3")
 ONCE_AN_EPOCH = ("trainer.validate_every=null", "trainer.max_epochs=3")
 STOPPING_EARLY = ("trainer.patience=2", "trainer.max_epochs=4", "trainer.validate_every=3")
 SUM = ("method=ln+prefix+mha_adapter",)
+ALLOTTING = ("method=adalora+ln", "method.adalora.interval=2")
+"""From the second step to the ninth. The first allotment is after the fourth."""
 
 MOMENTS = [
     ((), "on_train_start", 1),
@@ -49,6 +51,9 @@ MOMENTS = [
     ((), "on_test_batch_end", 1),
     ((), "on_test_end", 1),
     (SUM, "on_train_batch_end", 6),
+    (ALLOTTING, "on_train_batch_end", 3),
+    (ALLOTTING, "on_train_batch_end", 7),
+    (ALLOTTING, "on_train_batch_end", 12),
     (ACCUMULATING, "on_train_batch_end", 1),
     (ACCUMULATING, "on_train_batch_end", 2),
     (ACCUMULATING, "on_train_batch_end", 3),

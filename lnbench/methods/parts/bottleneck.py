@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -26,6 +25,7 @@ class BottleneckAdapter(Method):
 
     kind: ClassVar[str]
     """Name of the method, and of the inserted modules."""
+    gated: ClassVar[bool] = True
     sublayers: ClassVar[tuple[Sublayer, ...]]
 
     bottleneck: Size
@@ -34,10 +34,12 @@ class BottleneckAdapter(Method):
 
     def attach(self, backbone: Backbone) -> list[nn.Parameter]:
         """Inserts the adapters, and claims their parameters."""
+        from lnbench.methods.parts.bottleneck_network import Bottleneck
+
         claimed: list[nn.Parameter] = []
         for layer in select_layers(self.layers, backbone.num_layers, f"method.{self.kind}.layers"):
             for sublayer in self.sublayers:
-                adapter = new_bottleneck(backbone.config.hidden_size, self.bottleneck, self.activation)
+                adapter = Bottleneck(backbone.config.hidden_size, self.bottleneck, self.activation)
                 self.insert(backbone, layer, sublayer, adapter.to(backbone.model.device))
                 claimed.extend(adapter.parameters())
         return claimed
@@ -69,15 +71,3 @@ class ParallelAdapter(BottleneckAdapter):
 
         source, target = backbone.reader_of(sublayer, layer), backbone.output_of(sublayer, layer)
         insert_parallel(source, target, self.kind, adapter, self.scale)
-
-
-def new_bottleneck(hidden_size: int, bottleneck: int, activation: str) -> nn.Sequential:
-    """W_up f(W_down x + b_down) + b_up, from (..., hidden_size) to (..., hidden_size), zero at first."""
-    from torch import nn
-    from transformers.activations import ACT2FN
-
-    down, up = nn.Linear(hidden_size, bottleneck), nn.Linear(bottleneck, hidden_size)
-    nn.init.kaiming_uniform_(down.weight, a=math.sqrt(5))
-    for zero in (down.bias, up.weight, up.bias):
-        nn.init.zeros_(zero)
-    return nn.Sequential(down, ACT2FN[activation], up)

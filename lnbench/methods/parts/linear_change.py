@@ -41,6 +41,8 @@ class Change(nn.Module):
 
     hook: RemovableHandle
     """Hook of the layer that applies the change."""
+    foldable: bool = True
+    """Whether the change can be folded into the layer's weight and bias. One that is gated by the input cannot."""
     shifts: bool = False
     """Whether the change adds to the layer's output, so that a layer without a bias gets one when it is folded."""
     reads_weight: bool = False
@@ -146,11 +148,11 @@ def insert_on_input(layer: nn.Module, name: str, change: Change) -> None:
 
 @torch.no_grad()
 def folded(layer: nn.Module) -> dict[str, Tensor]:
-    """Weight and bias, by name, of a layer with its changes folded in. Empty if the layer has no changes.
+    """Weight and bias, by name, of a layer with its changes folded in. Empty if the layer has none that can be.
 
     The weight has the layer's own shape.
     """
-    changes = [child for child in layer.children() if isinstance(child, Change)]
+    changes = [child for child in layer.children() if isinstance(child, Change) and child.foldable]
     if not changes:
         return {}
     weight = pretrained = weight_of(layer)
@@ -162,13 +164,14 @@ def folded(layer: nn.Module) -> dict[str, Tensor]:
 
 
 def fold_changes(model: nn.Module) -> None:
-    """Folds all changes into the weights, and removes them. The model computes the same as before, up to rounding."""
+    """Folds all changes that can be folded into the weights, and removes them. The model computes the same as before,
+    up to rounding."""
     for layer in list(model.modules()):
         for name, tensor in folded(layer).items():
             before = getattr(layer, name)  # None: a bias that the layer does not have
             setattr(layer, name, nn.Parameter(tensor, before is not None and before.requires_grad))
         for name, child in list(layer.named_children()):
-            if isinstance(child, Change):
+            if isinstance(child, Change) and child.foldable:
                 child.hook.remove()
                 delattr(layer, name)
 

@@ -38,6 +38,7 @@ class LowRankUpdate(Update):
         self.b = nn.Parameter(torch.zeros(target.out_features, rank))
         nn.init.kaiming_uniform_(self.a, a=math.sqrt(5))
         self.rows = Rows(target)
+        self.in_features = target.in_features
         self.dropout = nn.Dropout(dropout)
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float64), persistent=False)
         left, right = _halves(principal) if principal else (None, None)

@@ -64,9 +64,13 @@ def prefix_attention(
     if prefix is not None:
         causal = getattr(module, "is_causal", False) if is_causal is None else is_causal
         prefix_key, prefix_value = prefix()
-        attention_mask = prefix_mask(attention_mask, query, key, prefix_key.shape[1], causal)
+        gate = getattr(module, prefix_vectors.GATE, None)
+        if gate is not None:
+            prefix_key, prefix_value = gate.scale(prefix_key, prefix_value)
+        length = prefix_key.shape[-2]
+        attention_mask = prefix_mask(attention_mask, query, key, length, causal)
         if position_bias is not None:
-            position_bias = pad(position_bias, (prefix_key.shape[1], 0))
+            position_bias = pad(position_bias, (length, 0))
         key, value = _prepend(prefix_key, key), _prepend(prefix_value, value)
         is_causal = False
     kwargs |= {"is_causal": is_causal, "position_bias": position_bias}

@@ -8,6 +8,8 @@ from lnbench.backbone.backbone import head_size
 
 NAME = "prefix"
 """Of a layer's prefix within its attention module."""
+GATE = "unipelt_prefix"
+"""Of its gate, beside it, if it has one."""
 SHARED = "prefix_mlp"
 """Of what all layers' generated prefixes share, within the base model."""
 

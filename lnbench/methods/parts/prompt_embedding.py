@@ -1,6 +1,5 @@
 """Trained vectors before the embedded text. They are added at a transformer's input and cut off at its output."""
 
-import inspect
 from typing import Any
 
 import torch
@@ -9,6 +8,7 @@ from torch.nn.functional import pad
 from transformers.modeling_outputs import BaseModelOutput
 
 from lnbench.core.schema import ConfigError
+from lnbench.methods.parts.seen_text import named_inputs
 
 
 class PromptEmbedding(nn.Module):
@@ -36,7 +36,7 @@ class PromptEmbedding(nn.Module):
         body.register_forward_hook(self._after)
 
     def _before(self, body: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[()], dict[str, Any]]:
-        inputs = {**dict(zip(inspect.signature(body.forward).parameters, args, strict=False)), **kwargs}
+        inputs = named_inputs(body, args, kwargs)
         cache = inputs.get("past_key_values")
         self._prepended = cache is None or int(cache.get_seq_length()) == 0
         if self._prepended and inputs.get("inputs_embeds") is None:

@@ -81,9 +81,10 @@ def test_runs_are_equal_to_those_alone(sweep: Sequence[Sequence[RunConfig]], rec
     [
         ("method=ln+prefix", "trainer.accumulate=2"),
         ("method=fisher_ln", "method.fisher_ln.batches=2"),
+        ("method=adalora", "method.adalora.interval=2"),
         ("method=ln", "method.ln.layers=2-3", "trainer.frozen_dropout=false"),
     ],
-    ids=["accumulate", "masked gradients", "frozen layers once"],
+    ids=["accumulate", "masked gradients", "ranks allotted", "frozen layers once"],
 )
 def test_settings_hold_together_too(configure: Configure, settings: Sequence[str], tmp_path: Path) -> None:
     assert_equal_alone([configure(*settings, f"seed={seed}") for seed in range(2)], tmp_path / "alone")

@@ -107,8 +107,10 @@ def test_every_method(architecture: str, method: str) -> None:
     [
         {"lora": part("lora", dropout=0.2, targets=["q", "v", "ffn"])},
         {"lora_all": part("lora_all", dora=True, pissa=True)},
+        {"oft": part("oft", block_size=4, butterfly=3, targets=["q", "v", "ffn"])},
         {"prefix": part("prefix", mlp_size=8)},
         {"adapter": part("adapter", reads="block")},
+        {name: part(name) for name in ("adapter", "lora", "prefix", "unipelt")},
         {"fisher_ln": part("fisher_ln"), "prompt": part("prompt"), "prefix": part("prefix"), "lora": part("lora")},
         {name: part(name) for name in ("beft", "hadamard", "red", "ssf")},
     ],

@@ -1,0 +1,69 @@
+"""Learned gates that scale what other parts of a sum add (Mao et al. 2022, arXiv 2110.07577)."""
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lnbench.methods.parts.linear_change import Change
+from lnbench.methods.parts.seen_text import SeenText
+
+
+class Gate(nn.Module):
+    """The mean over a text's tokens of sigmoid(w x + v), (B,). w and v start at zero, and so the gate at 1/2."""
+
+    def __init__(self, text: SeenText, size: int) -> None:
+        """
+        Args:
+            text: tells where padding is, which does not count.
+            size: of x.
+        """
+        super().__init__()
+        self._unregistered = (text,)
+        self.linear = nn.Linear(size, 1)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From (B, L, size), or (B * L, size)."""
+        (text,) = self._unregistered
+        mask = text.in_states(text.mask(), x)
+        openness = torch.sigmoid(self.linear(x)).reshape(mask.shape) * mask
+        return openness.sum(1) / mask.sum(1).clamp(min=1)
+
+
+class GateOfPrefix(Gate):
+    """The gate of a prefix, whose x is what a layer inside attention has read last."""
+
+    def __init__(self, text: SeenText, size: int, reader: nn.Module) -> None:
+        """
+        Args:
+            text, size: as for `Gate`.
+            reader: layer that reads x before attention uses the prefix.
+        """
+        super().__init__(text, size)
+        self._given: list[Tensor] = []
+        reader.register_forward_pre_hook(self._take)
+
+    def scale(self, *tensors: Tensor) -> list[Tensor]:
+        """From keys and values, each (heads, P, head size), to those of each row, (B, heads, P, head size)."""
+        openness = self(self._given.pop())
+        return [openness[:, None, None, None] * tensor for tensor in tensors]
+
+    def _take(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self._given[:] = inputs[:1]
+
+
+def insert_gate(host: nn.Module, name: str, gate: Gate, scaled: nn.Module) -> None:
+    """Multiplies what `scaled` yields by a gate of what it reads; `gate` becomes the submodule `name` of `host`."""
+    host.add_module(name, gate)
+    if isinstance(scaled, Change):
+        scaled.foldable = False
+    scaled.register_forward_hook(partial(_scale, (gate,)))
+
+
+def _scale(gates: tuple[Gate], _: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+    openness: Tensor = gates[0](inputs[0])
+    rows = output.reshape(len(openness), -1, output.shape[-1])
+    return (rows * openness[:, None, None]).view_as(output)
