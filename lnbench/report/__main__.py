@@ -10,6 +10,7 @@ from lnbench.arguments import add_plugins
 from lnbench.core.errors import plainly
 from lnbench.core.schema import ConfigError
 from lnbench.methods.base import SEPARATOR, canonical_name
+from lnbench.records.listing import holds_runs
 from lnbench.records.record import Record
 from lnbench.report.dashboard.target import obstacle, target
 from lnbench.report.load import Loaded, load, told
@@ -48,7 +49,7 @@ FILTERS = ("method", "task", "model", "seed")
 def main() -> None:
     """Entry point of `python -m lnbench.report`."""
     options = _options()
-    if not options.runs_dir.is_dir():
+    if not holds_runs(options.runs_dir):
         sys.exit(f"{options.runs_dir}: is not a folder; give the runs_dir of finished runs, such as runs")
     if options.wandb and (problem := obstacle()):
         print(problem, file=sys.stderr)
