@@ -48,7 +48,12 @@ def write_sealed(path: Path, content: dict[str, Any]) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    write_atomically(path, json.dumps({**content, SEAL: _digest(content)}, indent=2) + "\n")
+    write_atomically(path, json.dumps(sealed(content), indent=2) + "\n")
+
+
+def sealed(content: dict[str, Any]) -> dict[str, Any]:
+    """The content with its checksum."""
+    return {**content, SEAL: _digest(content)}
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
@@ -73,7 +78,21 @@ def read_as(schema: type[S], path: Path) -> S:
         SealError: the file is damaged.
         NewerError: the file is from another version of lnbench.
     """
-    raw = read_json(path)
+    return unsealed_as(schema, read_json(path), path)
+
+
+def unsealed_as(schema: type[S], raw: Any, path: Path) -> S:
+    """A value of `sealed` as a schema, as `read_as` reads it.
+
+    Args:
+        schema: schema that has a `format`.
+        raw: value that JSON gave.
+        path: the file that it is from, for the message.
+
+    Raises:
+        SealError: the value is damaged.
+        NewerError: the value is from another version of lnbench.
+    """
     if isinstance(raw, dict):
         require_format(path, raw, schema.model_fields[FORMAT].default)
     content = _unsealed(raw)

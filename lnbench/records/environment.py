@@ -4,6 +4,7 @@ import platform
 import resource
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ def hardware() -> dict[str, Any]:
     described: dict[str, Any] = {
         "platform": platform.platform(),
         "cpu": _cpu_name(),
+        "cpu_model": _cpu_model(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "memory_bytes": psutil.virtual_memory().total,
     }
@@ -68,13 +71,24 @@ def peak_memory_bytes() -> int:
 
 
 def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        names = (
-            line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        )
-        return next(names, platform.machine())
-    return platform.processor() or platform.machine()
+    return _cpu_info().get("model name") or platform.processor() or platform.machine()
+
+
+def _cpu_model() -> str:
+    """Numbers that tell CPUs of one name apart; empty where the system does not list them."""
+    info = _cpu_info()
+    return " ".join(info[name] for name in ("cpu family", "model") if name in info)
+
+
+@cache
+def _cpu_info() -> dict[str, str]:
+    """What Linux tells of the first core, by name."""
+    try:
+        first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _git(*arguments: str) -> str:

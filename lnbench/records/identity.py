@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from lnbench.config.run import RunConfig
+from lnbench.config.run import RunConfig, identity_of_saved
 from lnbench.core.names import plain_name
 
 ID_LENGTH = 12
@@ -16,11 +18,24 @@ averaged or paired with such runs either."""
 
 def run_id(config: RunConfig) -> str:
     """12 hexadecimal digits, equal for two configurations exactly when their runs give equal numbers."""
-    canonical = json.dumps({"protocol": PROTOCOL, **config.identity()}, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:ID_LENGTH]
+    return _id(config.identity())
+
+
+def id_of_saved(config: Mapping[str, Any]) -> str:
+    """`run_id` of a configuration that a run of this protocol has saved.
+
+    Raises:
+        ConfigError: the configuration is damaged, or is of another version.
+    """
+    return _id(identity_of_saved(config))
 
 
 def run_dir(config: RunConfig) -> Path:
     """The run's folder: task, model and method, then the run's id."""
     groups = map(plain_name, (config.task.name, config.model.name, config.method_name))
     return config.runs_dir.joinpath(*groups, run_id(config))
+
+
+def _id(identity: Mapping[str, Any]) -> str:
+    canonical = json.dumps({"protocol": PROTOCOL, **identity}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:ID_LENGTH]

@@ -10,11 +10,10 @@ from lnbench.core.sealed import NewerError, SealError, read_json
 from lnbench.records.failure import Failure, read_failure
 from lnbench.records.files import CONFIG, FAILURE, RECORD
 from lnbench.records.lock import is_held
+from lnbench.records.packed import LEVELS, SUFFIX, packed_file, packed_folders, read_packed
 from lnbench.records.record import Record, read_record
 
 State = Literal["finished", "failed", "running", "interrupted", "newer", "damaged"]
-LEVELS = 4
-"""Levels of folders below `runs_dir` in the paths of `run_dir`, which are task, model, method and identity."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class FoundRun:
     """The folder of one run.
 
     Attributes:
-        folder: folder of the run; its name is the run's id.
+        folder: folder of the run, or its path in a packed file; its name is the run's id.
         state: state of the run. `interrupted`: it was begun, no process is doing it now, and it can continue.
             `newer`: a newer lnbench did it, and only that version can read it. `damaged`: its record cannot be trusted.
         record: record of a finished run.
@@ -49,20 +48,34 @@ class FoundRun:
         return f"{self.failure.cause}: {self.failure.message}" if self.failure else self.problem
 
 
+def holds_runs(path: Path) -> bool:
+    """Whether a path is a folder, in which runs may be, or a packed file of runs."""
+    return path.is_dir() or (path.name.endswith(SUFFIX) and path.is_file())
+
+
 def find_runs(runs_dir: Path) -> Iterator[FoundRun]:
-    """Every run below a folder, sorted by task, model, method and id. Unreadable files are reported, never raised."""
+    """Every run below a folder, those in its packed files included, sorted by task, model, method and id.
+
+    A packed file may stand in the place of the folder. Unreadable files are reported, never raised.
+    """
     for folder in run_folders(runs_dir):
         yield look_at(folder, runs_dir)
 
 
 def run_folders(runs_dir: Path) -> list[Path]:
-    """The folders of all runs below a folder, sorted by task, model, method and id."""
-    return [folder for folder in sorted(runs_dir.glob("/".join("*" * LEVELS))) if _is_run(folder)]
+    """The folders of all runs below a folder, or their paths in its packed files, in the order of `find_runs`."""
+    files = [runs_dir] if runs_dir.is_file() else list(runs_dir.glob(f"*{SUFFIX}"))
+    folders = [folder for folder in runs_dir.glob("/".join("*" * LEVELS)) if _is_run(folder)]
+    folders += [folder for file in files for folder in packed_folders(file)]
+    return sorted(folders, key=lambda folder: (folder.parts[-LEVELS:], folder))
 
 
 def look_at(folder: Path, runs_dir: Path) -> FoundRun:
     """The run of one folder, with its state. Unreadable files are reported, never raised."""
     try:
+        if packed_file(folder):
+            record = read_packed(folder).record
+            return FoundRun(folder, "finished", record=record, config=record.config)
         return _look_at(folder, runs_dir)
     except NewerError as error:
         return FoundRun(folder, "newer", config=_config(folder), problem=str(error))

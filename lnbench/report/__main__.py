@@ -1,18 +1,17 @@
-"""`python -m lnbench.report RUNS_DIR` writes tables, statistics and verdicts on claims, from finished runs."""
+"""`python -m lnbench.report RUNS_DIR...` writes tables, statistics and verdicts on claims, from finished runs."""
 
 import argparse
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from lnbench.arguments import add_plugins
 from lnbench.core.errors import plainly
 from lnbench.core.schema import ConfigError
-from lnbench.methods.base import SEPARATOR, canonical_name
-from lnbench.records.record import Record
+from lnbench.records.listing import holds_runs
+from lnbench.report.circumstances import differences
 from lnbench.report.dashboard.target import obstacle, target
-from lnbench.report.load import Loaded, load, told
+from lnbench.report.filters import FILTERS, filtered
+from lnbench.report.load import Loaded, load
 
 DESCRIPTION = """Turns the records of finished runs into tables, statistics and verdicts on the claims of the paper.
 Prints the scores and the verdicts, and writes
@@ -25,6 +24,7 @@ Prints the scores and the verdicts, and writes
 With --wandb, tables and verdicts go to Weights & Biases, too, as a report with plots of the runs that are there."""
 EPILOG = """examples:
   python -m lnbench.report runs
+  python -m lnbench.report runs results    your runs beside the published ones
   python -m lnbench.report runs --out paper --filter model=bert_large task=rte,cb,mrpc
   python -m lnbench.report runs --wandb my-team/lnbench
   python -m lnbench.report runs --claims my_claims    claims of your own, one in each YAML file; an example:
@@ -42,67 +42,40 @@ EPILOG = """examples:
 Several runs of one method, task, model and setting with different seeds give a mean and a standard deviation; three
 pairs of runs that differ in nothing but the method are the least that is tested. Runs that are missing are named with
 the command that does them."""
-FILTERS = ("method", "task", "model", "seed")
 
 
 def main() -> None:
     """Entry point of `python -m lnbench.report`."""
     options = _options()
-    if not options.runs_dir.is_dir():
-        sys.exit(f"{options.runs_dir}: is not a folder; give the runs_dir of finished runs, such as runs")
+    for place in options.runs_dirs:
+        if not holds_runs(place):
+            sys.exit(f"{place}: is not a folder; give the runs_dir of finished runs, such as runs")
     if options.wandb and (problem := obstacle()):
         print(problem, file=sys.stderr)
         sys.exit(2)
     try:
-        loaded = filtered(load(options.runs_dir), options.filter)
+        loaded = filtered(load(*options.runs_dirs), options.filter)
         _report(loaded, options)
     except (ConfigError, OSError) as error:
         sys.exit(plainly(error))
 
 
-def filtered(loaded: Loaded, filters: Sequence[str]) -> Loaded:
-    """The runs that fit every filter.
-
-    Args:
-        loaded: all runs.
-        filters: filters such as `task=rte,cb`.
-
-    Raises:
-        ConfigError: a filter is malformed, no run passes it, or there are no finished runs at all.
-    """
-    if not loaded.records:
-        lines = [f"{loaded.runs_dir}: has no finished runs; python -m lnbench does one", *map(told, loaded.problems)]
-        raise ConfigError("\n  ".join(lines))
-    records = loaded.records
-    for one in filters:
-        name, separator, values = one.partition("=")
-        if not separator or name not in FILTERS:
-            raise ConfigError(f"--filter {one}: must be NAME=VALUE[,VALUE...] with a name of {', '.join(FILTERS)}")
-        wanted = {canonical_name(value.split(SEPARATOR)) for value in values.split(",")}
-        known = sorted({_value(record, name) for record in records})
-        records = [record for record in records if _value(record, name) in wanted]
-        if not records:
-            raise ConfigError(f"--filter {one}: no finished run fits; there are {', '.join(known)}")
-    return replace(loaded, records=records)
-
-
 def _report(loaded: Loaded, options: argparse.Namespace) -> None:
     from rich.console import Console
+    from rich.text import Text
 
     from lnbench.report.claims.claims import read_claims
     from lnbench.report.dashboard.publish import publish
     from lnbench.report.write import write_report
 
     claims = read_claims(*filter(None, [options.claims]))
-    folder = options.out or options.runs_dir / "report"
+    folder = options.out or loaded.runs_dir / "report"
     console = Console(highlight=False)
     write_report(loaded, claims, folder, console, images=options.images)
+    for line in differences(loaded, options.runs_dirs):
+        console.print(Text(line, "yellow"), soft_wrap=True)
     if options.wandb:
         publish(options.wandb, loaded, claims, console)
-
-
-def _value(record: Record, name: str) -> str:
-    return str(getattr(record, name))
 
 
 def _options() -> argparse.Namespace:
@@ -112,8 +85,14 @@ def _options() -> argparse.Namespace:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("runs_dir", type=Path, help="folder of runs, the runs_dir of python -m lnbench")
-    parser.add_argument("--out", type=Path, help="folder to write to (default: report in RUNS_DIR)")
+    parser.add_argument(
+        "runs_dirs",
+        nargs="+",
+        metavar="RUNS_DIR",
+        type=Path,
+        help="folder of runs, the runs_dir of python -m lnbench, or of packed runs; missing runs go to the first",
+    )
+    parser.add_argument("--out", type=Path, help="folder to write to (default: report in the first RUNS_DIR)")
     parser.add_argument("--claims", type=Path, help="folder of further claims")
     parser.add_argument(
         "--filter",

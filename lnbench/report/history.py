@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from lnbench.records.files import METRICS
+from lnbench.records.packed import history_of
 
 MOST_POINTS = 200
 """Largest number of points of a curve in a plot."""
@@ -17,9 +17,8 @@ Curve = dict[int, float]
 def read_curves(folder: Path) -> dict[str, Curve]:
     """The finite values of each column of a run's metrics.csv; empty if the file is missing or damaged."""
     try:
-        with (folder / METRICS).open(newline="", encoding="utf-8") as file:
-            return _curves(list(csv.reader(file)))
-    except (OSError, UnicodeDecodeError, csv.Error):
+        return _curves(list(csv.reader(history_of(folder).splitlines())))
+    except csv.Error:
         return {}
 
 

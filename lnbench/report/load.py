@@ -24,7 +24,7 @@ class Loaded:
     """The contents of a folder of runs.
 
     Attributes:
-        runs_dir: folder of the runs.
+        runs_dir: folder of the runs; the first one of several.
         records: records of the finished runs, without the trials of searches.
         folders: folder of each of these runs, by id.
         trials: records of the trials of searches, which never saw the test split.
@@ -38,10 +38,19 @@ class Loaded:
     problems: list[FoundRun]
 
 
-def load(runs_dir: Path) -> Loaded:
-    """Reads all runs below a folder. An unreadable file is listed as a problem and raises no error."""
+def load(runs_dir: Path, *others: Path) -> Loaded:
+    """Reads all runs below a folder. An unreadable file is listed as a problem and raises no error.
+
+    Args:
+        runs_dir: folder of runs, or packed file.
+        others: further ones, such as the published results. A run that is in several is read from the first.
+    """
     loaded = Loaded(runs_dir, [], {}, [], [])
-    for found in map(checked, find_runs(runs_dir)):
+    known: set[str] = set()
+    for found in (checked(run) for place in (runs_dir, *others) for run in find_runs(place)):
+        if found.record and found.id in known:
+            continue
+        known.add(found.id)
         if found.record is None:
             loaded.problems.append(found)
         elif "test" not in found.record.metrics:
@@ -49,7 +58,21 @@ def load(runs_dir: Path) -> Loaded:
         else:
             loaded.records.append(found.record)
             loaded.folders[found.record.id] = found.folder
-    return loaded
+    return replace(loaded, records=with_data(loaded.records))
+
+
+def with_data(records: list[Record]) -> list[Record]:
+    """The records, in which published ones name the folder of data sets of one's own, for commands to do other runs."""
+    roots = {root for record in records if (root := record.config.get("data_root"))}
+    if len(roots) != 1:
+        return records
+    (root,) = roots
+    return [
+        record
+        if record.config.get("data_root")
+        else record.model_copy(update={"config": {**record.config, "data_root": root}})
+        for record in records
+    ]
 
 
 def frame(records: Sequence[Record]) -> pd.DataFrame:

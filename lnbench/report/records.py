@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lnbench.core.schema import ConfigError
-from lnbench.records.listing import FoundRun, find_runs
+from lnbench.records.listing import FoundRun, find_runs, holds_runs
 from lnbench.records.record import Record
 from lnbench.records.setting import identity_of, leaves
 from lnbench.report.load import COLUMNS, checked, frame, told
@@ -33,8 +33,8 @@ def records(*folders: str | Path) -> pd.DataFrame:
     trial of a search is a run, too; it has no test scores.
 
     Args:
-        folders: folders of runs, each the `runs_dir` of `python -m lnbench`; the default is `runs`. A run in several
-            of them has one row.
+        folders: folders of runs, each the `runs_dir` of `python -m lnbench` or a folder of packed runs such as
+            `results`; the default is `runs`. A run in several of them has one row.
 
     Returns:
         The columns are:
@@ -70,7 +70,7 @@ def records(*folders: str | Path) -> pd.DataFrame:
 
 
 def _finished(folder: Path) -> Iterator[FoundRun]:
-    if not folder.is_dir():
+    if not holds_runs(folder):
         raise ConfigError(f"{str(folder)!r}: there is no such folder of runs")
     for found in map(checked, find_runs(folder)):
         if found.record:

@@ -8,6 +8,7 @@ from pathlib import Path
 from lnbench.arguments import add_plugins
 from lnbench.core.errors import DataError
 from lnbench.core.schema import ConfigError
+from lnbench.records.listing import holds_runs
 from lnbench.runs.display import print_json, show_failures, show_runs
 from lnbench.runs.filters import FILTER, parse_filter, select
 from lnbench.runs.listed import Listed, list_runs
@@ -110,7 +111,7 @@ def _list(runs: list[Listed], options: argparse.Namespace) -> None:
 
 
 def _runs(runs_dir: Path) -> list[Listed]:
-    if not runs_dir.is_dir():
+    if not holds_runs(runs_dir):
         raise ConfigError(f"{str(runs_dir)!r}: there is no such folder of runs")
     return list_runs(runs_dir)
 

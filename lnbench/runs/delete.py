@@ -13,6 +13,7 @@ from lnbench.core.escape import printable
 from lnbench.core.schema import ConfigError
 from lnbench.records.files import RECORD
 from lnbench.records.lock import RunBusy, hold
+from lnbench.records.packed import packed_file
 from lnbench.runs.display import new_console, show_runs
 from lnbench.runs.listed import Listed
 
@@ -58,6 +59,8 @@ def delete(runs: Sequence[Listed], runs_dir: Path, sure: bool) -> bool:
 
 def _obstacle(run: Listed, runs_dir: Path) -> str:
     """The reason why a run cannot be deleted, checked before any file is touched; empty if it can."""
+    if packed := packed_file(run.folder):
+        return f"run {run.row.id}: is in {packed} with others; delete that file instead"
     path = run.folder
     while path != runs_dir:
         if path.is_symlink():

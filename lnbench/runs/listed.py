@@ -18,7 +18,8 @@ from lnbench.core.atomic_files import write_atomically
 from lnbench.core.cache import cache_root
 from lnbench.core.digests import SETTLED_SECONDS
 from lnbench.records.files import RECORD
-from lnbench.records.listing import LEVELS, FoundRun, look_at, run_folders
+from lnbench.records.listing import FoundRun, look_at, run_folders
+from lnbench.records.packed import LEVELS
 from lnbench.runs.row import Row, row_of
 
 FOLDER = "lists"

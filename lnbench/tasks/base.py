@@ -202,6 +202,17 @@ class Task(Schema):
         """The metrics by name, from predictions with references, as `predictions` returns them."""
         raise NotImplementedError
 
+    def numbers(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+        """The answers and the references of test predictions as numbers, one entry a row, without any text of the data.
+
+        Empty if the family does not know such numbers. Tests that go by rows need no more than these.
+        """
+        return {}
+
+    def score_numbers(self, numbers: Mapping[str, Sequence[Any]]) -> dict[str, float]:
+        """The metrics that `numbers` determine, by name; `score` gives the same values."""
+        return {}
+
     def missing(self) -> dict[str, str]:
         """Metrics that `score` leaves out on this machine, each with what it needs."""
         return {}

@@ -221,11 +221,19 @@ class ConditionalGeneration(Task):
 
     def score(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         """The loss, and the metrics of generated texts that this machine can compute."""
-        loss = {"loss": sum(row["nll"] for row in predictions) / sum(row["tokens"] for row in predictions)}
+        loss = self.score_numbers(self.numbers(predictions))
         if GENERATED not in predictions[0]:
             return loss
         texts, references = ([row[key] for row in predictions] for key in (GENERATED, REFERENCES))
         return {**loss, **score(self.metrics, texts, references, self.lowercase)}
+
+    def numbers(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+        """The loss of each target, summed over its tokens (`nll`), and their number. Generated texts repeat sources."""
+        return {name: [row[name] for row in predictions] for name in ("nll", "tokens")}
+
+    def score_numbers(self, numbers: Mapping[str, Sequence[Any]]) -> dict[str, float]:
+        """The loss alone."""
+        return {"loss": sum(numbers["nll"]) / sum(numbers["tokens"])}
 
     def missing(self) -> dict[str, str]:
         """Metrics that this machine cannot compute."""

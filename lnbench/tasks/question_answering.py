@@ -176,11 +176,24 @@ class ExtractiveQA(Task):
 
     def score(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         """Exact match and F1 against the best matching reference, averaged over the questions."""
+        return self.score_numbers(self._agreement(predictions))
+
+    def numbers(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+        """The first character and the length of each `answer` in its context, and each answer's metrics.
+
+        No answer has the length 0.
+        """
+        places = [[row[INPUT][CONTEXT].find(row["answer"]), len(row["answer"])] for row in predictions]
+        return {"answer": places, **self._agreement(predictions)}
+
+    def score_numbers(self, numbers: Mapping[str, Sequence[Any]]) -> dict[str, float]:
+        """All metrics."""
+        return {name: float(np.mean(numbers[name])) for name in ("exact_match", "f1")}
+
+    def _agreement(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+        """The metrics of each answer."""
         pairs = [(row["answer"], self._counted(row["references"])) for row in predictions]
-        return {
-            "exact_match": float(np.mean([exact_match(*pair) for pair in pairs])),
-            "f1": float(np.mean([f1(*pair) for pair in pairs])),
-        }
+        return {"exact_match": [exact_match(*pair) for pair in pairs], "f1": [f1(*pair) for pair in pairs]}
 
     def _counted(self, references: Sequence[str]) -> Sequence[str]:
         """The references that count. SQuAD 2.0's scorer, unlike 1.1's, leaves out references without any word."""

@@ -144,6 +144,17 @@ class Regression(SentenceTask):
             "rmse": math.sqrt(np.square(said - true).mean()),
         }
 
+    def numbers(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+        """The numbers themselves, as `answer` and `reference`."""
+        return {
+            name: [row[key] for row in predictions] for name, key in (("answer", "label"), ("reference", "reference"))
+        }
+
+    def score_numbers(self, numbers: Mapping[str, Sequence[Any]]) -> dict[str, float]:
+        """All metrics."""
+        pairs = zip(numbers["answer"], numbers["reference"], strict=True)
+        return self.score([{"label": said, "reference": true} for said, true in pairs])
+
     def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> list[dict[str, Any]]:
         """Always the mean of `train`."""
         mean = float(train[self.label].mean())

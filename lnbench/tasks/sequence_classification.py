@@ -141,6 +141,19 @@ class SequenceClassification(SentenceTask):
             "mcc": 0.0 if _constant(said) or _constant(true) else float(matthews_corrcoef(true, said)),
         }
 
+    def numbers(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+        """The places of the labels, counted from 0, as `answer` and `reference`."""
+        place = {name: number for number, name in enumerate(self.labels)}
+        return {
+            name: [place[row[key]] for row in predictions]
+            for name, key in (("answer", "label"), ("reference", "reference"))
+        }
+
+    def score_numbers(self, numbers: Mapping[str, Sequence[Any]]) -> dict[str, float]:
+        """All metrics."""
+        pairs = zip(numbers["answer"], numbers["reference"], strict=True)
+        return self.score([{"label": self.labels[said], "reference": self.labels[true]} for said, true in pairs])
+
     def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> list[dict[str, Any]]:
         """The majority baseline, which always predicts the most frequent label of `train`."""
         label = self.labels[train[self.label].mode()[0]]

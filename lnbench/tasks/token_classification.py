@@ -184,6 +184,19 @@ class TokenClassification(Task):
             "accuracy": float(accuracy_score(true, said)),
         }
 
+    def numbers(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+        """The places of each row's tags in `labels`, counted from 0, as `answer` and `reference`."""
+        place = {name: number for number, name in enumerate(self.labels)}
+        return {
+            name: [[place[tag] for tag in row[key]] for row in predictions]
+            for name, key in (("answer", "tags"), ("reference", "reference"))
+        }
+
+    def score_numbers(self, numbers: Mapping[str, Sequence[Any]]) -> dict[str, float]:
+        """All metrics."""
+        said, true = ([[self.labels[tag] for tag in row] for row in numbers[key]] for key in ("answer", "reference"))
+        return self.score([{"tags": one, "reference": other} for one, other in zip(said, true, strict=True)])
+
     def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> list[dict[str, Any]]:
         """O for every word."""
         return self._with_references([{"tags": [iob2.OUTSIDE] * len(words)} for words in split[self.tokens]], split)

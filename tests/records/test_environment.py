@@ -23,6 +23,8 @@ def test_hardware_is_plain_json() -> None:
     assert hardware["threads"] == torch.get_num_threads()
     assert hardware["memory_bytes"] > 2**28
     assert hardware["cpu"]
+    assert hardware["cpu_capability"] == torch.backends.cpu.get_cpu_capability()
+    assert re.fullmatch(r"(\d+ \d+)?", hardware["cpu_model"])
 
 
 def test_peak_memory_grows_with_what_is_held() -> None:

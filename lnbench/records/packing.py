@@ -1,0 +1,57 @@
+"""Makes the line of a packed file from the folder of a finished run."""
+
+import json
+from pathlib import Path
+
+from lnbench.config.run import validate_saved
+from lnbench.records.files import METRICS, PREDICTIONS
+from lnbench.records.identity import PROTOCOL, id_of_saved
+from lnbench.records.packed import PackedRun, packed_file, read_packed
+from lnbench.records.public import public
+from lnbench.records.record import Record, RecordError, check_files
+
+
+def pack_run(record: Record, folder: Path) -> PackedRun:
+    """All that a packed file keeps of a finished run, after a check of its files.
+
+    Args:
+        record: record of the run.
+        folder: folder of the run, or its path in a packed file.
+
+    Raises:
+        RecordError: a file is damaged or missing, or the record is of another protocol, or is not of its configuration.
+        ConfigError: the configuration cannot be understood, or names a place of this machine.
+    """
+    check_identity(record)
+    if packed_file(folder):
+        return read_packed(folder)
+    check_files(record, folder)
+    task, numbers = validate_saved(record.config).task, {}
+    if "test" in record.metrics:
+        lines = (folder / PREDICTIONS).read_text(encoding="utf-8").split("\n")
+        numbers = task.numbers([json.loads(line) for line in lines if line])
+    return PackedRun(
+        record=public(record),
+        history=(folder / METRICS).read_bytes().decode() if METRICS in record.files else "",
+        numbers=numbers,
+    )
+
+
+def check_identity(record: Record) -> None:
+    """Checks that a record is of the run that its configuration describes, and that others can find data and model.
+
+    Raises:
+        RecordError: it is not, or the record is of another protocol.
+        ConfigError: the configuration cannot be understood here.
+    """
+    if record.protocol != PROTOCOL:
+        raise RecordError(f"run {record.id}: is of protocol {record.protocol}; this lnbench does protocol {PROTOCOL}")
+    found = id_of_saved(record.config)
+    if found != record.id:
+        raise RecordError(f"run {record.id}: has the configuration of run {found}")
+    for group in ("model", "task"):
+        if not record.config[group].get("content"):
+            raise RecordError(
+                f"run {record.id}: {group}.content is empty, so nobody can know which {group} it used; do it again "
+                f"where its files or the hub can be reached"
+            )
