@@ -9,6 +9,7 @@ from lnbench.core.schema import Free, Schema, in_home
 MASK = "_trained"
 """Suffix of the buffer that masks which elements of a parameter are trained."""
 BackboneKind = Literal["headless", "causal_lm"]
+"""`causal_lm` is a language model: a decoder, or an encoder-decoder."""
 
 
 class ModelConfig(Schema):

@@ -155,7 +155,7 @@ def _run_prefix(architecture: str) -> Difference:
         (embedding,) = weights.values()
         by_layer = embedding.view(LENGTH, LAYERS, 2, -1, size).permute(1, 2, 3, 0, 4)
         return {
-            f"{names[view.attention(layer)]}.prefix.{name}": by_layer[layer, index]
+            f"{names[view.attentions(layer)[0]]}.prefix.{name}": by_layer[layer, index]
             for layer in range(LAYERS)
             for index, name in enumerate(("key", "value"))
         }
