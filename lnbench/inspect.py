@@ -122,8 +122,9 @@ def _row(task: Task, examples: Examples, row: int, tokenizer: PreTrainedTokenize
     Each label follows its token, or all labels follow the row if they do not belong to single tokens.
     """
     batch = examples.batch(np.array([row]))
-    tokens = tokenizer.convert_ids_to_tokens(batch["input_ids"][0].tolist())
-    labels = task.label_texts(batch["labels"][0].numpy())
+    read, written = (batch[name][0].tolist() if name in batch else [] for name in ("input_ids", "decoder_input_ids"))
+    tokens = tokenizer.convert_ids_to_tokens([*read, *written])
+    labels = [*[""] * (len(read) * bool(written)), *task.label_texts(batch["labels"][0].numpy())]
     aligned = labels if examples.by_token and len(labels) == len(tokens) else [""] * len(tokens)
     text = Text()
     for token, label in zip(tokens, aligned, strict=True):

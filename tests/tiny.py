@@ -13,6 +13,7 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
     BertConfig,
     DebertaConfig,
     DebertaV2Config,
@@ -28,7 +29,7 @@ from transformers import (
 )
 
 from lnbench.backbone.attention import adapt_attention
-from lnbench.backbone.backbone import Backbone
+from lnbench.backbone.backbone import views
 from lnbench.backbone.dropout import make_dropout_cheap
 from lnbench.backbone.tuned_model import TunedModel
 from lnbench.config.compose import config_dir
@@ -128,6 +129,23 @@ LATER: dict[str, tuple[str, dict[str, Any]]] = {
 """`model_type` and settings by name."""
 CONFIGS |= {name: AutoConfig.for_model(kind, **settings) for name, (kind, settings) in LATER.items()}
 EVERY_ARCHITECTURE = sorted(CONFIGS)
+"""All with one list of blocks."""
+ENCODER_LAYERS, DECODER_LAYERS = 2, 3
+T5: dict[str, Any] = {**COMMON, "d_model": HIDDEN, "d_ff": FFN, "d_kv": 6, "num_heads": HEADS}
+T5 |= {"num_layers": ENCODER_LAYERS, "num_decoder_layers": DECODER_LAYERS}
+T5 |= {"relative_attention_num_buckets": 8, "decoder_start_token_id": 0}
+BART: dict[str, Any] = {**COMMON, "d_model": HIDDEN, "max_position_embeddings": POSITIONS, "decoder_start_token_id": 2}
+BART |= {"encoder_layers": ENCODER_LAYERS, "encoder_attention_heads": HEADS, "encoder_ffn_dim": FFN, "dropout": 0.0}
+BART |= {"decoder_layers": DECODER_LAYERS, "decoder_attention_heads": HEADS // 2, "decoder_ffn_dim": FFN // 2}
+TWO_SIDED: dict[str, tuple[str, dict[str, Any]]] = {
+    "bart": ("bart", BART),
+    "flan_t5": ("t5", {**T5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}),
+    "mt5": ("mt5", T5),
+    "mt5_gated": ("mt5", {**T5, "feed_forward_proj": "gated-gelu"}),
+    "pegasus": ("pegasus", BART),
+    "t5": ("t5", T5),
+}
+CONFIGS |= {name: AutoConfig.for_model(kind, **settings) for name, (kind, settings) in TWO_SIDED.items()}
 ARCHITECTURES = ["bert", "gpt2"]
 """One of each kind: an encoder and a decoder."""
 ENCODERS_OF_LATER = {"camembert", "eurobert", "modernbert", "mpnet", "nomic_bert", "xlm_roberta_xl"}
@@ -140,6 +158,7 @@ LACKING: dict[str, set[str]] = {
     **{name: {"bitfit"} for name in ("cohere", "cohere2", "eurobert", "modernbert", "olmo2", "olmo3", "phi3")},
     **{name: {"bitfit"} for name in ("apertus", "arcee", "ernie4_5", "exaone4", "helium", "ministral")},
     "hunyuan_v1_dense": {"bitfit"},
+    **{name: {"bitfit"} for name in ("t5", "flan_t5", "mt5", "mt5_gated")},
 }
 """Methods that an architecture has no place for: attention that calls no function, no biases, norms without values."""
 
@@ -150,8 +169,9 @@ def tiny(architecture: str, seed: int = 0) -> PreTrainedModel:
 
 
 def tiny_generator(architecture: str = "gpt2", seed: int = 0) -> PreTrainedModel:
-    """A tiny decoder that generates."""
-    return copy.deepcopy(_model(AutoModelForCausalLM, architecture, seed))
+    """A tiny decoder, or encoder-decoder, that generates."""
+    kind = AutoModelForSeq2SeqLM if architecture in TWO_SIDED else AutoModelForCausalLM
+    return copy.deepcopy(_model(kind, architecture, seed))
 
 
 @functools.cache
@@ -197,7 +217,7 @@ def is_possible(architecture: str, method: str) -> bool:
 
 def tune(model: PreTrainedModel, methods: str | dict[str, Method], seed: int = 0) -> dict[str, list[str]]:
     """Attaches methods to a model; returns the parameter names each part claims."""
-    return attach(parts(methods) if isinstance(methods, str) else methods, Backbone(model), seed)
+    return attach(parts(methods) if isinstance(methods, str) else methods, views(model), seed)
 
 
 def tuned(
@@ -212,11 +232,11 @@ def tuned(
         seed: of what is new.
     """
     backbone.config.use_cache = False
-    size, view = backbone.num_parameters(), Backbone(backbone)
+    size, output_size = backbone.num_parameters(), views(backbone)[0].output_size
     adapt_attention(backbone)
     claims = tune(backbone, methods, seed)
     torch.manual_seed(seed)
-    model = TunedModel(backbone, head(view.output_size), claims, size)
+    model = TunedModel(backbone, head(output_size), claims, size)
     make_dropout_cheap(model)
     return model.train()
 
@@ -242,6 +262,13 @@ def batch(lengths: Iterable[int] = (7, 4), seed: int = 0) -> dict[str, Tensor]:
     ids = torch.randint(1, VOCABULARY, (len(lengths), max(lengths)), generator=generator)
     mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
     return {"input_ids": ids * mask, "attention_mask": mask}
+
+
+def two_texts(lengths: Iterable[int] = (7, 4), written: int = 7) -> dict[str, Tensor]:
+    """Sources as in `batch`, and targets of `written` tokens each: decoder_input_ids, (B, written)."""
+    sources = batch(lengths)
+    rows = len(sources["input_ids"])
+    return {**sources, "decoder_input_ids": batch([written] * rows, seed=1)["input_ids"]}
 
 
 def hidden(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:

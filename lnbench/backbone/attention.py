@@ -13,7 +13,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from lnbench.backbone.backbone import Backbone, role_table
+from lnbench.backbone.backbone import Backbone, role_table, views
 from lnbench.backbone.dropout import drop
 from lnbench.backbone.mpnet import route_mpnet
 from lnbench.backbone.stack import current_stack
@@ -120,14 +120,15 @@ def use_function(model: PreTrainedModel, name: str, function: Callable[..., tupl
     if model.device.type == "meta":
         return
     called = _called_on_two_tokens(model)
-    view = Backbone(model)
-    silent = [str(layer + 1) for layer in range(view.num_layers) if view.attention(layer) not in called]
-    if silent:
-        raise ConfigError(
-            f"model: the attention of the architecture {model.config.model_type!r} does not go through transformers' "
-            f"attention interface in the layers {', '.join(silent)}, although its role table says so; correct "
-            f"`attention` in lnbench/backbone/tables.py"
-        )
+    for view in views(model):
+        if silent := [
+            str(layer + 1) for layer in range(view.num_layers) if not called.issuperset(view.attentions(layer))
+        ]:
+            raise ConfigError(
+                f"model: the attention of the architecture {model.config.model_type!r} does not go through "
+                f"transformers' attention interface in the layers {', '.join(silent)}{_of(view)}, although its role "
+                f"table says so; correct `attention` in lnbench/backbone/tables.py"
+            )
 
 
 def callers(model: PreTrainedModel) -> set[nn.Module]:
@@ -139,6 +140,10 @@ def callers(model: PreTrainedModel) -> set[nn.Module]:
 def attention_without_dropout(*args: Any, dropout: float = 0.0, **kwargs: Any) -> tuple[Tensor, None]:
     """As `attention`, also in training."""
     return attention(*args, **kwargs)
+
+
+def _of(view: Backbone) -> str:
+    return f" of its {view.side}" if view.side else ""
 
 
 def _choose(model: PreTrainedModel, name: str, function: Callable[..., tuple[Tensor, None]]) -> None:
@@ -171,8 +176,9 @@ def _look_at_two_tokens(model: PreTrainedModel) -> None:
     """One forward pass in evaluation, which leaves no trace in the model and draws no random numbers."""
     training = {module: module.training for module in model.modules()}
     tokens = torch.zeros(1, 2, dtype=torch.long, device=model.device)
+    written = {"decoder_input_ids": tokens} if model.config.is_encoder_decoder else {}
     try:
-        model.eval().base_model(input_ids=tokens, attention_mask=torch.ones_like(tokens))
+        model.eval().base_model(input_ids=tokens, attention_mask=torch.ones_like(tokens), **written)
     finally:
         for module, before in training.items():
             module.training = before

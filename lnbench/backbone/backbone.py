@@ -8,12 +8,24 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from lnbench.backbone.tables import TABLES, VARIANTS, Map, Projection, RoleTable, Sublayer
+from lnbench.backbone.tables import (
+    DECODERS,
+    TABLES,
+    VARIANTS,
+    CrossAttention,
+    Map,
+    Projection,
+    RoleTable,
+    Side,
+    Sublayer,
+)
 from lnbench.core.schema import ConfigError
 
 NormReading = Literal["position", "sublayer"]
 Inner = Literal["query", "key"]
-SUBLAYERS: tuple[Sublayer, ...] = get_args(Sublayer)
+SIDES: tuple[Side, ...] = get_args(Side)
+SUBLAYERS: tuple[Sublayer, ...] = ("mha", "ffn")
+"""Those of a block without cross-attention."""
 INNER: tuple[Inner, ...] = get_args(Inner)
 
 
@@ -41,12 +53,17 @@ class LinearMap:
 
 
 class Backbone:
-    """Finds the parts of a pretrained model by role."""
+    """Finds the parts of a pretrained model, or of one side of an encoder-decoder, by role; `views` makes one of each.
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    A decoder's blocks may have cross-attention, attention to what the encoder yields, beside that to their own states,
+    which is then called self-attention.
+    """
+
+    def __init__(self, model: PreTrainedModel, side: Side | None = None) -> None:
         self.model = model
-        self.base: nn.Module = model.base_model
-        self.table = role_table(model.config)
+        self.side = side
+        self.base: nn.Module = model.base_model if side is None else model.base_model.get_submodule(side)
+        self.table = role_table(model.config, side)
         self.blocks = _elements(self.base, self.table.blocks)
         self.pretrained = [dict(block.named_parameters()) for block in self.blocks]
         """Parameters by name of each block, without what methods insert later."""
@@ -71,8 +88,23 @@ class Backbone:
         """Size of the last hidden states; some OPT models project them to another than that of their blocks."""
         return int(getattr(self.config, "word_embed_proj_dim", self.config.hidden_size))
 
-    def attention(self, layer: int) -> nn.Module:
-        """The module of block `layer` (counted from 0) that calls transformers' attention function.
+    @property
+    def heads(self) -> int:
+        """Number of heads of queries."""
+        number: int = getattr(self.config, f"{self.side}_attention_heads", self.config.num_attention_heads)
+        return number
+
+    @property
+    def sublayers(self) -> tuple[Sublayer, ...]:
+        """Those that a block has, in order."""
+        return get_args(Sublayer) if self.table.cross else SUBLAYERS
+
+    def parts_of(self, sublayer: Sublayer) -> tuple[Sublayer, ...]:
+        """The sublayers that a block has of one kind: of `mha`, which is all attention, self- and cross-attention."""
+        return tuple(one for one in self.sublayers if one == sublayer or (one == "cross" and sublayer == "mha"))
+
+    def attentions(self, layer: int) -> list[nn.Module]:
+        """The modules of block `layer` (counted from 0) that call transformers' attention function.
 
         Raises:
             ConfigError: the architecture computes attention by itself.
@@ -82,32 +114,33 @@ class Backbone:
                 f"method: prefix has no place in the architecture {self.config.model_type!r}, whose attention does not "
                 f"go through transformers' attention interface; all other methods work"
             )
-        return self.blocks[layer].get_submodule(self.table.attention)
+        paths = [self.table.attention, *([self.table.cross.attention] if self.table.cross else [])]
+        return [self.blocks[layer].get_submodule(path) for path in paths]
 
     def linear_maps(self, name: Map, layer: int) -> list[LinearMap]:
-        """The linear maps of block `layer` (counted from 0) by role; a gated network has two `ffn_input`."""
-        block = self.blocks[layer]
+        """The linear maps of block `layer` (counted from 0) by role.
+
+        A gated network has two `ffn_input`. Of a map of attention, cross-attention has another.
+        """
         if name == "ffn_input":
+            block = self.blocks[layer]
             return [LinearMap(block.get_submodule(path)) for path in self.table.ffn_inputs]
-        place: str | Projection = getattr(self.table, name)
-        if isinstance(place, str):
-            return [LinearMap(block.get_submodule(place))]
-        module = block.get_submodule(place.path)
-        bias = block.get_parameter(place.bias) if place.bias else None
-        return [LinearMap(module, rows_of(place, module, self.config), bias)]
+        sublayers = self.parts_of("ffn" if name == "ffn_output" else "mha")
+        return [self._linear_map(name, sublayer, layer) for sublayer in sublayers]
 
     def reader_of(self, sublayer: Sublayer, layer: int) -> nn.Module:
         """The layer, one of several, by which a sublayer of block `layer` (counted from 0) reads its input, once.
 
         For attention that is the value projection: DeBERTa applies the others to its position
-        embeddings too.
+        embeddings too. Cross-attention reads its input by its queries alone.
         """
-        return self.linear_maps("value" if sublayer == "mha" else "ffn_input", layer)[0].layer
+        if sublayer == "ffn":
+            return self.linear_maps("ffn_input", layer)[0].layer
+        return self._linear_map("query" if sublayer == "cross" else "value", sublayer, layer).layer
 
     def output_of(self, sublayer: Sublayer, layer: int) -> nn.Module:
         """The last linear layer of a sublayer of block `layer` (counted from 0)."""
-        (output,) = self.linear_maps("mha_output" if sublayer == "mha" else "ffn_output", layer)
-        return output.layer
+        return self._linear_map("ffn_output" if sublayer == "ffn" else "mha_output", sublayer, layer).layer
 
     def norm_after(self, sublayer: Sublayer, layer: int, reading: NormReading) -> nn.Module | None:
         """The norm "after" a sublayer of block `layer` (counted from 0); None where the model has none in this place.
@@ -118,11 +151,11 @@ class Backbone:
         Where both sublayers read the stream side by side, no norm lies between them, and both
         readings mean the sublayer's own.
         """
-        own = {"mha": self.table.mha_norm, "ffn": self.table.ffn_norm}
         if self.table.placement != "pre" or reading == "sublayer":
-            return self._norm(layer, own[sublayer])
-        if sublayer == "mha":
-            return self._norm(layer, self.table.ffn_norm)
+            return self._norm(layer, self._own_norm(sublayer))
+        following = self.sublayers[self.sublayers.index(sublayer) + 1 :]
+        if following:
+            return self._norm(layer, self._own_norm(following[0]))
         return self._norm(layer + 1, self.table.mha_norm) if layer + 1 < self.num_layers else self.final_norm()
 
     def output_norm(self, sublayer: Sublayer, layer: int) -> nn.Module | None:
@@ -130,7 +163,8 @@ class Backbone:
 
         It comes after its sublayer by position, and belongs to it: in both readings it goes with `norm_after`.
         """
-        return self._norm(layer, self.table.mha_output_norm if sublayer == "mha" else self.table.ffn_output_norm)
+        paths = {"mha": self.table.mha_output_norm, "cross": None, "ffn": self.table.ffn_output_norm}
+        return self._norm(layer, paths[sublayer])
 
     def norms_after(self, sublayer: Sublayer, layer: int, reading: NormReading) -> list[nn.Module]:
         """Both norms that a reading gives to a sublayer of block `layer` (counted from 0), as far as they are there."""
@@ -146,7 +180,7 @@ class Backbone:
 
     def norms_of(self, layer: int) -> list[nn.Module]:
         """All norms inside block `layer` (counted from 0), each once."""
-        outer = [norm for sublayer in SUBLAYERS for norm in self.norms_after(sublayer, layer, "sublayer")]
+        outer = [norm for sublayer in self.sublayers for norm in self.norms_after(sublayer, layer, "sublayer")]
         inner = [norm for name in INNER for norm in self.inner_norms(name, layer)]
         return list(dict.fromkeys([*outer, *inner]))
 
@@ -176,10 +210,33 @@ class Backbone:
         """The norm after the last block, if the architecture has one."""
         return self.base.get_submodule(self.table.final_norm) if self.table.final_norm else None
 
+    def _linear_map(self, name: Map, sublayer: Sublayer, layer: int) -> LinearMap:
+        place: str | Projection = getattr(self._table_of(sublayer), name)
+        block = self.blocks[layer]
+        if isinstance(place, str):
+            return LinearMap(block.get_submodule(place))
+        module = block.get_submodule(place.path)
+        bias = block.get_parameter(place.bias) if place.bias else None
+        return LinearMap(module, rows_of(place, module, self.config), bias)
+
+    def _own_norm(self, sublayer: Sublayer) -> str:
+        return self.table.ffn_norm if sublayer == "ffn" else self._table_of(sublayer).mha_norm
+
+    def _table_of(self, sublayer: Sublayer) -> RoleTable | CrossAttention:
+        assert sublayer != "cross" or self.table.cross, "the blocks have no cross-attention"
+        return self.table.cross if sublayer == "cross" and self.table.cross else self.table
+
     def _norm(self, layer: int, path: str | None) -> nn.Module | None:
         """The norm at `path` in a block; None where an identity stands in its place."""
         norm = self.blocks[layer].get_submodule(path) if path else None
         return None if isinstance(norm, nn.Identity) else norm
+
+
+def views(model: PreTrainedModel) -> list[Backbone]:
+    """A view of a model by its role table; of an encoder-decoder two, of its encoder and of its decoder."""
+    if model.config.model_type in DECODERS:
+        return [Backbone(model, side) for side in SIDES]
+    return [Backbone(model)]
 
 
 def longest_text(config: PreTrainedConfig) -> int | None:
@@ -188,13 +245,17 @@ def longest_text(config: PreTrainedConfig) -> int | None:
     return None if table.positions == "relative" else config.max_position_embeddings - table.reserved_positions
 
 
-def role_table(config: PreTrainedConfig) -> RoleTable:
+def role_table(config: PreTrainedConfig, side: Side | None = None) -> RoleTable:
     """The role table of an architecture.
+
+    Args:
+        config: of the architecture.
+        side: of an encoder-decoder; None is its encoder.
 
     Raises:
         ConfigError: the architecture has none.
     """
-    table = TABLES.get(config.model_type)
+    table = (DECODERS if side == "decoder" else TABLES).get(config.model_type)
     if table is None:
         raise ConfigError(
             f"model: the architecture {config.model_type!r} has no role table; known: {', '.join(sorted(TABLES))}. "
@@ -203,7 +264,7 @@ def role_table(config: PreTrainedConfig) -> RoleTable:
         )
     for variant in VARIANTS.get(config.model_type, ()):
         if all(getattr(config, name) == value for name, value in variant.settings.items()):
-            return variant.table
+            return variant.decoder if side == "decoder" and variant.decoder else variant.table
     return table
 
 

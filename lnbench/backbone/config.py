@@ -11,6 +11,7 @@ MASK = "_trained"
 PROGRESS = "_progress"
 """Suffix of a buffer that training needs to go on, and that the trained model does not use."""
 BackboneKind = Literal["headless", "causal_lm"]
+"""`causal_lm` is a language model: a decoder, or an encoder-decoder."""
 Quantization = Literal["int8", "nf4"]
 
 

@@ -11,6 +11,7 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
     AutoTokenizer,
     GenerationConfig,
     PreTrainedConfig,
@@ -23,7 +24,8 @@ from lnbench.backbone import gguf
 from lnbench.backbone.config import BackboneKind, ModelConfig
 from lnbench.backbone.quantization import quantize, require_torchao
 from lnbench.backbone.source import PACKAGE_SCHEME, check_content, resolve_source
-from lnbench.backbone.vocabulary import grow_embedding, known_tokens
+from lnbench.backbone.tables import DECODERS
+from lnbench.backbone.vocabulary import START, grow_embedding, known_tokens, start_of
 from lnbench.core.digests import hub_answers
 from lnbench.core.schema import ConfigError
 
@@ -66,7 +68,7 @@ LANGUAGE_MODELS = (
     "stablelm",
     "starcoder2",
 )
-"""Architectures that generate text: decoders with a role table."""
+"""Architectures that continue a text: decoders with a role table."""
 POOLERS = (*WITH_POOLER, "albert")
 """Architectures with a pooling layer."""
 LOADERS: dict[BackboneKind, Any] = {"headless": AutoModel, "causal_lm": AutoModelForCausalLM}
@@ -89,14 +91,16 @@ def load_backbone(model: ModelConfig, kind: BackboneKind = "headless", pooler: b
     config = load_config(model)
     options |= {"config": config, "use_safetensors": True, **_model_options(config, kind, pooler)}
     with _quietly():
-        backbone: PreTrainedModel = _from_pretrained(LOADERS[kind], model, source, **options)
+        backbone: PreTrainedModel = _from_pretrained(_loader(config, kind), model, source, **options)
     _grow(backbone, model)
     if model.quantization:
         quantize(backbone, model.quantization)
     if kind == "causal_lm":
         tokenizer = load_tokenizer(model)
         backbone.generation_config = GenerationConfig(
-            eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+            decoder_start_token_id=start_of(tokenizer),
         )
     return backbone
 
@@ -108,7 +112,8 @@ def empty_backbone(model: ModelConfig, kind: BackboneKind = "headless", pooler: 
         ConfigError: the architecture is neither stated nor to be found, or no language model where one is needed.
     """
     config = stated_config(model)
-    backbone: PreTrainedModel = LOADERS[kind].from_config(config, **_model_options(config, kind, pooler))
+    options = _model_options(config, kind, pooler)
+    backbone: PreTrainedModel = _loader(config, kind).from_config(config, **options)
     _grow(backbone, model)
     return backbone
 
@@ -136,13 +141,21 @@ def require_kind(config: PreTrainedConfig, kind: BackboneKind) -> None:
     """Checks that an architecture can take a form.
 
     Raises:
-        ConfigError: it is no language model, and has to be one.
+        ConfigError: it is no language model, and has to be one; or it is an encoder-decoder, and the task does not
+            generate.
     """
-    if kind == "causal_lm" and config.model_type not in LANGUAGE_MODELS:
+    if kind == "causal_lm" and config.model_type not in (*LANGUAGE_MODELS, *DECODERS):
         raise ConfigError(
             f"model: the task generates text, and the architecture {config.model_type!r} does not; choose a decoder, "
-            f"such as model=gemma3_270m, gpt2, gpt2_medium, opt_350m, pythia_160m, qwen3_0_6b or smollm2_135m, or "
-            f"another of these architectures: {', '.join(LANGUAGE_MODELS)}"
+            f"such as model=gemma3_270m, gpt2, gpt2_medium, opt_350m, pythia_160m, qwen3_0_6b or smollm2_135m, an "
+            f"encoder-decoder, such as model=t5_small, flan_t5_base or bart_base, or another of these architectures: "
+            f"{', '.join(sorted((*LANGUAGE_MODELS, *DECODERS)))}"
+        )
+    if kind == "headless" and config.model_type in DECODERS:
+        raise ConfigError(
+            f"model: the architecture {config.model_type!r} is an encoder-decoder, which writes a text, and the task "
+            f"does not generate; choose a task that does, such as task=e2e_nlg or task=samsum, or a model such as "
+            f"model=minilm or model=bert_base"
         )
 
 
@@ -176,15 +189,24 @@ def load_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
     """The tokenizer that belongs to `model`, with a padding token.
 
     A tokenizer without one (GPT-2's) pads with its end-of-text token; the attention mask keeps it
-    out of sight.
+    out of sight. That of an encoder-decoder knows the token with which the decoder starts (`start_of`).
 
     Raises:
-        ConfigError: the tokenizer is not there or cannot be read.
+        ConfigError: the tokenizer is not there or cannot be read; or an encoder-decoder's configuration does not say
+            with which token the decoder starts.
     """
     source, options = _origin(model)
     tokenizer: PreTrainedTokenizerBase = _from_pretrained(AutoTokenizer, model, source, **options)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if model.gguf_file is None and (config := load_config(model)).model_type in DECODERS:
+        start = getattr(config, START, None)
+        if start is None:
+            raise ConfigError(
+                f"model.source = {model.source!r}: its config.json has no decoder_start_token_id, with which the "
+                f"decoder starts; write it there (T5's is that of its padding token, 0)"
+            )
+        setattr(tokenizer, START, start)
     return tokenizer
 
 
@@ -200,6 +222,11 @@ def _origin(model: ModelConfig) -> tuple[str, dict[str, Any]]:
     if local:
         return source, {"local_files_only": True, **file}
     return source, {"revision": model.content or model.revision, "local_files_only": not hub_answers(), **file}
+
+
+def _loader(config: PreTrainedConfig, kind: BackboneKind) -> Any:
+    written = kind == "causal_lm" and config.model_type in DECODERS
+    return AutoModelForSeq2SeqLM if written else LOADERS[kind]
 
 
 def _unpacked(model: ModelConfig, source: str) -> Path | None:

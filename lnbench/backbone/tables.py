@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Fusion = Literal["stacked", "interleaved"]
-Sublayer = Literal["mha", "ffn"]
+Side = Literal["encoder", "decoder"]
+Sublayer = Literal["mha", "cross", "ffn"]
 Map = Literal["query", "key", "value", "mha_output", "ffn_input", "ffn_output"]
 
 
@@ -27,11 +28,26 @@ class Projection:
 
 
 @dataclass(frozen=True)
+class CrossAttention:
+    """Dotted paths of a decoder's attention to what the encoder yields, between self-attention and the network."""
+
+    query: Projection
+    key: Projection
+    value: Projection
+    mha_output: str
+    """Output projection."""
+    mha_norm: str
+    """Norm that belongs to this sublayer, where the table's `placement` says."""
+    attention: str
+    """Module that calls transformers' attention function."""
+
+
+@dataclass(frozen=True)
 class RoleTable:
     """Dotted paths of a transformer's parts, so that methods never name an architecture.
 
     Paths are relative to a block, except `blocks`, `embedding_norm` and `final_norm`, which are
-    relative to the base model.
+    relative to the base model, or to one side of an encoder-decoder, each of which has a table.
     """
 
     blocks: str
@@ -80,6 +96,8 @@ class RoleTable:
     """Rows at the start of the position embedding that are no text's."""
     functional_dropout: bool = False
     """Some of its dropout is no module, and stays torch's own."""
+    cross: CrossAttention | None = None
+    """Attention to the encoder's states, in the blocks of an encoder-decoder's decoder."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +107,8 @@ class Variant:
     table: RoleTable
     settings: Mapping[str, object]
     """What the configuration says, by name."""
+    decoder: RoleTable | None = None
+    """That of the decoder; `table` is then the encoder's."""
 
 
 BERT = RoleTable(
@@ -374,10 +394,78 @@ BLOOM = replace(
 
 FALCON = replace(BLOOM, ffn_norm="input_layernorm", placement="parallel", embedding_norm=None)
 
+T5 = RoleTable(
+    blocks="block",
+    attention="layer.0.SelfAttention",
+    query=Projection("layer.0.SelfAttention.q"),
+    key=Projection("layer.0.SelfAttention.k"),
+    value=Projection("layer.0.SelfAttention.v"),
+    mha_output="layer.0.SelfAttention.o",
+    ffn_inputs=("layer.1.DenseReluDense.wi",),
+    ffn_output="layer.1.DenseReluDense.wo",
+    mha_norm="layer.0.layer_norm",
+    ffn_norm="layer.1.layer_norm",
+    placement="pre",
+    final_norm="final_layer_norm",
+    positions="relative",
+)
+
+T5_DECODER = replace(
+    T5,
+    ffn_inputs=("layer.2.DenseReluDense.wi",),
+    ffn_output="layer.2.DenseReluDense.wo",
+    ffn_norm="layer.2.layer_norm",
+    cross=CrossAttention(
+        attention="layer.1.EncDecAttention",
+        query=Projection("layer.1.EncDecAttention.q"),
+        key=Projection("layer.1.EncDecAttention.k"),
+        value=Projection("layer.1.EncDecAttention.v"),
+        mha_output="layer.1.EncDecAttention.o",
+        mha_norm="layer.1.layer_norm",
+    ),
+)
+
+GATED_T5 = replace(T5, ffn_inputs=("layer.1.DenseReluDense.wi_0", "layer.1.DenseReluDense.wi_1"))
+
+GATED_T5_DECODER = replace(T5_DECODER, ffn_inputs=("layer.2.DenseReluDense.wi_0", "layer.2.DenseReluDense.wi_1"))
+
+BART = RoleTable(
+    blocks="layers",
+    attention="self_attn",
+    query=Projection("self_attn.q_proj"),
+    key=Projection("self_attn.k_proj"),
+    value=Projection("self_attn.v_proj"),
+    mha_output="self_attn.out_proj",
+    ffn_inputs=("fc1",),
+    ffn_output="fc2",
+    mha_norm="self_attn_layer_norm",
+    ffn_norm="final_layer_norm",
+    placement="post",
+    embedding_norm="layernorm_embedding",
+    functional_dropout=True,
+)
+
+BART_DECODER = replace(
+    BART,
+    cross=CrossAttention(
+        attention="encoder_attn",
+        query=Projection("encoder_attn.q_proj"),
+        key=Projection("encoder_attn.k_proj"),
+        value=Projection("encoder_attn.v_proj"),
+        mha_output="encoder_attn.out_proj",
+        mha_norm="encoder_attn_layer_norm",
+    ),
+)
+
+PEGASUS = replace(BART, placement="pre", embedding_norm=None, final_norm="layer_norm")
+
+PEGASUS_DECODER = replace(BART_DECODER, placement="pre", embedding_norm=None, final_norm="layer_norm")
+
 TABLES: dict[str, RoleTable] = {
     "albert": ALBERT,
     "apertus": APERTUS,
     "arcee": ARCEE,
+    "bart": BART,
     "bert": BERT,
     "bloom": BLOOM,
     "camembert": ROBERTA,
@@ -408,11 +496,13 @@ TABLES: dict[str, RoleTable] = {
     "mistral": LLAMA,
     "modernbert": MODERNBERT,
     "mpnet": MPNET,
+    "mt5": T5,
     "nomic_bert": NOMIC_BERT,
     "olmo": LLAMA,
     "olmo2": OLMO2,
     "olmo3": OLMO2,
     "opt": OPT,
+    "pegasus": PEGASUS,
     "phi": PHI,
     "phi3": PHI3,
     "qwen2": LLAMA,
@@ -422,10 +512,21 @@ TABLES: dict[str, RoleTable] = {
     "smollm3": LLAMA,
     "stablelm": STABLELM,
     "starcoder2": STARCODER2,
+    "t5": T5,
     "xlm-roberta": ROBERTA,
     "xlm-roberta-xl": XLM_ROBERTA_XL,
 }
-"""Role table by the `model_type` of a transformers configuration."""
+"""Role table by the `model_type` of a transformers configuration; of an encoder-decoder, that of its encoder."""
+
+DECODERS: dict[str, RoleTable] = {
+    "bart": BART_DECODER,
+    "mt5": T5_DECODER,
+    "pegasus": PEGASUS_DECODER,
+    "t5": T5_DECODER,
+}
+"""Role table of an encoder-decoder's decoder."""
+
+GATED = {"is_gated_act": True}
 
 VARIANTS: dict[str, tuple[Variant, ...]] = {
     "falcon": (
@@ -434,9 +535,11 @@ VARIANTS: dict[str, tuple[Variant, ...]] = {
         Variant(replace(BLOOM, embedding_norm=None), {"parallel_attn": False}),
     ),
     "gpt_neox": (Variant(replace(GPT_NEOX, placement="pre"), {"use_parallel_residual": False}),),
+    "mt5": (Variant(GATED_T5, GATED, GATED_T5_DECODER),),
     "opt": (Variant(replace(OPT, placement="post", final_norm=None), {"do_layer_norm_before": False}),),
     "stablelm": (
         Variant(replace(STABLELM, ffn_norm="input_layernorm", placement="parallel"), {"use_parallel_residual": True}),
     ),
+    "t5": (Variant(GATED_T5, GATED, GATED_T5_DECODER),),
 }
 """By `model_type`; the first of them whose settings are the configuration's replaces the table."""

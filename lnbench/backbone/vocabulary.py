@@ -12,6 +12,19 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
+START = "decoder_start_token_id"
+"""Attribute of an encoder-decoder's tokenizer, and setting of its configuration."""
+
+
+def start_of(tokenizer: PreTrainedTokenizerBase | None) -> int | None:
+    """The token with which the decoder of an encoder-decoder starts; None for the tokenizer of another model.
+
+    Such a model reads source and target apart, where others read one text.
+    """
+    start: int | None = getattr(tokenizer, START, None)
+    return start
+
+
 def embedded_tokens(config: PreTrainedConfig) -> int:
     """Number of tokens that a model embeds."""
     return int(config.get_text_config().vocab_size)

@@ -46,7 +46,8 @@ def export_peft(tuned: Tuned, folder: Path, head: Place = "inside") -> None:
         head: place of the task head. `inside`: the adapter is for transformers' class of the task
             (`AutoModelForSequenceClassification`, `AutoModelForTokenClassification`, `AutoModelForQuestionAnswering`),
             which then gives the same logits. `beside`: the adapter is for `AutoModel`, which gives the same hidden
-            states, and the head is in `head.safetensors`. A generator has no head and is for `AutoModelForCausalLM`.
+            states, and the head is in `head.safetensors`. A generator has no head and is for `AutoModelForCausalLM`, or
+            for `AutoModelForSeq2SeqLM`.
 
     Raises:
         ConfigError: the method has no counterpart in peft, or is merged into the weights; or the head is to be inside,
@@ -61,7 +62,8 @@ def export_peft(tuned: Tuned, folder: Path, head: Place = "inside") -> None:
             "model (--merged) has them"
         )
     settings, tensors = EXPORTERS[method](tuned)
-    settings["task_type"] = "CAUSAL_LM" if tuned.task.backbone == "causal_lm" else "FEATURE_EXTRACTION"
+    writes = "SEQ_2_SEQ_LM" if tuned.model.backbone.config.is_encoder_decoder else "CAUSAL_LM"
+    settings["task_type"] = writes if tuned.task.backbone == "causal_lm" else "FEATURE_EXTRACTION"
     if tuned.task.backbone != "causal_lm" and head == "inside":
         theirs = _head_inside(tuned)
         inside = {name if name in SHARED else theirs.prefix + name: tensor for name, tensor in tensors.items()}

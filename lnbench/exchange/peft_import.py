@@ -7,7 +7,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from lnbench.backbone.backbone import Backbone
+from lnbench.backbone.backbone import views
 from lnbench.backbone.tuned_model import BACKBONE, TunedModel
 from lnbench.config.compose import compose_config, to_plain
 from lnbench.config.run import RunConfig, validate
@@ -64,7 +64,10 @@ def import_peft(adapter: Path, folder: Path, overrides: Sequence[str], any_base:
     if not any_base:
         _check_base(theirs, config)
     try:
-        adapted = kind.read(theirs, Backbone(load_pretrained(config)))
+        backbones = views(load_pretrained(config))
+        if len(backbones) > 1:
+            raise ConfigError("adapters of peft are not taken for encoder-decoders")
+        adapted = kind.read(theirs, backbones[0])
         raw["method"][kind.method] |= adapted.settings
         config = validate(raw)
         model = build_model(config)

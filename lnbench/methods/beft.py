@@ -38,8 +38,8 @@ class Beft(Method):
 
         claimed: list[nn.Parameter] = []
         for layer in select_layers(self.layers, backbone.num_layers, "method.beft.layers"):
-            (one,) = backbone.linear_maps(self.bias, layer)
-            change = ScaleAndShift(one.out_features, Rows(one), scales=False).to(backbone.model.device)
-            insert_on_output(one.layer, f"{self.kind}_{self.bias}", change)
-            claimed.extend(change.parameters())
+            for one in backbone.linear_maps(self.bias, layer):
+                change = ScaleAndShift(one.out_features, Rows(one), scales=False).to(backbone.model.device)
+                insert_on_output(one.layer, f"{self.kind}_{self.bias}", change)
+                claimed.extend(change.parameters())
         return claimed

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, Field
 
-from lnbench.backbone.tables import Sublayer
 from lnbench.core.schema import ConfigError
 from lnbench.methods.base import Method, Size
 from lnbench.methods.parts.layers import Layers, select_layers
@@ -18,8 +17,11 @@ if TYPE_CHECKING:
     from lnbench.methods.parts.kronecker import KroneckerRule
 
 
-def _in_order(sublayers: tuple[Sublayer, ...]) -> tuple[Sublayer, ...]:
-    return tuple(sublayer for sublayer in get_args(Sublayer) if sublayer in sublayers)
+Kind = Literal["mha", "ffn"]
+
+
+def _in_order(sublayers: tuple[Kind, ...]) -> tuple[Kind, ...]:
+    return tuple(sublayer for sublayer in get_args(Kind) if sublayer in sublayers)
 
 
 class Compacter(Method):
@@ -31,7 +33,7 @@ class Compacter(Method):
 
     kind: ClassVar[str] = "compacter"
 
-    sublayers: Annotated[tuple[Sublayer, ...], Field(min_length=1), AfterValidator(_in_order)]
+    sublayers: Annotated[tuple[Kind, ...], Field(min_length=1), AfterValidator(_in_order)]
     """Adapters after multi-head attention, after the feed-forward network (Compacter++), or both."""
     terms: Annotated[int, Field(ge=1, le=256)]
     """n, the number of Kronecker products in a sum; must divide the bottleneck and the hidden size. The matrices A_i
@@ -50,7 +52,7 @@ class Compacter(Method):
         backbone.base.add_module("compacter", rule)
         claimed = list(rule.parameters())
         for layer in select_layers(self.layers, backbone.num_layers, "method.compacter.layers"):
-            for sublayer in self.sublayers:
+            for sublayer in (one for kind in self.sublayers for one in backbone.parts_of(kind)):
                 adapter = self._adapter(rule, backbone.config.hidden_size).to(backbone.model.device)
                 insert_sequential(backbone.output_of(sublayer, layer), "compacter", adapter)
                 claimed.extend(adapter.parameters())

@@ -36,9 +36,11 @@ class Hadamard(Method):
         claimed: list[nn.Parameter] = []
         for layer in select_layers(self.layers, backbone.num_layers, "method.hadamard.layers"):
             if self.norm:
-                claimed.extend(p for norm in backbone.norms_after("mha", layer, "position") for p in norm.parameters())
-            (output,) = backbone.linear_maps("mha_output", layer)
-            change = ScaleAndShiftOfInput(output.in_features).to(backbone.model.device)
-            insert_on_input(output.layer, self.kind, change)
-            claimed.extend(change.parameters())
+                attentions = backbone.parts_of("mha")
+                norms = [norm for one in attentions for norm in backbone.norms_after(one, layer, "position")]
+                claimed.extend(parameter for norm in norms for parameter in norm.parameters())
+            for output in backbone.linear_maps("mha_output", layer):
+                change = ScaleAndShiftOfInput(output.in_features).to(backbone.model.device)
+                insert_on_input(output.layer, self.kind, change)
+                claimed.extend(change.parameters())
         return claimed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from lnbench.backbone.tables import Map
 from lnbench.methods.base import Method, Stage
 from lnbench.methods.parts.layers import Layers, select_layers
 
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from lnbench.backbone.backbone import Backbone
+
+OUTPUTS: dict[str, Map] = {"ia3_key": "key", "ia3_value": "value"}
+"""The maps whose outputs are rescaled, by the name of what is inserted there."""
 
 
 class Ia3(Method):
@@ -23,7 +27,7 @@ class Ia3(Method):
     layers: Layers
 
     def attach(self, backbone: Backbone) -> list[nn.Parameter]:
-        """Inserts three vectors into each block, and claims them."""
+        """Inserts vectors into each block, and claims them."""
         layers = select_layers(self.layers, backbone.num_layers, "method.ia3.layers")
         return [factors for layer in layers for factors in _rescale(backbone, layer)]
 
@@ -32,12 +36,12 @@ def _rescale(backbone: Backbone, layer: int) -> list[nn.Parameter]:
     from lnbench.methods.parts.linear_change import Rescale, Rows, insert_on_input, insert_on_output
 
     device = backbone.model.device
-    (key,), (value,) = backbone.linear_maps("key", layer), backbone.linear_maps("value", layer)
+    rescaled = []
+    for name, role in OUTPUTS.items():
+        for one in backbone.linear_maps(role, layer):
+            rescaled.append(Rescale(one.out_features, Rows(one)).to(device))
+            insert_on_output(one.layer, name, rescaled[-1])
     (ffn_output,) = backbone.linear_maps("ffn_output", layer)
-    keys = Rescale(key.out_features, Rows(key)).to(device)
-    values = Rescale(value.out_features, Rows(value)).to(device)
-    inner = Rescale(ffn_output.in_features).to(device)
-    insert_on_output(key.layer, "ia3_key", keys)
-    insert_on_output(value.layer, "ia3_value", values)
-    insert_on_input(ffn_output.layer, "ia3_ffn", inner)
-    return [keys.factors, values.factors, inner.factors]
+    rescaled.append(Rescale(ffn_output.in_features).to(device))
+    insert_on_input(ffn_output.layer, "ia3_ffn", rescaled[-1])
+    return [one.factors for one in rescaled]

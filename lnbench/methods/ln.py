@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from lnbench.backbone.tables import Sublayer
 from lnbench.core.schema import ConfigError
 from lnbench.methods.base import Method
-from lnbench.methods.parts.layers import Layers, select_layers
+from lnbench.methods.parts.layers import Layers, select_layers, side_of
 
 if TYPE_CHECKING:
     from torch import nn
 
     from lnbench.backbone.backbone import Backbone
 
+Choice = Literal["mha", "ffn", "inner", "self", "cross"]
+SUBLAYERS: dict[Choice, Sublayer] = {"mha": "mha", "self": "mha", "cross": "cross", "ffn": "ffn"}
 PARAMETER_OF = {"gain": "weight", "bias": "bias"}
 
 
@@ -28,9 +31,10 @@ class LayerNormTuning(Method):
     """Name of the method."""
 
     terms: Annotated[tuple[Literal["gain", "bias"], ...], Field(min_length=1)]
-    norms: Annotated[tuple[Literal["mha", "ffn", "inner"], ...], Field(min_length=1)]
+    norms: Annotated[tuple[Choice, ...], Field(min_length=1)]
     """The norms after multi-head attention, those after the feed-forward network, and those of queries and keys inside
-    attention; any of them."""
+    attention; any of them. In an encoder-decoder `mha` is all attention, `self` is self-attention alone, and `cross`
+    the decoder's attention to what the encoder yields."""
     layers: Layers
     norm_reading: Literal["position", "sublayer"]
     """What "after" means in pre-LN models: next on the residual stream, or belonging to the sublayer."""
@@ -48,7 +52,8 @@ class LayerNormTuning(Method):
         names = [PARAMETER_OF[term] for term in self.terms]
         pairs = [(norm, name) for norm in self._norms(backbone) for name in names]
         places = [(norm, name) for norm, name in pairs if getattr(norm, name, None) is not None]
-        if not places:
+        for_the_decoder = set(self.norms) == {"cross"} and backbone.side == "encoder" != side_of(self.layers)
+        if not places and not for_the_decoder:
             raise ConfigError(f"method.{self.kind}: {self._lack(backbone, [norm for norm, _ in pairs])}")
         return places
 
@@ -71,10 +76,12 @@ class LayerNormTuning(Method):
             norms.append(norm)
         return list(dict.fromkeys(norms))
 
-    def _norms_named(self, backbone: Backbone, name: Literal["mha", "ffn", "inner"], layer: int) -> list[nn.Module]:
+    def _norms_named(self, backbone: Backbone, name: Choice, layer: int) -> list[nn.Module]:
         if name == "inner":
             return [*backbone.inner_norms("query", layer), *backbone.inner_norms("key", layer)]
-        return backbone.norms_after(name, layer, self.norm_reading)
+        sublayers = backbone.parts_of(SUBLAYERS[name])
+        chosen = [one for one in sublayers if name != "self" or one == "mha"]
+        return [norm for one in chosen for norm in backbone.norms_after(one, layer, self.norm_reading)]
 
     def _check_norms(self, backbone: Backbone, layers: list[int]) -> None:
         chosen = f"method.{self.kind}.norms = {list(self.norms)}: "
@@ -83,6 +90,11 @@ class LayerNormTuning(Method):
             raise ConfigError(
                 f"{chosen}attention and the feed-forward network of {architecture} share one norm in each block; "
                 f"choose both, mha and ffn"
+            )
+        if backbone.side is None and (alone := {"self", "cross"} & set(self.norms)):
+            raise ConfigError(
+                f"{chosen}{architecture} is no encoder-decoder, and has one attention in each block; leave out "
+                f"{' and '.join(sorted(alone))}, and choose mha"
             )
         if "inner" in self.norms and not any(self._norms_named(backbone, "inner", layer) for layer in layers):
             raise ConfigError(f"{chosen}this model of {architecture} has no norms of queries and keys; leave out inner")

@@ -27,7 +27,7 @@ class Prefix(Method):
     gated: ClassVar[bool] = True
 
     length: Size
-    """Number of prefix vectors in each layer."""
+    """Number of prefix vectors in each layer; a decoder's self- and cross-attention have as many each."""
     init_std: Annotated[float, Field(gt=0)]
     """Standard deviation of the initial P_K and P_V. Unused if an MLP computes them."""
     mlp_size: Size | None
@@ -40,7 +40,7 @@ class Prefix(Method):
         from lnbench.methods.parts.prefix_vectors import NAME
 
         layers = select_layers(self.layers, backbone.num_layers, "method.prefix.layers")
-        places = [backbone.attention(layer) for layer in layers]
+        places = [place for layer in layers for place in backbone.attentions(layer)]
         use_prefix_attention(backbone.model)
         new_prefix, claimed = self._maker(backbone)
         for place in places:
@@ -61,7 +61,7 @@ class Prefix(Method):
             prefix_shape,
         )
 
-        shape = prefix_shape(backbone.config, self.length)
+        shape = prefix_shape(backbone, self.length)
         if self.mlp_size is None:
             return lambda: PrefixKeyValues(*(self.init_std * torch.randn(shape) for _ in range(2))), []
         mlp = PrefixMlp(self.length, backbone.config.hidden_size, self.mlp_size).to(backbone.model.device)

@@ -17,7 +17,8 @@ class Prompt(Method):
     """f([p_1 .. p_P; E(x)]): `length` trained vectors at the input, in front of the text's embeddings.
 
     They start as the embeddings of random words (Lester et al.'s "sampled vocabulary"). The text's
-    positions shift by `length`, as in HF peft.
+    positions shift by `length`, as in HF peft. An encoder-decoder has them in its encoder, and its decoder attends to
+    what the encoder yields for them, too.
     """
 
     kind: ClassVar[str] = "prompt"
@@ -34,8 +35,11 @@ class Prompt(Method):
         import torch
 
         from lnbench.backbone.backbone import longest_text
-        from lnbench.methods.parts.prompt_embedding import PromptEmbedding
+        from lnbench.methods.parts.prompt_embedding import PromptEmbedding, show_prompt
 
+        if backbone.side == "decoder":
+            show_prompt(backbone.body, self.length)
+            return []
         longest = longest_text(backbone.config)
         if longest is not None and self.length >= longest:
             raise ConfigError(
@@ -45,6 +49,6 @@ class Prompt(Method):
         words = embedding.get_parameter("weight")
         with torch.no_grad():  # in the size that words have where the embedding scales them
             vectors = embedding(torch.randint(len(words), (self.length,)).to(words.device))
-        prompt = PromptEmbedding(vectors, longest)
+        prompt = PromptEmbedding(vectors, longest, kept=backbone.side is not None)
         prompt.insert_into(backbone.body)
         return [prompt.vectors]

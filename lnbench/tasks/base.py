@@ -96,6 +96,11 @@ class Task(Schema):
         """Most tokens that a row may have. None is as many as the backbone takes."""
         return None
 
+    @property
+    def longest_text(self) -> int | None:
+        """As `longest_row`, where a model reads the texts of a row apart."""
+        return self.longest_row
+
     def resolved(self, data_root: Path | None) -> Self:
         """This task, completed by the settings that come from its data: its content, and in some families the labels.
 

@@ -37,6 +37,9 @@ Length = Annotated[int, Field(ge=1)]
 class ConditionalGeneration(Task):
     """A language model of p(target | prompt). Only the tokens of the target, end token included, count in the loss.
 
+    A decoder reads the prompt and continues it. An encoder-decoder reads the prompt in its encoder, and its decoder
+    writes the target.
+
     A source may have several references. In training, each of them is a target, and so it is in validation by the loss.
     Elsewhere, one text is generated per source and scored against all its references.
 
@@ -66,7 +69,8 @@ class ConditionalGeneration(Task):
     skip_empty: bool = False
     """Leave out rows with an empty source instead of refusing the data."""
     template: str
-    """Template of the prompt. `{source}` stands for the source. The target follows after a space."""
+    """Template of the prompt. `{source}` stands for the source. The target follows after a space, or is a text of its
+    own for an encoder-decoder."""
     max_source_length: Length
     """Most tokens of a prompt, template included. A source that is too long loses its end."""
     max_target_length: Length
@@ -94,6 +98,11 @@ class ConditionalGeneration(Task):
     def longest_row(self) -> int:
         """Most tokens of a prompt with its target or generated text."""
         return self.max_source_length + max(self.max_target_length, self.search.max_new_tokens)
+
+    @property
+    def longest_text(self) -> int:
+        """Most tokens of a prompt, or of a target or generated text after the token with which a decoder starts."""
+        return max(self.max_source_length, 1 + self.max_target_length, 1 + self.search.max_new_tokens)
 
     def columns(self) -> list[str]:
         """The columns of source and target, and the column `references` if it is set."""

@@ -6,7 +6,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lnbench.backbone.attention import adapt_attention
-from lnbench.backbone.backbone import Backbone, longest_text
+from lnbench.backbone.backbone import longest_text, views
 from lnbench.backbone.dropout import make_dropout_cheap
 from lnbench.backbone.loading import empty_backbone, load_backbone, load_config, require_kind, require_pooling
 from lnbench.backbone.tuned_model import HEAD, TunedModel
@@ -14,20 +14,29 @@ from lnbench.backbone.vocabulary import embedded_tokens, unembedded
 from lnbench.config.run import RunConfig
 from lnbench.core.schema import ConfigError
 from lnbench.core.seeding import seeded
-from lnbench.methods.parts.attach import attach
+from lnbench.methods.parts.attach import attach, check_sides
 from lnbench.tasks.base import Task
+from lnbench.training.device import count_devices
 
 
 def check_length(config: RunConfig) -> None:
     """Checks, before anything slow, that the pretrained model supports the task and has positions for its longest rows.
 
     Raises:
-        ConfigError: the task needs a language model or a pooler, which the model lacks; or there are too few positions.
+        ConfigError: the task needs a language model or a pooler, which the model lacks; there are too few positions; or
+            a part of the method or the number of devices does not suit the model.
     """
     pretrained = load_config(config.model)
     require_kind(pretrained, config.task.backbone)
     require_pooling(pretrained, config.model.pooling)
-    longest, limit = config.task.longest_row, longest_text(pretrained)
+    check_sides(config.method, pretrained)
+    if pretrained.is_encoder_decoder and count_devices(config.trainer) > 1:
+        raise ConfigError(
+            f"trainer.devices = {config.trainer.devices!r}: the encoder-decoder {config.model.name} is not sharded, as "
+            f"generation calls its encoder alone; type trainer.devices=1"
+        )
+    longest = config.task.longest_text if pretrained.is_encoder_decoder else config.task.longest_row
+    limit = longest_text(pretrained)
     taken = sum(part.positions for part in config.method.values())
     if limit is not None and taken >= limit:
         lengths = [f"method.{name}.length = {part.positions}" for name, part in config.method.items() if part.positions]
@@ -93,18 +102,19 @@ def _assemble(backbone: PreTrainedModel, config: RunConfig) -> TunedModel:
 
     The head has the same initial values for every method, so methods can be compared seed by seed.
     """
-    backbone.config.use_cache = False
-    pretrained_size = backbone.num_parameters()
-    view = Backbone(backbone)
+    for part in backbone.modules():
+        if isinstance(part, PreTrainedModel):  # each side of an encoder-decoder has a configuration of its own
+            part.config.use_cache = False
+    pretrained_size, backbones = backbone.num_parameters(), views(backbone)
     adapt_attention(backbone)
-    claims = attach(config.method, view, config.seed)
+    claims = attach(config.method, backbones, config.seed)
     if config.trainer.gradient_checkpointing:
         if not backbone.supports_gradient_checkpointing:
             raise ConfigError(f"trainer.gradient_checkpointing = true: {type(backbone).__name__} does not support it")
         backbone.activation_checkpointing_enable({"use_reentrant": False})
         backbone.disable_input_require_grads()  # needed by reentrant checkpointing only; makes backward long
     with seeded(config.seed, HEAD):
-        head = config.task.head(view.output_size, config.model.pooling, config.model.dropout)
+        head = config.task.head(backbones[0].output_size, config.model.pooling, config.model.dropout)
     model = TunedModel(backbone, head, claims, pretrained_size)
     make_dropout_cheap(model)
     return model

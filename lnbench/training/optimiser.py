@@ -7,7 +7,7 @@ from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from lnbench.backbone.backbone import Backbone
+from lnbench.backbone.backbone import views
 from lnbench.backbone.tuned_model import TunedModel
 from lnbench.config.trainer import TrainerConfig
 from lnbench.methods.base import Method
@@ -30,8 +30,9 @@ def new_optimiser(model: TunedModel, config: TrainerConfig, parts: Mapping[str, 
     }
     of_head = rates.get(Head.kind, config.lr or config.head_lr)
     groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
-    view = Backbone(model.backbone)
-    norms = [norm for layer in range(view.num_layers) for norm in view.norms_of(layer)]
+    norms = [
+        norm for view in views(model.backbone) for layer in range(view.num_layers) for norm in view.norms_of(layer)
+    ]
     of_norms = {id(parameter) for norm in norms for parameter in norm.parameters(recurse=False)}
     for name, parameter in model.trained().items():
         rate = rate_of.get(name, of_head)

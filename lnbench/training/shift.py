@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from lnbench.backbone.backbone import Backbone, NormReading
+from lnbench.backbone.backbone import Backbone, NormReading, views
+from lnbench.backbone.tables import Side
 from lnbench.backbone.tuned_model import TunedModel
 from lnbench.methods.base import Method
 from lnbench.methods.ln import PARAMETER_OF, LayerNormTuning
@@ -25,6 +26,8 @@ class PretrainedTerm:
     """A copy of the parameter on the CPU."""
     offset: float = 0.0
     """What the norm adds to the parameter."""
+    side: Side | None = None
+    """Of an encoder-decoder."""
 
 
 def keep_pretrained(model: TunedModel, parts: Mapping[str, Method]) -> list[PretrainedTerm]:
@@ -38,10 +41,17 @@ def keep_pretrained(model: TunedModel, parts: Mapping[str, Method]) -> list[Pret
     """
     masks = model.masks()
     names = {id(value): name for name, value in model.trained().items() if name not in masks or masks[name].any()}
-    view = Backbone(model.backbone)
-    offsets: dict[Term, float] = {"gain": view.table.gain_offset, "bias": 0.0}
     return [
-        PretrainedTerm(layer, norm, term, names[id(parameter)], parameter.detach().cpu().clone(), offsets[term])
+        PretrainedTerm(
+            layer,
+            norm,
+            term,
+            names[id(parameter)],
+            parameter.detach().cpu().clone(),
+            view.table.gain_offset if term == "gain" else 0.0,
+            view.side,
+        )
+        for view in views(model.backbone)
         for layer, norm, module in _norms(view, _reading(parts))
         for term, parameter in _terms(module)
         if id(parameter) in names
@@ -81,6 +91,8 @@ def _places(backbone: Backbone, reading: NormReading) -> Iterator[tuple[int, Nor
             yield from ((layer + 1, name, norm) for norm in backbone.inner_norms(name, layer))
         yield layer + 1, "mha_output", backbone.output_norm("mha", layer)
         yield layer + 1, "mha", backbone.norm_after("mha", layer, reading)
+        if "cross" in backbone.sublayers:
+            yield layer + 1, "cross", backbone.norm_after("cross", layer, reading)
         yield layer + 1, "ffn_output", backbone.output_norm("ffn", layer)
         yield layer + 1, "ffn", backbone.norm_after("ffn", layer, reading)
     yield backbone.num_layers, "final", backbone.final_norm()
@@ -99,6 +111,7 @@ def _shift(term: PretrainedTerm, value: Tensor) -> NormShift:
     change = value.detach().cpu().double() - start
     size = (start + term.offset).norm().item()
     return NormShift(
+        side=term.side,
         layer=term.layer,
         norm=term.norm,
         term=term.term,

@@ -155,7 +155,7 @@ def _run_prefix(architecture: str) -> Difference:
         (embedding,) = weights.values()
         by_layer = embedding.view(LENGTH, LAYERS, 2, -1, size).permute(1, 2, 3, 0, 4)
         return {
-            f"{names[view.attention(layer)]}.prefix.{name}": by_layer[layer, index]
+            f"{names[view.attentions(layer)[0]]}.prefix.{name}": by_layer[layer, index]
             for layer in range(LAYERS)
             for index, name in enumerate(("key", "value"))
         }
@@ -171,7 +171,7 @@ def _run(
     theirs = get_peft_model(tiny(architecture), config).double().eval()
     roughen(trained(theirs))
     observed = observe(theirs, inputs)
-    weights, gradients = (_unwrapped(tensors) for tensors in (observed.weights, observed.gradients))
+    weights, gradients = (unwrapped(tensors) for tensors in (observed.weights, observed.gradients))
     ours = tiny(architecture)
     tune(ours, methods)
     if "prefix" in methods:
@@ -186,5 +186,5 @@ def _pattern(view: Backbone, modules: list[nn.Module]) -> str:
     return f"^({'|'.join(re.escape(names[module]) for module in dict.fromkeys(modules))})$"
 
 
-def _unwrapped(tensors: Tensors) -> Tensors:
+def unwrapped(tensors: Tensors) -> Tensors:
     return {re.sub(r"^base_model\.model\.|\.default\b", "", name): tensor for name, tensor in tensors.items()}

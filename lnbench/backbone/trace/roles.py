@@ -21,8 +21,9 @@ from lnbench.core.schema import ConfigError
 LENGTH = 4
 TOKEN = 5
 """A word that is no padding."""
-FIELDS = tuple(field.name for field in fields(RoleTable))
-DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(RoleTable)}
+FIELDS = tuple(field.name for field in fields(RoleTable) if field.name != "cross")
+"""All but what only an encoder-decoder has, which is not traced."""
+DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(RoleTable) if field.name in FIELDS}
 OF_BLOCK = ("mha_norm", "ffn_norm", "placement", "mha_output_norm", "ffn_output_norm", "query_norm", "key_norm")
 
 

@@ -27,8 +27,9 @@ def require_text(config: PreTrainedConfig) -> None:
     kind = config.model_type
     if config.is_encoder_decoder:
         raise ConfigError(
-            f"model: {kind!r} is an encoder-decoder; a role table is of a model with one list of blocks, an encoder or "
-            f"a decoder"
+            f"model: {kind!r} is an encoder-decoder, whose roles this command does not find: it looks for one list of "
+            f"blocks; the two tables, of encoder and decoder, are written by hand as those of T5 in "
+            f"lnbench/backbone/tables.py"
         )
     inner = config.get_text_config()
     if inner is not config:

@@ -1,15 +1,33 @@
 """Attaches a sum of methods to one backbone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import nn
+from transformers import PreTrainedConfig
 
 from lnbench.backbone.backbone import Backbone
+from lnbench.backbone.tables import DECODERS, Side
+from lnbench.core.schema import ConfigError
 from lnbench.core.seeding import seeded
 from lnbench.methods.base import Method
+from lnbench.methods.parts.layers import side_of
 
 
-def attach(parts: Mapping[str, Method], backbone: Backbone, seed: int) -> dict[str, list[str]]:
+def check_sides(parts: Mapping[str, Method], config: PreTrainedConfig) -> None:
+    """Checks that a model has the sides that the parts name.
+
+    Raises:
+        ConfigError: a part names a side, and the model is no encoder-decoder.
+    """
+    for name, part in parts.items():
+        if _side(part) and config.model_type not in DECODERS:
+            raise ConfigError(
+                f"method.{name}.layers = {getattr(part, 'layers', None)!r}: the architecture {config.model_type!r} is "
+                f"no encoder-decoder, and has one list of layers; type method.{name}.layers=all, or a range such as 1-3"
+            )
+
+
+def attach(parts: Mapping[str, Method], backbones: Sequence[Backbone], seed: int) -> dict[str, list[str]]:
     """Freezes the backbone, then makes trainable the union of what the parts claim.
 
     Parts are attached by stage, and within a stage in alphabetical order. Each has its own random numbers. So the
@@ -17,19 +35,31 @@ def attach(parts: Mapping[str, Method], backbone: Backbone, seed: int) -> dict[s
 
     Args:
         parts: the methods by name.
-        backbone: an untouched backbone.
+        backbones: the views of an untouched model. A part is attached to each of them, or to the side that it names.
         seed: seed of the initial values of inserted modules.
 
     Returns:
-        For each part, the names of the parameters that it claims within `backbone.model`. A parameter that several
-        parts claim is listed for each of them.
+        For each part, the names of the parameters that it claims within the model. A parameter that several parts
+        claim is listed for each of them.
+
+    Raises:
+        ConfigError: as `check_sides`; or a part has no place in the model.
     """
-    backbone.model.requires_grad_(False)
+    model = backbones[0].model
+    check_sides(parts, model.config)
+    fixed = {id(parameter) for parameter in model.parameters() if not parameter.requires_grad}  # sines of positions
+    model.requires_grad_(False)
     claims: dict[str, list[nn.Parameter]] = {}
     for name in sorted(parts, key=lambda name: (parts[name].stage, name)):
         with seeded(seed, name):
-            claims[name] = parts[name].attach(backbone)
-    names = {id(parameter): name for name, parameter in backbone.model.named_parameters()}
+            chosen = [view for view in backbones if _side(parts[name]) in (None, view.side)]
+            claimed = [parameter for view in chosen for parameter in parts[name].attach(view)]
+            claims[name] = [parameter for parameter in claimed if id(parameter) not in fixed]
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
     for parameter in (parameter for claimed in claims.values() for parameter in claimed):
         parameter.requires_grad_(True)
     return {name: sorted({names[id(parameter)] for parameter in claimed}) for name, claimed in claims.items()}
+
+
+def _side(part: Method) -> Side | None:
+    return side_of(getattr(part, "layers", "all"))

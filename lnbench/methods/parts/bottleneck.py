@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class BottleneckAdapter(Method):
-    """A(x) = W_up f(W_down x + b_down) + b_up at one or two sublayers of each block.
+    """A(x) = W_up f(W_down x + b_down) + b_up at one or two kinds of sublayers of each block.
 
     W_up starts at zero, so that tuning starts from the pretrained function (as LoRA does, and as
     He et al. 2022, arXiv 2110.04366, initialise their adapters).
@@ -38,7 +38,7 @@ class BottleneckAdapter(Method):
 
         claimed: list[nn.Parameter] = []
         for layer in select_layers(self.layers, backbone.num_layers, f"method.{self.kind}.layers"):
-            for sublayer in self.sublayers:
+            for sublayer in (one for kind in self.sublayers for one in backbone.parts_of(kind)):
                 adapter = Bottleneck(backbone.config.hidden_size, self.bottleneck, self.activation)
                 self.insert(backbone, layer, sublayer, adapter.to(backbone.model.device))
                 claimed.extend(adapter.parameters())

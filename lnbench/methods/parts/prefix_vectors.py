@@ -2,16 +2,16 @@
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
-from lnbench.backbone.backbone import head_size
+from lnbench.backbone.backbone import Backbone
 
 NAME = "prefix"
 """Of a layer's prefix within its attention module."""
 GATE = "unipelt_prefix"
 """Of its gate, beside it, if it has one."""
 SHARED = "prefix_mlp"
-"""Of what all layers' generated prefixes share, within the base model."""
+"""Of what all layers' generated prefixes share, within the base model, or within one side of an encoder-decoder."""
 
 
 class PrefixKeyValues(nn.Module):
@@ -56,10 +56,10 @@ class GeneratedKeyValues(nn.Module):
         return key, value
 
 
-def prefix_shape(config: PreTrainedConfig, length: int) -> tuple[int, int, int]:
+def prefix_shape(backbone: Backbone, length: int) -> tuple[int, int, int]:
     """Key-value heads, length and head size."""
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    return heads, length, head_size(config)
+    heads = getattr(backbone.config, "num_key_value_heads", None) or backbone.heads
+    return heads, length, backbone.linear_maps("key", 0)[0].out_features // heads
 
 
 def fold_prefixes(model: PreTrainedModel) -> None:
@@ -69,6 +69,5 @@ def fold_prefixes(model: PreTrainedModel) -> None:
         if isinstance(prefix, GeneratedKeyValues):
             with torch.no_grad():
                 module.add_module(NAME, PrefixKeyValues(*(tensor.clone() for tensor in prefix())))
-    base = model.base_model
-    if hasattr(base, SHARED):
-        delattr(base, SHARED)
+        if hasattr(module, SHARED):
+            delattr(module, SHARED)

@@ -1,5 +1,6 @@
 """Trained vectors before the embedded text. They are added at a transformer's input and cut off at its output."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,15 +19,17 @@ class PromptEmbedding(nn.Module):
     cache holds the prompt as if it were text. Decoding that continues from a filled cache finds it there.
     """
 
-    def __init__(self, vectors: Tensor, longest: int | None) -> None:
+    def __init__(self, vectors: Tensor, longest: int | None, kept: bool = False) -> None:
         """
         Args:
             vectors: (P, embedding size), the initial values.
             longest: the most tokens that the model takes; None if it has no such limit.
+            kept: whether the prompt stays in the output, for a decoder to attend to.
         """
         super().__init__()
         self.vectors = nn.Parameter(vectors)
         self.longest = longest
+        self.kept = kept
         self._prepended = False
 
     def insert_into(self, body: nn.Module) -> None:
@@ -69,7 +72,7 @@ class PromptEmbedding(nn.Module):
         return torch.cat([self.vectors.to(text.dtype).expand(len(text), -1, -1), text], dim=1)
 
     def _after(self, body: Any, _: tuple[()], output: BaseModelOutput) -> None:
-        if not self._prepended:
+        if not self._prepended or self.kept:
             return
         assert output.last_hidden_state is not None
         text = output.last_hidden_state[:, len(self.vectors) :]
@@ -79,6 +82,18 @@ class PromptEmbedding(nn.Module):
         if getattr(output, "pooler_output", None) is not None:
             whole_pooler = not isinstance(body.pooler, nn.Linear)  # ALBERT's pooler is only its linear layer
             output.pooler_output = body.pooler(text) if whole_pooler else None
+
+
+def show_prompt(decoder: nn.Module, length: int) -> None:
+    """Lets a decoder attend to what its encoder yields for a prompt of `length` vectors."""
+    decoder.register_forward_pre_hook(partial(_lengthen_source, length), with_kwargs=True)
+
+
+def _lengthen_source(
+    length: int, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    mask = kwargs.get("encoder_attention_mask")
+    return args, kwargs if mask is None else {**kwargs, "encoder_attention_mask": _pad(mask, length, 1)}
 
 
 def _pad(tensor: Tensor, length: int, value: int) -> Tensor:

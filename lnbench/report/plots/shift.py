@@ -26,6 +26,7 @@ NORMS: dict[Norm, str] = {
     "key": "of keys",
     "mha_output": "of MHA's output",
     "mha": "after MHA",
+    "cross": "after cross-attention",
     "ffn_output": "of FFN's output",
     "ffn": "after FFN",
     "final": "final",
@@ -36,6 +37,8 @@ CAPTION = (
     "means over seeds. All panels have one scale."
 )
 
+Row = tuple[str, Norm]
+"""A side of an encoder-decoder, empty of other models, and a norm of its blocks."""
 Panel = dict[tuple[str, int], float]
 """By task and layer."""
 
@@ -55,16 +58,17 @@ def shift_plots(name: str, title: str, runs: pd.DataFrame, records: Mapping[str,
             yield Plot(f"shift-{name}-{number}", KIND, f"{row.label}, {title}", CAPTION, _figure(panels))
 
 
-def _panels(records: Sequence[Record]) -> dict[tuple[Norm, Term], Panel]:
-    values: dict[tuple[Norm, Term], dict[tuple[str, int], list[float]]] = defaultdict(lambda: defaultdict(list))
+def _panels(records: Sequence[Record]) -> dict[tuple[Row, Term], Panel]:
+    values: dict[tuple[Row, Term], dict[tuple[str, int], list[float]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
         for shift in record.shift:
-            values[shift.norm, shift.term][record.task, shift.layer].append(shift.mean_abs)
+            values[(shift.side or "", shift.norm), shift.term][record.task, shift.layer].append(shift.mean_abs)
     return {key: {place: fmean(found) for place, found in panel.items()} for key, panel in values.items()}
 
 
-def _figure(panels: Mapping[tuple[Norm, Term], Panel]) -> go.Figure:
-    norms = [norm for norm in NORMS if any(known == norm for known, _ in panels)]
+def _figure(panels: Mapping[tuple[Row, Term], Panel]) -> go.Figure:
+    rows: list[Row] = [(side, norm) for side in ("", "encoder", "decoder") for norm in NORMS]
+    norms = [row for row in rows if any(known == row for known, _ in panels)]
     places = {place for panel in panels.values() for place in panel}
     tasks, layers = sorted({task for task, _ in places}), sorted({layer for _, layer in places})
     figure = make_subplots(
@@ -74,7 +78,9 @@ def _figure(panels: Mapping[tuple[Norm, Term], Panel]) -> go.Figure:
         shared_yaxes=True,
         horizontal_spacing=0.03,
         vertical_spacing=0.16 / len(norms),
-        subplot_titles=[f"{term}, {NORMS[norm]}" for norm in norms for term in TERMS],
+        subplot_titles=[
+            f"{term}, {f'{side}, ' if side else ''}{NORMS[norm]}" for side, norm in norms for term in TERMS
+        ],
         figure=new_figure("", "", height=180 + len(norms) * (60 + 26 * len(tasks))),
     )
     for row, norm in enumerate(norms, start=1):

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import CausalLMOutput
 
 from lnbench.tasks.parts.beam_search import BeamSearch
@@ -72,11 +73,12 @@ def left_padded_prompts(batch: Mapping[str, Tensor], pad_id: int) -> tuple[Tenso
 
 
 def generate(model: Any, batch: Mapping[str, Tensor], search: BeamSearch) -> Tensor:
-    """Continues the prompts of a batch, with a cache.
+    """Continues the prompts of a batch, with a cache; an encoder-decoder reads them, and writes.
 
     Args:
         model: a language model of transformers, whose generation settings name the end and the padding token.
-        batch: B rows, as for `left_padded_prompts`.
+        batch: B rows, as for `left_padded_prompts`; of an encoder-decoder, `input_ids` and `attention_mask` of the
+            sources, (B, S).
         search: settings of the search; T is its `max_new_tokens`.
 
     Returns:
@@ -86,8 +88,14 @@ def generate(model: Any, batch: Mapping[str, Tensor], search: BeamSearch) -> Ten
     generated = []
     for start in range(0, len(batch["input_ids"]), search.batch_size):
         part = {name: rows[start : start + search.batch_size] for name, rows in batch.items()}
-        ids, mask = left_padded_prompts(part, pad_id)
-        whole = model.generate(input_ids=ids, attention_mask=mask, use_cache=True, **search.options())
-        new = whole[:, ids.shape[1] :]
+        options = search.options()
+        if model.config.is_encoder_decoder:
+            ids, mask, given = part["input_ids"], part["attention_mask"], 1
+            options["past_key_values"] = EncoderDecoderCache(DynamicCache(), DynamicCache())  # of any depth
+        else:
+            ids, mask = left_padded_prompts(part, pad_id)
+            given = ids.shape[1]
+        whole = model.generate(input_ids=ids, attention_mask=mask, use_cache=True, **options)
+        new = whole[:, given:]
         generated.append(functional.pad(new, (0, search.max_new_tokens - new.shape[1]), value=pad_id))
     return torch.cat(generated)

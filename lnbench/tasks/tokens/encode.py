@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lnbench.backbone.vocabulary import start_of
 from lnbench.core.errors import DataError
 from lnbench.tasks.tokens.examples import IGNORED, Examples
 
@@ -155,4 +156,6 @@ def tokenizer_identity(tokenizer: PreTrainedTokenizerBase) -> str:
     for call_setting in ("truncation", "padding"):
         backend.pop(call_setting)
     parts = [backend, pad_id(tokenizer), tokenizer.model_input_names, tokenizer.truncation_side]
+    if (start := start_of(tokenizer)) is not None:
+        parts.append(start)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

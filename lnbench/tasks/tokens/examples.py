@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lnbench.backbone.vocabulary import start_of
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -34,7 +36,8 @@ class Examples:
         token_types: (T,) uint8, the segment of each token, for models that have segments.
         by_token: whether `labels` has one entry per token, not per row; padding is labelled `IGNORED`.
         extras: arrays that predictions need and batches do not, such as the place of each token in its text.
-        tokenizer: the tokenizer, if predictions turn tokens into text. It is not saved.
+        tokenizer: the tokenizer, if predictions turn tokens into text, or a model reads source and target apart. It
+            is not saved.
     """
 
     tokens: NDArray[np.int32]
@@ -71,8 +74,10 @@ class Examples:
 
         Returns:
             `input_ids`, `attention_mask` and, where the model has segments, `token_type_ids`, all
-            (B, L) int64, and `labels` (B, ...) or, by token, (B, L).
+            (B, L) int64, and `labels` (B, ...) or, by token, (B, L). Of an encoder-decoder, see `_apart`.
         """
+        if (start := start_of(self.tokenizer)) is not None:
+            return self._apart(rows, start)
         lengths = self.lengths[rows]
         columns = np.arange(lengths.max())
         mask = columns < lengths[:, None]
@@ -85,6 +90,36 @@ class Examples:
         if self.token_types is not None:
             batch["token_type_ids"] = _laid_out(self.token_types, places, mask, 0)
         return {name: torch.from_numpy(values) for name, values in batch.items()}
+
+    def _apart(self, rows: NDArray[np.int64], start: int) -> dict[str, Tensor]:
+        """Source and target of rows, each padded on the right to the longest. The target is what has labels.
+
+        Returns:
+            `input_ids` and `attention_mask` of the source, (B, S); `decoder_input_ids`, the token `start` and the
+            target, and `labels`, `IGNORED` and the target, (B, 1 + T). As in a decoder, a token is its own label. No
+            mask hides padding in the target: nothing before it sees it.
+        """
+        written = self._targets[rows]
+        read, first = self.lengths[rows] - written, self.offsets[rows][:, None]
+        columns = np.arange(read.max())
+        mask = columns < read[:, None]
+        after = np.arange(-1, written.max())
+        target, places = (after >= 0) & (after < written[:, None]), first + read[:, None] + after
+        ids = _laid_out(self.tokens, places, target, self.pad_id)
+        ids[:, 0] = start
+        batch = {
+            "input_ids": _laid_out(self.tokens, first + columns, mask, self.pad_id),
+            "attention_mask": mask.astype(np.int64),
+            "decoder_input_ids": ids,
+            "labels": _laid_out(self.labels, places, target, IGNORED),
+        }
+        return {name: torch.from_numpy(values) for name, values in batch.items()}
+
+    @cached_property
+    def _targets(self) -> NDArray[np.int64]:
+        """(N,) tokens of each row that have a label."""
+        counts = np.concatenate([[0], (self.labels != IGNORED).cumsum()])
+        return np.diff(counts[self.offsets])
 
     def text(self, ids: NDArray[np.int64]) -> str:
         """The text of generated token ids, up to the first end token, without white space around it."""

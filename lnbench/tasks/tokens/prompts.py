@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lnbench.backbone.vocabulary import start_of
 from lnbench.core.errors import DataError
 from lnbench.core.schema import ConfigError
 from lnbench.tasks.tokens.encode import pad_id
@@ -32,6 +33,9 @@ def tokenise_prompts(
 ) -> Examples:
     """Tokenises prompts, each followed by a space, its target and the end token. A prompt is a source in the template.
 
+    For an encoder-decoder, prompts and targets are texts of their own: each has the special tokens that its tokenizer
+    puts around a text, and no space comes before the target.
+
     A source that is too long loses its end, so that the template stays whole. A target that is too long loses its end
     and its end token, so that the model does not learn to stop there.
 
@@ -53,15 +57,20 @@ def tokenise_prompts(
     if not isinstance(tokenizer.eos_token_id, int):
         raise DataError(f"{type(tokenizer).__name__} has no end-of-text token, which a text to generate must end with")
     before, after = template
+    apart = start_of(tokenizer) is not None
     start, cue = tokenizer(before)["input_ids"], _ids(tokenizer, [after])[0]
+    opening: list[int] = []
+    if apart:
+        opening, closing = _around(tokenizer)
+        start, cue = [*opening, *_ids(tokenizer, [before])[0]], [*cue, *closing]
     room = max_source_length - len(start) - len(cue)
     if room < 1:
         raise ConfigError(f"task.max_source_length = {max_source_length}: the template alone has more tokens")
     bodies = _ids(tokenizer, sources)
     prompts = [[*start, *body[:room], *cue] for body in bodies]
-    space = "" if after[-1:].isspace() else " "
+    space = "" if apart or after[-1:].isspace() else " "
     wanted = [] if targets is None else _ids(tokenizer, [f"{space}{target}" for target in targets])
-    answers = [[*ids, tokenizer.eos_token_id] for ids in wanted] or [[] for _ in sources]
+    answers = [[*opening, *ids, tokenizer.eos_token_id] for ids in wanted] or [[] for _ in sources]
     kept = [answer[:max_target_length] for answer in answers]
     lengths = np.array([len(prompt) + len(answer) for prompt, answer in zip(prompts, kept, strict=True)])
     return Examples(
@@ -76,6 +85,13 @@ def tokenise_prompts(
         },
         tokenizer=tokenizer,
     )
+
+
+def _around(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+    """The special tokens that a tokenizer puts before and after a text."""
+    bare, whole = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True))
+    first = next(place for place in range(len(whole)) if whole[place : place + len(bare)] == bare)
+    return whole[:first], whole[first + len(bare) :]
 
 
 def _ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:

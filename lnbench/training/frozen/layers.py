@@ -20,9 +20,9 @@ log = logging.getLogger(__name__)
 class FrozenLayers(pl.Callback):
     """Computes the frozen layers once for each training row, not once in every epoch, where that gives the same result.
 
-    This is so if the run has more than one epoch, the model is on one device, these layers draw no dropout, and their
-    output fits in the allowed memory. The output is computed before the first step, always in the same order and the
-    same batches. A resumed run therefore computes the same numbers again.
+    This is so if the run has more than one epoch, the model is on one device and is no encoder-decoder, these layers
+    draw no dropout, and their output fits in the allowed memory. The output is computed before the first step, always
+    in the same order and the same batches. A resumed run therefore computes the same numbers again.
     """
 
     def __init__(
@@ -41,7 +41,8 @@ class FrozenLayers(pl.Callback):
         self.train = train
         self.batch_size = batch_size
         self._part: FrozenPart | None = None
-        self._pays = config.cache_frozen_gib > 0 and count_devices(config) == 1 and steps > len(train)
+        one_list = not model.backbone.config.is_encoder_decoder
+        self._pays = one_list and config.cache_frozen_gib > 0 and count_devices(config) == 1 and steps > len(train)
         self._in_use = ExitStack()
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
