@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 import lnbench
-from lnbench.backbone.backbone import Backbone
+from lnbench.backbone.backbone import views
 from lnbench.backbone.config import Quantization
 from lnbench.backbone.quantization import are_equal, is_quantized, quantize
 from lnbench.core.schema import ConfigError
@@ -23,7 +23,18 @@ from lnbench.training.assemble import build_model
 from lnbench.training.device import computes_bf16, computing_in
 from lnbench.training.frozen.weights import store_frozen_weights
 from tests.conftest import Configure
-from tests.tiny import EVERY_ARCHITECTURE, batch, hidden, is_possible, shake, tiny, trained, tune
+from tests.tiny import (
+    EVERY_ARCHITECTURE,
+    TWO_SIDED,
+    batch,
+    hidden,
+    is_possible,
+    shake,
+    tiny,
+    tiny_generator,
+    trained,
+    tune,
+)
 
 both = pytest.mark.parametrize("quantization", ["int8", "nf4"])
 OTHER_CLASSES = {"gpt2": "Conv1D", "falcon": "FalconLinear", "falcon_new": "FalconLinear", "falcon_rw": "FalconLinear"}
@@ -36,7 +47,7 @@ LEVELS += [0.0795803, 0.1609302, 0.2461123, 0.3379152, 0.4407098, 0.5626170, 0.7
 
 def linear_layers(model: PreTrainedModel) -> dict[str, nn.Linear]:
     """The linear layers in the blocks, by name."""
-    inside = {id(module) for block in Backbone(model).blocks for module in block.modules()}
+    inside = {id(module) for view in views(model) for block in view.blocks for module in block.modules()}
     return {
         name: module for name, module in model.named_modules() if id(module) in inside and isinstance(module, nn.Linear)
     }
@@ -48,27 +59,43 @@ def plain(weight: Tensor) -> Tensor:
     return found.detach().clone()
 
 
+def new(architecture: str) -> PreTrainedModel:
+    """A tiny model in evaluation mode."""
+    return (tiny_generator if architecture in TWO_SIDED else tiny)(architecture).eval()
+
+
+def answer(model: PreTrainedModel, inputs: dict[str, Tensor]) -> Tensor:
+    """The last hidden states, or the logits of an encoder-decoder."""
+    if not model.config.is_encoder_decoder:
+        return hidden(model, inputs)
+    logits: Tensor = model(**inputs, decoder_input_ids=inputs["input_ids"]).logits
+    return logits
+
+
 def step(model: PreTrainedModel, inputs: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
     """States and the gradient of every trained parameter."""
     model.zero_grad()
-    states = hidden(model, inputs)
+    states = answer(model, inputs)
     (states * torch.linspace(-1, 1, states.numel()).view_as(states)).sum().backward()
     return states.detach(), {name: one.grad for name, one in trained(model).items() if one.grad is not None}
 
 
 @pytest.mark.parametrize(
     ("architecture", "quantization"),
-    [("bert", "int8"), ("llama", "int8"), *((name, "nf4") for name in EVERY_ARCHITECTURE if name not in OTHER_CLASSES)],
+    [
+        *((name, "int8") for name in ("bert", "llama", "t5")),
+        *((name, "nf4") for name in (*EVERY_ARCHITECTURE, "bart", "t5") if name not in OTHER_CLASSES),
+    ],
 )
 def test_products_and_gradients_are_those_of_the_stored_weights(architecture: str, quantization: Quantization) -> None:
     """Also after a validation, in which no gradient is asked for."""
-    model = tiny(architecture).eval()
+    model = new(architecture)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     quantize(model, quantization)
     layers = linear_layers(model)
     stored = {name for name, one in model.named_parameters() if is_quantized(one)}
     assert stored == {f"{name}.weight" for name in layers}
-    reference = tiny(architecture).eval()
+    reference = new(architecture)
     for name, layer in linear_layers(reference).items():
         layer.weight = nn.Parameter(plain(layers[name].weight), requires_grad=False)
         assert 0 < (layer.weight - before[f"{name}.weight"]).norm() < 0.15 * layer.weight.norm()
@@ -84,7 +111,7 @@ def test_products_and_gradients_are_those_of_the_stored_weights(architecture: st
         assert gradients.keys() == wanted_gradients.keys() == trained(model).keys()
         torch.testing.assert_close(gradients, wanted_gradients, rtol=1e-3, atol=1e-3)
         with torch.inference_mode():
-            torch.testing.assert_close(hidden(model, inputs), wanted, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(answer(model, inputs), wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_int8_rounds_to_255_steps_an_output() -> None:
