@@ -171,7 +171,7 @@ def test_a_sweep_with_a_typo_does_not_start(app: App) -> None:
     assert stderr.startswith("method = 'prefx': does not exist; did you mean 'prefix'? available: ")
 
 
-METHODS = "adapter, beft, bitfit, compacter, "
+METHODS = "adalora, adapter, beft, bitfit, "
 MEANT = [
     ("task=csv task.path=data/year=2019.csv", "task.path = 'data/year=2019.csv': cannot be read (No such file"),
     ("task=csv 'task.path=data (1).csv'", "task.path = 'data (1).csv': cannot be read (No such file"),
@@ -368,7 +368,7 @@ def test_what_is_shown_as_it_must_be_typed_is_accepted(app: App) -> None:
         ("task=mrpc -m task.text=a=1,文", "task.text", ["a=1", "文"]),
         ("model.name=a -m seed=1,2", "seed", [1, 2]),
         ("seed=3 --multirun --multirun", "seed", [3]),
-        ("-m 'method=glob(l*)'", "method_name", ["ln", "lora", "lora_all", "lora_xs"]),
+        ("-m 'method=glob(l*)'", "method_name", ["ln", "lora", "lora_all", "lora_xs", "loreft"]),
         ("'method=ln + prefix'", "method_name", ["ln+prefix"]),
         ("+seed=3", "seed", [3]),
         ("+experiment=smoke", "trainer.max_steps", [10]),

@@ -61,7 +61,7 @@ def test_what_is_no_method_is_refused_with_what_is(raw: Any) -> None:
 
 def test_a_mistyped_kind_names_the_nearest() -> None:
     with pytest.raises(
-        ConfigError, match=r"method\.x\.kind = 'lor': is unknown; did you mean 'lora'\? known: adapter, "
+        ConfigError, match=r"method\.x\.kind = 'lor': is unknown; did you mean 'lora'\? known: adalora, adapter, "
     ):
         METHODS.parse({"kind": "lor"}, "method.x")
 
