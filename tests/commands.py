@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from lnbench import export, predict, submit
+from lnbench import export, predict, submit, verify
 from lnbench.__main__ import main
 from lnbench.cli import IN_THIS_PROCESS
 from lnbench.report import __main__ as report
@@ -57,6 +57,10 @@ class Commands:
     def submit(self, *arguments: object) -> Done:
         """A packed file of runs."""
         return self._call(submit.main, *arguments)
+
+    def verify(self, *arguments: object) -> Done:
+        """A check of published runs."""
+        return self._call(verify.main, *arguments)
 
     def export(self, *arguments: object) -> Done:
         """Files for others."""

@@ -28,7 +28,7 @@ from lnbench.training.checkpoint import SafetensorsCheckpointIO
 from lnbench.training.device import choose_precision, count_devices, use_gpu
 from lnbench.training.frozen.layers import FrozenLayers
 from lnbench.training.halved_evaluation import HalvingModule
-from lnbench.training.module import count_steps
+from lnbench.training.module import TuningModule, count_steps
 from lnbench.training.new_module import NEW_MODULE
 from lnbench.training.sharded.sharding import whole
 from lnbench.training.sharded.strategy import ShardedStrategy
@@ -81,6 +81,79 @@ def fit_and_test(
         NewerError: a newer lnbench wrote the resume point.
         RunInterrupted: a signal came; the resume point is saved.
     """
+    fitting = _fitting(config, model, data, folder, logger, micro_batch_size, span)
+    trainer, module = fitting.trainer, fitting.module
+    with fitting.resume_point.listening():
+        if model.trained():
+            resume_from = fitting.resume_point.usable() if trainer.is_global_zero else None
+            trainer.fit(module, fitting.train, fitting.validation, ckpt_path=trainer.strategy.broadcast(resume_from))
+            fitting.history.write()
+            module.load_best(folder / BEST)
+        else:
+            trainer.validate(module, fitting.validation, verbose=False)
+        if config.test:
+            with fitting.stopwatch.timing(fitting.stopwatch.test):
+                trainer.test(module, fitting.test, verbose=False)
+    tested = {"test": module.metrics["test"]} if config.test else {}
+    if logger:
+        logger.log_metrics(
+            {f"test/{name}": value for name, value in tested.get("test", {}).items()}, trainer.global_step
+        )
+    return Outcome(
+        state=whole(model.state()),
+        metrics={"validation": fitting.history.best(), **tested},
+        predictions=module.predictions.get("test", []),
+        stopwatch=fitting.stopwatch,
+        steps=trainer.global_step,
+        together=module.together,
+    )
+
+
+def fit_first_steps(config: RunConfig, model: TunedModel, data: TaskData, folder: Path, count: int) -> None:
+    """Does the first steps of a run, with the learning rates that they have in the whole run, and writes metrics.csv.
+
+    Args:
+        config: configuration of the run.
+        model: model with its initial values, of which some are trained.
+        data: tokenised splits.
+        folder: folder for metrics.csv.
+        count: number of optimiser steps.
+
+    Raises:
+        ConfigError: this machine does not have the requested device or precision.
+        RunInterrupted: a signal came.
+    """
+    fitting = _fitting(config, model, data, folder, last=count)
+    with fitting.resume_point.listening():
+        fitting.trainer.fit(fitting.module, fitting.train, fitting.validation)
+    fitting.history.write()
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitting:
+    """All that trains and tests one model."""
+
+    trainer: pl.Trainer
+    module: TuningModule
+    train: TrainLoader
+    validation: EvalLoader
+    test: EvalLoader
+    history: History
+    resume_point: ResumePoint
+    stopwatch: Stopwatch
+
+
+def _fitting(
+    config: RunConfig,
+    model: TunedModel,
+    data: TaskData,
+    folder: Path,
+    logger: Logger | None = None,
+    micro_batch_size: int | None = None,
+    span: Span | None = None,
+    last: int | None = None,
+) -> _Fitting:
+    """Prepares a run that ends after its step `last`, or else as its configuration says."""
     pin = use_gpu(config.trainer)
     forget_peak_memory()
     at_once = micro_batch_size or config.trainer.batch_size
@@ -98,31 +171,8 @@ def fit_and_test(
     )
     frozen = FrozenLayers(config.trainer, model, train, steps, at_once)
     callbacks = [stopwatch, frozen, Finite(), history, *_callbacks(config, history, stopwatch, folder), resume_point]
-    trainer = new_trainer(config, callbacks, folder, steps, logger)
-    with resume_point.listening():
-        if model.trained():
-            resume_from = resume_point.usable() if trainer.is_global_zero else None
-            trainer.fit(module, train, validation, ckpt_path=trainer.strategy.broadcast(resume_from))
-            history.write()
-            module.load_best(folder / BEST)
-        else:
-            trainer.validate(module, validation, verbose=False)
-        if config.test:
-            with stopwatch.timing(stopwatch.test):
-                trainer.test(module, test, verbose=False)
-    tested = {"test": module.metrics["test"]} if config.test else {}
-    if logger:
-        logger.log_metrics(
-            {f"test/{name}": value for name, value in tested.get("test", {}).items()}, trainer.global_step
-        )
-    return Outcome(
-        state=whole(model.state()),
-        metrics={"validation": history.best(), **tested},
-        predictions=module.predictions.get("test", []),
-        stopwatch=stopwatch,
-        steps=trainer.global_step,
-        together=module.together,
-    )
+    trainer = new_trainer(config, callbacks, folder, min(steps, last or steps), logger)
+    return _Fitting(trainer, module, train, validation, test, history, resume_point, stopwatch)
 
 
 def _origin(model: TunedModel, data: TaskData) -> dict[str, Any]:
