@@ -85,8 +85,8 @@ def test_settings_that_do_not_go_together_are_refused(settings: dict[str, Any], 
         part("adalora", **settings)
 
 
-@pytest.mark.parametrize("devices", ["2", "all"])
-def test_several_devices_are_refused_by_name(configure: Configure, devices: str) -> None:
-    with pytest.raises(ConfigError, match=rf"trainer\.devices = '?{devices}'?: must be 1 with method=adalora"):
-        configure("method=adalora+ln", f"trainer.devices={devices}")
+@pytest.mark.parametrize(("method", "devices"), [("adalora", "2"), ("adalora", "all"), ("loreft", "2")])
+def test_several_devices_are_refused_by_name(configure: Configure, method: str, devices: str) -> None:
+    with pytest.raises(ConfigError, match=rf"trainer\.devices = '?{devices}'?: must be 1 with method={method}"):
+        configure(f"method={method}+ln", f"trainer.devices={devices}")
     assert TrainerConfig.model_fields["devices"].default == 1

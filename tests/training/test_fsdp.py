@@ -38,6 +38,7 @@ CALM = ("+model.dropout=0.0", "trainer.lr=0.003", "trainer.max_epochs=1")
 UNEVEN = "trainer.batch_size=7"
 """72 rows in batches of 7 for 2 processes: 4 rows and 3, and a last batch of 2 rows."""
 METHODS = ["ln", "lora", "adapter", "prefix", "full", "ln+prefix", "lora_xs+oft+svft+vera"]
+METHODS += ["adapter+lora+prefix+unipelt"]
 SETTINGS = [
     ("method=ln", "trainer.batch_size=71"),  # one row is left for the last batch, and none for rank 1
     ("method=ln+lora", UNEVEN, "trainer.accumulate=3", "trainer.validate_every=3"),
