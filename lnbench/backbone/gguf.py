@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -19,6 +20,9 @@ from lnbench.core.sealed import SealError, file_digest, read_sealed, write_seale
 
 CHECKSUMS = "checksums.json"
 """File in an unpacked folder with the SHA-256 of each other file, by name."""
+
+SCALING_TENSORS = {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"}
+"""Tensors that scale the rotary embedding of Llama 3.1 and Phi-3."""
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +36,7 @@ def unpacked(folder: Path, name: str) -> Path | None:
         The folder; None if it cannot be written.
 
     Raises:
-        ConfigError: the package that reads GGUF files is not installed.
+        ConfigError: the package that reads GGUF files is not installed, or `require_plain_positions` says so.
         OSError, ValueError: the file is missing or damaged.
     """
     require_reader(name)
@@ -75,6 +79,24 @@ def require_reader(name: str) -> None:
         )
 
 
+def require_plain_positions(folder: Path, name: str) -> None:
+    """Checks that the rotary embedding of a GGUF file is not scaled: transformers would drop the scaling in silence.
+
+    Raises:
+        ConfigError: it is scaled.
+    """
+    reader: Any = importlib.import_module("gguf").GGUFReader(folder / name)
+    scaled = [tensor.name for tensor in reader.tensors if tensor.name in SCALING_TENSORS]
+    for key, value in reader.fields.items():
+        if key.endswith(".rope.scaling.type") and value.contents() != "none":
+            scaled.append(f"{key} = {value.contents()}")
+    if scaled:
+        raise ConfigError(
+            f"model.gguf_file = {name!r}: its rotary embedding is scaled ({', '.join(scaled)}), which transformers "
+            f"ignores in GGUF files, so it would be another model; take the model's safetensors files"
+        )
+
+
 def _key(file: Path) -> str:
     """Key in the cache, which changes with the file and with the version of transformers."""
     about = file.stat()
@@ -107,7 +129,11 @@ def _read(folder: Path, name: str) -> PreTrainedModel:
     """Reads the dense model in fp32.
 
     transformers returns a model that is marked as quantised and cannot be saved. Its weights are copied to a new one.
+
+    Raises:
+        ConfigError: as `require_plain_positions`.
     """
+    require_plain_positions(folder, name)
     dense = GgufConfig(dequantize=True)
     packed = AutoModelForCausalLM.from_pretrained(
         folder, gguf_file=name, quantization_config=dense, local_files_only=True, dtype=torch.float32

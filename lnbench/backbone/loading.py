@@ -234,6 +234,8 @@ def _unpacked(model: ModelConfig, source: str) -> Path | None:
     try:
         with _quietly():
             return gguf.unpacked(Path(source), model.gguf_file)
+    except ConfigError:
+        raise
     except (OSError, ValueError) as error:
         raise _unloadable(model, error) from error
 

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lnbench.backbone import gguf
+from lnbench.backbone.config import ModelConfig
+from lnbench.backbone.loading import load_tokenizer
+from lnbench.core.schema import ConfigError
 from tests import runs
 
 
@@ -66,3 +70,42 @@ def test_a_damaged_folder_is_unpacked_again(
     assert (target / "words").is_file()
     assert len(unpacked) == 2
     assert "unpacking the GGUF file again" in caplog.text
+
+
+def write_gguf(path: Path, scaling: str | None = None, tensor: str = "output.weight") -> None:
+    """A GGUF file with the metadata of a Llama and one tensor."""
+    library = pytest.importorskip("gguf")
+    writer = library.GGUFWriter(path, "llama")
+    if scaling:
+        writer.add_rope_scaling_type(library.RopeScalingType(scaling))
+    writer.add_tensor(tensor, np.ones(8, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        ({"scaling": "linear"}, "llama.rope.scaling.type = linear"),
+        ({"scaling": "yarn"}, "llama.rope.scaling.type = yarn"),
+        ({"tensor": "rope_freqs.weight"}, "rope_freqs.weight"),
+    ],
+)
+def test_scaled_positions_are_refused_because_transformers_drops_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: dict[str, str], told: str
+) -> None:
+    monkeypatch.setenv("LNBENCH_CACHE", str(tmp_path / "cache"))
+    write_gguf(tmp_path / "model.gguf", **file)
+    model = ModelConfig(name="x", source=str(tmp_path), gguf_file="model.gguf", pooling="last")
+    with pytest.raises(
+        ConfigError, match=rf"^model\.gguf_file = 'model\.gguf': its rotary embedding is scaled \({told}\)"
+    ):
+        load_tokenizer(model)
+
+
+@pytest.mark.parametrize("scaling", [None, "none"])
+def test_plain_positions_are_taken(tmp_path: Path, scaling: str | None) -> None:
+    write_gguf(tmp_path / "model.gguf", scaling)
+    gguf.require_plain_positions(tmp_path, "model.gguf")

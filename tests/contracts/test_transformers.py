@@ -18,7 +18,7 @@ from transformers import (
     T5Model,
     masking_utils,
 )
-from transformers.integrations import sdpa_attention
+from transformers.integrations import ggml, sdpa_attention
 
 from lnbench.backbone.backbone import role_table
 from tests.tiny import CONFIGS, EVERY_ARCHITECTURE, HEADS, LAYERS, VOCABULARY, batch, tiny, tiny_generator
@@ -130,6 +130,13 @@ def test_weights_are_loaded_in_the_type_of_the_file_unless_one_is_named() -> Non
     assert {value.dtype for value in named.state_dict().values() if value.is_floating_point()} == {torch.float32}
 
 
+def test_the_reader_of_gguf_files_knows_no_scaling_of_positions() -> None:
+    """So backbone/gguf.py refuses files of Llamas whose rotary embedding is scaled; else it need not."""
+    keys: Any = ggml.GGUF_CONFIG_MAPPING["llama"]
+    assert "rope.freq_base" in keys
+    assert not [key for key in keys if key.startswith("rope.scaling")]
+
+
 def test_generation_knows_positions_behind_padding_on_the_left() -> None:
     """tasks/parts/decoding.py pads on the left and gives no positions; else GPT-2's texts depend on the batch."""
     model: Any = tiny_generator("gpt2")
@@ -222,6 +229,12 @@ CHANGES: list[tuple[Callable[..., None], list[str], str, Any]] = [
         [],
         "transformers.AutoModel.from_pretrained",
         loaded_in_fp32,
+    ),
+    (
+        test_the_reader_of_gguf_files_knows_no_scaling_of_positions,
+        [],
+        "transformers.integrations.ggml.GGUF_CONFIG_MAPPING",
+        {"llama": {"rope.freq_base": "rope_theta", "rope.scaling.type": "rope_type"}},
     ),
     (
         test_generation_knows_positions_behind_padding_on_the_left,
