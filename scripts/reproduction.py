@@ -1,21 +1,25 @@
-"""Writes docs/reproduction.md, which compares runs of the mini_* experiments with the paper.
+"""Writes docs/reproduction.md, which compares the published runs with the paper, from the folder results/ alone.
 
-python -m scripts.reproduction runs --costs efficiency_runs
+python -m scripts.reproduction            # the document
+python -m scripts.reproduction --images   # its plots, too, with a Chrome
 """
 
 import argparse
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lnbench.core.atomic_files import write_atomically
+from lnbench.core.commands import command, override
 from lnbench.core.escape import markdown
 from lnbench.core.names import plain_name
-from lnbench.records.environment import hardware
+from lnbench.core.schema import ConfigError
+from lnbench.records.packed import SUFFIX
 from lnbench.records.record import Record
 from lnbench.report.claims import judgement
 from lnbench.report.claims.claims import Claim, read_claims
 from lnbench.report.claims.verdicts import Outcome, Verdict, judge
-from lnbench.report.load import Loaded, frame, load
+from lnbench.report.load import Loaded, frame, hardware_of, load
 from lnbench.report.plots import make_plots, write_plots
 from lnbench.report.plots.plot import Plot
 from lnbench.report.tables import formats
@@ -27,66 +31,95 @@ SHOWN = ("Score against trained parameters", "Ablation")
 SHIFTS = "Shift of the norms: ln,"
 """Prefix of the title of the plot with LN-tuning's own shifts."""
 TIMES = ("train_seconds", "total_seconds", "train_samples_per_second", "test_samples_per_second", "peak_memory_bytes")
+COSTS = "efficiency"
+"""Part of the name of a packed file whose runs had the machine to themselves. Times come from such files alone."""
+RESULTS = Path("results")
+DOCUMENT = Path("docs/reproduction.md")
 INTRODUCTION = """# Reproduction
 
-What the `mini_*` experiments say of *Parameter-Efficient Tuning on Layer Normalization for Pre-trained Language Models*
-(arXiv 2211.08682). They are small: MiniLM-L6 in place of BERT-large, with three learning rates of each method tried on
-the validation split; SmolLM2-135M in place of GPT-2 medium, with the shipped ones.
+What the published runs say of *Parameter-Efficient Tuning on Layer Normalization for Pre-trained Language Models*
+(arXiv 2211.08682). They are small: a claim that is not decided here may well hold for a larger model or a longer
+training; one that is contradicted is contradicted for this model and budget.
 
 {sizes}
 
-A claim that is not decided here may well hold for a larger model or a longer training; one that is contradicted is
-contradicted for this model and budget. Claims on scores and claims on costs come from different runs, and their
-p-values are corrected apart: over all comparisons of scores, and over all of costs.
+{runs} runs, of which the last ended on {date}; {machine}. {costs}
 
-{runs} runs, of which the last ended on {date}; {machine}. Every line below is written by
+The runs were done by
 
 ```
 {commands}
-python -m scripts.reproduction runs --costs efficiency_runs --commands ...
 ```
 
+Every line below is written from their [records](results.md) by
+
+```
+python -m scripts.reproduction --images
+```
 """
+TIMED = (
+    "Claims on scores and claims on costs come from different runs, and their p-values are corrected apart: over all "
+    "comparisons of scores, and over all of costs."
+)
+UNTIMED = "They shared the machine with other programs, so they say nothing of times."
 
 
 def main() -> None:
-    """Reads the records, and writes the document and its images."""
+    """Reads the records, and writes the document and, if asked, its images."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs_dir", type=Path, help="folder of the runs whose scores count")
-    parser.add_argument("--costs", type=Path, required=True, help="folder of runs that had the machine to themselves")
-    parser.add_argument("--commands", nargs="+", default=[], help="that did the runs, for a reader to repeat")
-    parser.add_argument("--out", type=Path, default=Path("docs/reproduction.md"))
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of packed runs")
+    parser.add_argument("--out", type=Path, default=DOCUMENT, help="file to write")
+    parser.add_argument("--images", action="store_true", help="write the plots, too")
     options = parser.parse_args()
-    scores, costs = load(options.runs_dir), load(options.costs)
-    pictures = options.out.with_suffix("")
-    shown = [plot for plot in make_plots(scores, frame(scores.records)) if _is_shown(plot)]
-    if problem := write_plots(shown, pictures):
-        parser.error(problem)
-    for file in pictures.glob("*.svg"):
-        file.unlink()
-    text = document(scores, costs, options.commands, [_figure(plot, pictures.name) for plot in shown])
-    write_atomically(options.out, text)
+    write_atomically(options.out, document(options.results, options.out.stem))
+    if options.images:
+        pictures = options.out.with_suffix("")
+        if problem := write_plots(_shown(_scores(options.results)), pictures):
+            parser.error(problem)
+        for file in pictures.glob("*.svg"):
+            file.unlink()
     print(f"written to {options.out}")
 
 
-def document(scores: Loaded, costs: Loaded, commands: Sequence[str], figures: Sequence[str]) -> str:
+def document(results: Path, pictures: str) -> str:
     """Returns the whole document.
 
     Args:
-        scores: runs for the scores.
-        costs: runs for the times.
-        commands: commands that did these runs.
-        figures: plots, as Markdown.
+        results: folder of packed runs. Times come from those files that have `efficiency` in their names, and scores
+            from the others.
+        pictures: folder of the plots, seen from the document.
     """
-    verdicts = [*_judged(scores, timed=False), *_judged(costs, timed=True)]
+    scores, costs = _scores(results), _of(results, timed=True)
+    verdicts = [*_judged(scores, timed=False), *(_judged(costs, timed=True) if costs else [])]
     parts = [
-        _introduction(scores, costs, commands),
+        _introduction(results, scores, costs),
         _summary(verdicts),
         *(formats.to_markdown(table) for table in _tables(scores, costs)),
-        *figures,
+        *(_figure(plot, pictures) for plot in _shown(scores)),
         judgement.to_markdown(verdicts).replace("\n## ", "\n### ").replace("# Claims", "## Claims in full", 1),
     ]
-    return _impersonal("\n".join(parts), scores, costs)
+    return "\n".join(parts).replace(f"runs_dir={results}", "runs_dir=runs")
+
+
+def _scores(results: Path) -> Loaded:
+    loaded = _of(results, timed=False)
+    if loaded is None:
+        raise ConfigError(f"{results}: has no packed file of runs whose scores count")
+    return loaded
+
+
+def _of(results: Path, timed: bool) -> Loaded | None:
+    """The runs of all packed files that are, or are not, for times; None without any."""
+    files = [file for file in _files(results) if (COSTS in file.name) == timed]
+    return replace(load(*files), runs_dir=results) if files else None
+
+
+def _files(results: Path) -> list[Path]:
+    return sorted(results.glob(f"*{SUFFIX}"))
+
+
+def _shown(scores: Loaded) -> list[Plot]:
+    return [plot for plot in make_plots(scores, frame(scores.records)) if _is_shown(plot)]
 
 
 def _is_shown(plot: Plot) -> bool:
@@ -107,21 +140,33 @@ def _is_timed(claim: Claim) -> bool:
     return any(comparison.quantity in TIMES for comparison in claim.comparisons)
 
 
-def _tables(scores: Loaded, costs: Loaded) -> Iterator[Table]:
-    yield from (one for one in tables(scores, frame(scores.records)) if not one.name.startswith("efficiency"))
-    yield from (one for one in tables(costs, frame(costs.records)) if one.name.startswith("efficiency"))
+def _tables(scores: Loaded, costs: Loaded | None) -> Iterator[Table]:
+    yield from (one for one in tables(scores, frame(scores.records)) if not one.name.startswith(COSTS))
+    if costs:
+        yield from (one for one in tables(costs, frame(costs.records)) if one.name.startswith(COSTS))
 
 
-def _introduction(scores: Loaded, costs: Loaded, commands: Sequence[str]) -> str:
+def _introduction(results: Path, scores: Loaded, costs: Loaded | None) -> str:
+    records = [*scores.records, *(costs.records if costs else [])]
     models = sorted({record.model for record in scores.records})
-    machine = hardware()
     return INTRODUCTION.format(
         sizes="\n".join(_size([one for one in scores.records if one.model == model]) for model in models),
-        runs=len(scores.records) + len(costs.records),
-        date=max(record.finished_at for record in scores.records + costs.records)[:10],
-        machine=f"{machine['cpu']}, {machine['threads']} cores",
-        commands="\n".join(commands),
+        runs=len(records),
+        date=max(record.finished_at for record in records)[:10],
+        machine="; ".join(sorted({hardware_of(record) for record in records})),
+        costs=TIMED if costs else UNTIMED,
+        commands="\n".join(_command(file) for file in _files(results)),
     )
+
+
+def _command(file: Path) -> str:
+    """The sweep that did the runs of a packed file, which is named by its experiment."""
+    records = load(file).records
+    swept = {name: sorted({getattr(record, name) for record in records}) for name in ("method", "task", "seed")}
+    words = [f"experiment={file.name.removesuffix(SUFFIX)}", *(override(name, *found) for name, found in swept.items())]
+    threads = {record.hardware.get("threads") for record in records}
+    prefix = f"OMP_NUM_THREADS={threads.pop()} " if len(threads) == 1 else ""
+    return prefix + command([*words, "data_root=path/to/data"])
 
 
 def _size(records: Sequence[Record]) -> str:
@@ -135,7 +180,7 @@ def _size(records: Sequence[Record]) -> str:
 def _summary(verdicts: Sequence[Verdict]) -> str:
     lines = ["## In short", ""]
     for outcome in ("supported", "contradicted", "not decided"):
-        lines += _of(outcome, [_line(verdict) for verdict in verdicts if verdict.outcome == outcome])
+        lines += _listed(outcome, [_line(verdict) for verdict in verdicts if verdict.outcome == outcome])
     return "\n".join(lines)
 
 
@@ -147,18 +192,8 @@ def _line(verdict: Verdict) -> str:
     return verdict.claim.text
 
 
-def _of(outcome: Outcome, texts: Sequence[str]) -> list[str]:
+def _listed(outcome: Outcome, texts: Sequence[str]) -> list[str]:
     return [f"**{outcome.capitalize()}** here:", "", *(f"- {text}" for text in texts), ""] if texts else []
-
-
-def _impersonal(text: str, *sources: Loaded) -> str:
-    """The text without the folders of this machine."""
-    for loaded in sources:
-        folders = {str(record.config["data_root"]) for record in loaded.records} - {"None"}
-        for folder in folders:
-            text = text.replace(folder, "path/to/data")
-        text = text.replace(str(loaded.runs_dir), "runs")
-    return text
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from lnbench.report.claims.nested import decisions, level_of_a_look, looks, on_t
 
 DEVIATIONS = np.array([2.42, 3.91, 1.33])
 """Standard deviations of paired differences on conll2004, sick and sst2, in points: sqrt(2) times the root mean square
-of the standard deviations over seeds in the first table of docs/reproduction.md."""
+of the standard deviations over seeds in the first table of docs/reproduction_v0_1.md."""
 COMPARISONS, MOST_SEEDS, MARGIN, LEVEL = 25, 128, 1.0, 0.05
 UNDECIDED = "not decided"
 BATCH = 100
