@@ -37,7 +37,7 @@ the validation split; SmolLM2-135M in place of GPT-2 medium, with the shipped on
 
 A claim that is not decided here may well hold for a larger model or a longer training; one that is contradicted is
 contradicted for this model and budget. Claims on scores and claims on costs come from different runs, and their
-p-values are corrected apart: over all comparisons of scores, and over all of costs.
+intervals are corrected apart: over all comparisons of scores, and over all of costs.
 
 {runs} runs, of which the last ended on {date}; {machine}. Every line below is written by
 
@@ -134,7 +134,7 @@ def _size(records: Sequence[Record]) -> str:
 
 def _summary(verdicts: Sequence[Verdict]) -> str:
     lines = ["## In short", ""]
-    for outcome in ("supported", "contradicted", "not decided"):
+    for outcome in judgement.OF_CLAIMS:
         lines += _of(outcome, [_line(verdict) for verdict in verdicts if verdict.outcome == outcome])
     return "\n".join(lines)
 

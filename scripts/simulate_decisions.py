@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lnbench.report.claims.nested import decisions, level_of_a_look, looks, on_these_tasks
+from lnbench.report.claims.looks import level_of_a_look, looks
+from lnbench.report.claims.nested import Cells, decisions, on_these_tasks
 
 DEVIATIONS = np.array([2.42, 3.91, 1.33])
 """Standard deviations of paired differences on conll2004, sick and sst2, in points: sqrt(2) times the root mean square
@@ -100,8 +101,9 @@ def misses(seeds: int, level: float, draws: int) -> float:
     rng, missed = np.random.default_rng(0), 0
     for start in range(0, draws, 100_000):
         shape = min(100_000, draws - start), len(DEVIATIONS), seeds
-        found = on_these_tasks(DEVIATIONS[:, None] * rng.standard_normal(shape), level)
-        missed += int(((found.low > 0) | (found.high < 0)).sum())
+        values = DEVIATIONS[:, None] * rng.standard_normal(shape)
+        low, high = on_these_tasks(_cells(values)).interval(level)
+        missed += int(((low > 0) | (high < 0)).sum())
     return missed / draws / level
 
 
@@ -113,7 +115,12 @@ def _worlds(difference: float, worlds: int, seed: int) -> Iterator[NDArray[np.fl
 
 
 def _at(values: NDArray[np.float64], seeds: int, level: float) -> NDArray[np.str_]:
-    return decisions(on_these_tasks(values[..., :seeds], level), MARGIN)
+    return decisions(on_these_tasks(_cells(values[..., :seeds])), level, MARGIN)
+
+
+def _cells(values: NDArray[np.float64]) -> Cells:
+    """The cells of differences whose last two axes are tasks and seeds."""
+    return Cells.of([values[..., task, :] for task in range(values.shape[-2])])
 
 
 def _first(values: NDArray[np.float64], level: float) -> tuple[NDArray[np.str_], NDArray[np.int64]]:

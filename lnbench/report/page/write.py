@@ -94,6 +94,7 @@ def _environment() -> Environment:
         "version": __version__,
         "made_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "outcomes": judgement.SIGNS,
+        "of_claims": judgement.OF_CLAIMS,
         "headings": judgement.HEADINGS,
         "explanation": judgement.EXPLANATION,
         "width": WIDTH,
