@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from lnbench import export, predict
+from lnbench import decide, export, predict
 from lnbench.__main__ import main
 from lnbench.cli import IN_THIS_PROCESS
 from lnbench.report import __main__ as report
@@ -53,6 +53,10 @@ class Commands:
     def runs(self, *arguments: object) -> Done:
         """The list of runs."""
         return self._call(listing.main, *arguments)
+
+    def decide(self, *arguments: object) -> Done:
+        """Runs until a claim is decided."""
+        return self._call(decide.main, *arguments)
 
     def export(self, *arguments: object) -> Done:
         """Files for others."""

@@ -165,12 +165,21 @@ def read_claims(*folders: Path) -> list[Claim]:
         ConfigError: a folder holds no claims, a claim is wrong, or two claims have the same id.
     """
     files = [file for folder in (SHIPPED, *folders) for file in _files(folder)]
-    claims = [parse(Claim, _read(file), file.name) for file in files]
+    claims = [read_claim(file) for file in files]
     ids = [claim.id for claim in claims]
     if repeated := sorted({one for one in ids if ids.count(one) > 1}):
         names = ", ".join(str(file) for file, one in zip(files, ids, strict=True) if one in repeated)
         raise ConfigError(f"id = {', '.join(repeated)}: must differ between claims; it is in {names}")
     return claims
+
+
+def read_claim(file: Path) -> Claim:
+    """Reads a claim from a YAML file.
+
+    Raises:
+        ConfigError: the file cannot be read, or the claim is wrong.
+    """
+    return parse(Claim, _read(file), file.name)
 
 
 def _files(folder: Path) -> list[Path]:

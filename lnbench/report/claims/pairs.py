@@ -7,7 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from lnbench.report.claims.claims import EXACT, LESS_IS_BETTER, Comparison, Side
-from lnbench.report.claims.noise import resolution_of, without_noise
+from lnbench.report.claims.noise import Values, resolution_of, without_noise
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,10 +78,22 @@ def pairs(comparison: Comparison, right: Side, runs: pd.DataFrame) -> pd.DataFra
     merged = merged[np.isfinite(merged["left"]) & np.isfinite(merged["right"])]
     merged["no_better"] = merged.pop("no_better_left") | merged.pop("no_better_right")
     merged["seconds"] = merged.pop("total_seconds_left") + merged.pop("total_seconds_right")
-    if scores:
-        return merged.assign(difference=merged["left"] - merged["right"])
-    merged = merged[(merged["left"] > 0) & (merged["right"] > 0)]
-    return merged.assign(difference=np.log(merged["left"] / (comparison.factor * merged["right"])))
+    if not scores:
+        merged = merged[(merged["left"] > 0) & (merged["right"] > 0)]
+    return merged.assign(difference=differences(comparison, merged["left"], merged["right"]))
+
+
+def differences(comparison: Comparison, left: pd.Series[float], right: pd.Series[float]) -> pd.Series[float] | Values:
+    """What is tested: differences of scores, or logarithms of ratios of other quantities.
+
+    Args:
+        comparison: quantity, and the factor of the right side.
+        left: values of the left side.
+        right: values of the right side.
+    """
+    import numpy as np
+
+    return left - right if comparison.quantity == "score" else np.log(left / (comparison.factor * right))
 
 
 def sign_of_better(comparison: Comparison, found: pd.DataFrame) -> int:

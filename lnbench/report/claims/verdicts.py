@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from lnbench.records.commands import MissingRuns, command_lines
@@ -40,9 +41,6 @@ class Finding:
         level: error level of this decision, which is that of the interval on these tasks.
         outcome: whether the comparison holds.
         why: reason why the comparison is not decided.
-        more: number of further seeds of each task that decide an open comparison with a probability of 80%, if the
-            means and variances so far are the true ones; None if nothing is open, too little is known or the number is
-            larger than 10,000.
         absent: sides without runs.
         missing: runs that are missing for a decision.
     """
@@ -56,7 +54,6 @@ class Finding:
     level: float = LEVEL
     outcome: Outcome = "not decided"
     why: str = ""
-    more: int | None = None
     absent: tuple[str, ...] = ()
     missing: tuple[MissingRuns, ...] = ()
 
@@ -97,6 +94,18 @@ class Finding:
     def tasks(self) -> list[str]:
         """The tasks of the pairs that count."""
         return sorted({task for task, *_ in self.difference.counts}) if self.difference else []
+
+    @cached_property
+    def more(self) -> int | None:
+        """Number of further seeds of each task that decide an open comparison with a probability of 80%.
+
+        The means and variances so far are taken to be the true ones. None if nothing is open, too little is known or
+        the number is larger than 10,000.
+        """
+        found = self.difference
+        if self.outcome != "not decided" or found is None or found.cells is None:
+            return None
+        return seeds_to_decide(found.cells, found.weights, self.level, self.margin)
 
     @property
     def hours(self) -> float | None:
@@ -177,6 +186,29 @@ def outcome_of(decision: Decision, comparison: Comparison) -> Outcome:
     return "no difference that matters" if decision == "no difference that matters" else "not decided"
 
 
+def finding_of(comparison: Comparison, right: Side, found: pd.DataFrame, apart: bool, level: float = LEVEL) -> Finding:
+    """A finding without an outcome.
+
+    Args:
+        comparison: comparison of a claim.
+        right: one of its right sides.
+        found: pairs of one unit, as from `lnbench.report.claims.pairs.pairs`.
+        apart: whether there are also pairs in another unit.
+        level: error level of the decision.
+    """
+    sign, difference = sign_of_better(comparison, found), _difference(comparison, found)
+    return Finding(comparison, right, found, sign, difference, apart, level)
+
+
+def with_outcome(finding: Finding) -> Finding:
+    """The finding with what its pairs decide; it has at least one pair."""
+    assert finding.difference
+    if finding.comparison.quantity in EXACT:
+        outcome, why = _exactly(finding)
+        return replace(finding, outcome=outcome, why=why)
+    return _by_interval(finding, finding.difference)
+
+
 def _findings(claim: Claim, runs: pd.DataFrame) -> Iterator[Finding]:
     for comparison in claim.all_comparisons:
         for right in comparison.right:
@@ -184,8 +216,7 @@ def _findings(claim: Claim, runs: pd.DataFrame) -> Iterator[Finding]:
             scores = comparison.quantity == "score" and len(found)
             groups = [own for _, own in found.groupby("unit", sort=False)] if scores else [found]
             for own in groups:
-                sign, difference = sign_of_better(comparison, own), _difference(comparison, own)
-                yield Finding(comparison, right, own, sign, difference, apart=len(groups) > 1)
+                yield finding_of(comparison, right, own, apart=len(groups) > 1)
 
 
 def _difference(comparison: Comparison, found: pd.DataFrame) -> Difference | None:
@@ -204,11 +235,8 @@ def _decided(finding: Finding, loaded: Loaded, runs: pd.DataFrame) -> Finding:
         absent = tuple(side.name for side in sides if runs_of(side, runs).empty)
         why = f"no runs of {' and '.join(absent)}" if absent else "no two runs that differ in nothing else"
         return replace(finding, why=why, absent=absent, missing=missing_for(sides, loaded, runs))
-    if finding.comparison.quantity in EXACT:
-        outcome, why = _exactly(finding)
-        return replace(finding, outcome=outcome, why=why)
-    decided = _by_interval(finding, finding.difference)
-    open_ = decided.outcome == "not decided"
+    decided = with_outcome(finding)
+    open_ = decided.outcome == "not decided" and finding.comparison.quantity not in EXACT
     few = finding.difference.few or min(finding.difference.counts.values()) < LEAST_SEEDS
     return replace(decided, missing=missing_for(sides, loaded, runs) if open_ and few else ())
 
@@ -222,16 +250,15 @@ def _exactly(finding: Finding) -> tuple[Outcome, str]:
 
 
 def _by_interval(finding: Finding, difference: Difference) -> Finding:
-    if difference.here is None or difference.cells is None:
+    if difference.here is None:
         return replace(finding, why=_untested(difference))
     favour = replace(difference.here, mean=finding.sign * difference.here.mean)
     decision: Any = str(decisions(favour, finding.level, finding.margin))
     outcome = outcome_of(decision, finding.comparison)
     if outcome != "not decided":
         return replace(finding, outcome=outcome)
-    more = seeds_to_decide(difference.cells, difference.weights, finding.level, finding.margin)
     beside = "" if finding.margin is None else " and differences that matter"
-    return replace(finding, more=more, why=f"the interval includes no difference{beside}")
+    return replace(finding, why=f"the interval includes no difference{beside}")
 
 
 def _untested(difference: Difference) -> str:
