@@ -36,30 +36,42 @@ def path_in(runs_dir: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_it_does_the_runs_of_a_sweep_and_keeps_the_path(
-    commands: Commands, overrides: list[str], runs_dir: Path
+def test_it_does_the_runs_of_a_sweep_and_goes_on_after_ctrl_c(
+    commands: Commands, overrides: list[str], runs_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = ["--tasks", "sst2", "mrpc", "--seeds-max", "3", *overrides, IN_THIS_PROCESS]
-    done = commands.decide(CLAIM, *own)
+    words = [CLAIM, "--tasks", "sst2", "--seeds-max", "3", *overrides, IN_THIS_PROCESS]
+    launch = Runs.launch
+
+    def interrupted(self: Runs, chosen: Sequence[Run]) -> None:
+        """What a launcher does at Ctrl-C after two runs."""
+        launch(self, chosen[:2])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Runs, "launch", interrupted)
+        assert commands.decide(*words).code == INTERRUPTED
+    before = {path: path.read_bytes() for path in runs_dir.rglob(RECORD)}
+    assert len(before) == 2
+
+    done = commands.decide(*words)
     assert done.code == 0
-    assert "ln better than bitfit" in done.out
-    assert "2 tasks x 3 seeds" in done.out
-    found = ids(runs_dir)
-    assert len(found) == 12
-    (course,) = path_in(runs_dir)["comparisons"]
-    assert [look["seeds"] for look in course["looks"]] == [{"mrpc": 3, "sst2": 3}]
-    assert course["looks"][0]["level"] == 0.05
-    sweep = commands.lnbench("-m", "method=ln,bitfit", "task=sst2,mrpc", "seed=0,1,2", *overrides)
-    assert sweep.code == 0
+    assert "1 task x 3 seeds" in done.out
+    assert {path: path.read_bytes() for path in before} == before
+    found, path = ids(runs_dir), path_in(runs_dir)
+    assert len(found) == 6
+    (course,) = path["comparisons"]
+    assert [(look["seeds"], look["level"]) for look in course["looks"]] == [({"sst2": 3}, 0.05)]
+
+    assert commands.lnbench("-m", "method=ln,bitfit", "task=sst2", "seed=0,1,2", *overrides).code == 0
     assert ids(runs_dir) == found, "the ordinary command finds all of them finished"
-    before = path_in(runs_dir)
+    assert commands.decide(*words).code == 0
+    assert (ids(runs_dir), path_in(runs_dir)) == (found, path)
+
     assert commands.report(runs_dir).code == 0
     for file in ("claims.md", "index.html"):
         text = (runs_dir / "report" / file).read_text()
         assert "Run until they decided" in text
-        assert "mrpc 3, sst2 3" in text
-    assert commands.decide(CLAIM, *own).code == 0
-    assert (ids(runs_dir), path_in(runs_dir)) == (found, before)
+        assert "sst2 3" in text
 
 
 def test_a_plan_runs_nothing(commands: Commands, overrides: list[str], runs_dir: Path) -> None:
@@ -105,25 +117,3 @@ def test_an_unknown_method_is_told(commands: Commands, overrides: list[str]) -> 
     done = commands.decide("lm better than bitfit", "--tasks", "sst2", *overrides)
     assert done.code == REFUSED
     assert "lm" in done.err
-
-
-@pytest.mark.slow
-def test_after_ctrl_c_the_same_command_goes_on(
-    commands: Commands, overrides: list[str], runs_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    words = [CLAIM, "--tasks", "sst2", "--seeds-max", "3", *overrides, IN_THIS_PROCESS]
-    launch = Runs.launch
-
-    def interrupted(self: Runs, chosen: Sequence[Run]) -> None:
-        """What a launcher does at Ctrl-C after two runs."""
-        launch(self, chosen[:2])
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Runs, "launch", interrupted)
-        assert commands.decide(*words).code == INTERRUPTED
-    before = {path: path.read_bytes() for path in runs_dir.rglob(RECORD)}
-    assert len(before) == 2
-    assert commands.decide(*words).code == 0
-    assert len(ids(runs_dir)) == 6
-    assert {path: path.read_bytes() for path in before} == before
