@@ -9,10 +9,11 @@ from lnbench.core.errors import INTERRUPTED
 
 def main() -> None:
     """Entry point of `lnbench`."""
-    command_line(_run)
+    command_line(tune)
 
 
-def _run(config: RunConfig) -> float:
+def tune(config: RunConfig) -> float:
+    """Does one run; returns the validation score that selected its checkpoint."""
     from lnbench.core.interruption import RunInterrupted
     from lnbench.run.lifecycle import run
 

@@ -179,7 +179,7 @@ def _size(records: Sequence[Record]) -> str:
 
 def _summary(verdicts: Sequence[Verdict]) -> str:
     lines = ["## In short", ""]
-    for outcome in ("supported", "contradicted", "not decided"):
+    for outcome in judgement.OF_CLAIMS:
         lines += _listed(outcome, [_line(verdict) for verdict in verdicts if verdict.outcome == outcome])
     return "\n".join(lines)
 

@@ -4,13 +4,15 @@ python -m scripts.simulate_decisions
 """
 
 import argparse
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lnbench.report.claims.nested import decisions, level_of_a_look, looks, on_these_tasks
+from lnbench.report.claims.looks import Counts, levels, looks
+from lnbench.report.claims.nested import Cells, decisions, on_these_tasks
 
 DEVIATIONS = np.array([2.42, 3.91, 1.33])
 """Standard deviations of paired differences on conll2004, sick and sst2, in points: sqrt(2) times the root mean square
@@ -21,6 +23,30 @@ BATCH = 100
 ENOUGH = 0.99
 """Share of right verdicts that counts as all: a fixed grid has errors of its own."""
 GRID = range(4, MOST_SEEDS + 1, 4)
+SECONDS = np.ones(len(DEVIATIONS))
+"""Time of a pair on each task: all cost the same."""
+Verdicts = NDArray[np.str_]
+
+
+class World:
+    """Differences of all comparisons on all tasks, of which more and more become known."""
+
+    def __init__(self, values: NDArray[np.float64]) -> None:
+        """Takes differences; the last two axes are tasks and seeds."""
+        self.shape = values.shape[:-2]
+        self._sums, self._squares = values.cumsum(axis=-1), (values**2).cumsum(axis=-1)
+
+    def cells(self, counts: Counts) -> Cells:
+        """The cells of the first pairs of each task."""
+        places, count = counts[..., None] - 1, counts.astype(np.float64)
+        mean = np.take_along_axis(self._sums, places, axis=-1)[..., 0] / count
+        squares = np.take_along_axis(self._squares, places, axis=-1)[..., 0]
+        return Cells(mean, (squares - count * mean**2) / (count - 1), count)
+
+    def at(self, seeds: int, level: float) -> Verdicts:
+        """The decisions with this number of seeds of each task, each of this error level."""
+        cells = self.cells(np.full((*self.shape, len(DEVIATIONS)), seeds))
+        return decisions(on_these_tasks(cells), level, MARGIN)
 
 
 @dataclass(frozen=True)
@@ -31,7 +57,7 @@ class Result:
         wrong: share of worlds with at least one wrong verdict.
         uncorrected: the same, if every look used the level of a single one.
         right: share of comparisons with the right verdict.
-        seeds: mean number of seeds until a decision, or the largest number.
+        seeds: mean number of seeds of a task until a decision, or the largest number.
         grid: smallest number of seeds, in steps of 4, for which a fixed grid has at least the same share of right
             verdicts, or `ENOUGH`; None if the largest number has less.
     """
@@ -56,13 +82,14 @@ def simulate(difference: float, worlds: int, seed: int = 0) -> Result:
     wrong = uncorrected = right = used = 0.0
     fixed = np.zeros(len(GRID))
     for values in _worlds(difference, worlds, seed):
-        verdict, seeds = _first(values, level_of_a_look(LEVEL, COMPARISONS, MOST_SEEDS))
-        naive, _ = _first(values, single)
+        world = World(values)
+        verdict, seeds = _first(world, levels(LEVEL, COMPARISONS, MOST_SEEDS))
+        naive, _ = _first(world, [single] * len(levels(LEVEL, COMPARISONS, MOST_SEEDS)))
         wrong += ((verdict != truth) & (verdict != UNDECIDED)).any(axis=1).sum()
         uncorrected += ((naive != truth) & (naive != UNDECIDED)).any(axis=1).sum()
         right += (verdict == truth).mean() * len(values)
         used += seeds.mean() * len(values)
-        once = [(_at(values, number, single) == truth).mean() * len(values) for number in GRID]
+        once = [(world.at(number, single) == truth).mean() * len(values) for number in GRID]
         fixed += np.array(once)
     enough = [number for number, share in zip(GRID, fixed, strict=True) if share >= min(right, ENOUGH * worlds)]
     return Result(wrong / worlds, uncorrected / worlds, right / worlds, used / worlds, enough[0] if enough else None)
@@ -100,8 +127,10 @@ def misses(seeds: int, level: float, draws: int) -> float:
     rng, missed = np.random.default_rng(0), 0
     for start in range(0, draws, 100_000):
         shape = min(100_000, draws - start), len(DEVIATIONS), seeds
-        found = on_these_tasks(DEVIATIONS[:, None] * rng.standard_normal(shape), level)
-        missed += int(((found.low > 0) | (found.high < 0)).sum())
+        values = DEVIATIONS[:, None] * rng.standard_normal(shape)
+        cells = Cells.of([values[:, task] for task in range(len(DEVIATIONS))])
+        low, high = on_these_tasks(cells).interval(level)
+        missed += int(((low > 0) | (high < 0)).sum())
     return missed / draws / level
 
 
@@ -112,17 +141,19 @@ def _worlds(difference: float, worlds: int, seed: int) -> Iterator[NDArray[np.fl
         yield difference + DEVIATIONS[:, None] * rng.standard_normal(shape)
 
 
-def _at(values: NDArray[np.float64], seeds: int, level: float) -> NDArray[np.str_]:
-    return decisions(on_these_tasks(values[..., :seeds], level), MARGIN)
-
-
-def _first(values: NDArray[np.float64], level: float) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
-    """The first decision of each comparison, and the number of seeds at which it fell."""
-    numbers = looks(MOST_SEEDS)
-    found = np.array([_at(values, number, level) for number in numbers])
-    decided = found != UNDECIDED
-    place = np.where(decided.any(axis=0), decided.argmax(axis=0), len(numbers) - 1)
-    return np.take_along_axis(found, place[None], axis=0)[0], np.array(numbers)[place]
+def _first(world: World, of_looks: Sequence[float]) -> tuple[Verdicts, NDArray[np.float64]]:
+    """The first decision of each comparison, and the mean number of seeds of a task at which it fell."""
+    rule = looks(len(DEVIATIONS), MOST_SEEDS, world.shape)
+    counts = next(rule)
+    found, seeds = np.full(world.shape, UNDECIDED, dtype="<U30"), np.zeros(world.shape)
+    for level in of_looks:
+        cells = world.cells(counts)
+        open_ = found == UNDECIDED
+        seeds[open_] = counts.mean(axis=-1)[open_]
+        found[open_] = decisions(on_these_tasks(cells), level, MARGIN)[open_]
+        with contextlib.suppress(StopIteration):
+            counts = rule.send((cells, SECONDS))
+    return found, seeds
 
 
 def main() -> None:
@@ -133,7 +164,7 @@ def main() -> None:
     if options.worlds < 1:
         parser.error(f"--worlds {options.worlds}: must be at least 1")
     print("\n".join(table(options.worlds)))
-    level = level_of_a_look(LEVEL, COMPARISONS, MOST_SEEDS)
+    level = levels(LEVEL, COMPARISONS, MOST_SEEDS)[0]
     for seeds in (3, 4, 6, 12):
         print(f"{seeds} seeds: an interval misses {misses(seeds, level, 1_000 * options.worlds):.2f} times its level")
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from lnbench import export, predict, submit, verify
+from lnbench import decide, export, predict, submit, verify
 from lnbench.__main__ import main
 from lnbench.cli import IN_THIS_PROCESS
 from lnbench.report import __main__ as report
@@ -61,6 +61,10 @@ class Commands:
     def verify(self, *arguments: object) -> Done:
         """A check of published runs."""
         return self._call(verify.main, *arguments)
+
+    def decide(self, *arguments: object) -> Done:
+        """Runs until a claim is decided."""
+        return self._call(decide.main, *arguments)
 
     def export(self, *arguments: object) -> Done:
         """Files for others."""

@@ -60,7 +60,13 @@ def test_runs_are_listed_and_reported(finished: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["lnbench", "method=ln"], ["lnbench.params", "method=ln"], ["lnbench.predict", "FOLDER", "a text"]]
+    "command",
+    [
+        ["lnbench", "method=ln"],
+        ["lnbench.params", "method=ln"],
+        ["lnbench.predict", "FOLDER", "a text"],
+        ["lnbench.decide", "ln better than bitfit", "--tasks", "sst2"],
+    ],
 )
 def test_what_needs_a_model_says_what_to_install(command: list[str]) -> None:
     refused = light(*command)

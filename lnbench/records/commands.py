@@ -68,7 +68,7 @@ def missing_runs(
     for record in tasks.values():
         choice, *own = _group(record, "task")
         together[tuple(own)].append(choice)
-    settings = [override(f"method.{name}", value, mark=_mark_of_method(name)) for name, value in changed.items()]
+    settings = changes_of_method(changed)
     seed, shared = override("seed", *seeds), _shared(next(iter(tasks.values())), runs_dir)
     return [
         MissingRuns(
@@ -78,6 +78,15 @@ def missing_runs(
         )
         for own, choices in together.items()
     ]
+
+
+def changes_of_method(changed: Mapping[str, Any]) -> list[str]:
+    """The overrides that change settings of a method.
+
+    Args:
+        changed: values by dotted name, such as `ln.terms`.
+    """
+    return [override(f"method.{name}", value, mark=_mark_of_method(name)) for name, value in changed.items()]
 
 
 def command_lines(missing: Iterable[MissingRuns]) -> list[str]:

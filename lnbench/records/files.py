@@ -1,4 +1,4 @@
-"""Names of the files in a run's folder."""
+"""Names of the files in a run's folder, and of folders beside the runs."""
 
 import shutil
 from pathlib import Path
@@ -17,6 +17,8 @@ CHECKPOINTS = "checkpoints"
 """Folder of files that only an unfinished run needs."""
 RESUME = f"{CHECKPOINTS}/resume.safetensors"
 BEST = f"{CHECKPOINTS}/best.safetensors"
+DECISIONS = "decisions"
+"""Folder beside the runs with the paths of experiments that ran until they decided."""
 
 
 def remove_checkpoints(folder: Path) -> None:

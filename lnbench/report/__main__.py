@@ -38,10 +38,11 @@ EPILOG = """examples:
       left_is: better            # or worse
       quantity: score            # or trained, train_seconds, total_seconds, peak_memory_bytes,
                                  # train_samples_per_second, test_samples_per_second
+      margin: 0.5                # a smaller difference does not matter; points of the metric, or percent of a time
 
 Several runs of one method, task, model and setting with different seeds give a mean and a standard deviation; three
-pairs of runs that differ in nothing but the method are the least that is tested. Runs that are missing are named with
-the command that does them."""
+pairs of each task that differ in nothing but the method are the least that is tested. Runs that are missing are named
+with the command that does them."""
 
 
 def main() -> None:

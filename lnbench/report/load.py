@@ -88,7 +88,7 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
     import pandas as pd
 
     others = settings(records)
-    runs = pd.DataFrame([_row(record, other) for record, other in zip(records, others, strict=True)], columns=COLUMNS)
+    runs = pd.DataFrame([row(record, other) for record, other in zip(records, others, strict=True)], columns=COLUMNS)
     runs["num_layers"] = runs.groupby("model")["num_layers"].transform("max")
     return runs
 
@@ -144,7 +144,8 @@ COLUMNS = [
 ]
 
 
-def _row(record: Record, setting: str) -> dict[str, Any]:
+def row(record: Record, setting: str = "") -> dict[str, Any]:
+    """The row of a run in `frame`, but for the number of layers that other runs show."""
     own = {
         "variant": variant_of(record.method, record.config.get("method")),
         "setting": setting,
@@ -182,7 +183,7 @@ def _problem(record: Record, run_id: str) -> str:
         return f"its record belongs to another run, {record.id}"
     try:
         check_settings(record)
-        _row(record, "")
+        row(record)
     except Exception as error:  # such as from a text in place of a number, or a list in place of a group
         return f"its record cannot be understood ({type(error).__name__}: {error})"
     return ""

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from lnbench.core.atomic_files import write_atomically
 from lnbench.records.listing import FoundRun
-from lnbench.report.claims import judgement
+from lnbench.report.claims import judgement, paths
 from lnbench.report.claims.claims import Claim
 from lnbench.report.claims.verdicts import judge
 from lnbench.report.load import Loaded, frame, told
@@ -40,7 +40,8 @@ def write_report(loaded: Loaded, claims: Sequence[Claim], folder: Path, console:
             formats.show(console, table)
         for ending, text in formats.FILES.items():
             write_atomically(folder / "tables" / f"{table.name}.{ending}", text(table))
-    write_atomically(folder / "claims.md", judgement.to_markdown(verdicts))
+    of_paths = paths.to_markdown(paths.read_paths(loaded.runs_dir))
+    write_atomically(folder / "claims.md", judgement.to_markdown(verdicts) + of_paths)
     plots = make_plots(loaded, runs)
     write_page(loaded, runs, made, verdicts, plots, folder / "index.html")
     judgement.show(console, verdicts)

@@ -48,7 +48,7 @@ def test_times_are_judged_by_the_runs_that_had_the_machine_to_themselves(tmp_pat
     publish(tmp_path, "mini_efficiency", made_up(seeds=(0,), tasks=("rte",)))
     rows = [line for line in document(tmp_path, "pictures").splitlines() if "in training time" in line]
     assert rows
-    assert all("0 pairs" in row or "1 pair," in row for row in rows)
+    assert all("0 pairs" in row or "1 task x 1 seed " in row for row in rows)
 
 
 @pytest.mark.parametrize(

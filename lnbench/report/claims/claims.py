@@ -1,6 +1,7 @@
 """Claims as data: the comparisons of runs that a sentence of a paper implies."""
 
 from collections.abc import Mapping
+from math import log1p
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from yaml import YAMLError
 from lnbench.core.schema import ConfigError, Schema, parse
 from lnbench.methods.base import SEPARATOR, canonical_name
 from lnbench.records.variant import configured, variant_of
+from lnbench.tasks.scores.metric import Metric
 
 Quantity = Literal[
     "score",
@@ -35,6 +37,8 @@ NAMES: dict[Quantity, str] = {
 LESS_IS_BETTER = frozenset({"trained", "train_seconds", "total_seconds", "peak_memory_bytes"})
 EXACT = frozenset({"trained"})
 """Quantities that do not depend on chance, and are therefore not tested."""
+PERCENT = 5.0
+"""Margin of quantities other than scores, unless a comparison has its own."""
 SHIPPED = Path(__file__).parent / "shipped"
 HALVES = ("lower half", "upper half")
 """Values of a method's `layers` that stand for half of a model's layers, whatever their number."""
@@ -103,12 +107,33 @@ class Comparison(Schema):
     """Quantity to compare; `score` is the test score. For seconds, memory and parameters, less is better."""
     factor: Annotated[float, Field(gt=0)] = 1.0
     """Number by which the right side is multiplied before the comparison; not allowed for scores."""
+    margin: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Size from which on a difference matters: in points of the metric, and in percent for all other quantities. None
+    is 1 point or 5%. A metric without points needs a number, in its own unit. Not allowed for exact quantities."""
 
     @model_validator(mode="after")
     def _no_share_of_a_score(self) -> "Comparison":
         if self.quantity == "score" and self.factor != 1:
             raise ValueError("factor is for quantities that have a natural zero, not for scores")
         return self
+
+    @model_validator(mode="after")
+    def _no_margin_of_what_is_exact(self) -> "Comparison":
+        if self.quantity in EXACT and self.margin is not None:
+            raise ValueError(f"margin = {self.margin:g}: {self.quantity} does not depend on chance and needs no margin")
+        return self
+
+    def least_that_matters(self, metric: Metric | None) -> float | None:
+        """The margin in the unit of differences: of a score, or of the logarithm of a ratio. None if it is not known.
+
+        Args:
+            metric: metric of the scores; None for other quantities.
+        """
+        if self.quantity in EXACT:
+            return None
+        if metric is None:
+            return log1p((PERCENT if self.margin is None else self.margin) / 100)
+        return metric.point if self.margin is None else self.margin * (metric.point or 1.0)
 
 
 class Claim(Schema):
@@ -119,6 +144,18 @@ class Claim(Schema):
     where: Annotated[str, Field(min_length=1)]
     """The paper, and the place in it."""
     comparisons: Annotated[list[Comparison], Field(min_length=1)]
+    margin: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Margin of the comparisons that have none of their own and are not of exact quantities."""
+
+    @property
+    def all_comparisons(self) -> list[Comparison]:
+        """The comparisons, with the margin of the claim where they have none."""
+        return [
+            one
+            if self.margin is None or one.margin is not None or one.quantity in EXACT
+            else one.model_copy(update={"margin": self.margin})
+            for one in self.comparisons
+        ]
 
 
 def read_claims(*folders: Path) -> list[Claim]:
@@ -128,12 +165,21 @@ def read_claims(*folders: Path) -> list[Claim]:
         ConfigError: a folder holds no claims, a claim is wrong, or two claims have the same id.
     """
     files = [file for folder in (SHIPPED, *folders) for file in _files(folder)]
-    claims = [parse(Claim, _read(file), file.name) for file in files]
+    claims = [read_claim(file) for file in files]
     ids = [claim.id for claim in claims]
     if repeated := sorted({one for one in ids if ids.count(one) > 1}):
         names = ", ".join(str(file) for file, one in zip(files, ids, strict=True) if one in repeated)
         raise ConfigError(f"id = {', '.join(repeated)}: must differ between claims; it is in {names}")
     return claims
+
+
+def read_claim(file: Path) -> Claim:
+    """Reads a claim from a YAML file.
+
+    Raises:
+        ConfigError: the file cannot be read, or the claim is wrong.
+    """
+    return parse(Claim, _read(file), file.name)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -9,20 +9,41 @@ from rich.text import Text
 
 from lnbench.core import escape
 from lnbench.records.baseline import MARK, marked
-from lnbench.report.claims.verdicts import LEVEL, Finding, Outcome, Verdict
+from lnbench.report.claims.claims import PERCENT
+from lnbench.report.claims.difference import Difference
+from lnbench.report.claims.nested import LEAST_SEEDS
+from lnbench.report.claims.power import MOST
+from lnbench.report.claims.verdicts import Finding, Outcome, Verdict
 from lnbench.report.tables.formats import markdown_commands, markdown_row, markdown_rule, show_commands
 
-SIGNS: dict[Outcome, str] = {"supported": "✔", "contradicted": "✘", "not decided": "?"}
-COLOURS: dict[Outcome, str] = {"supported": "green", "contradicted": "red", "not decided": "yellow"}
-HEADINGS = ("", "comparison", "difference [95% interval]", "n", "effect", "p")
+SIGNS: dict[Outcome, str] = {
+    "supported": "✔",
+    "contradicted": "✘",
+    "no difference that matters": "≈",
+    "not decided": "?",
+}
+OF_CLAIMS: tuple[Outcome, ...] = ("supported", "contradicted", "not decided")
+"""Outcomes of a whole claim."""
+COLOURS: dict[Outcome, str] = {
+    "supported": "green",
+    "contradicted": "red",
+    "no difference that matters": "blue",
+    "not decided": "yellow",
+}
+HEADINGS = ("", "comparison", "on these tasks", "on tasks like these", "pairs", "to decide")
 EXPLANATION = (
     "Each comparison is of pairs of runs that agree in task, model, seed and all other settings (and, for costs, in "
     "hardware). Differences of scores are left - right, and tasks whose scores have different units or scales are "
-    "judged apart; of all else they are left ÷ right. With 3 to 11 pairs: paired t-test, t interval and Cohen's d_z. "
-    "With more: Wilcoxon signed-rank test, BCa bootstrap interval and rank-biserial correlation r. Fewer pairs are not "
-    "tested. The p-values are two-sided and corrected by Holm's method over all comparisons made here; below "
-    f"{LEVEL} they decide, if the interval excludes no difference, too. {MARK} some of these runs are no better than "
-    "the majority baseline, or another answer that ignores the input."
+    "judged apart; of all else they are left ÷ right. On these tasks: the mean of the tasks' mean differences; chance "
+    "is in the seeds alone. Its intervals hold together with 95% (Bonferroni's correction over all comparisons made "
+    "here, by Welch and Satterthwaite's t), and the verdict is read off them: ✔ and ✘ exclude no difference; ≈ no "
+    f"difference that matters, by two one-sided tests: less than 1 point of the metric or {PERCENT:g}%, unless the "
+    "claim sets another margin. On tasks like these: the 95% interval of each comparison by itself if the tasks were a "
+    "random sample of many; no verdict follows from it. To decide: further seeds of each task that decide with a "
+    "probability of 80% if the means and variances are as seen so far, and the hours of their runs one after the "
+    "other. The intervals are for data that are looked at once; python -m lnbench.decide allows for looking often. "
+    f"Tasks with fewer than {LEAST_SEEDS} pairs are left out, unless all have so few. {MARK} some of these runs are no "
+    "better than the majority baseline, or another answer that ignores the input."
 )
 
 
@@ -42,7 +63,7 @@ def to_markdown(verdicts: Sequence[Verdict]) -> str:
         lines += [f"**{verdict.outcome}**; {escape.markdown(verdict.claim.where)}", ""]
         lines += [markdown_row(HEADINGS), markdown_rule(len(HEADINGS), left=2)]
         lines += [markdown_row(cells(finding)) for finding in verdict.findings]
-        lines += ["", f"Not decided: {escape.markdown(verdict.why)}."] if verdict.why else []
+        lines += ["", f"{verdict.outcome.capitalize()}: {escape.markdown(verdict.why)}."] if verdict.why else []
         lines += markdown_commands(verdict.commands)
     return "\n".join(lines) + "\n"
 
@@ -66,18 +87,39 @@ def cells(finding: Finding) -> list[str]:
     found = finding.difference
     start = [SIGNS[finding.outcome], finding.title]
     if found is None:
-        return [*start, "-", "0 pairs", "-", "-"]
-    tasks = f"{len(finding.tasks)} task{'s' * (len(finding.tasks) != 1)}"
-    if finding.apart:
-        tasks = ", ".join(finding.tasks)
-    count = f"{found.n} pair{'s' * (found.n != 1)}, {tasks}"
+        return [*start, "-", "-", "0 pairs", "-"]
     return [
         *start,
-        _amount(finding, *(value for value in (found.mean, found.low, found.high) if value is not None)),
-        marked(count, bool(finding.pairs["no_better"].any())),
-        "-" if found.effect is None else f"{found.effect_name} {found.effect:+.2f}",
-        "-" if finding.p is None else (f"{finding.p:.3f}" if finding.p >= 0.001 else "<0.001"),
+        _amount(finding, found.mean, *(finding.interval or ())),
+        _interval(finding, finding.elsewhere),
+        marked(_pairs(finding, found), bool(finding.pairs["no_better"].any())),
+        _to_decide(finding),
     ]
+
+
+def _pairs(finding: Finding, found: Difference) -> str:
+    """The numbers of tasks and pairs, such as `3 tasks x 5 to 9 seeds`."""
+    least, most = min(found.counts.values()), max(found.counts.values())
+    seeds = f"{least} seed{'s' * (least != 1)}" if least == most else f"{least} to {most} seeds"
+    tasks = ", ".join(finding.tasks) if finding.apart else _number(len(finding.tasks), "task")
+    cells = f" in {len(found.counts)} settings" if len(found.counts) > len(finding.tasks) else ""
+    few = sorted({task for task, *_ in found.few} - set(finding.tasks))
+    return f"{tasks}{cells} x {seeds}" + (f", without {', '.join(few)}" if few else "")
+
+
+def _number(count: int, name: str) -> str:
+    return f"{count} {name}{'s' * (count != 1)}"
+
+
+def _to_decide(finding: Finding) -> str:
+    if finding.more is None or finding.hours is None:
+        return f"more than {MOST:,} seeds" if finding.outcome == "not decided" and finding.interval else "-"
+    return f"{_number(finding.more, 'seed')} more, {finding.hours:.2g} h"
+
+
+def _interval(finding: Finding, ends: tuple[float, float] | None) -> str:
+    """An interval without a mean."""
+    return "-" if ends is None else _amount(finding, 0.0, *ends).partition(" ")[2]
 
 
 def _amount(finding: Finding, mean: float, *interval: float) -> str:
@@ -96,11 +138,16 @@ def _grid(findings: Sequence[Finding]) -> RichTable:
 
 def _rows(findings: Sequence[Finding]) -> Iterator[list[Text]]:
     for finding in findings:
-        sign, title, difference, pairs, effect, p = cells(finding)
+        sign, title, here, elsewhere, pairs, more = cells(finding)
         colour = COLOURS[finding.outcome]
+        told = [
+            pairs,
+            *([f"tasks like these {elsewhere}"] if elsewhere != "-" else []),
+            *([more] if more != "-" else []),
+        ]
         yield [
             Text(f"    {sign}", colour),
             Text(escape.printable(title)),
-            Text(difference, colour),
-            *(Text(text, "dim") for text in (pairs, effect, f"p {p}")),
+            Text(here, colour),
+            Text("; ".join(told), "dim"),
         ]

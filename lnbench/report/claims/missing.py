@@ -8,8 +8,8 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from lnbench.records.commands import MissingRuns, missing_runs
+from lnbench.report.claims.nested import LEAST_SEEDS
 from lnbench.report.claims.pairs import runs_of
-from lnbench.report.claims.statistics import LEAST_PAIRS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +77,7 @@ def missing_cells(
 def _enough(seeds: set[int]) -> list[int]:
     """The seeds, filled up to three with the smallest other ones."""
     unused = (seed for seed in count() if seed not in seeds)
-    return sorted([*seeds, *(next(unused) for _ in range(LEAST_PAIRS - len(seeds)))])
+    return sorted([*seeds, *(next(unused) for _ in range(LEAST_SEEDS - len(seeds)))])
 
 
 def _at(runs: pd.DataFrame, model: str, setting: str) -> pd.Series[bool]:

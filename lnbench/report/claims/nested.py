@@ -1,9 +1,10 @@
-"""Statistics of paired differences whose seeds are nested in tasks, and a rule for looking at them more than once.
+"""Statistics of paired differences whose seeds are nested in tasks.
 
 Two questions are kept apart. `on_these_tasks` takes the tasks as given: the only chance is in the seeds. A claim about
 other tasks needs `on_tasks_like_these`, for which the tasks are a sample. docs/statistics.md has formulas and sources.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,106 +19,130 @@ LEAST_TASKS = 2
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """Mean differences with their intervals, each an array over comparisons.
+class Cells:
+    """Paired differences on each task. All arrays have one shape, whose last axis is over tasks.
 
     Attributes:
-        mean: mean of the tasks' mean differences.
-        low: lower end of the confidence interval.
-        high: upper end.
-        freedom: degrees of freedom of the t distribution.
+        mean: mean over the seeds.
+        variance: variance over the seeds.
+        count: number of seeds.
     """
 
     mean: Values
-    low: Values
-    high: Values
+    variance: Values
+    count: Values
+
+    @classmethod
+    def of(cls, differences: Sequence[Values]) -> "Cells":
+        """The cells of single differences.
+
+        Args:
+            differences: for each task, an array whose last axis is over its seeds; tasks may differ in their number.
+
+        Raises:
+            ValueError: a task has too few seeds.
+        """
+        _check_number("seeds of each task", min(one.shape[-1] for one in differences), LEAST_SEEDS)
+        return cls(
+            np.stack([one.mean(axis=-1) for one in differences], axis=-1),
+            np.stack([one.var(axis=-1, ddof=1) for one in differences], axis=-1),
+            np.stack([np.full(one.shape[:-1], float(one.shape[-1])) for one in differences], axis=-1),
+        )
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Mean differences, each an array over comparisons.
+
+    Attributes:
+        mean: mean difference.
+        error: standard error of the mean.
+        freedom: degrees of freedom of its t distribution.
+    """
+
+    mean: Values
+    error: Values
     freedom: Values
 
+    def interval(self, level: float) -> tuple[Values, Values]:
+        """Lower and upper ends of the two-sided confidence intervals.
 
-def on_these_tasks(differences: Values, level: float) -> Estimate:
-    """The mean difference on just these tasks. Each task counts the same, and has a variance of its own.
+        Args:
+            level: error level, such as 0.05.
+
+        Raises:
+            ValueError: the level is not between 0 and 1.
+        """
+        reach = self.error * quantile(level, self.freedom)
+        return self.mean - reach, self.mean + reach
+
+
+def on_these_tasks(cells: Cells, weights: Values | None = None) -> Estimate:
+    """The mean difference on just these tasks. Each task has a variance of its own.
 
     Args:
-        differences: paired differences; the last two axes are tasks and seeds.
-        level: error level of the two-sided interval, such as 0.05.
-
-    Raises:
-        ValueError: there are too few seeds, or the level is not between 0 and 1.
+        cells: differences on each task.
+        weights: weight of each task, with a sum of 1; None weighs all equally.
     """
-    tasks, seeds = differences.shape[-2:]
-    _check(level, "seeds of each task", seeds, LEAST_SEEDS)
-    parts = differences.var(axis=-1, ddof=1) / seeds / tasks**2
+    weight = np.full(cells.mean.shape[-1], 1 / cells.mean.shape[-1]) if weights is None else weights
+    parts = weight**2 * cells.variance / cells.count
     variance = parts.sum(axis=-1)
-    squares = (parts**2).sum(axis=-1) / (seeds - 1)
-    freedom = np.divide(variance**2, squares, out=np.full_like(variance, float(seeds - 1)), where=squares > 0)
-    return _estimate(differences.mean(axis=(-2, -1)), variance, freedom, level)
+    squares = (parts**2 / (cells.count - 1)).sum(axis=-1)
+    usual = np.asarray(cells.count.min(axis=-1) - 1)
+    freedom = np.divide(variance**2, squares, out=usual, where=squares > 0)
+    return Estimate((weight * cells.mean).sum(axis=-1), np.sqrt(variance), freedom)
 
 
-def on_tasks_like_these(differences: Values, level: float) -> Estimate:
-    """The mean difference over all tasks of which these are a random sample, from the tasks' means.
+def on_tasks_like_these(means: Values) -> Estimate:
+    """The mean difference over all tasks of which these are a random sample.
 
     Args:
-        differences: paired differences; the last two axes are tasks and seeds.
-        level: error level of the two-sided interval, such as 0.05.
+        means: mean difference on each task; the last axis is over tasks.
 
     Raises:
-        ValueError: there are too few tasks, or the level is not between 0 and 1.
+        ValueError: there are too few tasks.
     """
-    tasks = differences.shape[-2]
-    _check(level, "tasks", tasks, LEAST_TASKS)
-    means = differences.mean(axis=-1)
-    variance = means.var(axis=-1, ddof=1) / tasks
-    return _estimate(means.mean(axis=-1), variance, np.full_like(variance, float(tasks - 1)), level)
+    tasks = means.shape[-1]
+    _check_number("tasks", tasks, LEAST_TASKS)
+    error = means.std(axis=-1, ddof=1) / np.sqrt(tasks)
+    return Estimate(means.mean(axis=-1), error, np.full_like(error, float(tasks - 1)))
 
 
-def decisions(found: Estimate, margin: float) -> NDArray[np.str_]:
-    """What each interval decides, as an array of `Decision`.
+def decisions(found: Estimate, level: float, margin: float | None) -> NDArray[np.str_]:
+    """What each estimate decides, as an array of `Decision`.
 
-    An interval inside the margin decides first: a difference that is not 0, but surely smaller than the margin, is no
-    difference that matters.
+    A difference is better or worse if the interval of the level excludes 0. It does not matter if two one-sided tests
+    of that level, that is an interval of twice the level, place it within the margin. Where both hold, it does not
+    matter: it is not 0, but surely smaller than the margin. Of all three, at most one error is possible, with a
+    probability of at most the level: see docs/statistics.md.
 
     Args:
         found: estimates whose positive means favour the left side.
-        margin: largest size of a difference that does not matter, in the unit of the differences.
+        level: error level of each decision, less than 1/2.
+        margin: size from which on a difference matters, in the unit of the differences; None if it is not known.
     """
-    inside = (found.low > -margin) & (found.high < margin)
-    cases = [inside, found.low > 0, found.high < 0]
-    return np.select(cases, ["no difference that matters", "better", "worse"], "not decided")
+    low, high = found.interval(level)
+    cases, names = [low > 0, high < 0], ["better", "worse"]
+    if margin is not None:
+        low, high = found.interval(2 * level)
+        cases, names = [(low > -margin) & (high < margin), *cases], ["no difference that matters", *names]
+    return np.select(cases, names, "not decided")
 
 
-def looks(most_seeds: int) -> list[int]:
-    """The numbers of seeds at which the data are looked at: 3, 4, 6, 8, 12, 16, ..., and the largest number last.
+def quantile(level: float, freedom: Values) -> Values:
+    """The size that a t distributed number exceeds, in either direction, with a probability of the level.
 
     Raises:
-        ValueError: `most_seeds` is less than `LEAST_SEEDS`.
+        ValueError: the level is not between 0 and 1.
     """
-    if most_seeds < LEAST_SEEDS:
-        raise ValueError(f"most_seeds = {most_seeds}: must be at least {LEAST_SEEDS}")
-    powers = [number for power in range(most_seeds.bit_length()) for number in (3 * 2**power, 4 * 2**power)]
-    return [*(number for number in powers if number < most_seeds), most_seeds]
-
-
-def level_of_a_look(level: float, comparisons: int, most_seeds: int) -> float:
-    """The error level of each interval for which all intervals of all looks hold together with 1 - `level`.
-
-    Args:
-        level: error level of the whole family, such as 0.05.
-        comparisons: number of comparisons.
-        most_seeds: largest number of seeds.
-    """
-    return level / comparisons / len(looks(most_seeds))
-
-
-def _check(level: float, name: str, number: int, least: int) -> None:
-    if number < least:
-        raise ValueError(f"{number} {name}: must be at least {least}")
-    if not 0 < level < 1:
-        raise ValueError(f"level = {level}: must be between 0 and 1")
-
-
-def _estimate(mean: Values, variance: Values, freedom: Values, level: float) -> Estimate:
     from scipy import stats
 
-    quantile: Any = stats.t.isf(level / 2, freedom)
-    reach = quantile * np.sqrt(variance)
-    return Estimate(mean, mean - reach, mean + reach, freedom)
+    if not 0 < level < 1:
+        raise ValueError(f"level = {level}: must be between 0 and 1")
+    found: Any = stats.t.isf(level / 2, freedom)
+    return np.asarray(found, dtype=np.float64)
+
+
+def _check_number(name: str, number: int, least: int) -> None:
+    if number < least:
+        raise ValueError(f"{number} {name}: must be at least {least}")

@@ -7,8 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from lnbench.report.claims.claims import EXACT, LESS_IS_BETTER, Comparison, Side
-from lnbench.report.claims.statistics import without_noise
-from lnbench.tasks.scores.metric import RESOLUTION
+from lnbench.report.claims.noise import Values, resolution_of, without_noise
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,9 +57,9 @@ def pairs(comparison: Comparison, right: Side, runs: pd.DataFrame) -> pd.DataFra
 
     Returns:
         The columns `task`, `model`, `setting`, `seed`, `metric`, `mode`, `unit`, `no_better` (whether either run is no
-        better than its baseline), `left` and `right` (the values), and `difference`. For scores, the difference is left
-        - right, for all other quantities log(left / (factor * right)). Differences of scores are comparable only within
-        a unit.
+        better than its baseline), `seconds` (total time of both runs), `left` and `right` (the values), and
+        `difference`. For scores, the difference is left - right, for all other quantities log(left / (factor * right)).
+        Differences of scores are comparable only within a unit.
     """
     import numpy as np
 
@@ -70,17 +69,31 @@ def pairs(comparison: Comparison, right: Side, runs: pd.DataFrame) -> pd.DataFra
     values = [
         runs_of(side, runs)
         .sort_values("finished_at")
-        .drop_duplicates(same, keep="last")[[*same, quantity, "no_better"]]
+        .drop_duplicates(same, keep="last")
+        .assign(value=lambda own: own[quantity])[[*same, "value", "no_better", "total_seconds"]]
         for side in (comparison.left, right)
     ]
     merged: pd.DataFrame = values[0].merge(values[1], on=same, suffixes=("_left", "_right"))
-    merged = merged.rename(columns={f"{quantity}_left": "left", f"{quantity}_right": "right"})
+    merged = merged.rename(columns={"value_left": "left", "value_right": "right"})
     merged = merged[np.isfinite(merged["left"]) & np.isfinite(merged["right"])]
     merged["no_better"] = merged.pop("no_better_left") | merged.pop("no_better_right")
-    if scores:
-        return merged.assign(difference=merged["left"] - merged["right"])
-    merged = merged[(merged["left"] > 0) & (merged["right"] > 0)]
-    return merged.assign(difference=np.log(merged["left"] / (comparison.factor * merged["right"])))
+    merged["seconds"] = merged.pop("total_seconds_left") + merged.pop("total_seconds_right")
+    if not scores:
+        merged = merged[(merged["left"] > 0) & (merged["right"] > 0)]
+    return merged.assign(difference=differences(comparison, merged["left"], merged["right"]))
+
+
+def differences(comparison: Comparison, left: pd.Series[float], right: pd.Series[float]) -> pd.Series[float] | Values:
+    """What is tested: differences of scores, or logarithms of ratios of other quantities.
+
+    Args:
+        comparison: quantity, and the factor of the right side.
+        left: values of the left side.
+        right: values of the right side.
+    """
+    import numpy as np
+
+    return left - right if comparison.quantity == "score" else np.log(left / (comparison.factor * right))
 
 
 def sign_of_better(comparison: Comparison, found: pd.DataFrame) -> int:
@@ -103,8 +116,3 @@ def _comparable(worth: pd.Series[float]) -> pd.Series[float]:
     known = worth[worth.abs() < inf]
     exact = without_noise(np.asarray(known, dtype=np.float64), resolution_of(known))
     return pd.Series(exact, index=known.index).reindex(worth.index, fill_value=-inf)
-
-
-def resolution_of(*scores: pd.Series[float]) -> float:
-    """The size below which differences of these scores count as 0."""
-    return RESOLUTION * max((float(column.abs().max()) for column in scores if len(column)), default=0.0)

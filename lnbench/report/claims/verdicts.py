@@ -1,16 +1,20 @@
-"""Verdicts of the runs on each claim: supported, contradicted, or not decided."""
+"""Verdicts of the runs on each claim, and on the comparisons in it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 from lnbench.records.commands import MissingRuns, command_lines
 from lnbench.report.claims.claims import EXACT, NAMES, Claim, Comparison, Side
+from lnbench.report.claims.difference import CELL, Difference, difference_of
 from lnbench.report.claims.missing import missing_for
-from lnbench.report.claims.pairs import at_best_rate, pairs, resolution_of, runs_of, sign_of_better
-from lnbench.report.claims.statistics import LEAST_PAIRS, Difference, compare, holm
+from lnbench.report.claims.nested import LEAST_SEEDS, Decision, Estimate, decisions
+from lnbench.report.claims.noise import resolution_of
+from lnbench.report.claims.pairs import at_best_rate, pairs, runs_of, sign_of_better
+from lnbench.report.claims.power import seeds_to_decide
 from lnbench.tasks.scores.metric import Metric, metric_of
 
 if TYPE_CHECKING:
@@ -18,9 +22,9 @@ if TYPE_CHECKING:
 
     from lnbench.report.load import Loaded
 
-Outcome = Literal["supported", "contradicted", "not decided"]
+Outcome = Literal["supported", "contradicted", "no difference that matters", "not decided"]
 LEVEL = 0.05
-"""Level of significance. A comparison with a corrected p-value below it is decided."""
+"""Error level of all decisions together. Each one has its share, by Bonferroni's method."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,8 @@ class Finding:
         pairs: table from `lnbench.report.claims.pairs.pairs`.
         apart: whether there are also pairs in another unit, which have a finding of their own.
         sign: 1 if a positive difference means that the left side is better, else -1.
-        difference: mean difference of the pairs, with its test; None if there are no pairs.
-        p: p-value after Holm's correction over all comparisons of all claims.
+        difference: mean difference of the pairs; None if there are no pairs.
+        level: error level of this decision, which is that of the interval on these tasks.
         outcome: whether the comparison holds.
         why: reason why the comparison is not decided.
         absent: sides without runs.
@@ -47,7 +51,7 @@ class Finding:
     sign: int
     difference: Difference | None
     apart: bool = False
-    p: float | None = None
+    level: float = LEVEL
     outcome: Outcome = "not decided"
     why: str = ""
     absent: tuple[str, ...] = ()
@@ -72,9 +76,44 @@ class Finding:
         return metric_of(self.pairs["metric"].iloc[0], self.pairs["mode"].iloc[0])
 
     @property
+    def margin(self) -> float | None:
+        """Size from which on a difference matters; None if it is not known, and for exact quantities."""
+        return self.comparison.least_that_matters(self.metric)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The interval on these tasks, of the error level `level`; None where nothing can be tested."""
+        return _ends(self.difference.here, self.level) if self.difference else None
+
+    @property
+    def elsewhere(self) -> tuple[float, float] | None:
+        """The interval on tasks like these, of 95% by itself; None with too few tasks."""
+        return _ends(self.difference.elsewhere, LEVEL) if self.difference else None
+
+    @property
     def tasks(self) -> list[str]:
-        """The tasks of the pairs."""
-        return sorted(map(str, self.pairs["task"].unique()))
+        """The tasks of the pairs that count."""
+        return sorted({task for task, *_ in self.difference.counts}) if self.difference else []
+
+    @cached_property
+    def more(self) -> int | None:
+        """Number of further seeds of each task that decide an open comparison with a probability of 80%.
+
+        The means and variances so far are taken to be the true ones. None if nothing is open, too little is known or
+        the number is larger than 10,000.
+        """
+        found = self.difference
+        if self.outcome != "not decided" or found is None or found.cells is None:
+            return None
+        return seeds_to_decide(found.cells, found.weights, self.level, self.margin)
+
+    @property
+    def hours(self) -> float | None:
+        """Time of the runs of `more`, by the records of the pairs, one run after the other; None without a number."""
+        if self.more is None or self.difference is None:
+            return None
+        seconds = self.pairs.groupby(CELL)["seconds"].mean()
+        return self.more * sum(float(seconds[cell]) for cell in self.difference.counts) / 3600
 
     @property
     def wanted(self) -> int:
@@ -89,7 +128,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict on a claim: supported if all findings are supported, contradicted if any is contradicted."""
+    """The verdict on a claim, which is that all its comparisons hold.
+
+    It is supported if all findings are. It is contradicted if any finding is, or finds no difference that matters.
+    """
 
     claim: Claim
     findings: tuple[Finding, ...]
@@ -98,18 +140,20 @@ class Verdict:
     def outcome(self) -> Outcome:
         """The outcome for the claim as a whole."""
         outcomes = {finding.outcome for finding in self.findings}
-        if "contradicted" in outcomes:
+        if outcomes & {"contradicted", "no difference that matters"}:
             return "contradicted"
         return "supported" if outcomes == {"supported"} else "not decided"
 
     @property
     def why(self) -> str:
-        """The reasons why the claim is not decided, each once."""
+        """The reasons why the claim is not decided or contradicted, each once; empty if the numbers tell it."""
+        if self.outcome == "contradicted":
+            alike = [finding.title for finding in self.findings if finding.outcome == "no difference that matters"]
+            return f"there is no difference that matters in {' and in '.join(alike)}" if alike else ""
         undecided = [finding for finding in self.findings if finding.outcome == "not decided"]
         absent = dict.fromkeys(name for finding in undecided for name in finding.absent)
         reasons = dict.fromkeys(finding.why for finding in undecided if not finding.absent)
-        lines = [f"no runs of {', '.join(absent)}"] if absent else []
-        return "; ".join([*lines, *reasons]) if self.outcome == "not decided" else ""
+        return "; ".join([*([f"no runs of {', '.join(absent)}"] if absent else []), *reasons])
 
     @property
     def commands(self) -> list[str]:
@@ -118,7 +162,7 @@ class Verdict:
 
 
 def judge(claims: Sequence[Claim], loaded: Loaded, runs: pd.DataFrame) -> list[Verdict]:
-    """Makes all comparisons of the claims. The p-values are corrected for the number of all comparisons together.
+    """Makes all comparisons of the claims. The error level is divided by the number of all that can be tested.
 
     Args:
         claims: claims to judge.
@@ -127,45 +171,74 @@ def judge(claims: Sequence[Claim], loaded: Loaded, runs: pd.DataFrame) -> list[V
     """
     runs = at_best_rate(runs)
     found = [list(_findings(claim, runs)) for claim in claims]
-    together = [finding for findings in found for finding in findings]
-    corrected = iter(holm([finding.difference.p if finding.difference else None for finding in together]))
+    tested = [finding for findings in found for finding in findings if finding.interval]
+    level = LEVEL / max(1, len(tested))
     return [
-        Verdict(claim, tuple(_decided(replace(finding, p=next(corrected)), loaded, runs) for finding in findings))
+        Verdict(claim, tuple(_decided(replace(finding, level=level), loaded, runs) for finding in findings))
         for claim, findings in zip(claims, found, strict=True)
     ]
 
 
+def outcome_of(decision: Decision, comparison: Comparison) -> Outcome:
+    """What a decision on the left side says of a comparison."""
+    if decision in ("better", "worse"):
+        return "supported" if decision == comparison.left_is else "contradicted"
+    return "no difference that matters" if decision == "no difference that matters" else "not decided"
+
+
+def finding_of(comparison: Comparison, right: Side, found: pd.DataFrame, apart: bool, level: float = LEVEL) -> Finding:
+    """A finding without an outcome.
+
+    Args:
+        comparison: comparison of a claim.
+        right: one of its right sides.
+        found: pairs of one unit, as from `lnbench.report.claims.pairs.pairs`.
+        apart: whether there are also pairs in another unit.
+        level: error level of the decision.
+    """
+    sign, difference = sign_of_better(comparison, found), _difference(comparison, found)
+    return Finding(comparison, right, found, sign, difference, apart, level)
+
+
+def with_outcome(finding: Finding) -> Finding:
+    """The finding with what its pairs decide; it has at least one pair."""
+    assert finding.difference
+    if finding.comparison.quantity in EXACT:
+        outcome, why = _exactly(finding)
+        return replace(finding, outcome=outcome, why=why)
+    return _by_interval(finding, finding.difference)
+
+
 def _findings(claim: Claim, runs: pd.DataFrame) -> Iterator[Finding]:
-    for comparison in claim.comparisons:
+    for comparison in claim.all_comparisons:
         for right in comparison.right:
             found = pairs(comparison, right, runs)
             scores = comparison.quantity == "score" and len(found)
             groups = [own for _, own in found.groupby("unit", sort=False)] if scores else [found]
             for own in groups:
-                sign, difference = sign_of_better(comparison, own), _difference(comparison, own)
-                yield Finding(comparison, right, own, sign, difference, apart=len(groups) > 1)
+                yield finding_of(comparison, right, own, apart=len(groups) > 1)
 
 
 def _difference(comparison: Comparison, found: pd.DataFrame) -> Difference | None:
     if found.empty:
         return None
     scores = comparison.quantity == "score"
-    tested = compare(found["difference"].tolist(), resolution_of(found["left"], found["right"]) if scores else 0.0)
-    return Difference(tested.n, tested.mean) if comparison.quantity in EXACT else tested
+    whole = difference_of(found, resolution_of(found["left"], found["right"]) if scores else 0.0)
+    return replace(whole, cells=None, here=None, elsewhere=None) if comparison.quantity in EXACT else whole
 
 
 def _decided(finding: Finding, loaded: Loaded, runs: pd.DataFrame) -> Finding:
     sides = (finding.comparison.left, finding.right)
     if finding.apart:
         runs = runs[runs["unit"].isin(finding.pairs["unit"])]
-    exact = finding.comparison.quantity in EXACT
-    if finding.difference is not None:
-        outcome, why = _exactly(finding) if exact else _by_test(finding, finding.difference)
-        few = finding.difference.n < LEAST_PAIRS and not exact
-        return replace(finding, outcome=outcome, why=why, missing=missing_for(sides, loaded, runs) if few else ())
-    absent = tuple(side.name for side in sides if runs_of(side, runs).empty)
-    why = f"no runs of {' and '.join(absent)}" if absent else "no two runs that differ in nothing else"
-    return replace(finding, why=why, absent=absent, missing=missing_for(sides, loaded, runs))
+    if finding.difference is None:
+        absent = tuple(side.name for side in sides if runs_of(side, runs).empty)
+        why = f"no runs of {' and '.join(absent)}" if absent else "no two runs that differ in nothing else"
+        return replace(finding, why=why, absent=absent, missing=missing_for(sides, loaded, runs))
+    decided = with_outcome(finding)
+    open_ = decided.outcome == "not decided" and finding.comparison.quantity not in EXACT
+    few = finding.difference.few or min(finding.difference.counts.values()) < LEAST_SEEDS
+    return replace(decided, missing=missing_for(sides, loaded, runs) if open_ and few else ())
 
 
 def _exactly(finding: Finding) -> tuple[Outcome, str]:
@@ -176,14 +249,29 @@ def _exactly(finding: Finding) -> tuple[Outcome, str]:
     return ("not decided", "it holds for some pairs only") if holds.any() else ("contradicted", "")
 
 
-def _by_test(finding: Finding, difference: Difference) -> tuple[Outcome, str]:
-    if difference.p is None:
-        if difference.n < LEAST_PAIRS:
-            return "not decided", f"{difference.n} of at least {LEAST_PAIRS} pairs of runs that differ in nothing else"
-        return "not decided", f"all {difference.n} pairs differ by the same amount, which cannot be tested"
-    low, high, p = difference.low or 0.0, difference.high or 0.0, finding.p or 0.0
-    if low <= 0 <= high:
-        return "not decided", "the confidence interval includes no difference"
-    if p >= LEVEL:
-        return "not decided", f"the corrected p is not below {LEVEL}"
-    return ("contradicted" if finding.mean_is_against else "supported"), ""
+def _by_interval(finding: Finding, difference: Difference) -> Finding:
+    if difference.here is None:
+        return replace(finding, why=_untested(difference))
+    favour = replace(difference.here, mean=finding.sign * difference.here.mean)
+    decision: Any = str(decisions(favour, finding.level, finding.margin))
+    outcome = outcome_of(decision, finding.comparison)
+    if outcome != "not decided":
+        return replace(finding, outcome=outcome)
+    beside = "" if finding.margin is None else " and differences that matter"
+    return replace(finding, why=f"the interval includes no difference{beside}")
+
+
+def _untested(difference: Difference) -> str:
+    least = min(difference.counts.values())
+    if least >= LEAST_SEEDS:
+        return f"all {difference.n} pairs differ by the same amount, which cannot be tested"
+    where = [task for (task, *_), count in difference.counts.items() if count == least]
+    on = f" on {', '.join(dict.fromkeys(where))}" if len(difference.counts) > 1 else ""
+    return f"{least} of at least {LEAST_SEEDS} pairs of runs that differ in nothing else{on}"
+
+
+def _ends(estimate: Estimate | None, level: float) -> tuple[float, float] | None:
+    if estimate is None:
+        return None
+    low, high = estimate.interval(level)
+    return float(low), float(high)

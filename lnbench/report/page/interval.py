@@ -37,14 +37,10 @@ def _unit(finding: Finding) -> str:
 
 def _values(finding: Finding) -> list[float]:
     """The mean, and the lower and upper end of the interval."""
-    found = finding.difference
-    if found is None:
+    if finding.difference is None:
         return []
-    return [
-        found.mean,
-        found.mean if found.low is None else found.low,
-        found.mean if found.high is None else found.high,
-    ]
+    mean = finding.difference.mean
+    return [mean, *(finding.interval or (mean, mean))]
 
 
 def _interval(values: Sequence[float], reach: float) -> Interval | None:

@@ -19,7 +19,7 @@ from plotly.offline import get_plotlyjs
 from lnbench import __version__
 from lnbench.core.atomic_files import write_atomically
 from lnbench.records.baseline import footnote, marked
-from lnbench.report.claims import judgement
+from lnbench.report.claims import judgement, paths
 from lnbench.report.claims.verdicts import Verdict
 from lnbench.report.history import MOST_POINTS
 from lnbench.report.load import Loaded
@@ -64,6 +64,7 @@ def write_page(
         "problems": problem_rows(loaded),
         "tables": tables,
         "claims": [(one, list(zip(one.findings, intervals(one.findings), strict=True))) for one in verdicts],
+        "paths": [(paths.title_of(one), one.level, paths.rows(one)) for one in paths.read_paths(loaded.runs_dir)],
         "kinds": [(kind, list(found)) for kind, found in groupby(plots, key=lambda plot: plot.kind)],
     }
     write_atomically(path, _environment().get_template("page.html").render(content))
@@ -94,8 +95,11 @@ def _environment() -> Environment:
         "version": __version__,
         "made_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "outcomes": judgement.SIGNS,
+        "of_claims": judgement.OF_CLAIMS,
         "headings": judgement.HEADINGS,
         "explanation": judgement.EXPLANATION,
+        "path_headings": paths.HEADINGS,
+        "about_paths": paths.ABOUT,
         "width": WIDTH,
         "most_points": MOST_POINTS,
     }

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from lnbench.report.claims.pairs import SAME, resolution_of
-from lnbench.report.claims.statistics import LEAST_PAIRS, Difference, compare
+from lnbench.report.claims.difference import Difference, difference_of
+from lnbench.report.claims.nested import LEAST_SEEDS
+from lnbench.report.claims.noise import resolution_of
+from lnbench.report.claims.pairs import SAME
 from lnbench.report.plots.plot import COLOURS, NEUTRAL, Plot, new_figure, plain
 from lnbench.report.tables.units import averaged, metric_in, titles_in
 
@@ -17,9 +19,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 KIND = "Ablations"
+LEVEL = 0.05
 CAPTION = (
     "Difference of the test score from the whole method, of pairs of runs of equal task and seed, each at its best "
-    f"learning rate. Bars are means over pairs, lines 95% confidence intervals (from {LEAST_PAIRS} pairs on)."
+    "learning rate. Bars are means over tasks, lines 95% confidence intervals of the mean on these tasks, each by "
+    f"itself (from {LEAST_SEEDS} pairs of each task on)."
 )
 
 
@@ -61,7 +65,8 @@ def _bars(method: str, runs: pd.DataFrame) -> Iterator[Bar]:
         pairs = found.merge(whole, on=SAME, suffixes=("", "_whole"))
         if len(pairs):
             resolution = scale * resolution_of(pairs["score"], pairs["score_whole"])
-            yield Bar(str(variant), compare((scale * (pairs["score"] - pairs["score_whole"])).tolist(), resolution))
+            own = pairs.assign(difference=scale * (pairs["score"] - pairs["score_whole"]))
+            yield Bar(str(variant), difference_of(own, resolution))
 
 
 def _figure(bars: list[Bar], unit: str) -> go.Figure:
@@ -69,6 +74,7 @@ def _figure(bars: list[Bar], unit: str) -> go.Figure:
     figure.add_vline(0, line={"color": NEUTRAL, "width": 1.5})
     figure.update_yaxes(autorange="reversed", showgrid=False)
     means = [bar.difference.mean for bar in bars]
+    reaches = [_reach(bar.difference) for bar in bars]
     figure.add_bar(
         x=means,
         y=[plain(bar.label) for bar in bars],
@@ -77,8 +83,8 @@ def _figure(bars: list[Bar], unit: str) -> go.Figure:
         error_x={
             "type": "data",
             "symmetric": False,
-            "array": [_length(bar.difference.high, mean) for bar, mean in zip(bars, means, strict=True)],
-            "arrayminus": [_length(mean, bar.difference.low) for bar, mean in zip(bars, means, strict=True)],
+            "array": reaches,
+            "arrayminus": reaches,
             "color": NEUTRAL,
             "thickness": 2,
         },
@@ -88,5 +94,9 @@ def _figure(bars: list[Bar], unit: str) -> go.Figure:
     return figure
 
 
-def _length(end: float | None, start: float | None) -> float:
-    return 0.0 if end is None or start is None else end - start
+def _reach(difference: Difference) -> float:
+    """Half the length of the interval; 0 where nothing can be tested."""
+    if difference.here is None:
+        return 0.0
+    _, high = difference.here.interval(LEVEL)
+    return float(high - difference.here.mean)

@@ -8,7 +8,7 @@ from typing import Literal
 Mode = Literal["max", "min"]
 POINTS = "points"
 RESOLUTION = 1e-6
-"""Scores are equal if they differ by at most this share of the greater. See `lnbench.report.claims.statistics`."""
+"""Scores are equal if they differ by at most this share of the greater. See `lnbench.report.claims.noise`."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Metric:
         digits: digits after the point of a shown score.
         sign: text after a shown score.
         of_task: whether each task has a unit of its own.
+        point: the least difference that matters unless a claim says otherwise; None if the scale has no such size.
     """
 
     title: str
@@ -36,6 +37,7 @@ class Metric:
     digits: int = 4
     sign: str = ""
     of_task: bool = False
+    point: float | None = None
 
     @property
     def heading(self) -> str:
@@ -76,15 +78,15 @@ class Metric:
 
 def _share(title: str) -> Metric:
     """A metric from 0 to 1, shown in percent."""
-    return Metric(title, POINTS, 0, 1, factor=100, digits=2, sign="%")
+    return Metric(title, POINTS, 0, 1, factor=100, digits=2, sign="%", point=0.01)
 
 
 def _correlation(title: str) -> Metric:
-    return Metric(title, title, -1, 1)
+    return Metric(title, title, -1, 1, point=0.01)
 
 
-def _up_to(high: float, title: str, digits: int, mode: Mode = "max") -> Metric:
-    return Metric(title, title, 0, high, mode, digits=digits)
+def _up_to(high: float, title: str, digits: int, mode: Mode = "max", point: float | None = 1.0) -> Metric:
+    return Metric(title, title, 0, high, mode, digits=digits, point=point)
 
 
 METRICS: Mapping[str, Metric] = {
@@ -98,16 +100,16 @@ METRICS: Mapping[str, Metric] = {
     "pearson": _correlation("Pearson"),
     "spearman": _correlation("Spearman"),
     "rmse": Metric("RMSE", "RMSE", 0, mode="min", of_task=True),
-    "loss": Metric("loss", "nats", 0, mode="min", sign=" nats"),
+    "loss": Metric("loss", "nats", 0, mode="min", sign=" nats", point=0.01),
     "bleu": _up_to(100, "BLEU", 2),
     "chrf": _up_to(100, "chrF", 2),
     "ter": _up_to(math.inf, "TER", 2, "min"),
-    "nist": _up_to(math.inf, "NIST", 3),
+    "nist": _up_to(math.inf, "NIST", 3, point=None),
     "meteor": _share("METEOR"),
     "rouge1": _share("ROUGE-1"),
     "rouge2": _share("ROUGE-2"),
     "rougeL": _share("ROUGE-L"),
-    "cider": _up_to(10, "CIDEr", 3),
+    "cider": _up_to(10, "CIDEr", 3, point=0.1),
 }
 """All metrics, by their names in records."""
 

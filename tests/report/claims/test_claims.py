@@ -52,6 +52,12 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no comparison": ({"comparisons": []}, r"^mine.yaml.comparisons = \[\]"),
     "no right side": (comparison(right=[]), r"comparisons.0.right = \[\]"),
     "a share of a score": (comparison(factor=0.5), "factor is for quantities that have a natural zero"),
+    "a margin of nothing": (comparison(margin=0), r"^mine.yaml.comparisons.0.margin = 0"),
+    "a margin of what is exact": (
+        comparison(margin=2, quantity="trained"),
+        "margin = 2: trained does not depend on chance and needs no margin",
+    ),
+    "a margin below nothing": ({"margin": -1}, r"^mine.yaml.margin = -1"),
     "an id with spaces": ({"id": "My claim"}, r"^mine.yaml.id = 'My claim'"),
     "an id that is taken": ({"id": "ln-is-fastest"}, r"^id = ln-is-fastest: must differ .*2-ln-is-fastest.*mine.yaml"),
     "an unknown setting": (

@@ -1,0 +1,156 @@
+"""`python -m lnbench.decide CLAIM... --tasks TASK...` does runs until claims are decided."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from math import inf, nan
+
+from lnbench.arguments import add_plugins
+from lnbench.cli import show
+from lnbench.config.overrides import DELETION, OVERRIDE
+from lnbench.core.errors import FAILED, INTERRUPTED, REFUSED, DataError, plainly
+from lnbench.core.schema import ConfigError
+from lnbench.core.sealed import NewerError
+from lnbench.report.claims.nested import LEAST_SEEDS
+
+DESCRIPTION = """Does runs until claims are decided: better, worse, or no difference that matters.
+
+It looks at the runs that are there, does the next ones that tell most per second, looks again, and stops each
+comparison as soon as it is decided. The looks are planned so that all decisions together are wrong with at most the
+level, however often it looks (docs/statistics.md). The runs are those that `python -m lnbench -m` does with the same
+overrides: a run that is finished is not done again, and the same command goes on after a stop."""
+EPILOG = """CLAIM is the id of a claim of the paper, a YAML file, or a line:
+  'ln better than bitfit'
+  'ln+prefix worse than prefix, margin 0.5'        a smaller difference does not matter: points, or percent of a time
+  'ln better than bitfit in training time'
+
+examples:
+  python -m lnbench.decide 'ln better than bitfit' --tasks sst2 mrpc data_root=path/to/data
+  python -m lnbench.decide ln-beats-bitfit all-of-ln-is-needed --tasks sst2 sick --budget-hours 2 trainer=mini
+  python -m lnbench.decide my_claim.yaml --tasks rte --plan model=bert_large hydra/launcher=slurm
+"""
+USUAL_LEVEL, USUAL_SEEDS = 0.05, 40
+
+
+def main() -> None:
+    """Entry point of `python -m lnbench.decide`."""
+    options = _options()
+    try:
+        sys.exit(_decide(options))
+    except (ConfigError, DataError, NewerError) as error:
+        show(str(error), hint="See --help.")
+        sys.exit(REFUSED)
+    except OSError as error:
+        show(plainly(error), hint="")
+        sys.exit(REFUSED)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _decide(options: argparse.Namespace) -> int:
+    from lnbench.deciding.budget import Budget
+    from lnbench.deciding.contest import Course, contests
+    from lnbench.deciding.experiment import Experiment
+    from lnbench.deciding.file import write_path
+    from lnbench.deciding.loop import BROKEN, run_until_decided
+    from lnbench.deciding.question import read_questions
+    from lnbench.deciding.runs import opened
+    from lnbench.deciding.show import show_courses, show_end, show_plan
+    from lnbench.runs.display import new_console
+
+    console = new_console()
+    claims = read_questions(options.claims, options.margin)
+    with opened(options.overrides) as runs:
+        own = contests(claims, options.tasks, runs)
+        experiment = Experiment(tuple(claims), tuple(own), runs, options.level, options.seeds_max)
+        if options.plan:
+            show_plan(console, experiment, experiment.courses())
+            return 0
+
+        def tell(courses: Sequence[Course]) -> None:
+            write_path(experiment, courses)
+            show_courses(console, experiment, courses, f"{experiment.about}.")
+
+        courses, why = run_until_decided(experiment, Budget(options.budget_runs, options.budget_hours), tell)
+        path = write_path(experiment, courses)
+        show_end(console, experiment, courses, why)
+        console.print(f"The path of each comparison is in {path}", soft_wrap=True, markup=False)
+        return FAILED if why == BROKEN else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m lnbench.decide",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("words", nargs="+", metavar="CLAIM | KEY=VALUE", help="what to decide; overrides of all runs")
+    parser.add_argument("--tasks", nargs="+", required=True, metavar="TASK", help="names of configured tasks")
+    parser.add_argument("--budget-runs", type=_whole(1), metavar="N", help="do at most so many runs")
+    parser.add_argument("--budget-hours", type=_between(0, inf), metavar="H", help="start nothing that would end later")
+    parser.add_argument(
+        "--seeds-max",
+        type=_whole(LEAST_SEEDS),
+        default=USUAL_SEEDS,
+        metavar="N",
+        help="most seeds of a task (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--level",
+        type=_between(0, 0.5),
+        default=USUAL_LEVEL,
+        help="probability that any of all decisions is wrong, at most (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--margin",
+        type=_between(0, inf),
+        help="a smaller difference does not matter (default: 1 point of the metric, 5 percent of a time)",
+    )
+    parser.add_argument("--plan", action="store_true", help="show the next runs and what is likely needed; run nothing")
+    add_plugins(parser)
+    options = parser.parse_intermixed_args()
+    words = [*options.words, *filter(_is_override, options.tasks)]  # overrides may follow the tasks
+    options.tasks = [task for task in options.tasks if not _is_override(task)]
+    options.overrides = [word for word in words if _is_override(word)]
+    options.claims = [word for word in words if not _is_override(word)]
+    if not options.claims:
+        parser.error("there is no CLAIM, such as 'ln better than bitfit'")
+    if not options.tasks:
+        parser.error("--tasks: names no task")
+    return options
+
+
+def _is_override(word: str) -> bool:
+    return bool(OVERRIDE.fullmatch(word) or DELETION.fullmatch(word))
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    """Reads a whole number that is not less than `least`."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number of at least {least}")
+        return int(text)
+
+    return read
+
+
+def _between(low: float, high: float) -> Callable[[str], float]:
+    """Reads a number between two others."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = nan
+        if not low < value < high:
+            above = f"greater than {low:g}" if high == inf else f"between {low:g} and {high:g}"
+            raise argparse.ArgumentTypeError(f"{text!r}: must be a number {above}")
+        return value
+
+    return read
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""One comparison on some tasks, followed from look to look until it is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from lnbench.config.run import RunConfig
+from lnbench.deciding.runs import Run, Runs
+from lnbench.records.record import Record
+from lnbench.report.claims.claims import EXACT, Claim, Comparison, Side
+from lnbench.report.claims.looks import looks
+from lnbench.report.claims.nested import Cells, Values
+from lnbench.report.claims.pairs import METRIC, differences
+from lnbench.report.claims.verdicts import Finding, finding_of, with_outcome
+from lnbench.report.load import row
+from lnbench.tasks.scores.metric import metric_of
+
+Pair = tuple[Run, Run]
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A comparison of two sides on tasks whose scores have one unit.
+
+    Attributes:
+        claim: number of the claim among those that are asked.
+        comparison: comparison of the claim.
+        right: one of its right sides.
+        arms: for each task, in alphabetical order, the overrides that choose the methods of the two sides.
+        apart: whether there are also tasks of another unit, which are a contest of their own.
+    """
+
+    claim: int
+    comparison: Comparison
+    right: Side
+    arms: dict[str, tuple[tuple[str, ...], tuple[str, ...]]]
+    apart: bool
+
+    @property
+    def exact(self) -> bool:
+        """Whether the quantity does not depend on chance."""
+        return self.comparison.quantity in EXACT
+
+    @property
+    def empty(self) -> Finding:
+        """The finding without any pairs."""
+        return Finding(self.comparison, self.right, pd.DataFrame(columns=METRIC), 1, None)
+
+    def pairs(self, counts: Sequence[int]) -> list[Pair]:
+        """The pairs of the first seeds of each task.
+
+        Args:
+            counts: number of seeds of each task.
+        """
+        return [
+            (Run(left, task, seed), Run(right, task, seed))
+            for (task, (left, right)), count in zip(self.arms.items(), counts, strict=True)
+            for seed in range(count)
+        ]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look at the data found.
+
+    Attributes:
+        counts: number of seeds of each task.
+        finding: the comparison with these seeds, at the level of this look.
+    """
+
+    counts: dict[str, int]
+    finding: Finding
+
+
+@dataclass(frozen=True)
+class Course:
+    """A contest as far as its runs are done.
+
+    Attributes:
+        contest: the contest.
+        looks: looks at the data so far.
+        wanted: pairs of the next look of which a run is not done; empty if no look is left.
+        problem: why the contest cannot go on; empty otherwise.
+    """
+
+    contest: Contest
+    looks: tuple[Look, ...]
+    wanted: tuple[Pair, ...] = ()
+    problem: str = ""
+
+    @property
+    def finding(self) -> Finding:
+        """The finding of the last look."""
+        return self.looks[-1].finding if self.looks else self.contest.empty
+
+    @property
+    def is_open(self) -> bool:
+        """Whether further runs can decide the contest."""
+        return bool(self.wanted) and not self.problem
+
+
+def contests(claims: Sequence[Claim], tasks: Sequence[str], runs: Runs) -> list[Contest]:
+    """The comparisons of the claims, apart for tasks of different units.
+
+    Raises:
+        ConfigError: a method or a task cannot be composed.
+        DataError: the data of a task cannot be found.
+    """
+    return [
+        contest
+        for place, claim in enumerate(claims)
+        for comparison in claim.all_comparisons
+        for right in comparison.right
+        for contest in _contests(place, comparison, right, sorted(set(tasks)), runs)
+    ]
+
+
+def _contests(place: int, comparison: Comparison, right: Side, tasks: Sequence[str], runs: Runs) -> Iterator[Contest]:
+    arms = {task: (runs.arm(comparison.left, task), runs.arm(right, task)) for task in tasks}
+    units = {task: _unit(comparison, [runs.config(Run(arm, task, 0)) for arm in both]) for task, both in arms.items()}
+    for unit in dict.fromkeys(units.values()):
+        own = {task: both for task, both in arms.items() if units[task] == unit}
+        yield Contest(place, comparison, right, own, apart=len(own) < len(arms))
+
+
+def _unit(comparison: Comparison, configs: Sequence[RunConfig]) -> str:
+    if comparison.quantity != "score":
+        return comparison.quantity
+    task = configs[0].task
+    return metric_of(task.metric, task.mode).unit_on(task.name)
+
+
+def follow(contest: Contest, runs: Runs, levels: Sequence[float], most_seeds: int) -> Course:
+    """Looks at the data as often as the runs that are done allow, and stops where the contest is decided.
+
+    The looks depend on nothing but the records. The same runs give the same looks, in whatever order and by whomever
+    they were done.
+
+    Args:
+        contest: comparison to follow.
+        runs: runs of the experiment.
+        levels: error level of each look.
+        most_seeds: largest number of seeds of a task.
+    """
+    tasks = list(contest.arms)
+    rule, found = looks(len(tasks), most_seeds), list[Look]()
+    counts = next(rule) if not contest.exact else np.ones(len(tasks), dtype=np.int64)
+    for level in levels[:1] if contest.exact else levels:
+        if found:
+            counts = rule.send(_seen(found[-1].finding, tasks))
+        pairs = contest.pairs(counts.tolist())
+        records = [(runs.record(left), runs.record(right)) for left, right in pairs]
+        if wanted := [pair for pair, both in zip(pairs, records, strict=True) if None in both]:
+            return Course(contest, tuple(found), tuple(wanted))
+        rows = [
+            _row(contest, run.task, left, right)
+            for (run, _), (left, right) in zip(pairs, records, strict=True)
+            if left and right
+        ]
+        table = pd.DataFrame(rows)
+        if problem := _problem(contest, table):
+            return Course(contest, tuple(found), problem=problem)
+        table = table.assign(difference=differences(contest.comparison, table["left"], table["right"]))
+        finding = with_outcome(finding_of(contest.comparison, contest.right, table, contest.apart, level))
+        found.append(Look(dict(zip(tasks, counts.tolist(), strict=True)), finding))
+        if finding.outcome != "not decided":
+            break
+    return Course(contest, tuple(found))
+
+
+def _seen(finding: Finding, tasks: Sequence[str]) -> tuple[Cells, Values]:
+    """The cells of a finding and the seconds of a pair, by task."""
+    own = [finding.pairs[finding.pairs["task"] == task] for task in tasks]
+    cells = Cells.of([pairs["difference"].to_numpy(np.float64) for pairs in own])
+    return cells, np.array([max(float(pairs["seconds"].mean()), 1e-9) for pairs in own])
+
+
+def _row(contest: Contest, task: str, left: Record, right: Record) -> dict[str, object]:
+    """The row of a pair, as `lnbench.report.claims.pairs.pairs` makes it, and the hardware of both runs."""
+    ours, theirs, quantity = row(left), row(right), contest.comparison.quantity
+    return {
+        **{name: ours[name] for name in ("model", "seed", *METRIC)},
+        "task": task,
+        "setting": "",
+        "no_better": ours["no_better"] or theirs["no_better"],
+        "seconds": ours["total_seconds"] + theirs["total_seconds"],
+        "left": float(ours[quantity]),
+        "right": float(theirs[quantity]),
+        "hardware_left": ours["hardware"],
+        "hardware_right": theirs["hardware"],
+    }
+
+
+def _problem(contest: Contest, table: pd.DataFrame) -> str:
+    """Why the values of pairs cannot be compared; empty if they can."""
+    values, quantity = table[["left", "right"]].to_numpy(np.float64), contest.comparison.quantity
+    lost = table[~np.isfinite(values).all(axis=1)]
+    if len(lost):
+        places = ", ".join(f"{one.task} with seed {one.seed}" for one in lost.itertuples())
+        return f"a value is not a number on {places}"
+    if quantity != "score" and (values <= 0).any():
+        return f"{quantity} was not measured in some runs"
+    if quantity != "score" and not contest.exact and (table["hardware_left"] != table["hardware_right"]).any():
+        both = sorted({*table["hardware_left"], *table["hardware_right"]})
+        return f"runs on different hardware cannot be compared in {quantity}: {'; '.join(both)}"
+    return ""

@@ -1,0 +1,93 @@
+"""An experiment: claims, tasks and the rule by which they are decided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+
+from lnbench.deciding.contest import Contest, Course, Pair, follow
+from lnbench.deciding.runs import Run, Runs
+from lnbench.report.claims.claims import Claim
+from lnbench.report.claims.looks import levels
+from lnbench.report.claims.verdicts import Verdict
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that says what is looked at, when, and at which level.
+
+    Attributes:
+        claims: claims to decide.
+        contests: comparisons of all claims.
+        runs: runs of the experiment.
+        level: error level of all decisions together.
+        most_seeds: largest number of seeds of a task.
+    """
+
+    claims: tuple[Claim, ...]
+    contests: tuple[Contest, ...]
+    runs: Runs
+    level: float
+    most_seeds: int
+
+    @property
+    def about(self) -> str:
+        """The rule in one line."""
+        number = f"{len(self.contests)} comparison{'s' * (len(self.contests) != 1)}"
+        return f"{number}, wrong together with at most {100 * self.level:g}%, at most {self.most_seeds} seeds of a task"
+
+    def courses(self) -> list[Course]:
+        """All comparisons as far as their runs are done. Those that depend on chance share the error level."""
+        tested = sum(not contest.exact for contest in self.contests)
+        of_looks = levels(self.level, max(1, tested), self.most_seeds)
+        return [follow(contest, self.runs, of_looks, self.most_seeds) for contest in self.contests]
+
+    def wanted(self, courses: Sequence[Course]) -> list[Pair]:
+        """The pairs of the next look of all open comparisons, those of the likely cheapest decision first."""
+        ordered = sorted((course for course in courses if course.is_open), key=self._cost_to_decide)
+        return list(dict.fromkeys(pair for course in ordered for pair in course.wanted))
+
+    def lacking(self, pairs: Sequence[Pair]) -> list[Run]:
+        """The runs of pairs that are not done, each once."""
+        return [run for run in dict.fromkeys(run for pair in pairs for run in pair) if self.runs.record(run) is None]
+
+    def seconds(self, runs: Sequence[Run]) -> float | None:
+        """The likely time of some runs, one after the other; None if no run is done yet."""
+        costs = [cost for run in runs if (cost := self.runs.seconds(run)) is not None]
+        return sum(costs) if costs and len(costs) == len(runs) else None
+
+    def to_decide(self, course: Course) -> list[Run] | None:
+        """The further runs that likely decide a comparison, if each task gets as many seeds more.
+
+        None if nothing is known of the differences, or if more seeds are likely needed than there are.
+        """
+        if not course.looks or (more := course.finding.more) is None:
+            return None
+        counts = [count + more for count in course.looks[-1].counts.values()]
+        if sum(counts) > len(counts) * self.most_seeds:
+            return None
+        return self.lacking(course.contest.pairs(counts))
+
+    def most_runs(self, courses: Sequence[Course]) -> int:
+        """Number of further runs if no comparison is decided before its last look."""
+        pairs = [
+            pair
+            for course in courses
+            if course.is_open
+            for most in [1 if course.contest.exact else self.most_seeds]
+            for pair in course.contest.pairs([most] * len(course.contest.arms))
+        ]
+        return len(self.lacking(pairs))
+
+    def verdicts(self, courses: Sequence[Course]) -> list[Verdict]:
+        """The verdict on each claim."""
+        return [
+            Verdict(claim, tuple(course.finding for course in courses if course.contest.claim == place))
+            for place, claim in enumerate(self.claims)
+        ]
+
+    def _cost_to_decide(self, course: Course) -> float:
+        """Likely seconds to a decision, or to the first look as long as there was none."""
+        runs = self.to_decide(course) if course.looks else self.lacking(course.wanted)
+        return inf if runs is None else sum(self.runs.seconds(run) or 0.0 for run in runs)

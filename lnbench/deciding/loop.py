@@ -1,0 +1,59 @@
+"""Does runs until everything is decided, or until the budget is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from lnbench.deciding.budget import Budget
+from lnbench.deciding.contest import Course
+from lnbench.deciding.experiment import Experiment
+from lnbench.deciding.runs import Run
+
+DECIDED = "All comparisons are decided."
+EXHAUSTED = "What is open stays open with these seeds; --seeds-max allows more."
+SPENT = "The budget is spent. The same command goes on."
+BROKEN = "What is open lacks runs that failed."
+
+
+def run_until_decided(
+    experiment: Experiment, budget: Budget, tell: Callable[[Sequence[Course]], None]
+) -> tuple[list[Course], str]:
+    """Does the next runs of all open comparisons, looks at them, and so on.
+
+    Args:
+        experiment: what is to be decided.
+        budget: what it may cost.
+        tell: function that is called with all comparisons before each launch.
+
+    Returns:
+        The comparisons as they stand at the end, and why it has ended.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C or SIGTERM came.
+    """
+    failed: set[Run] = set()
+    while True:
+        courses = [_blocked(course, failed) for course in experiment.courses()]
+        if not any(course.is_open for course in courses):
+            return courses, _end(courses)
+        chosen = budget.within(experiment.wanted(courses), experiment.runs)
+        if not chosen:
+            return courses, SPENT
+        tell(courses)
+        experiment.runs.launch(chosen)
+        records = [experiment.runs.record(run) for run in chosen]
+        budget.spent(len(chosen), sum(record.cost.total_seconds for record in records if record))
+        failed |= {run for run, record in zip(chosen, records, strict=True) if record is None}
+
+
+def _blocked(course: Course, failed: set[Run]) -> Course:
+    """The comparison, which cannot go on if one of its runs has failed."""
+    lost = [run for pair in course.wanted for run in pair if run in failed]
+    return replace(course, problem=f"a run failed: {' '.join(lost[0].overrides)}") if lost else course
+
+
+def _end(courses: Sequence[Course]) -> str:
+    if any(course.problem for course in courses):
+        return BROKEN
+    return DECIDED if all(course.finding.outcome != "not decided" for course in courses) else EXHAUSTED

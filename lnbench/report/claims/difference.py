@@ -1,0 +1,89 @@
+"""The difference between two groups of runs, from their pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lnbench.report.claims.nested import (
+    LEAST_SEEDS,
+    LEAST_TASKS,
+    Cells,
+    Estimate,
+    Values,
+    on_tasks_like_these,
+    on_these_tasks,
+)
+from lnbench.report.claims.noise import without_noise
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CELL = ["task", "model", "setting"]
+"""Columns that are equal for the repetitions of a pair."""
+Cell = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The mean difference of pairs of runs. Tasks weigh equally, and so do the models and settings of one task.
+
+    Attributes:
+        counts: number of pairs of each task, model and setting, by these three.
+        few: the same for those that are left out, because they have too few pairs. Nothing is left out if all have too
+            few.
+        mean: mean difference.
+        weights: weight of each task, model and setting.
+        cells: differences on each task, model and setting; None with too few pairs, or if all have equal pairs, whose
+            chance cannot be told.
+        here: the difference on these tasks; None without `cells`.
+        elsewhere: the difference on tasks like these; None with too few tasks, or if all have the same mean.
+    """
+
+    counts: dict[Cell, int]
+    few: dict[Cell, int]
+    mean: float
+    weights: Values
+    cells: Cells | None
+    here: Estimate | None
+    elsewhere: Estimate | None
+
+    @property
+    def n(self) -> int:
+        """Number of pairs."""
+        return sum(self.counts.values())
+
+
+def difference_of(pairs: pd.DataFrame, resolution: float = 0.0) -> Difference:
+    """The difference that pairs show.
+
+    Args:
+        pairs: at least one row; the columns are `difference` and those of `CELL`.
+        resolution: differences nearer to each other than this count as equal.
+    """
+    exact = pairs.assign(difference=without_noise(pairs["difference"].to_numpy(np.float64), resolution))
+    groups = {_cell(key): own.to_numpy(np.float64) for key, own in exact.groupby(CELL)["difference"]}
+    enough = {cell: own for cell, own in groups.items() if len(own) >= LEAST_SEEDS}
+    used = enough or groups
+    tasks = [task for task, *_ in used]
+    weights = np.array([1 / len(set(tasks)) / tasks.count(task) for task in tasks])
+    means = np.array([own.mean() for own in used.values()])
+    of_tasks = np.array([means[[one == task for one in tasks]].mean() for task in dict.fromkeys(tasks)])
+    varies = any(np.ptp(own) > 1e-12 * max(1.0, abs(own.mean())) for own in enough.values())
+    cells = Cells.of(list(enough.values())) if varies else None
+    return Difference(
+        counts={cell: len(own) for cell, own in used.items()},
+        few={cell: len(own) for cell, own in groups.items() if cell not in used},
+        mean=float(of_tasks.mean()),
+        weights=weights,
+        cells=cells,
+        here=on_these_tasks(cells, weights) if cells else None,
+        elsewhere=on_tasks_like_these(of_tasks) if len(of_tasks) >= LEAST_TASKS and np.ptp(of_tasks) > 0 else None,
+    )
+
+
+def _cell(key: Any) -> Cell:
+    task, model, setting = map(str, key)
+    return task, model, setting
