@@ -36,11 +36,14 @@ def inspect(config: RunConfig) -> float:
     Returns:
         Number of training rows.
     """
-    from lnbench.backbone.loading import load_tokenizer
+    from lnbench.backbone.loading import load_config, load_tokenizer, require_kind
+    from lnbench.backbone.vocabulary import start_of
     from lnbench.tasks.data.load import load_data
     from lnbench.training.assemble import check_vocabulary
 
     tokenizer = load_tokenizer(config.model)
+    if start_of(tokenizer) is not None:
+        require_kind(load_config(config.model), config.task.backbone)
     data = load_data(config.task, tokenizer, config.data_root, config.cache_dir)
     check_vocabulary(config, tokenizer, data.highest_token)
     console = Console(highlight=False)

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from peft import PeftModelForSeq2SeqLM
 from tokenizers import processors
 from torch import Tensor
-from transformers import GenerationConfig, PreTrainedTokenizerFast
+from transformers import AutoModelForSeq2SeqLM, GenerationConfig, PreTrainedTokenizerFast
 
 import lnbench
 from lnbench.backbone.backbone import views
@@ -20,6 +21,10 @@ from lnbench.backbone.vocabulary import START
 from lnbench.config.compose import compose_config, to_plain
 from lnbench.config.run import RunConfig, validate
 from lnbench.core.schema import ConfigError
+from lnbench.exchange.merge import save_merged
+from lnbench.exchange.peft_format import export_peft
+from lnbench.exchange.peft_import import import_peft
+from lnbench.exchange.tuned import Tuned
 from lnbench.inspect import inspect
 from lnbench.records.files import PREDICTIONS
 from lnbench.records.identity import run_dir
@@ -245,6 +250,8 @@ def test_tasks_that_do_not_generate_are_refused_before_anything_is_read(
     assert not (tmp_path / "cache").exists()
     with pytest.raises(ConfigError, match=message):
         build_skeleton(config)
+    with pytest.raises(ConfigError, match=message):
+        inspect(config)
 
 
 @pytest.mark.parametrize(
@@ -264,6 +271,25 @@ def test_a_side_of_another_model_is_refused_before_it_is_loaded(configure: Any, 
     config = configure("t5", "method=ln", "method.ln.layers=decoder", f"model.source={sources['gpt2']}")
     with pytest.raises(ConfigError, match=r"method.ln.layers = 'decoder': the architecture 'gpt2' is no encoder-deco"):
         run(config)
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+@on_both
+def test_others_load_what_is_exported(configure: Any, architecture: str, tmp_path: Path) -> None:
+    config = configure(architecture, "method=lora")
+    model = build_model(config).eval()
+    shake(model)
+    tuned = Tuned(model, load_tokenizer(config.model), config.task, config, "fp32")
+    inputs = inputs_of(examples_of(architecture, *PAIRS).batch(np.arange(3)))
+    save_merged(tuned, tmp_path / "merged")
+    merged = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "merged")
+    torch.testing.assert_close(merged(**inputs).logits, model(**inputs), rtol=0, atol=1e-4)
+    export_peft(tuned, tmp_path / "peft")
+    plain = AutoModelForSeq2SeqLM.from_pretrained(config.model.source)
+    adapted = PeftModelForSeq2SeqLM.from_pretrained(plain, tmp_path / "peft")
+    torch.testing.assert_close(adapted(**inputs).logits, model(**inputs), rtol=0, atol=1e-4)
+    with pytest.raises(ConfigError, match="adapters of peft are not taken for encoder-decoders"):
+        import_peft(tmp_path / "peft", tmp_path / "back", [f"model.source={config.model.source}", "task=e2e_nlg"], True)
 
 
 def test_several_devices_are_refused(configure: Any) -> None:
