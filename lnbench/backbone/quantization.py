@@ -10,10 +10,8 @@ parameter gets its gradient.
 """
 
 import importlib.util
-import logging
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -82,8 +80,8 @@ def stored_parts(tensor: Tensor) -> dict[str, Tensor]:
 
 
 def _stored(weight: Tensor, name: str, quantization: Quantization) -> Tensor:
-    with _quietly():  # torchao warns of kernels for other devices
-        from torchao.quantization import Int8WeightOnlyConfig, quantize_, to_nf4
+    from torchao.quantization import Int8WeightOnlyConfig, quantize_, to_nf4
+
     if quantization == "int8":
         outputs, inputs = weight.shape
         layer = nn.Linear(inputs, outputs, bias=False, device="meta")
@@ -98,13 +96,3 @@ def _stored(weight: Tensor, name: str, quantization: Quantization) -> Tensor:
         )
     stored: Tensor = to_nf4(weight.detach(), BLOCK, math.gcd(blocks, SCALES))
     return stored
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)

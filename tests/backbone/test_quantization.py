@@ -61,7 +61,8 @@ def plain(weight: Tensor) -> Tensor:
 
 def new(architecture: str) -> PreTrainedModel:
     """A tiny model in evaluation mode."""
-    return (tiny_generator if architecture in TWO_SIDED else tiny)(architecture).eval()
+    made = tiny_generator(architecture) if architecture in TWO_SIDED else tiny(architecture)
+    return made.eval()
 
 
 def answer(model: PreTrainedModel, inputs: dict[str, Tensor]) -> Tensor:
