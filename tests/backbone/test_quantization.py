@@ -61,8 +61,9 @@ def plain(weight: Tensor) -> Tensor:
 
 def new(architecture: str) -> PreTrainedModel:
     """A tiny model in evaluation mode."""
-    made = tiny_generator(architecture) if architecture in TWO_SIDED else tiny(architecture)
-    return made.eval()
+    model = tiny_generator(architecture) if architecture in TWO_SIDED else tiny(architecture)
+    model.eval()
+    return model
 
 
 def answer(model: PreTrainedModel, inputs: dict[str, Tensor]) -> Tensor:
