@@ -69,7 +69,7 @@ def test_the_attention_of_each_block_calls_the_function(architecture: str) -> No
 
 @pytest.mark.parametrize("architecture", OTHERS)
 def test_other_architectures_ignore_the_function_in_silence(architecture: str) -> None:
-    """So use_function looks whether a function was called. Else name its `attention` in backbone/tables.py: prefixes work."""
+    """So use_function looks whether one was called. Else name its `attention` in backbone/tables.py, for prefixes."""
     assert calls_in(tiny(architecture), **batch()) == []
 
 
