@@ -158,9 +158,11 @@ LACKING: dict[str, set[str]] = {
     **{name: {"bitfit"} for name in ("cohere", "cohere2", "eurobert", "modernbert", "olmo2", "olmo3", "phi3")},
     **{name: {"bitfit"} for name in ("apertus", "arcee", "ernie4_5", "exaone4", "helium", "ministral")},
     "hunyuan_v1_dense": {"bitfit"},
-    **{name: {"bitfit"} for name in ("t5", "flan_t5", "mt5", "mt5_gated")},
+    **{name: {"loreft", "unipelt"} for name in ("bart", "pegasus")},
+    **{name: {"bitfit", "loreft", "unipelt"} for name in ("t5", "flan_t5", "mt5", "mt5_gated")},
 }
-"""Methods that an architecture has no place for: attention that calls no function, no biases, norms without values."""
+"""Methods that an architecture has no place for, as shipped: attention that calls no function, no biases, norms without
+values, texts that grow."""
 
 
 def tiny(architecture: str, seed: int = 0) -> PreTrainedModel:

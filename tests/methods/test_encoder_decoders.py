@@ -102,6 +102,17 @@ def test_gradient_checkpointing_changes_no_gradient(architecture: str, method: s
 
 
 @on_samples
+def test_loreft_edits_the_first_tokens_of_both_texts(architecture: str) -> None:
+    model = tiny_generator(architecture)
+    claims = tune(model, {"loreft": part("loreft", last=0)})["loreft"]
+    torch.testing.assert_close(logits(model), logits(tiny_generator(architecture)), rtol=0, atol=1e-4)
+    shake(model)
+    assert set(gradients(model)) == set(claims)
+    edits = {name.rpartition(".loreft.")[0] for name in claims}
+    assert {sum(side in name for name in edits) for side in ("encoder", "decoder")} == {ENCODER_LAYERS, DECODER_LAYERS}
+
+
+@on_samples
 @pytest.mark.parametrize("method", SUMMABLE)
 def test_a_side_is_what_the_other_leaves(architecture: str, method: str) -> None:
     if not is_possible(architecture, method) or "layers" not in type(part(method)).model_fields:
