@@ -41,7 +41,7 @@ def replays(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def published(original: Path, tmp_path: Path) -> Path:
     """A copy of the packed file."""
-    return shutil.copy(original, tmp_path / original.name)
+    return Path(shutil.copy(original, tmp_path / original.name))
 
 
 @pytest.fixture
