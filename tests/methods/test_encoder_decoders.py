@@ -293,6 +293,7 @@ def test_one_size_suits_both_sides() -> None:
 
 def test_all_at_once() -> None:
     model = tiny_generator("bart")
-    claims = tune(model, SEPARATOR.join(name for name in SUMMABLE if name != "compacter"))
+    fitting = [name for name in SUMMABLE if name != "compacter" and is_possible("bart", name)]
+    claims = tune(model, SEPARATOR.join(fitting))
     shake(model)
     assert set(gradients(model)) == set().union(*claims.values())
