@@ -100,7 +100,9 @@ def test_damage_is_one_row_and_spares_the_other_lines(tmp_path: Path) -> None:
     assert "line-4: repeats run" in found["line-4"].problem
 
 
-@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"x" * 10_000)[:-9]])
+@pytest.mark.parametrize(
+    "content", [b"", b"no gzip", gzip.compress(b"x" * 10_000)[:-9]], ids=["empty", "not packed", "cut off"]
+)
 def test_a_file_that_is_not_whole_is_one_row(tmp_path: Path, content: bytes) -> None:
     (tmp_path / NAME).write_bytes(content)
     found = list(find_runs(tmp_path))
