@@ -1,6 +1,8 @@
-"""Arguments shared by the command lines of the tools that work on finished runs."""
+"""Arguments shared by the command lines."""
 
 import argparse
+from collections.abc import Callable
+from math import inf, nan
 from pathlib import Path
 
 from lnbench.core.registry import allow_modules
@@ -32,6 +34,33 @@ def add_plugins(parser: argparse.ArgumentParser) -> None:
         metavar="MODULE",
         help="allow the methods and tasks of a module outside lnbench, whose code then runs",
     )
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """Reads a whole number that is not less than `least`."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number of at least {least}")
+        return int(text)
+
+    return read
+
+
+def number_between(low: float, high: float) -> Callable[[str], float]:
+    """Reads a number between two others."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = nan
+        if not low < value < high:
+            above = f"greater than {low:g}" if high == inf else f"between {low:g} and {high:g}"
+            raise argparse.ArgumentTypeError(f"{text!r}: must be a number {above}")
+        return value
+
+    return read
 
 
 def _allow(module: str) -> str:

@@ -2,10 +2,10 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
-from math import inf, nan
+from collections.abc import Sequence
+from math import inf
 
-from lnbench.arguments import add_plugins
+from lnbench.arguments import add_plugins, number_between, whole_number
 from lnbench.cli import show
 from lnbench.config.overrides import DELETION, OVERRIDE
 from lnbench.core.errors import FAILED, INTERRUPTED, REFUSED, DataError, plainly
@@ -87,24 +87,26 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("words", nargs="+", metavar="CLAIM | KEY=VALUE", help="what to decide; overrides of all runs")
     parser.add_argument("--tasks", nargs="+", required=True, metavar="TASK", help="names of configured tasks")
-    parser.add_argument("--budget-runs", type=_whole(1), metavar="N", help="do at most so many runs")
-    parser.add_argument("--budget-hours", type=_between(0, inf), metavar="H", help="start nothing that would end later")
+    parser.add_argument("--budget-runs", type=whole_number(1), metavar="N", help="do at most so many runs")
+    parser.add_argument(
+        "--budget-hours", type=number_between(0, inf), metavar="H", help="start nothing that would end later"
+    )
     parser.add_argument(
         "--seeds-max",
-        type=_whole(LEAST_SEEDS),
+        type=whole_number(LEAST_SEEDS),
         default=USUAL_SEEDS,
         metavar="N",
         help="most seeds of a task (default: %(default)s)",
     )
     parser.add_argument(
         "--level",
-        type=_between(0, 0.5),
+        type=number_between(0, 0.5),
         default=USUAL_LEVEL,
         help="probability that any of all decisions is wrong, at most (default: %(default)s)",
     )
     parser.add_argument(
         "--margin",
-        type=_between(0, inf),
+        type=number_between(0, inf),
         help="a smaller difference does not matter (default: 1 point of the metric, 5 percent of a time)",
     )
     parser.add_argument("--plan", action="store_true", help="show the next runs and what is likely needed; run nothing")
@@ -123,33 +125,6 @@ def _options() -> argparse.Namespace:
 
 def _is_override(word: str) -> bool:
     return bool(OVERRIDE.fullmatch(word) or DELETION.fullmatch(word))
-
-
-def _whole(least: int) -> Callable[[str], int]:
-    """Reads a whole number that is not less than `least`."""
-
-    def read(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number of at least {least}")
-        return int(text)
-
-    return read
-
-
-def _between(low: float, high: float) -> Callable[[str], float]:
-    """Reads a number between two others."""
-
-    def read(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = nan
-        if not low < value < high:
-            above = f"greater than {low:g}" if high == inf else f"between {low:g} and {high:g}"
-            raise argparse.ArgumentTypeError(f"{text!r}: must be a number {above}")
-        return value
-
-    return read
 
 
 if __name__ == "__main__":

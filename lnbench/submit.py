@@ -16,7 +16,7 @@ from lnbench.records.packed import LEVELS, SUFFIX, write_packed
 from lnbench.records.packing import pack_run
 from lnbench.records.record import RecordError
 from lnbench.report.complete import gaps
-from lnbench.report.filters import FILTERS, filtered
+from lnbench.report.filters import add_filter, filtered
 from lnbench.report.load import Loaded, load, told, with_data
 
 DESCRIPTION = """Packs the finished runs of a folder, with the trials of their searches, into one small file of results.
@@ -105,14 +105,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help=f"file to write; {SUFFIX} may be left out"
     )
-    parser.add_argument(
-        "--filter",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="NAME=VALUES",
-        help=f"only the runs with one of these values, separated by commas; names: {', '.join(FILTERS)}",
-    )
+    add_filter(parser)
     add_plugins(parser)
     return parser.parse_args()
 

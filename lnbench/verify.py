@@ -6,9 +6,10 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from math import inf
 from pathlib import Path
 
-from lnbench.arguments import add_plugins
+from lnbench.arguments import add_plugins, number_between, whole_number
 from lnbench.config.run import RunConfig
 from lnbench.core.errors import FAILED, INTERRUPTED, REFUSED, DataError, plainly
 from lnbench.core.interruption import RunInterrupted
@@ -148,11 +149,13 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("results", type=Path, metavar="RESULTS", help="folder of packed runs or of runs, or one file")
     parser.add_argument("places", nargs="*", metavar="KEY=VALUE", help="where data and models are")
-    parser.add_argument("--sample", type=_positive, metavar="N", help="replay N runs, drawn at random")
+    parser.add_argument("--sample", type=whole_number(1), metavar="N", help="replay N runs, drawn at random")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the draw (default: 0)")
-    parser.add_argument("--minutes", type=float, metavar="M", help="begin no replay that would not fit in M minutes")
     parser.add_argument(
-        "--steps", type=_positive, metavar="K", help=f"replay the first K steps, {LEAST_STEPS} at least"
+        "--minutes", type=number_between(0, inf), metavar="M", help="begin no replay that would not fit in M minutes"
+    )
+    parser.add_argument(
+        "--steps", type=whole_number(LEAST_STEPS), metavar="K", help=f"replay the first K steps, {LEAST_STEPS} at least"
     )
     parser.add_argument("--out", type=Path, default=Path("replays"), help="folder of the replays (default: replays)")
     add_plugins(parser)
@@ -160,17 +163,8 @@ def _options() -> argparse.Namespace:
     wrong = [word for word in options.places if "=" not in word]
     if wrong:
         parser.error(f"{wrong[0]}: must be KEY=VALUE, with a key of {', '.join(PLACES)}")
-    if options.steps and options.steps < LEAST_STEPS:
-        parser.error(f"--steps {options.steps}: must be {LEAST_STEPS} or more; the first loss is recorded there")
     options.places = dict(word.split("=", 1) for word in options.places)
     return options
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value}: must be 1 or more")
-    return value
 
 
 if __name__ == "__main__":

@@ -207,8 +207,8 @@ def test_a_sample_is_drawn_by_its_seed_and_time_ends_it(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--steps", "5"], "--steps 5: must be 10 or more"),
-        (["--sample", "0"], "0: must be 1 or more"),
+        (["--steps", "5"], "--steps: '5': must be a whole number of at least 10"),
+        (["--sample", "0"], "--sample: '0': must be a whole number of at least 1"),
         (["seed"], "seed: must be KEY=VALUE"),
         (["seed=1"], "seed = '1': must be one of data_root, model.source"),
     ],

@@ -10,7 +10,7 @@ from lnbench.core.schema import ConfigError
 from lnbench.records.listing import holds_runs
 from lnbench.report.circumstances import differences
 from lnbench.report.dashboard.target import obstacle, target
-from lnbench.report.filters import FILTERS, filtered
+from lnbench.report.filters import add_filter, filtered
 from lnbench.report.load import Loaded, load
 
 DESCRIPTION = """Turns the records of finished runs into tables, statistics and verdicts on the claims of the paper.
@@ -95,14 +95,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, help="folder to write to (default: report in the first RUNS_DIR)")
     parser.add_argument("--claims", type=Path, help="folder of further claims")
-    parser.add_argument(
-        "--filter",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="NAME=VALUES",
-        help=f"only the runs with one of these values, separated by commas; names: {', '.join(FILTERS)}",
-    )
+    add_filter(parser)
     add_plugins(parser)
     parser.add_argument("--images", action="store_true", help="write plots/ too, with a Chrome; this takes longest")
     parser.add_argument(

@@ -1,5 +1,6 @@
 """Chooses runs by method, task, model and seed."""
 
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,6 +10,18 @@ from lnbench.records.record import Record
 from lnbench.report.load import Loaded, told
 
 FILTERS = ("method", "task", "model", "seed")
+
+
+def add_filter(parser: ArgumentParser) -> None:
+    """Adds the option `--filter`, of whose values `filtered` takes the list."""
+    parser.add_argument(
+        "--filter",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUES",
+        help=f"only the runs with one of these values, separated by commas; names: {', '.join(FILTERS)}",
+    )
 
 
 def filtered(loaded: Loaded, filters: Sequence[str]) -> Loaded:
