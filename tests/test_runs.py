@@ -317,7 +317,7 @@ def test_what_the_configuration_itself_sweeps_over(runs: Runs, made: Made) -> No
         (["method=ln,typo"], "method = 'typo': does not exist; available: "),
         (["trainer.lrr=1,2"], "trainer.lrr: unknown key; did you mean 'lr'? known keys: "),
         (["trainer.lr=2"], "trainer.lr = 2: must be less than or equal to 1"),
-        (["method=glob(lorra*)"], "method=glob(lorra*): 'lorra*' matches nothing; there is: adapter, "),
+        (["method=glob(lorra*)"], "method=glob(lorra*): 'lorra*' matches nothing; there is: adalora, adapter, "),
         (["runs_dir=${HOME}/x"], "runs_dir: ${HOME} stands for a setting 'HOME', and there is none"),
         (["seed=range(0)"], "seed=range(0): is a sweep over no value"),
         (["method=ln", "seed=interval(0,1)"], "interval(START,STOP): names no values"),

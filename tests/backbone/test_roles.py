@@ -156,7 +156,7 @@ def test_a_shipped_name_is_traced(roles: Commands, capsys: pytest.CaptureFixture
     ("word", "told"),
     [
         ("model=./nowhere", "there is no such folder"),
-        ("model=gpt", "known names: bert_base"),
+        ("model=gpt", "known names: bart_base, bert_base"),
         ("gpt2", "type model=NAME_OR_FOLDER"),
     ],
 )

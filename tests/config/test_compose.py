@@ -133,7 +133,7 @@ def test_a_repeated_or_empty_part_is_refused(source: FileConfigSource, name: str
         ("method.prefx.lr=1", "method.prefx: unknown key; did you mean 'prefix'? known keys: ln, mha_adapter, prefix"),
         ("expermient=smoke", "expermient: unknown key; did you mean 'experiment'?"),
         ("method=ln,prefix", "method=ln,prefix: has several values, and this is no sweep"),
-        ("method=null", "method=null: method takes the name of one of: adapter, "),
+        ("method=null", "method=null: method takes the name of one of: adalora, adapter, "),
         ("task=2019", "task=2019: task takes the name of one of: boolq, "),
         ("method=[", "cannot be understood"),
     ],

@@ -667,5 +667,5 @@ def test_a_mistake_found_late_is_a_message_without_a_traceback(command: list[str
     with Cli([*command, f"model.source={tmp_path}/nowhere"], tmp_path) as cli:
         code, _, err = cli.end()
     assert code == 2
-    assert err.startswith(f"model.source = '{tmp_path}/nowhere': cannot be loaded")
+    assert err.startswith(f"model.source = '{tmp_path}/nowhere': there is no such folder, and")
     assert "Traceback" not in err

@@ -221,7 +221,7 @@ def test_a_part_that_looks_at_data_first_is_refused(configure: Configure) -> Non
     ("overrides", "message"),
     [
         ([IN_THIS_PROCESS, "-m"], "trainer.devices = 2: in a sweep every run has one device"),
-        (["model.source=/nowhere"], "model.source = '/nowhere': cannot be loaded"),
+        (["model.source=/nowhere"], "model.source = '/nowhere': there is no such folder, and"),
     ],
 )
 def test_a_mistake_is_told_once(
