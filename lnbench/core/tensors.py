@@ -1,6 +1,7 @@
 """Safetensors files with tensors, a text, and a checksum of both."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,13 +21,13 @@ class TensorFileError(ValueError):
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], text: str) -> None:
-    """Writes tensors by name, and a text in the file's header, atomically.
+    """Writes tensors by name, and a text in the file's header, atomically. Equal contents give equal bytes.
 
     Raises:
         OSError: the file cannot be written.
     """
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, save(kept, {TEXT: text, SEAL: _digest(kept, text)}))
+    write_atomically(path, _in_order(save(kept, {TEXT: text, SEAL: _digest(kept, text)})))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
@@ -45,6 +46,14 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
     if seal != _digest(tensors, text):
         raise TensorFileError("its checksum does not fit")
     return tensors, text
+
+
+def _in_order(content: bytes) -> bytes:
+    """The same file with a sorted header. safetensors 0.8 writes the header's texts in a random order."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:start]), sort_keys=True, separators=(",", ":")).encode()
+    padded = header + b" " * (-len(header) % 8)
+    return len(padded).to_bytes(8, "little") + padded + content[start:]
 
 
 def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
