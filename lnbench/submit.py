@@ -48,7 +48,7 @@ def submit(runs_dir: Path, out: Path, filters: list[str]) -> str:
         filters: filters such as `task=rte,cb`.
 
     Raises:
-        ConfigError: the runs are not complete, or one names a place of this machine.
+        ConfigError: the runs are not complete, one names a place of this machine, or the file is there with others.
         RecordError: a run is damaged or of another protocol.
         OSError: the file cannot be written.
     """
@@ -63,9 +63,19 @@ def submit(runs_dir: Path, out: Path, filters: list[str]) -> str:
     trials = {trial.id for record in loaded.records if record.search for trial in record.search.trials}
     found = {run.id: run for run in find_runs(runs_dir) if run.record and run.id in own.union(trials)}
     runs = [pack_run(run.record, run.folder) for run in found.values() if run.record]
+    if lost := _packed_before(path) - {run.record.id for run in runs}:
+        raise ConfigError(
+            f"{path} is not written: it is there with runs that are not among these ({', '.join(sorted(lost)[:3])}, "
+            f"{len(lost):,} in all); choose another name, or delete it"
+        )
     write_packed(path, runs)
     size = decimal(path.stat().st_size)
     return f"{path}: {len(own):,} runs and {len(runs) - len(own):,} trials of their searches, {size}"
+
+
+def _packed_before(path: Path) -> set[str]:
+    """The ids of the runs in a packed file, also of those that cannot be read; empty if there is no such file."""
+    return {run.id for run in find_runs(path)} if path.exists() else set()
 
 
 def _beside_published(loaded: Loaded, path: Path) -> Loaded:

@@ -93,6 +93,22 @@ def test_what_is_damaged_or_unfinished_is_refused(configure: Configure, runs_dir
     assert not (runs_dir.parent / f"mine{SUFFIX}").exists()
 
 
+def test_a_file_of_other_runs_is_kept(configure: Configure, runs_dir: Path) -> None:
+    do(configure, "ln", 0)
+    path = Path(f"{runs_dir.parent / 'mine'}{SUFFIX}")
+    submit(runs_dir, path, [])
+    do(configure, "bitfit", 0)
+    submit(runs_dir, path, [])
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match=r"is there with runs that are not among these \(.*, 1 in all\); choose"):
+        submit(runs_dir, path, ["method=ln"])
+    assert path.read_bytes() == before
+    path.write_text("notes")
+    with pytest.raises(ConfigError, match="is there with runs that are not among these"):
+        submit(runs_dir, path, [])
+    assert path.read_text() == "notes"
+
+
 def test_a_folder_without_runs_is_refused_in_a_line(commands: Commands, tmp_path: Path) -> None:
     assert "has no finished runs" in str(commands.submit(tmp_path, "--out", tmp_path / "x").code)
     assert "is not a folder" in str(commands.submit(tmp_path / "none", "--out", tmp_path / "x").code)

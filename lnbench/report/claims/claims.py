@@ -112,6 +112,12 @@ class Comparison(Schema):
     is 1 point or 5%. A metric without points needs a number, in its own unit. Not allowed for exact quantities."""
 
     @model_validator(mode="after")
+    def _no_side_against_itself(self) -> "Comparison":
+        if self.left in self.right:
+            raise ValueError(f"left and right are both {self.left.name}; they must be different methods or settings")
+        return self
+
+    @model_validator(mode="after")
     def _no_share_of_a_score(self) -> "Comparison":
         if self.quantity == "score" and self.factor != 1:
             raise ValueError("factor is for quantities that have a natural zero, not for scores")

@@ -51,6 +51,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown direction": (comparison(left_is="faster"), r"comparisons.0.left_is = 'faster'"),
     "no comparison": ({"comparisons": []}, r"^mine.yaml.comparisons = \[\]"),
     "no right side": (comparison(right=[]), r"comparisons.0.right = \[\]"),
+    "a side against itself": (
+        comparison(right=["bitfit", "prefix"]),
+        "left and right are both prefix; they must be different",
+    ),
     "a share of a score": (comparison(factor=0.5), "factor is for quantities that have a natural zero"),
     "a margin of nothing": (comparison(margin=0), r"^mine.yaml.comparisons.0.margin = 0"),
     "a margin of what is exact": (
