@@ -76,7 +76,7 @@ def test_a_sweep_with_a_search_and_runs_that_do_not_fit(start: Start, runs_dir: 
 def test_a_sweep_that_is_stopped_and_then_killed_goes_on(
     start: Start, sources: dict[str, Path], data_root: Path, runs_dir: Path, tmp_path: Path
 ) -> None:
-    common = ["trainer.max_epochs=40", "trainer.checkpoint_minutes=0.001", "trainer.lr=0.003"]
+    common = ["trainer.max_epochs=20", "trainer.checkpoint_minutes=0.001", "trainer.lr=0.003"]
     configure = partial(runs.configure, sources["bert"], data_root)
     fused, alone = (
         [configure(folder, *common, f"seed={seed}") for seed in range(2)] for folder in (runs_dir, tmp_path / "alone")
