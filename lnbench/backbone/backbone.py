@@ -239,6 +239,11 @@ def views(model: PreTrainedModel) -> list[Backbone]:
     return [Backbone(model)]
 
 
+def blocks_of(model: PreTrainedModel) -> list[nn.Module]:
+    """The transformer blocks of a model, of an encoder-decoder those of the encoder first."""
+    return [block for view in views(model) for block in view.blocks]
+
+
 def longest_text(config: PreTrainedConfig) -> int | None:
     """The most tokens that a model with an embedding for each position can take; None: the model has no such limit."""
     table = role_table(config)

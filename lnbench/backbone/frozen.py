@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from lnbench.backbone.backbone import views
+from lnbench.backbone.backbone import blocks_of
 
 FROZEN_STATES = "frozen_states"
 """Name of the model argument that carries the frozen part's output, so that it is not computed again."""
@@ -28,7 +28,7 @@ class FrozenPart:
             sample: inputs of the model, used to find the lowest block whose output has a gradient.
         """
         self.model = model
-        blocks = [block for view in views(model) for block in view.blocks]
+        blocks = blocks_of(model)
         outputs = _outputs(model, blocks, sample)
         changed = [number for number, output in outputs if _states_in(output).requires_grad]
         count = min(changed, default=len(blocks))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from lnbench.backbone.backbone import views
+from lnbench.backbone.backbone import blocks_of
 from lnbench.backbone.config import Quantization
 from lnbench.core.schema import ConfigError
 
@@ -47,7 +47,7 @@ def quantize(model: PreTrainedModel, quantization: Quantization) -> None:
     Raises:
         ConfigError: the architecture has linear maps of another class, or a matrix has an unfitting size.
     """
-    for block in (block for view in views(model) for block in view.blocks):
+    for block in blocks_of(model):
         for name, layer in block.named_modules():
             if isinstance(layer, nn.Linear | Conv1D) and type(layer) is not nn.Linear:
                 raise ConfigError(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 import lnbench
-from lnbench.backbone.backbone import views
+from lnbench.backbone.backbone import blocks_of
 from lnbench.backbone.config import Quantization
 from lnbench.backbone.quantization import are_equal, is_quantized, quantize
 from lnbench.core.schema import ConfigError
@@ -47,7 +47,7 @@ LEVELS += [0.0795803, 0.1609302, 0.2461123, 0.3379152, 0.4407098, 0.5626170, 0.7
 
 def linear_layers(model: PreTrainedModel) -> dict[str, nn.Linear]:
     """The linear layers in the blocks, by name."""
-    inside = {id(module) for view in views(model) for block in view.blocks for module in block.modules()}
+    inside = {id(module) for block in blocks_of(model) for module in block.modules()}
     return {
         name: module for name, module in model.named_modules() if id(module) in inside and isinstance(module, nn.Linear)
     }

@@ -10,7 +10,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from lnbench.backbone.backbone import views
+from lnbench.backbone.backbone import blocks_of
 from lnbench.backbone.tuned_model import TunedModel
 from lnbench.training.batching import Piece, count_labels
 
@@ -20,7 +20,7 @@ def shard(model: TunedModel, mesh: DeviceMesh) -> None:
 
     The backbone is a unit of its own, because generation calls it without the rest of the model.
     """
-    blocks = [block for view in views(model.backbone) for block in view.blocks]
+    blocks = blocks_of(model.backbone)
     for module in (*blocks, model.backbone, model):
         fully_shard(module, mesh=mesh, reshard_after_forward=True)
 
