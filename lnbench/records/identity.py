@@ -14,6 +14,9 @@ PROTOCOL = 2
 """Version of the way runs are made. It is raised, with a line in CHANGELOG.md, when the numbers of a run may change.
 Records of another protocol are listed and loaded, but they never stand for a run of this protocol. They are not
 averaged or paired with such runs either."""
+BF16 = 2
+"""Version of the way runs in bf16 compute. It is raised, with a line in CHANGELOG.md, when the numbers of such a run
+may change, and only their ids change then."""
 
 
 def run_id(config: RunConfig) -> str:
@@ -37,5 +40,6 @@ def run_dir(config: RunConfig) -> Path:
 
 
 def _id(identity: Mapping[str, Any]) -> str:
-    canonical = json.dumps({"protocol": PROTOCOL, **identity}, sort_keys=True, separators=(",", ":"))
+    in_bf16 = {"bf16": BF16} if identity["trainer"]["precision"] == "bf16" else {}
+    canonical = json.dumps({"protocol": PROTOCOL, **in_bf16, **identity}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:ID_LENGTH]

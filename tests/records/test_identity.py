@@ -6,6 +6,7 @@ import pytest
 
 from lnbench.config.run import validate
 from lnbench.core.schema import Later, Schema
+from lnbench.records import identity
 from lnbench.records.identity import ID_LENGTH, run_dir, run_id
 from tests.conftest import Configure
 
@@ -110,3 +111,10 @@ def test_a_setting_that_is_added_later_leaves_old_runs_their_identity() -> None:
 
     assert After().identity() == Before().identity()
     assert After(drop=0.1).identity() == {"rate": 1.0, "drop": 0.1}
+
+
+def test_a_change_of_bf16_leaves_the_ids_of_other_runs(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    configs = [configure(f"trainer.precision={name}") for name in ("auto", "fp32", "bf16")]
+    before = [run_id(config) for config in configs]
+    monkeypatch.setattr(identity, "BF16", identity.BF16 + 1)
+    assert [run_id(config) == was for config, was in zip(configs, before, strict=True)] == [True, True, False]
