@@ -9,6 +9,7 @@ from lnbench.config.run import RunConfig
 from lnbench.exchange.card import write_card
 from lnbench.records.failure import reading_input
 from lnbench.records.files import CARD, remove_checkpoints
+from lnbench.records.identity import Address
 from lnbench.records.record import Record, SearchResult
 from lnbench.run import messages
 from lnbench.run.afterwards import spared
@@ -24,12 +25,12 @@ from lnbench.training.prepare import prepare
 from lnbench.training.shift import keep_pretrained, measure_shift
 
 
-def execute(config: RunConfig, folder: Path, found: SearchResult | None = None) -> Record:
-    """Tunes a model, tests its best checkpoint, and leaves a record in `folder`.
+def execute(config: RunConfig, address: Address, found: SearchResult | None = None) -> Record:
+    """Tunes a model, tests its best checkpoint, and leaves a record in the folder of the run.
 
     Args:
         config: configuration of the run.
-        folder: folder of the run.
+        address: address of the run.
         found: result of the configuration's search, if it has one.
 
     Raises:
@@ -40,6 +41,7 @@ def execute(config: RunConfig, folder: Path, found: SearchResult | None = None) 
         NewerError: a newer lnbench has begun the run.
         RunInterrupted: a signal came; the same configuration continues from the last saved state.
     """
+    folder = address.folder
     choose_precision(config.trainer)
     require_loggers(config.logger)
     open_folder(folder, config)
@@ -49,7 +51,7 @@ def execute(config: RunConfig, folder: Path, found: SearchResult | None = None) 
     pretrained = keep_pretrained(model, config.method)
     count = count_parameters(model)
     messages.show_start(config, count, data, folder)
-    with open_logger(config, folder) as logger:
+    with open_logger(config, address) as logger:
         outcome, micro_batch = fit_within_memory(config, model, data, folder, logger, span)
         results = Results(
             found=found,
@@ -61,7 +63,7 @@ def execute(config: RunConfig, folder: Path, found: SearchResult | None = None) 
             started=span.started,
             seconds=span.seconds,
         )
-        record = write_results(config, results, folder)
+        record = write_results(config, address, results)
         remove_checkpoints(folder)
         _show(record, folder, logger)
     return record

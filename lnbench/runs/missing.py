@@ -19,7 +19,7 @@ from lnbench.config.run import RunConfig, validate
 from lnbench.core.commands import command, override
 from lnbench.core.escape import printable
 from lnbench.core.schema import ConfigError
-from lnbench.records.identity import run_dir, run_id
+from lnbench.records.identity import Address, address_of
 from lnbench.records.listing import State, look_at
 from lnbench.records.title import title
 from lnbench.runs.display import new_console, to_json, totals
@@ -61,7 +61,8 @@ def jobs_of(overrides: Sequence[str], runs_dir: Path | None) -> list[Job]:
         place = {}
         if runs_dir:
             config, place = config.model_copy(update={"runs_dir": runs_dir}), {"runs_dir": runs_dir}
-        jobs.setdefault(run_id(config), _job(config, own, place))
+        address = address_of(config)
+        jobs.setdefault(address.id, _job(config, address, own, place))
     return list(jobs.values())
 
 
@@ -85,9 +86,8 @@ def print_missing(jobs: Sequence[Job]) -> None:
             print(to_json(vars(job)))
 
 
-def _job(config: RunConfig, overrides: Sequence[str], changes: Mapping[str, object]) -> Job:
-    folder = run_dir(config)
-    run = look_at(folder, config.runs_dir) if folder.is_dir() else None
+def _job(config: RunConfig, address: Address, overrides: Sequence[str], changes: Mapping[str, object]) -> Job:
+    run = look_at(address.folder, address.runs_dir) if address.folder.is_dir() else None
     state = run.state if run else "never started"
     if run and run.failure and run.failure.lasts:
         changes = {**changes, "retry_failed": True}
@@ -95,8 +95,8 @@ def _job(config: RunConfig, overrides: Sequence[str], changes: Mapping[str, obje
     line = command([*kept, *(override(name, value) for name, value in changes.items())])
     return Job(
         title=title(config.method_name, config.task.name, config.model.name, config.seed),
-        id=run_id(config),
-        folder=str(folder),
+        id=address.id,
+        folder=str(address.folder),
         state=state,
         reason=run.reason if run else "",
         command="" if state in ("running", "finished", "newer") else line,

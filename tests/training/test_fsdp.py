@@ -17,7 +17,7 @@ from lnbench.core.errors import ProcessKilled
 from lnbench.core.interruption import RunInterrupted
 from lnbench.core.schema import ConfigError
 from lnbench.records.files import ADAPTER, METRICS, PREDICTIONS, RESUME
-from lnbench.records.identity import run_dir, run_id
+from lnbench.records.identity import address_of, run_dir, run_id
 from lnbench.records.record import read_record
 from lnbench.run.lifecycle import run
 from lnbench.run.sharded import do_share
@@ -67,7 +67,7 @@ class Pair:
 def do_all(configs: Sequence[RunConfig]) -> None:
     """Several runs in the same processes, which are slow to start."""
     for config in configs:
-        do_share(config, run_dir(config), None)
+        do_share(config, address_of(config), None)
 
 
 def what_matters(folder: Path) -> dict[str, np.ndarray[Any, Any]]:
@@ -126,7 +126,7 @@ def do_interrupted(config: RunConfig) -> None:
     with pytest.MonkeyPatch.context() as patch:
         if torch.distributed.get_rank() == 1:
             inject(patch, AtCall("on_train_batch_end", 6, send))
-        do_share(config, run_dir(config), None)
+        do_share(config, address_of(config), None)
 
 
 @pytest.mark.slow
