@@ -46,7 +46,7 @@ def finished(run: RunConfig | None) -> Record | None:
         return None
 
 
-def record_death(sweep: Sweep, job: Job, death: JobFailed) -> None:
+def record_dead_job(sweep: Sweep, job: Job, death: JobFailed) -> None:
     """Writes a failure record for a run whose process died without a result."""
     if run := run_of(sweep.compose(job)):
         failure.record_death(run, str(death))

@@ -1,4 +1,4 @@
-"""The identity of a run, a hash of all settings that can change its numbers, and the place where the run is kept."""
+"""What a run is called: its id, a hash of all settings that can change its numbers, its folder, and its title."""
 
 import hashlib
 import json
@@ -52,6 +52,11 @@ def id_of_saved(config: Mapping[str, Any]) -> str:
         ConfigError: the configuration is damaged, or is of another version.
     """
     return _id(identity_of_saved(config))
+
+
+def title(method: str, task: str, model: str, seed: int | None) -> str:
+    """Names a run in one line, for people. The seed is None if a damaged file does not contain it."""
+    return f"{method} on {task} with {model}, seed {'?' if seed is None else seed}"
 
 
 def _id(identity: Mapping[str, Any]) -> str:

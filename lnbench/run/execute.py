@@ -17,7 +17,8 @@ from lnbench.run.folder import open_folder
 from lnbench.run.results import Results, write_results
 from lnbench.tasks.data.load import TaskData, load_data
 from lnbench.training.assemble import build_model, check_length, check_vocabulary
-from lnbench.training.callbacks.stopwatch import Span
+from lnbench.training.callbacks.stopwatch import RunTime
+from lnbench.training.context import Company, Context
 from lnbench.training.device import choose_precision
 from lnbench.training.loggers.run_logger import RunLogger, open_logger, require_loggers
 from lnbench.training.memory import fit_within_memory
@@ -25,13 +26,16 @@ from lnbench.training.prepare import prepare
 from lnbench.training.shift import keep_pretrained, measure_shift
 
 
-def execute(config: RunConfig, address: Address, found: SearchResult | None = None) -> Record:
+def execute(
+    config: RunConfig, address: Address, found: SearchResult | None = None, company: Company | None = None
+) -> Record:
     """Tunes a model, tests its best checkpoint, and leaves a record in the folder of the run.
 
     Args:
         config: configuration of the run.
         address: address of the run.
         found: result of the configuration's search, if it has one.
+        company: those with whom the run trains together; None: it trains alone.
 
     Raises:
         ConfigError: this machine does not have the requested device, precision or logger, the folder cannot be
@@ -45,14 +49,14 @@ def execute(config: RunConfig, address: Address, found: SearchResult | None = No
     choose_precision(config.trainer)
     require_loggers(config.logger)
     open_folder(folder, config)
-    span = Span()
+    span = RunTime()
     with reading_input():
-        model, data = load(config)
+        model, data = load_model_and_data(config)
     pretrained = keep_pretrained(model, config.method)
     count = count_parameters(model)
     messages.show_start(config, count, data, folder)
     with open_logger(config, address) as logger:
-        outcome, micro_batch = fit_within_memory(config, model, data, folder, logger, span)
+        outcome, micro_batch = fit_within_memory(config, model, data, Context(folder, logger, span, company))
         results = Results(
             found=found,
             data=data,
@@ -79,7 +83,7 @@ def _show(record: Record, folder: Path, logger: RunLogger | None) -> None:
             logger.log_results(record, folder)
 
 
-def load(config: RunConfig) -> tuple[TunedModel, TaskData]:
+def load_model_and_data(config: RunConfig) -> tuple[TunedModel, TaskData]:
     """Loads the data of a run and its model, ready for training."""
     check_length(config)
     tokenizer = load_tokenizer(config.model)

@@ -1,8 +1,12 @@
 """Does a run unless it was done before, and tells the user about it."""
 
+from __future__ import annotations
+
 import contextlib
 import logging
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lnbench.config.run import RunConfig
 from lnbench.core.errors import DataError
@@ -11,20 +15,26 @@ from lnbench.core.schema import ConfigError
 from lnbench.records.failure import Failure, InputError, RunFailed, cause_of, describe, read_failure, write_failure
 from lnbench.records.files import CONFIG, FAILURE, RESUME, remove_checkpoints
 from lnbench.records.finished import finished_record, require_known
-from lnbench.records.identity import Address, address_of
+from lnbench.records.identity import Address, address_of, title
 from lnbench.records.lock import hold
 from lnbench.records.record import Record, RecordError, SearchResult
-from lnbench.records.title import title
 from lnbench.run import messages
 from lnbench.run.afterwards import spared
 from lnbench.run.folder import DISK_PROBLEMS, cannot_write, check_folder
-from lnbench.run.search import search
+from lnbench.run.search import search_by_trials
+
+if TYPE_CHECKING:  # at run time, torch is imported only where a run is not done yet
+    from lnbench.training.context import Company
 
 log = logging.getLogger(__name__)
 
 
-def run(config: RunConfig) -> Record:
+def run(config: RunConfig, company: Company | None = None) -> Record:
     """Tunes a model, tests its best checkpoint, and leaves a record; or finds the record of an earlier run.
+
+    Args:
+        config: configuration of the run.
+        company: those with whom the run trains together; None: it trains alone.
 
     Returns:
         The record, new or old.
@@ -44,7 +54,7 @@ def run(config: RunConfig) -> Record:
             return record
     try:
         with hold(address.runs_dir, address.id):
-            return _done_meanwhile(config, address) or _do(config, address)
+            return _done_meanwhile(config, address) or _do(config, address, company)
     except OSError as error:
         raise ConfigError(cannot_write(config, error)) from error
 
@@ -79,13 +89,13 @@ def _done_meanwhile(config: RunConfig, address: Address) -> Record | None:
         return None
 
 
-def _do(config: RunConfig, address: Address) -> Record:
+def _do(config: RunConfig, address: Address, company: Company | None) -> Record:
     """Does the run, after the trials that its search needs. Any error in it is recorded."""
     folder = address.folder
     try:
         check_folder(folder)
-        config, found = search(config, run) if config.search else (config, None)
-        record = _execute(config, address, found)
+        config, found = search_by_trials(config, partial(run, company=company)) if config.search else (config, None)
+        record = _execute(config, address, found, company)
     except RunFailed:
         raise
     except (ConfigError, DataError) as error:
@@ -102,13 +112,14 @@ def _do(config: RunConfig, address: Address) -> Record:
     return record
 
 
-def _execute(config: RunConfig, address: Address, found: SearchResult | None) -> Record:
+def _execute(config: RunConfig, address: Address, found: SearchResult | None, company: Company | None) -> Record:
     from lnbench.run.execute import execute
     from lnbench.run.sharded import execute_sharded
     from lnbench.training.device import count_devices
 
-    work = execute if count_devices(config.trainer) == 1 else execute_sharded
-    return work(config, address, found)
+    if count_devices(config.trainer) > 1:
+        return execute_sharded(config, address, found)
+    return execute(config, address, found, company)
 
 
 def _record_failure(config: RunConfig, folder: Path, error: Exception) -> RunFailed:

@@ -16,9 +16,9 @@ from lnbench.records.identity import PROTOCOL, Address
 from lnbench.records.record import Cost, DataSeen, Parameters, Record, SearchResult, Selection, write_record
 from lnbench.records.shift import NormShift
 from lnbench.tasks.data.load import TaskData
-from lnbench.training.callbacks.stopwatch import Part
+from lnbench.training.callbacks.stopwatch import Phase
 from lnbench.training.device import choose_precision, count_devices, use_gpu
-from lnbench.training.fit import Outcome
+from lnbench.training.fit import FitResult
 from lnbench.training.memory import MicroBatch
 
 
@@ -41,7 +41,7 @@ class Results:
     data: TaskData
     count: ParameterCount
     shift: list[NormShift]
-    outcome: Outcome
+    outcome: FitResult
     micro_batch: MicroBatch
     started: datetime
     seconds: float
@@ -105,7 +105,7 @@ def _device(config: RunConfig) -> dict[str, str | int]:
     }
 
 
-def _selection(config: RunConfig, outcome: Outcome) -> Selection:
+def _selection(config: RunConfig, outcome: FitResult) -> Selection:
     metric = config.task.metric
     return Selection(metric=metric, mode=config.task.mode, score=outcome.metrics["validation"][metric])
 
@@ -114,7 +114,7 @@ def _parameters(count: ParameterCount) -> Parameters:
     return Parameters(
         backbone=count.backbone,
         trained=count.trained,
-        trained_percent=100 * count.share,
+        trained_percent=100 * count.trained_fraction,
         inserted=count.inserted,
         by_part=count.by_part,
         head=count.head,
@@ -144,10 +144,10 @@ def _cost(results: Results) -> Cost:
     )
 
 
-def _rate(count: int, part: Part) -> float:
+def _rate(count: int, part: Phase) -> float:
     return count / part.seconds if part.seconds else 0.0
 
 
-def _joules(part: Part) -> float | None:
+def _joules(part: Phase) -> float | None:
     """Joules of a part; None where the device did not report them, or where nothing was done."""
     return part.joules if part.seconds and not math.isnan(part.joules) else None

@@ -16,7 +16,7 @@ from lnbench.run import messages
 POLL_SECONDS = 2.0
 
 
-def search(config: RunConfig, run: Callable[[RunConfig], Record]) -> tuple[RunConfig, SearchResult]:
+def search_by_trials(config: RunConfig, run: Callable[[RunConfig], Record]) -> tuple[RunConfig, SearchResult]:
     """Does all trials, or uses their existing records, and chooses the value with the best validation score.
 
     A trial that another process is doing is waited for, after all others. A trial that fails for a reason of its own,

@@ -9,7 +9,7 @@ from lnbench.methods.base import Method
 from lnbench.records.failure import reading_input
 from lnbench.records.identity import Address
 from lnbench.records.record import Record, SearchResult, read_record
-from lnbench.training.sharded.processes import run_together
+from lnbench.training.sharded.processes import run_in_processes
 
 
 def execute_sharded(config: RunConfig, address: Address, found: SearchResult | None = None) -> Record:
@@ -23,7 +23,7 @@ def execute_sharded(config: RunConfig, address: Address, found: SearchResult | N
     from lnbench.training.device import count_devices, use_gpu
 
     _check(config)
-    run_together(do_share, count_devices(config.trainer), use_gpu(config.trainer), config, address, found)
+    run_in_processes(run_rank, count_devices(config.trainer), use_gpu(config.trainer), config, address, found)
     record = read_record(address.folder)
     assert record is not None
     return record
@@ -48,16 +48,17 @@ def _check(config: RunConfig) -> None:
             )
 
 
-def do_share(config: RunConfig, address: Address, found: SearchResult | None) -> None:
+def run_rank(config: RunConfig, address: Address, found: SearchResult | None) -> None:
     """The work of each process. Only rank 0 writes files and prints for the user."""
     from torch import distributed
 
-    from lnbench.run.execute import execute, load
+    from lnbench.run.execute import execute, load_model_and_data
+    from lnbench.training.context import Context
     from lnbench.training.fit import fit_and_test
 
     if distributed.get_rank() == 0:
         execute(config, address, found)
     else:
         with reading_input():
-            model, data = load(config)
-        fit_and_test(config, model, data, address.folder)
+            model, data = load_model_and_data(config)
+        fit_and_test(config, model, data, Context(address.folder))

@@ -17,7 +17,7 @@ from lnbench.launch.job import KILLED, STOPPED, Ended, Job, Sweep, death
 from lnbench.launch.logs import Logs
 from lnbench.launch.ray import cluster
 from lnbench.launch.ray.parcel import pack, unpack
-from lnbench.launch.ray.task import Answer, Task, work_apart, work_shared
+from lnbench.launch.ray.task import RemoteJob, RemoteResult, work_apart, work_shared
 from lnbench.launch.records import run_of
 from lnbench.launch.settings import RaySettings
 from lnbench.launch.slots import VISIBLE
@@ -58,7 +58,7 @@ class RayPool:
             self._needs = cluster.needs(self._settings)
         config = self._sweep.compose(job)
         environment = {"TERM": "dumb", **({} if self._needs["GPU"] else {VISIBLE: ""})}
-        task = Task(self._encoded_sweep, job, config, environment)
+        task = RemoteJob(self._encoded_sweep, job, config, environment)
         run = run_of(config) if self._settings.results == "collect" else None
         address = address_of(run) if run else None
         self._submit(_Running(task, address, self._logs.of(job), time.monotonic(), self._settings.max_retries))
@@ -107,7 +107,7 @@ class RayPool:
 
     def _result(self, ref: ray.ObjectRef[Any], running: "_Running") -> JobReturn | JobFailed:
         try:
-            answer: Answer = ray.get(ref)
+            answer: RemoteResult = ray.get(ref)
         except RayError as error:
             return death(INTERRUPTED) if self._stopping else _failure(error)
         if running.address:
@@ -124,7 +124,7 @@ class RayPool:
 
 @dataclass(frozen=True)
 class _Running:
-    task: Task
+    task: RemoteJob
     address: Address | None
     """Address of the run that the job does, if its files are sent to the launcher."""
     log: Path

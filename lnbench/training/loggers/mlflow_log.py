@@ -15,7 +15,7 @@ from lnbench.config.run import MlflowConfig, RunConfig
 from lnbench.records.files import ADAPTER, PREDICTIONS, RECORD, RESUME
 from lnbench.records.identity import Address
 from lnbench.records.record import Record
-from lnbench.training.loggers.log import FAILED, INTERRUPTED, SUCCEEDED, Log, group_of, name_of, summary_values
+from lnbench.training.loggers.log import FAILED, INTERRUPTED, SUCCEEDED, Log, group_of, run_name, summary_values
 
 ID = "lnbench.id"
 """Tag with the id of the run."""
@@ -50,7 +50,7 @@ class MlflowLog(Log):
             earlier = _earlier(client, address.id, settings.experiment) if goes_on else None
             self._logger = MLFlowLogger(
                 experiment_name=settings.experiment,
-                run_name=name_of(config),
+                run_name=run_name(config),
                 tracking_uri=self._uri,
                 tags={ID: address.id, "group": group_of(config), **_tags(config)},
                 artifact_location=f"{runs_dir}/mlflow" if self._uri.startswith(SQLITE) else None,

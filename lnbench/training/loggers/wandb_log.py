@@ -18,7 +18,7 @@ from lnbench.config.run import RunConfig, WandbConfig
 from lnbench.records.files import RESUME
 from lnbench.records.identity import Address
 from lnbench.records.record import Record
-from lnbench.training.loggers.log import INTERRUPTED, Log, group_of, name_of, summary_values
+from lnbench.training.loggers.log import INTERRUPTED, Log, group_of, run_name, summary_values
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -87,7 +87,7 @@ def _start(config: RunConfig, settings: WandbConfig, address: Address) -> Run:
 
     run = wandb.init(
         id=address.id,
-        name=name_of(config)[:NAME_LENGTH],
+        name=run_name(config)[:NAME_LENGTH],
         group=group_of(config)[:NAME_LENGTH],
         tags=_tags(config),
         project=settings.project,
