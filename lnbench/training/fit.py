@@ -9,6 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.strategies import Strategy
 from torch import Tensor
 
@@ -215,7 +216,7 @@ def new_trainer(
         val_check_interval=settings.validate_every or 1.0,
         check_val_every_n_epoch=None if settings.validate_every else 1,
         callbacks=callbacks,
-        plugins=[SafetensorsCheckpointIO()],
+        plugins=[LightningEnvironment(), SafetensorsCheckpointIO()],  # looks for no scheduler such as Slurm
         logger=logger or False,
         log_every_n_steps=1,
         default_root_dir=folder,
@@ -234,10 +235,6 @@ def _strategy(config: RunConfig) -> Strategy | str:
 
 
 def _hush() -> None:
-    """Silences messages that Lightning prints in every run and that no user of lnbench can act on.
-
-    Lightning wants `srun` wherever it is installed, but a run of lnbench is always one process.
-    """
+    """Silences messages that Lightning prints in every run and that no user of lnbench can act on."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", r"The `srun` command is available")
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")

@@ -150,15 +150,17 @@ def test_an_interrupted_run_goes_on_on_any_number_of_devices(
 @pytest.mark.slow
 def test_what_one_process_raises_ends_all() -> None:
     with pytest.raises(ConfigError, match=r"^seed = 7: is unlucky$") as error:
-        run_in_processes(fail_in, 2, False, 1, False)
+        run_in_processes(fail_in, 2, False, 1, None)
     assert isinstance(error.value.__cause__, ProcessTraceback)
     assert "in fail_in" in str(error.value.__cause__)
 
 
 @pytest.mark.slow
-def test_a_killed_process_ends_all() -> None:
-    with pytest.raises(ProcessKilled, match=r"^one of 2 processes was killed by SIGKILL$"):
-        run_in_processes(fail_in, 2, False, 1, True)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT])
+def test_a_killed_process_ends_all(number: signal.Signals, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ProcessKilled, match=rf"^one of 2 processes was killed by {number.name}$"):
+        run_in_processes(fail_in, 2, False, 1, number)
+    assert ("in fail_in" in capfd.readouterr().err) == (number == signal.SIGABRT), "a crash shows its place"
 
 
 @pytest.mark.slow

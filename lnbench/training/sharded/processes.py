@@ -1,6 +1,7 @@
 """Runs one function in several communicating processes of this machine."""
 
 import contextlib
+import faulthandler
 import logging
 import multiprocessing
 import os
@@ -127,6 +128,7 @@ def _take_part(
     arguments: tuple[Any, ...],
 ) -> None:
     """The main function of a new process."""
+    faulthandler.enable()  # a crash in a library shows its place
     os.setpgrp()  # a terminal then sends Ctrl-C to the parent alone, which passes it on
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
