@@ -122,7 +122,7 @@ def labels(config: RunConfig) -> str:
 
 
 def folds(record: Record, config: RunConfig) -> bool:
-    """Whether all inserted parameters can be folded into the pretrained weights, whatever biases these have."""
+    """Whether all inserted parameters can be folded into the pretrained weights, whether these have biases or not."""
     names = [name for name in folding(config.method) if not config.method[name].shifts]
     return record.parameters.inserted == sum(record.parameters.by_part.get(name, 0) for name in names)
 

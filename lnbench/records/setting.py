@@ -141,7 +141,7 @@ def _flat(record: Record) -> dict[str, str]:
 
 
 def _key(record: Record) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """All that `settings` compares. Runs that differ in their seeds only have one key."""
+    """A key of everything that `settings` compares. Runs that differ only in their seeds have the same key."""
     config = {name: value for name, value in record.config.items() if name != "seed"}
     return json.dumps(config), tuple(_made_with(record).items())
 

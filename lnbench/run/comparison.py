@@ -20,13 +20,13 @@ answer, between machines that do not compute alike. docs/results.md says how it 
 ROUNDING = 1e-12
 """Largest difference between a score and the score that the same answers give on any machine."""
 MACHINE = ("cpu", "cpu_model", "cpu_capability", "threads", "device", "devices", "gpu", "precision", "runs_together")
-"""Properties of the hardware that decide the last digits."""
+"""Properties of the hardware on which the last digits depend."""
 NUMERIC = ("torch", "transformers", "pytorch-lightning", "datasets", "scikit-learn", "tokenizers", "numpy")
-"""Packages that decide the last digits."""
+"""Packages on which the last digits depend."""
 
 
 def contradictions(run: PackedRun) -> Iterator[str]:
-    """What does not fit together within a published run, found without doing it again.
+    """The contradictions within a published run, found without doing it again.
 
     The configuration is compared with the identity, the scores with the answers on the test rows and with the history,
     and the searched setting with what the search chose.

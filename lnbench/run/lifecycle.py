@@ -34,7 +34,7 @@ def run(config: RunConfig, company: Company | None = None) -> Record:
 
     Args:
         config: configuration of the run.
-        company: those with whom the run trains together; None: it trains alone.
+        company: set for a run that trains together with others; None: it trains alone.
 
     Returns:
         The record, new or old.

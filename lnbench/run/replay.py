@@ -42,7 +42,7 @@ class Replay:
 
 
 def replay_config(run: PackedRun, places: Mapping[str, str], out: Path) -> RunConfig:
-    """The configuration that does a published run again, without its search, whose choice is taken over.
+    """The configuration that does a published run again. It keeps the choice of the search, and does not search again.
 
     Args:
         run: the published run.
@@ -148,7 +148,7 @@ def _outcome(details: list[str], other: list[str], near: bool) -> Agreement:
 
 @contextlib.contextmanager
 def _like(run: PackedRun) -> Any:
-    """Computes with as many threads as the run, on which last digits depend, and without the messages of runs."""
+    """Sets the number of threads of the run, on which last digits depend, and hides the messages of runs."""
     import torch
 
     before = torch.get_num_threads()

@@ -94,12 +94,12 @@ class Task(Schema):
 
     @property
     def longest_row(self) -> int | None:
-        """Most tokens that a row may have. None is as many as the backbone takes."""
+        """Largest number of tokens of a row; None: as many as the backbone takes."""
         return None
 
     @property
     def longest_text(self) -> int | None:
-        """As `longest_row`, where a model reads the texts of a row apart."""
+        """Largest number of tokens of a text, for a model that reads the texts of a row separately."""
         return self.longest_row
 
     def resolved(self, data_root: Path | None) -> Self:
@@ -133,7 +133,7 @@ class Task(Schema):
         raise NotImplementedError
 
     def remarks(self, frame: pd.DataFrame) -> list[str]:
-        """Remarks for the user on a split as it was read, which `clean` has accepted."""
+        """Remarks for the user on a split as it was read, after `clean` has accepted it."""
         return []
 
     def classes(self) -> list[str]:
@@ -211,7 +211,7 @@ class Task(Schema):
     def numbers(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
         """The answers and the references of test predictions as numbers, one entry a row, without any text of the data.
 
-        Empty if the family does not know such numbers. Tests that go by rows need no more than these.
+        Empty if the family has no such numbers. They are enough for statistical tests by rows.
         """
         return {}
 
