@@ -15,10 +15,10 @@ from lnbench.report.claims.nested import LEAST_SEEDS
 
 DESCRIPTION = """Does runs until claims are decided: better, worse, or no difference that matters.
 
-It looks at the runs that are there, does the next ones that tell most per second, looks again, and stops each
-comparison as soon as it is decided. The looks are planned so that all decisions together are wrong with at most the
-level, however often it looks (docs/statistics.md). The runs are those that `python -m lnbench -m` does with the same
-overrides: a run that is finished is not done again, and the same command goes on after a stop."""
+The command looks at the finished runs, does the runs that give most information per second, and looks again. It stops
+each comparison as soon as it is decided. The looks are planned so that the probability of any wrong decision is at most
+--level, however often it looks (docs/statistics.md). The runs are those of `python -m lnbench -m` with the same
+overrides. A finished run is not done again, and after a stop the same command goes on."""
 EPILOG = """CLAIM is the id of a claim of the paper, a YAML file, or a line:
   'ln better than bitfit'
   'ln+prefix worse than prefix, margin 0.5'        a smaller difference does not matter: points, or percent of a time

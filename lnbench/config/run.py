@@ -288,5 +288,5 @@ def _check_devices(parts: Mapping[str, Method], devices: int | str) -> None:
     whole = [name for name, part in parts.items() if part.one_device]
     if whole and devices != 1:
         raise ConfigError(
-            f"trainer.devices = {devices!r}: must be 1 with method={'+'.join(whole)}, which cannot be tuned in shares"
+            f"trainer.devices = {devices!r}: must be 1 with method={'+'.join(whole)}, which needs the whole model"
         )

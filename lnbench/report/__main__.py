@@ -21,13 +21,13 @@ Prints the scores and the verdicts, and writes
   tables/*.{md,tex,csv}  scores, ablations, costs, parameters; .csv has the numbers in full
   plots/*                the figures as .png and .svg, with --images
 
-With --wandb, tables and verdicts go to Weights & Biases, too, as a report with plots of the runs that are there."""
+With --wandb, it also makes a report at Weights & Biases: tables, verdicts, and plots of the runs that are there."""
 EPILOG = """examples:
   python -m lnbench.report runs
   python -m lnbench.report runs results    your runs beside the published ones
   python -m lnbench.report runs --out paper --filter model=bert_large task=rte,cb,mrpc
   python -m lnbench.report runs --wandb my-team/lnbench
-  python -m lnbench.report runs --claims my_claims    claims of your own, one in each YAML file; an example:
+  python -m lnbench.report runs --claims my_claims    your own claims, one in each YAML file; an example:
 
   id: prefix-beats-bitfit
   text: Prefix-tuning beats BitFit on every size of training data.
@@ -40,9 +40,9 @@ EPILOG = """examples:
                                  # train_samples_per_second, test_samples_per_second
       margin: 0.5                # a smaller difference does not matter; points of the metric, or percent of a time
 
-Several runs of one method, task, model and setting with different seeds give a mean and a standard deviation; three
-pairs of each task that differ in nothing but the method are the least that is tested. Runs that are missing are named
-with the command that does them."""
+Runs of one method, task, model and setting with different seeds give a mean and a standard deviation. A test needs at
+least three pairs of runs on each task that differ only in the method. For missing runs, the report gives the
+commands."""
 
 
 def main() -> None:
