@@ -17,7 +17,7 @@ from lnbench.records.packing import pack_run
 from lnbench.records.record import RecordError
 from lnbench.report.complete import gaps
 from lnbench.report.filters import add_filter, filtered
-from lnbench.report.load import Loaded, load, told, with_data
+from lnbench.report.load import Loaded, load_runs, told, with_data
 
 DESCRIPTION = """Packs the finished runs of a folder, with the trials of their searches, into one small file of results.
 
@@ -55,7 +55,7 @@ def submit(runs_dir: Path, out: Path, filters: list[str]) -> str:
     path = out if out.name.endswith(SUFFIX) else out.with_name(f"{out.name}{SUFFIX}")
     if not holds_runs(runs_dir):
         raise ConfigError(f"{runs_dir}: is not a folder; give the runs_dir of finished runs, such as runs")
-    loaded = filtered(load(runs_dir), filters)
+    loaded = filtered(load_runs(runs_dir), filters)
     own = {record.id for record in loaded.records}
     lacking = [*_unfinished(loaded, bool(filters)), *gaps(_beside_published(loaded, path), own)]
     if lacking:
@@ -83,7 +83,7 @@ def _beside_published(loaded: Loaded, path: Path) -> Loaded:
     known = {record.id: record for record in loaded.records}
     for file in sorted(path.parent.glob(f"*{SUFFIX}")):
         if file.resolve() != path.resolve():
-            known |= {record.id: record for record in load(file).records if record.id not in known}
+            known |= {record.id: record for record in load_runs(file).records if record.id not in known}
     return replace(loaded, records=with_data([*known.values()]))
 
 

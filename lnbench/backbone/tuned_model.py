@@ -106,7 +106,7 @@ class ParameterCount:
     head: int
 
     @property
-    def share(self) -> float:
+    def trained_fraction(self) -> float:
         """Trained parameters as a fraction of the pretrained backbone's."""
         return self.trained / self.backbone
 

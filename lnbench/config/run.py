@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializeAsAny
 
 from lnbench.backbone.config import ModelConfig
-from lnbench.backbone.source import check_revision, content_of
+from lnbench.backbone.source import check_revision, content_of_model
 from lnbench.config.trainer import TrainerConfig
 from lnbench.core.names import require_name
 from lnbench.core.registry import KIND, Registry, allow_modules, kind_of
@@ -135,7 +135,7 @@ def validate(raw: Mapping[str, Any]) -> RunConfig:
     model, task = config.model, config.task.resolved(config.data_root)
     if model.content is None:
         check_revision(model)
-        model = model.model_copy(update={"content": content_of(model)})
+        model = model.model_copy(update={"content": content_of_model(model)})
     config = config.model_copy(update={"model": model, "task": task})
     require_name("task.name", config.task.name)
     require_name("model.name", config.model.name)

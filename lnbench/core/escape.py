@@ -52,7 +52,7 @@ def fenced(text: str, language: str = "") -> str:
     return f"{ticks}{language}\n{text}\n{ticks}"
 
 
-def row(cells: Iterable[str]) -> str:
+def markdown_row(cells: Iterable[str]) -> str:
     """A row of a Markdown table, from cells that are escaped already."""
     return f"| {' | '.join(cells)} |"
 

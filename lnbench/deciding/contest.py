@@ -14,9 +14,9 @@ from lnbench.records.record import Record
 from lnbench.report.claims.claims import EXACT, Claim, Comparison, Side
 from lnbench.report.claims.looks import looks
 from lnbench.report.claims.nested import Cells, Values
-from lnbench.report.claims.pairs import METRIC, differences
+from lnbench.report.claims.pairs import METRIC, paired_differences
 from lnbench.report.claims.verdicts import Finding, finding_of, with_outcome
-from lnbench.report.load import row
+from lnbench.report.load import values_of
 from lnbench.tasks.scores.metric import metric_of
 
 Pair = tuple[Run, Run]
@@ -164,7 +164,7 @@ def follow(contest: Contest, runs: Runs, levels: Sequence[float], most_seeds: in
         table = pd.DataFrame(rows)
         if problem := _problem(contest, table):
             return Course(contest, tuple(found), problem=problem)
-        table = table.assign(difference=differences(contest.comparison, table["left"], table["right"]))
+        table = table.assign(difference=paired_differences(contest.comparison, table["left"], table["right"]))
         finding = with_outcome(finding_of(contest.comparison, contest.right, table, contest.apart, level))
         found.append(Look(dict(zip(tasks, counts.tolist(), strict=True)), finding))
         if finding.outcome != "not decided":
@@ -181,7 +181,7 @@ def _seen(finding: Finding, tasks: Sequence[str]) -> tuple[Cells, Values]:
 
 def _row(contest: Contest, task: str, left: Record, right: Record) -> dict[str, object]:
     """The row of a pair, as `lnbench.report.claims.pairs.pairs` makes it, and the hardware of both runs."""
-    ours, theirs, quantity = row(left), row(right), contest.comparison.quantity
+    ours, theirs, quantity = values_of(left), values_of(right), contest.comparison.quantity
     return {
         **{name: ours[name] for name in ("model", "seed", *METRIC)},
         "task": task,

@@ -34,8 +34,8 @@ def scores(record: Record) -> Iterator[tuple[str, list[str]]]:
 def shared(overlap: str) -> str:
     """Describes the rows that an overlap counts, by the overlap's name in the record."""
     if overlap.endswith(SWAPPED):
-        return "are pairs of the first with their texts swapped"
-    return "have a value of the first in that column" if " " in overlap else "have an input of the first"
+        return "with the texts of a pair of the first, swapped"
+    return "with a value of the first in that column" if " " in overlap else "with an input of the first"
 
 
 def example(task: Task) -> str:

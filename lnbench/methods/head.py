@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lnbench.backbone.backbone import Backbone
 
 
-class Head(Method):
+class HeadOnly(Method):
     """Leaves the backbone as it is. Only the task head trains, as it does with every method, here at the rate `lr`."""
 
     kind: ClassVar[str] = "head"

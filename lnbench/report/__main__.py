@@ -8,10 +8,10 @@ from lnbench.arguments import add_plugins
 from lnbench.core.errors import plainly
 from lnbench.core.schema import ConfigError
 from lnbench.records.listing import holds_runs
-from lnbench.report.circumstances import differences
+from lnbench.report.circumstances import other_circumstances
 from lnbench.report.dashboard.target import obstacle, target
 from lnbench.report.filters import add_filter, filtered
-from lnbench.report.load import Loaded, load
+from lnbench.report.load import Loaded, load_runs
 
 DESCRIPTION = """Turns the records of finished runs into tables, statistics and verdicts on the claims of the paper.
 Prints the scores and the verdicts, and writes
@@ -55,7 +55,7 @@ def main() -> None:
         print(problem, file=sys.stderr)
         sys.exit(2)
     try:
-        loaded = filtered(load(*options.runs_dirs), options.filter)
+        loaded = filtered(load_runs(*options.runs_dirs), options.filter)
         _report(loaded, options)
     except (ConfigError, OSError) as error:
         sys.exit(plainly(error))
@@ -73,7 +73,7 @@ def _report(loaded: Loaded, options: argparse.Namespace) -> None:
     folder = options.out or loaded.runs_dir / "report"
     console = Console(highlight=False)
     write_report(loaded, claims, folder, console, images=options.images)
-    for line in differences(loaded, options.runs_dirs):
+    for line in other_circumstances(loaded, options.runs_dirs):
         console.print(Text(line, "yellow"), soft_wrap=True)
     if options.wandb:
         publish(options.wandb, loaded, claims, console)

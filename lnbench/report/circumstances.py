@@ -11,7 +11,7 @@ IGNORED = ("lnbench",)
 """Packages whose version cannot change a number within one protocol."""
 
 
-def differences(loaded: Loaded, places: Sequence[Path]) -> Iterator[str]:
+def other_circumstances(loaded: Loaded, places: Sequence[Path]) -> Iterator[str]:
     """One line for each version, and one for the hardware, that is not the same in all folders.
 
     Args:

@@ -94,9 +94,9 @@ def _do(options: argparse.Namespace) -> bool:
 
 
 def _missing(options: argparse.Namespace) -> None:
-    from lnbench.runs.missing import jobs_of, print_missing, show_missing
+    from lnbench.runs.missing import print_missing, runs_of_sweep, show_missing
 
-    jobs = jobs_of(options.missing, options.runs_dir)
+    jobs = runs_of_sweep(options.missing, options.runs_dir)
     (print_missing if options.json else show_missing)(jobs)
 
 

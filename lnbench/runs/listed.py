@@ -20,11 +20,11 @@ from lnbench.core.digests import SETTLED_SECONDS
 from lnbench.records.files import RECORD
 from lnbench.records.listing import FoundRun, look_at, run_folders
 from lnbench.records.packed import LEVELS
-from lnbench.runs.row import Row, row_of
+from lnbench.runs.row import RunRow, row_of
 
 FOLDER = "lists"
 """Folder of the cache with one file for each folder of runs."""
-NAMES = [field.name for field in fields(Row) if field.name != "folder"]
+NAMES = [field.name for field in fields(RunRow) if field.name != "folder"]
 Known = dict[str, list[Any]]
 """By folder of a finished run, below the folder of runs: what identifies its record's content, and the row's values."""
 
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 class Listed:
     """One run of a list."""
 
-    row: Row
+    row: RunRow
     folder: Path
     runs_dir: Path
 
@@ -66,13 +66,13 @@ def list_runs(runs_dir: Path) -> list[Listed]:
     return runs
 
 
-def _values(row: Row) -> list[Any]:
+def _values(row: RunRow) -> list[Any]:
     return [getattr(row, name) for name in NAMES]
 
 
-def _from_values(values: list[Any], folder: Path) -> Row:
+def _from_values(values: list[Any], folder: Path) -> RunRow:
     named: dict[str, Any] = dict(zip(NAMES, values, strict=True))
-    return Row(**{**named, "no_better": tuple(named["no_better"])}, folder=str(folder))
+    return RunRow(**{**named, "no_better": tuple(named["no_better"])}, folder=str(folder))
 
 
 def _stamp(folder: Path) -> list[int] | None:

@@ -12,7 +12,8 @@ from pydantic import Field, model_validator
 from lnbench.backbone.config import BackboneKind
 from lnbench.core.registry import Registry
 from lnbench.core.schema import Free, Place, Schema
-from lnbench.tasks.data.content import content_of, name_of, pinned
+from lnbench.core.words import number_of
+from lnbench.tasks.data.content import content_of_data, name_of, pinned
 from lnbench.tasks.data.source import Source, Splits
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Task(Schema):
         """
         if self.content:
             return self
-        content = content_of(self, data_root)
+        content = content_of_data(self, data_root)
         name = self.name if self.path is None else self.name or name_of(self.path)
         return self.model_copy(update={"content": content, "name": name, "source": pinned(self.source, content)})
 
@@ -237,8 +238,8 @@ class Task(Schema):
             return []
         rows, tokens = np.count_nonzero(cut), cut[cut > 0]
         return [
-            f"{rows:,} of {len(examples):,} rows are cut off after task.{self.lengths[0]} = {self.longest_row} tokens; "
-            f"they lose {tokens.mean():.0f} tokens on average, {tokens.max():,} at most"
+            f"task.{self.lengths[0]} = {self.longest_row} cuts off {rows:,} of {number_of(len(examples), 'row')}: "
+            f"{number_of(round(tokens.mean()), 'token')} on average, {tokens.max():,} at most"
         ]
 
     def balance(self, frame: pd.DataFrame, examples: Examples) -> dict[str, int]:

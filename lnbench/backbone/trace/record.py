@@ -58,7 +58,7 @@ class Pass:
         return list({call.path: call for call in reversed(inside)}.values())[::-1]
 
 
-def run(base: nn.Module, ids: Tensor, edits: Mapping[str, Edit] | None = None) -> Pass:
+def run_recorded(base: nn.Module, ids: Tensor, edits: Mapping[str, Edit] | None = None) -> Pass:
     """One forward pass with gradients.
 
     Args:

@@ -8,6 +8,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from lnbench.core import escape
+from lnbench.core.words import number_of
 from lnbench.records.baseline import MARK, marked
 from lnbench.report.claims.claims import PERCENT
 from lnbench.report.claims.difference import Difference
@@ -109,21 +110,17 @@ def cells(finding: Finding) -> list[str]:
 def _pairs(finding: Finding, found: Difference) -> str:
     """The numbers of tasks and pairs, such as `3 tasks x 5 to 9 seeds`."""
     least, most = min(found.counts.values()), max(found.counts.values())
-    seeds = f"{least} seed{'s' * (least != 1)}" if least == most else f"{least} to {most} seeds"
-    tasks = ", ".join(finding.tasks) if finding.apart else _number(len(finding.tasks), "task")
-    cells = f" in {len(found.counts)} settings" if len(found.counts) > len(finding.tasks) else ""
+    seeds = number_of(least, "seed") if least == most else f"{least} to {most} seeds"
+    tasks = ", ".join(finding.tasks) if finding.apart else number_of(len(finding.tasks), "task")
+    cells = f" in {number_of(len(found.counts), 'setting')}" if len(found.counts) > len(finding.tasks) else ""
     few = sorted({task for task, *_ in found.few} - set(finding.tasks))
     return f"{tasks}{cells} x {seeds}" + (f", without {', '.join(few)}" if few else "")
-
-
-def _number(count: int, name: str) -> str:
-    return f"{count} {name}{'s' * (count != 1)}"
 
 
 def _to_decide(finding: Finding) -> str:
     if finding.more is None or finding.hours is None:
         return f"more than {MOST:,} seeds" if finding.outcome == "not decided" and finding.interval else "-"
-    return f"{_number(finding.more, 'seed')} more, {finding.hours:.2g} h"
+    return f"{number_of(finding.more, 'seed')} more, {finding.hours:.2g} h"
 
 
 def _interval(finding: Finding, ends: tuple[float, float] | None) -> str:

@@ -8,7 +8,7 @@ from lnbench.report.claims.pairs import at_best_rate
 from lnbench.report.history import read_curves
 from lnbench.report.plots.ablation import ablation_plots
 from lnbench.report.plots.curves import curve_plots
-from lnbench.report.plots.plot import Plot, looks
+from lnbench.report.plots.plot import Plot, styles
 from lnbench.report.plots.shift import shift_plots
 from lnbench.report.plots.tradeoff import tradeoff_plots
 from lnbench.report.tables.scores import ABLATED
@@ -31,7 +31,7 @@ def make_plots(loaded: Loaded, runs: pd.DataFrame) -> list[Plot]:
         runs: table from `lnbench.report.load.frame`.
     """
     best = at_best_rate(runs).assign(lr="")
-    look = looks(row.label for row in rows_of(best))
+    look = styles(row.label for row in rows_of(best))
     records = {record.id: record for record in loaded.records}
     curves = {one: read_curves(loaded.folders[one]) for one in records}
     found = list(places(best))

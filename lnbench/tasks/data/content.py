@@ -29,7 +29,7 @@ def name_of(path: Path) -> str:
     return name if is_name(name) else plain_name(name)
 
 
-def content_of(task: Task, data_root: Path | None) -> dict[str, str]:
+def content_of_data(task: Task, data_root: Path | None) -> dict[str, str]:
     """Identifies the content of a task's splits.
 
     Returns:

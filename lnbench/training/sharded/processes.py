@@ -39,7 +39,7 @@ class ProcessTraceback(Exception):
         return f"\n{self.args[0]}"
 
 
-def run_together(work: Callable[..., None], count: int, gpu: bool, *arguments: Any) -> None:
+def run_in_processes(work: Callable[..., None], count: int, gpu: bool, *arguments: Any) -> None:
     """Calls `work(*arguments)` in `count` new processes, which are ranks 0, 1, ... of one torch process group.
 
     Ctrl-C and SIGTERM are passed on to all of them. When one process fails, all end.
