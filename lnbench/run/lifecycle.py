@@ -17,7 +17,7 @@ from lnbench.records.record import Record, RecordError, SearchResult
 from lnbench.records.title import title
 from lnbench.run import messages
 from lnbench.run.afterwards import spared
-from lnbench.run.folder import DISK_PROBLEMS, cannot_write, check_folder
+from lnbench.run.folder import DISK_PROBLEMS, cannot_write, check_folder, set_aside
 from lnbench.run.search import search
 
 log = logging.getLogger(__name__)
@@ -70,11 +70,16 @@ def _done_before(config: RunConfig, folder: Path) -> Record | None:
 
 
 def _done_meanwhile(config: RunConfig, folder: Path) -> Record | None:
-    """The record that another process wrote between the first check and the lock."""
+    """The record that another process wrote between the first check and the lock.
+
+    A run whose record or files are damaged makes way for another try. They may hold what is computed nowhere else.
+    """
     try:
         return _done_before(config, folder)
     except RecordError as error:
-        log.warning("%s; running again", error)
+        check_folder(folder)
+        kept = set_aside(folder, config.runs_dir)
+        log.warning("%s; its folder is kept as %s; running again", error, kept)
         return None
 
 
