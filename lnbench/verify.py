@@ -16,13 +16,14 @@ from lnbench.core.interruption import RunInterrupted
 from lnbench.core.packages import require_tuning
 from lnbench.core.schema import ConfigError
 from lnbench.core.sealed import NewerError
+from lnbench.records.contradictions import contradictions
 from lnbench.records.identity import title
 from lnbench.records.listing import find_runs, holds_runs
 from lnbench.records.packed import PackedRun, packed_file, read_packed
 from lnbench.records.packing import pack_run
 from lnbench.records.record import RecordError
 from lnbench.report.load import checked, told
-from lnbench.run.comparison import TOLERANCE, contradictions
+from lnbench.run.comparison import TOLERANCE
 from lnbench.run.replay import PLACES, Replay, replay, replay_config, replay_first, wrong_content
 
 LEAST_STEPS = 10

@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skips what this machine cannot run, and puts files with slow tests first, so that no process ends late."""
     skips = {
         "gpu": (not torch.cuda.is_available(), "needs a CUDA device"),
-        "shared_data": (not os.environ.get("LNBENCH_DATA_ROOT"), "needs LNBENCH_DATA_ROOT"),
+        "shared_data": (not os.environ.get("LNBENCH_DATA_ROOT"), "needs LNBENCH_DATA_ROOT, a folder of data sets"),
     }
     for item in items:
         for marker, (skip, reason) in skips.items():

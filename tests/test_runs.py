@@ -497,6 +497,21 @@ def test_a_folder_in_place_of_a_record_is_deleted_with_its_run(runs: Runs, made:
     assert runs.ids() == set()
 
 
+@pytest.mark.parametrize("words", [["--all"], ["method=ln"], ["state=*"]])
+def test_a_newer_run_is_deleted_only_by_that_name(runs: Runs, made: Made, words: list[str]) -> None:
+    config = made("method=ln")
+    finish(config)
+    finish(made("method=ln", "seed=1"))
+    path = run_dir(config) / RECORD
+    write_sealed(path, {**read_sealed(path), "format": 2})
+    code, out = runs("--delete", "--yes", *words)
+    assert code == 1
+    assert f"not deleted: run {run_id(config)}: a newer lnbench did it; state=newer deletes such runs" in out
+    assert runs.ids() == {run_id(config)}
+    assert runs("--delete", "--yes", "state=newer")[0] == 0
+    assert runs.ids() == set()
+
+
 def test_a_newer_run_is_kept_out_of_what_is_missing(runs: Runs, made: Made) -> None:
     config = made("method=ln")
     finish(config)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lnbench.core.schema import ConfigError
+from lnbench.core.sealed import read_sealed, write_sealed
 from lnbench.records.files import CONFIG, METRICS, RECORD
 from lnbench.records.identity import run_dir
 from lnbench.records.packed import SUFFIX
@@ -92,6 +93,20 @@ def test_what_is_damaged_or_unfinished_is_refused(configure: Configure, runs_dir
     (folder / RECORD).unlink()
     with pytest.raises(ConfigError, match=f"interrupted  {folder}"):
         submit(runs_dir, runs_dir.parent / "mine", [])
+    assert not (runs_dir.parent / f"mine{SUFFIX}").exists()
+
+
+def test_what_contradicts_itself_is_refused(configure: Configure, runs_dir: Path) -> None:
+    do(configure, "ln", 0)
+    folder = run_dir(configure("trainer.max_steps=2"))
+    content = read_sealed(folder / RECORD)
+    content["metrics"]["test"]["accuracy"] += 0.0625
+    write_sealed(folder / RECORD, content)
+    with pytest.raises(RecordError) as raised:
+        submit(runs_dir, runs_dir.parent / "mine", [])
+    first, second = str(raised.value).splitlines()
+    assert first == f"{folder}: contradicts itself:"
+    assert second.strip().startswith(f"test/accuracy = {content['metrics']['test']['accuracy']} recorded, and ")
     assert not (runs_dir.parent / f"mine{SUFFIX}").exists()
 
 

@@ -212,7 +212,8 @@ def _explain(schema: type[Schema], path: str, location: list[str], problem: Mapp
     if problem["type"] == "extra_forbidden":
         return f"{name}: unknown key; {_known_keys(schema, location)}"
     if problem["type"] == "missing":
-        return f"{name}: is missing"
+        field = _owner(schema, location).model_fields.get(location[-1])
+        return f"{name}: is missing{f'; it is {field.description}' if field and field.description else ''}"
     if problem["type"] == "value_error" and isinstance(problem["input"], dict):
         return f"{name}: {_message(problem)}"
     if problem["input"] is not None:
@@ -228,11 +229,16 @@ def _message(problem: Mapping[str, Any]) -> str:
 
 
 def _known_keys(schema: type[Schema], location: list[str]) -> str:
+    known = sorted(_owner(schema, location).model_fields)
+    return f"{did_you_mean(location[-1], known)}known keys: {', '.join(known)}"
+
+
+def _owner(schema: type[Schema], location: list[str]) -> type[Schema]:
+    """The schema with the field at a location."""
     owner = schema
     for part in location[:-1]:
         owner = next(schemas_in(owner.model_fields[part].annotation), owner) if part in owner.model_fields else owner
-    known = sorted(owner.model_fields)
-    return f"{did_you_mean(location[-1], known)}known keys: {', '.join(known)}"
+    return owner
 
 
 def schemas_in(annotation: Any) -> Iterator[type["Schema"]]:

@@ -4,6 +4,7 @@ A packed file is read like a folder of runs. Each of its runs has the path that 
 the place of the folder of all runs: `results/glue.runs.jsonl.gz/rte/minilm/ln/0123456789ab`.
 """
 
+import csv
 import functools
 import gzip
 import io
@@ -99,6 +100,15 @@ def history_of(folder: Path) -> str:
         return (folder / METRICS).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError, RecordError, NewerError):
         return ""
+
+
+def history_rows(history: str) -> list[dict[str, str]]:
+    """The rows of a metrics.csv by column, with an empty text where a step has no value.
+
+    Args:
+        history: content of the file.
+    """
+    return list(csv.DictReader(history.splitlines()))
 
 
 def _plain(run: PackedRun) -> dict[str, Any]:

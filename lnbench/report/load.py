@@ -81,10 +81,10 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
 
     `score` is the test score and `validation_score` the validation score, by the metric that selected the checkpoint.
     Scores can be averaged or compared if they have the same `unit`. `no_better` says whether the run is no better than
-    its input-free baseline, and `baseline` is the name of that baseline. `variant` is the method with its changed
-    settings, `lr` the learning rates, and `setting` all other differences between these runs. Runs are repetitions of
-    each other if they agree in all three. `num_layers` is the number of layers of the model; 0 if its runs do not show
-    it.
+    its input-free baseline, `baseline` is the name of that baseline, and `baseline_score` its test score. `variant` is
+    the method with its changed settings, `lr` the learning rates, and `setting` all other differences between these
+    runs. Runs are repetitions of each other if they agree in all three. `num_layers` is the number of layers of the
+    model; 0 if its runs do not show it.
     """
     import pandas as pd
 
@@ -130,6 +130,7 @@ COLUMNS = [
     "validation_score",
     "no_better",
     "baseline",
+    "baseline_score",
     "trained",
     "trained_percent",
     "inserted",
@@ -162,6 +163,7 @@ def values_of(record: Record, setting: str = "") -> dict[str, Any]:
         "validation_score": record.selection.score,
         "no_better": bool(record.no_better),
         "baseline": record.baseline_name,
+        "baseline_score": record.baseline.get("test", {}).get(record.selection.metric, nan),
         "device": record.hardware.get("device", "unknown"),
         "hardware": hardware_of(record),
         "num_layers": _num_layers(record),

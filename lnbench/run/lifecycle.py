@@ -20,7 +20,7 @@ from lnbench.records.lock import hold
 from lnbench.records.record import Record, RecordError, SearchResult
 from lnbench.run import messages
 from lnbench.run.afterwards import spared
-from lnbench.run.folder import DISK_PROBLEMS, cannot_write, check_folder
+from lnbench.run.folder import DISK_PROBLEMS, cannot_write, check_folder, set_aside
 from lnbench.run.search import search_by_trials
 
 if TYPE_CHECKING:  # at run time, torch is imported only where a run is not done yet
@@ -81,11 +81,16 @@ def _done_before(config: RunConfig, address: Address) -> Record | None:
 
 
 def _done_meanwhile(config: RunConfig, address: Address) -> Record | None:
-    """The record that another process wrote between the first check and the lock."""
+    """The record that another process wrote between the first check and the lock.
+
+    A run whose record or files are damaged makes way for another try. They may hold what is computed nowhere else.
+    """
     try:
         return _done_before(config, address)
     except RecordError as error:
-        log.warning("%s; running again", error)
+        check_folder(address.folder)
+        kept = set_aside(address.folder, address.runs_dir)
+        log.warning("%s; its folder is kept as %s; running again", error, kept)
         return None
 
 

@@ -57,7 +57,7 @@ def _options() -> argparse.Namespace:
     action.add_argument("--missing", nargs="*", metavar="OVERRIDE", help="what of `python -m lnbench -m ...` is left")
     action.add_argument("--delete", action="store_true", help="delete runs")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser.add_argument("--all", action="store_true", help="with --delete: every run, if there is no KEY=VALUE")
+    parser.add_argument("--all", action="store_true", help="with --delete: every run but those of a newer lnbench")
     parser.add_argument("--yes", action="store_true", help="with --delete: do not ask")
     add_plugins(parser)
     options = parser.parse_intermixed_args()
@@ -79,11 +79,13 @@ def _do(options: argparse.Namespace) -> bool:
         _missing(options)
         return True
     runs_dir = options.runs_dir or DEFAULT
-    runs = select(_runs(runs_dir), [parse_filter(word) for word in options.filters])
+    filters = [parse_filter(word) for word in options.filters]
+    runs = select(_runs(runs_dir), filters)
     if options.delete:
         from lnbench.runs.delete import delete
 
-        return delete(runs, runs_dir, options.yes)
+        named = any(one.key == "state" and "newer" in one.patterns for one in filters)
+        return delete(runs, runs_dir, options.yes, newer=named)
     if options.show is not None:
         from lnbench.runs.details import find, print_details, show_details
 

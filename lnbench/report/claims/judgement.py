@@ -71,9 +71,12 @@ def to_markdown(verdicts: Sequence[Verdict]) -> str:
 
 
 def show(console: Console, verdicts: Sequence[Verdict]) -> None:
-    """Prints all claims with their comparisons, and the reason and the missing runs of those that are not decided."""
+    """Prints the claims with their comparisons, and the reason and the missing runs of those that are not decided.
+
+    Claims without any runs to judge them by have one line each.
+    """
     console.print(Text("Claims", "bold"))
-    for verdict in verdicts:
+    for verdict in [one for one in verdicts if one.has_pairs]:
         colour = COLOURS[verdict.outcome]
         head = f"{SIGNS[verdict.outcome]} {verdict.outcome:<13}"
         console.print(Text.assemble((head, f"bold {colour}"), verdict.claim.text, (f"  {verdict.claim.where}", "dim")))
@@ -81,7 +84,13 @@ def show(console: Console, verdicts: Sequence[Verdict]) -> None:
         if verdict.why:
             console.print(Text(f"    {escape.printable(verdict.why)}", "yellow"))
         show_commands(console, verdict.commands, indent="    ")
-    console.print(Text(EXPLANATION, "dim"))
+    if without := [one for one in verdicts if not one.has_pairs]:
+        title = "Claims without runs; claims.md has the commands that do them"
+        console.print(Text(title, f"bold {COLOURS['not decided']}"))
+        for verdict in without:
+            console.print(Text(f"{SIGNS['not decided']} {escape.printable(verdict.claim.text)}"))
+    if len(without) < len(verdicts):
+        console.print(Text(EXPLANATION, "dim"))
 
 
 def cells(finding: Finding) -> list[str]:

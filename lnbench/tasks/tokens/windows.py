@@ -9,7 +9,7 @@ import numpy as np
 
 from lnbench.core.errors import DataError
 from lnbench.tasks.tokens.answer_spans import Span, tokens_of
-from lnbench.tasks.tokens.encode import pad_id
+from lnbench.tasks.tokens.encode import pad_id, unsuitable
 from lnbench.tasks.tokens.examples import Examples
 
 if TYPE_CHECKING:
@@ -70,7 +70,11 @@ def layout_of(tokenizer: PreTrainedTokenizerBase) -> Layout:
 def _end_of_text(tokenizer: PreTrainedTokenizerBase) -> int:
     if isinstance(tokenizer.eos_token_id, int):
         return tokenizer.eos_token_id
-    raise DataError(f"{type(tokenizer).__name__} has neither a first token for the whole text nor an end-of-text token")
+    raise unsuitable(
+        tokenizer,
+        "has neither a first token for the whole text nor an end-of-text token, to stand for no answer; write its "
+        "cls_token or eos_token into its tokenizer_config.json",
+    )
 
 
 def tokenise_windows(
@@ -108,8 +112,9 @@ def tokenise_windows(
         room = max_length - special - len(question)
         if room <= stride:
             raise DataError(
-                f"question {questions[row]!r} has {len(question)} tokens and leaves {max(room, 0)} of max_length = "
-                f"{max_length} to its context; that must be more than stride = {stride}"
+                f"task.max_length = {max_length}: question {questions[row]!r} has {len(question)} tokens and leaves "
+                f"{max(room, 0)} to its context, which must be more than task.stride = {stride}; raise task.max_length "
+                f"or lower task.stride"
             )
         windows += _windows(layout, question, *known[context], answer, row, room, stride)
     return _examples(windows, tokenizer)

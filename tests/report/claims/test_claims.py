@@ -85,6 +85,21 @@ def test_a_wrong_claim_is_told_by_field(tmp_path: Path, changes: dict[str, Any],
         read_claims(write(tmp_path, **changes))
 
 
+def test_what_a_claim_lacks_is_told_with_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("text: x\nid: x\ncomparisons: [{left: {settings: {}}, rigth: bitfit}]\n")
+    with pytest.raises(ConfigError) as raised:
+        read_claims(tmp_path)
+    assert str(raised.value).splitlines() == [
+        "mine.yaml.where: is missing; it is the paper and the place in it, such as 'our Section 4'",
+        "mine.yaml.comparisons.0.left.method: is missing; it is a method, such as ln+prefix",
+        "mine.yaml.comparisons.0.right: is missing; it is a method, or a list of them",
+        "mine.yaml.comparisons.0.left_is: is missing; it is better or worse",
+        "mine.yaml.comparisons.0.rigth: unknown key; did you mean 'right'? known keys: factor, left, left_is, margin, "
+        "quantity, right",
+        f"{tmp_path / 'mine.yaml'}: is no claim; python -m lnbench.report --help shows one",
+    ]
+
+
 @pytest.mark.parametrize("content", ["[1, 2]", "a: [", "", "\tid: x"])
 def test_a_file_that_is_no_claim_is_told(tmp_path: Path, content: str) -> None:
     (tmp_path / "mine.yaml").write_text(content)
