@@ -213,24 +213,24 @@ MISTYPED = [
     ),
     ("-m trainer.lr=glob(1*)", "trainer.lr=glob(1*): glob finds choices of a group, and trainer.lr is no group", ""),
     ("-m method=[glob(l*)]", "method=[glob(l*)]: a function must stand alone", "type method=glob(PATTERN)"),
-    ("method=[glob(l*)]", "method=[glob(l*)]: a function stands alone", "type method=glob(PATTERN)"),
-    ("-m task.labels=[a,glob(b)]", "task.labels=[a,glob(b)]: a function stands alone", ""),
-    ("-m method=ln,glob(b*)", "method=ln,glob(b*): a function stands alone", "glob([PATTERN,PATTERN]) for several"),
+    ("method=[glob(l*)]", "method=[glob(l*)]: a function must stand alone", "type method=glob(PATTERN)"),
+    ("-m task.labels=[a,glob(b)]", "task.labels=[a,glob(b)]: a function must stand alone", ""),
+    ("-m method=ln,glob(b*)", "method=ln,glob(b*): a function must stand alone", "glob([PATTERN,PATTERN]) for several"),
     ("-m 'method=choice(ln,glob(b*))'", "method=choice(ln,glob(b*)): glob(...) cannot stand in another function", ""),
     (
         "-m seed=5,range(3)",
-        "seed=5,range(3): a function stands alone",
+        "seed=5,range(3): a function must stand alone",
         "type seed=range(START,STOP), or the values: VALUE",
     ),
-    ("-m seed=[1,range(3)]", "seed=[1,range(3)]: a function stands alone", ""),
+    ("-m seed=[1,range(3)]", "seed=[1,range(3)]: a function must stand alone", ""),
     ("-m seed=interval(0,1)", "interval(START,STOP): names no values, and the sweeper needs some", "KEY=VALUE,VALUE"),
     *(
         (word, f"{word}: has several values, and this is no sweep; for one run with each of them add -m\n", "")
         for word in ("seed=range(0,3)", "method=glob(l*)", "seed=choice(1,2)", "trainer.lr=shuffle(1,2)")
     ),
     ("method@foo=ln", "method@foo=ln: @ is not possible here, because a run has each group once; type method=ln", ""),
-    ("-m method@foo=ln,lora", "method@foo=ln,lora: @ puts a choice", "type method=ln,lora"),
-    ("task@a:b=mrpc", "task@a:b=mrpc: @ puts a choice", "type task=mrpc"),
+    ("-m method@foo=ln,lora", "method@foo=ln,lora: @ is not possible here", "type method=ln,lora"),
+    ("task@a:b=mrpc", "task@a:b=mrpc: @ is not possible here", "type task=mrpc"),
     *(
         (words, "runs_dir: ${HOME} stands for a setting 'HOME', and there is none", "variable type '${oc.env:HOME}'")
         for words in ("'runs_dir=${HOME}/x'", "-m 'runs_dir=${HOME}/x' seed=1,2")
