@@ -18,7 +18,6 @@ from lnbench.records.packed import PackedRun, history_of
 from lnbench.records.packing import pack_run
 from lnbench.records.record import RecordError
 from lnbench.run.comparison import differences, first_differences, histories_near, is_near, unlike
-from lnbench.tasks.data.content import content_of_data
 
 PLACES = ("data_root", "model.source", "task.path", "task.validation_path", "task.test_path")
 """Settings that say where data and model are on this machine."""
@@ -87,7 +86,7 @@ def wrong_content(config: RunConfig) -> list[str]:
     if model != config.model.content:
         found = f"has the content {model}" if model else "is not found"
         lines.append(f"model {config.model.name} at {config.model.source} {found}; recorded: {config.model.content}")
-    here = content_of_data(config.task, config.data_root)
+    here = config.task.found_content(config.data_root)
     for role, content in config.task.content.items():
         if here.get(role) != content:
             found = f"has the content {here[role]}" if role in here else "is not found"

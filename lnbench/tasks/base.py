@@ -13,7 +13,7 @@ from lnbench.backbone.config import BackboneKind
 from lnbench.core.registry import Registry
 from lnbench.core.schema import Free, Place, Schema
 from lnbench.core.words import number_of
-from lnbench.tasks.data.content import content_of_data, name_of, pinned
+from lnbench.tasks.data.content import content_of_files, content_of_splits, name_of, pinned
 from lnbench.tasks.data.source import Source, Splits
 
 if TYPE_CHECKING:
@@ -112,9 +112,19 @@ class Task(Schema):
         """
         if self.content:
             return self
-        content = content_of_data(self, data_root)
+        content = self.found_content(data_root)
         name = self.name if self.path is None else self.name or name_of(self.path)
         return self.model_copy(update={"content": content, "name": name, "source": pinned(self.source, content)})
+
+    def found_content(self, data_root: Path | None) -> dict[str, str]:
+        """The content of the task's splits on this machine, as `content` holds it. Empty if the data is not found.
+
+        Raises:
+            DataError: a file of the user's own cannot be read.
+        """
+        if self.path is not None:
+            return content_of_files(self.files)
+        return content_of_splits(self.source, self.splits.given(), data_root) if self.source else {}
 
     def columns(self) -> list[str]:
         """The columns that the data must have."""
