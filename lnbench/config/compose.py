@@ -1,4 +1,4 @@
-"""Composes configurations with Hydra, for which `method=a+b+c` is the sum of three parts. Loggers are added up too."""
+"""Composes configurations with Hydra. `method=a+b+c` is a sum of three parts, and loggers are summed too."""
 
 import os
 import re

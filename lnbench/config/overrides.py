@@ -47,7 +47,7 @@ WHOLE = {
 """What to type instead of a function inside a list or beside other values."""
 GROUP = "method"
 SUMS = (GROUP, "logger")
-"""Configuration groups of which a run may choose several files, joined by `+`."""
+"""Configuration groups from which a run may choose several files, joined by `+`."""
 USES = {"runs_dir"}
 """Settings that Hydra itself reads, and that need a folder's full name."""
 

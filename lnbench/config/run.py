@@ -120,7 +120,7 @@ class RunConfig(Settings):
 def validate(raw: Mapping[str, Any]) -> RunConfig:
     """Types, checks and completes a composed configuration, before torch or any model is loaded.
 
-    Settings that are left to the data are read from the data, and the content of model and data is identified. The
+    Missing settings are read from the data, and the content of model and data is identified. The
     modules in `plugins` are imported.
 
     Args:

@@ -66,7 +66,7 @@ def moved(record: Record) -> str:
     for term, name in TERMS.items():
         if shifts := [shift for shift in record.shift if shift.term == term]:
             mean, most = fmean(shift.mean_abs for shift in shifts), max(shift.max_abs for shift in shifts)
-            lines.append(f"{name} by {mean:.2g} on average, {most:.2g} at most")
+            lines.append(f"{name} {mean:.2g} on average, {most:.2g} at most")
     return "; ".join(lines)
 
 

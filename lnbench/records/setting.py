@@ -24,7 +24,7 @@ DIGEST = re.compile(r"\b[0-9a-f]{40,64}\b")
 SIGNS = 8
 """Number of digits of a digest that are shown."""
 REMEMBERED = 1_000
-"""Number of configurations, apart from their seeds, that are not read again."""
+"""Number of configurations, without their seeds, that are kept in memory."""
 WAYS = 4
 """Number of ways to name a content."""
 

@@ -76,7 +76,7 @@ def replay_config(run: PackedRun, places: Mapping[str, str], out: Path) -> RunCo
 
 
 def wrong_content(config: RunConfig) -> list[str]:
-    """The data and the model that are not those of the run, one line each.
+    """Data and models on this machine that differ from those of the run, one line each.
 
     Raises:
         DataError: a file of the user's own cannot be read.

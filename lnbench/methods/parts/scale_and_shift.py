@@ -85,5 +85,5 @@ class ScaleAndShiftOfNorm(ScaleAndShift):
 
 
 def _sum(bias: Tensor | None, shift: Tensor | None) -> Tensor | None:
-    """Of what is there."""
+    """The parameters s and t, as far as they exist."""
     return shift if bias is None else bias if shift is None else bias + shift

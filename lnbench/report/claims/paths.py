@@ -63,7 +63,7 @@ class ExperimentPath(Schema):
 
 
 def read_paths(runs_dir: Path) -> list[ExperimentPath]:
-    """The paths beside the runs, by file name. One that cannot be read is told in a warning and left out."""
+    """The paths beside the runs, by file name. A path that cannot be read causes a warning and is left out."""
     found = []
     for file in sorted((runs_dir / DECISIONS).glob("*.json")):
         try:
