@@ -70,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of packed runs")
     parser.add_argument("--out", type=Path, default=DOCUMENT, help="file to write")
-    parser.add_argument("--images", action="store_true", help="write the plots, too")
+    parser.add_argument("--images", action="store_true", help="also write the plots")
     options = parser.parse_args()
     write_atomically(options.out, document(options.results, options.out.stem))
     if options.images:
