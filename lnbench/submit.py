@@ -22,13 +22,13 @@ from lnbench.report.load import Loaded, load_runs, told, with_data
 
 DESCRIPTION = """Packs the finished runs of a folder, with the trials of their searches, into one small file of results.
 
-Runs that are damaged or contradict themselves are refused, and so are runs that nobody could compare: each method must
-have the same tasks, the same seeds and the same search budget, and all that the published runs of the same model and
-settings have."""
+It refuses runs that are damaged or contradict themselves, and runs that cannot be compared. To be comparable, all
+methods need the same tasks, seeds and search budget. They also need all tasks and seeds of the published runs with the
+same model and settings."""
 EPILOG = """examples:
   python -m lnbench.submit runs --out results/my_method
   python -m lnbench.submit runs --out results/my_method --filter method=my_method,ln task=sst2,sick
-  python -m lnbench.verify results/my_method.runs.jsonl.gz --sample 3      then do some of them again"""
+  python -m lnbench.verify results/my_method.runs.jsonl.gz --sample 3      then replay some of them"""
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ def main() -> None:
     """Does the missing runs of the sweeps, one after the other, until the time is up."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sweeps", nargs="+", metavar="SWEEP", help="overrides of a sweep, in quotes")
-    parser.add_argument("--hours", type=float, required=True, help="time to work; the last run is stopped and saved")
+    parser.add_argument("--hours", type=float, required=True, help="hours to work; then the last run saves its state")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="folder of the runs (default: runs)")
     options = parser.parse_args()
     try:

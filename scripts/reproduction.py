@@ -39,30 +39,30 @@ DOCUMENT = Path("docs/reproduction.md")
 INTRODUCTION = """# Reproduction
 
 What the published runs say of *Parameter-Efficient Tuning on Layer Normalization for Pre-trained Language Models*
-(arXiv 2211.08682). They are small: a claim that is not decided here may well hold for a larger model or a longer
-training; one that is contradicted is contradicted for this model and budget.
+(arXiv 2211.08682). The runs are small. A claim that is not decided here may hold for a larger model or a longer
+training. A claim that is contradicted is contradicted only for this model and budget.
 
 {sizes}
 
-{runs} runs, of which the last ended on {date}; {machine}. {costs}
+{runs} runs; the last one ended on {date}; {machine}. {costs}
 
-The runs were done by
+These commands did the runs:
 
 ```
 {commands}
 ```
 
-Every line below is written from their [records](results.md) by
+This command writes everything below from their [records](results.md):
 
 ```
 python -m scripts.reproduction --images
 ```
 """
 TIMED = (
-    "Claims on scores and claims on costs come from different runs, and their p-values are corrected apart: over all "
-    "comparisons of scores, and over all of costs."
+    "Claims on scores and claims on costs come from different runs. Their intervals are corrected separately, over all "
+    "comparisons of scores and over all comparisons of costs."
 )
-UNTIMED = "They shared the machine with other programs, so they say nothing of times."
+UNTIMED = "The runs shared the machine with other programs, so their times mean nothing."
 
 
 def main() -> None:
@@ -70,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of packed runs")
     parser.add_argument("--out", type=Path, default=DOCUMENT, help="file to write")
-    parser.add_argument("--images", action="store_true", help="write the plots, too")
+    parser.add_argument("--images", action="store_true", help="also write the plots")
     options = parser.parse_args()
     write_atomically(options.out, document(options.results, options.out.stem))
     if options.images:

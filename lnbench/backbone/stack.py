@@ -1,4 +1,4 @@
-"""Batches of several runs that go through one model together. Dropout, for example, must tell the runs apart."""
+"""Batches of several runs that go through one model together. Dropout, for example, must distinguish the runs."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -120,7 +120,7 @@ class RunConfig(Settings):
 def validate(raw: Mapping[str, Any]) -> RunConfig:
     """Types, checks and completes a composed configuration, before torch or any model is loaded.
 
-    Settings that are left to the data are read from the data, and the content of model and data is identified. The
+    Missing settings are read from the data, and the content of model and data is identified. The
     modules in `plugins` are imported.
 
     Args:
@@ -288,5 +288,5 @@ def _check_devices(parts: Mapping[str, Method], devices: int | str) -> None:
     whole = [name for name, part in parts.items() if part.one_device]
     if whole and devices != 1:
         raise ConfigError(
-            f"trainer.devices = {devices!r}: must be 1 with method={'+'.join(whole)}, which cannot be tuned in shares"
+            f"trainer.devices = {devices!r}: must be 1 with method={'+'.join(whole)}, which needs the whole model"
         )

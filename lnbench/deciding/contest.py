@@ -104,7 +104,7 @@ class Course:
 
 
 def contests(claims: Sequence[Claim], tasks: Sequence[str], runs: Runs) -> list[Contest]:
-    """The comparisons of the claims, apart for tasks of different units.
+    """The comparisons of the claims, separately for tasks of different units.
 
     Raises:
         ConfigError: a method or a task cannot be composed.
@@ -135,10 +135,10 @@ def _unit(comparison: Comparison, configs: Sequence[RunConfig]) -> str:
 
 
 def follow(contest: Contest, runs: Runs, levels: Sequence[float], most_seeds: int) -> Course:
-    """Looks at the data as often as the runs that are done allow, and stops where the contest is decided.
+    """Looks at the data as often as the finished runs allow, and stops when the contest is decided.
 
-    The looks depend on nothing but the records. The same runs give the same looks, in whatever order and by whomever
-    they were done.
+    The looks depend only on the records. The same runs give the same looks, whatever their order and whoever has done
+    them.
 
     Args:
         contest: comparison to follow.

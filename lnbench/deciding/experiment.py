@@ -16,7 +16,7 @@ from lnbench.report.claims.verdicts import Verdict
 
 @dataclass(frozen=True)
 class Experiment:
-    """Everything that says what is looked at, when, and at which level.
+    """The full rule of an experiment: what is looked at, when, and at which level.
 
     Attributes:
         claims: claims to decide.

@@ -92,7 +92,7 @@ def _left(experiment: Experiment, course: Course) -> str:
 
 
 def _likely(finding: Finding) -> str:
-    """The likelier decision if the mean difference is the true one: the one whose bound is farther from it."""
+    """The likelier decision if the mean difference is the true one."""
     assert finding.difference
     size = finding.sign * finding.difference.mean
     if finding.margin is not None and abs(size) < finding.margin / 2:

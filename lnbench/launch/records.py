@@ -53,7 +53,7 @@ def record_dead_job(sweep: Sweep, job: Job, death: JobFailed) -> None:
 
 
 def run_of(config: DictConfig) -> RunConfig | None:
-    """The configuration of the run that a job does; None for a job of another program, and for a refused one."""
+    """The configuration of a job's run; None for a job of another program, and for a refused configuration."""
     hydra = HydraConfig.instance()
     of_launcher = hydra.cfg
     hydra.set_config(config)  # resolves ${hydra:...} in the configuration

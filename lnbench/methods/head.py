@@ -1,4 +1,4 @@
-"""Linear probe: nothing but the task head."""
+"""Linear probe: trains only the task head."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class HeadOnly(Method):
-    """Leaves the backbone as it is. Only the task head trains, as it does with every method, here at the rate `lr`."""
+    """Trains only the task head, at the rate `lr`. The backbone does not change."""
 
     kind: ClassVar[str] = "head"
     exclusive: ClassVar[bool] = True

@@ -70,7 +70,7 @@ class InputError(RuntimeError):
 
 @contextlib.contextmanager
 def reading_input() -> Iterator[None]:
-    """Marks exceptions in the block as errors of the model or the data, not of the run.
+    """Marks exceptions in the block as errors of the model or the data, and not of the run.
 
     Raises:
         InputError: replaces an exception whose type does not show by itself that the input is at fault.

@@ -1,4 +1,4 @@
-"""What differs between the runs of several folders besides their settings: versions and hardware."""
+"""Finds differences between the runs of several folders that are not settings: versions and hardware."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence

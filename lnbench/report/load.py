@@ -63,7 +63,7 @@ def load_runs(runs_dir: Path, *others: Path) -> Loaded:
 
 
 def with_data(records: list[Record]) -> list[Record]:
-    """The records, in which published ones name the folder of data sets of one's own, for commands to do other runs."""
+    """The records. Published ones get the user's folder of data sets, so that commands can do further runs."""
     roots = {root for record in records if (root := record.config.get("data_root"))}
     if len(roots) != 1:
         return records

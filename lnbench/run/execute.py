@@ -35,7 +35,7 @@ def execute(
         config: configuration of the run.
         address: address of the run.
         found: result of the configuration's search, if it has one.
-        company: those with whom the run trains together; None: it trains alone.
+        company: set for a run that trains together with others; None: it trains alone.
 
     Raises:
         ConfigError: this machine does not have the requested device, precision or logger, the folder cannot be

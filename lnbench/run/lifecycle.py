@@ -34,7 +34,7 @@ def run(config: RunConfig, company: Company | None = None) -> Record:
 
     Args:
         config: configuration of the run.
-        company: those with whom the run trains together; None: it trains alone.
+        company: set for a run that trains together with others; None: it trains alone.
 
     Returns:
         The record, new or old.
@@ -83,7 +83,8 @@ def _done_before(config: RunConfig, address: Address) -> Record | None:
 def _done_meanwhile(config: RunConfig, address: Address) -> Record | None:
     """The record that another process wrote between the first check and the lock.
 
-    A run whose record or files are damaged makes way for another try. They may hold what is computed nowhere else.
+    If the record or files of a run are damaged, they are set aside and the run is done again. They may hold results
+    that exist nowhere else.
     """
     try:
         return _done_before(config, address)

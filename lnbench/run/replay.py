@@ -18,7 +18,6 @@ from lnbench.records.packed import PackedRun, history_of
 from lnbench.records.packing import pack_run
 from lnbench.records.record import RecordError
 from lnbench.run.comparison import differences, first_differences, histories_near, is_near, unlike
-from lnbench.tasks.data.content import content_of_data
 
 PLACES = ("data_root", "model.source", "task.path", "task.validation_path", "task.test_path")
 """Settings that say where data and model are on this machine."""
@@ -42,7 +41,7 @@ class Replay:
 
 
 def replay_config(run: PackedRun, places: Mapping[str, str], out: Path) -> RunConfig:
-    """The configuration that does a published run again, without its search, whose choice is taken over.
+    """The configuration that does a published run again. It keeps the choice of the search, and does not search again.
 
     Args:
         run: the published run.
@@ -77,7 +76,7 @@ def replay_config(run: PackedRun, places: Mapping[str, str], out: Path) -> RunCo
 
 
 def wrong_content(config: RunConfig) -> list[str]:
-    """The data and the model that are not those of the run, one line each.
+    """Data and models on this machine that differ from those of the run, one line each.
 
     Raises:
         DataError: a file of the user's own cannot be read.
@@ -87,7 +86,7 @@ def wrong_content(config: RunConfig) -> list[str]:
     if model != config.model.content:
         found = f"has the content {model}" if model else "is not found"
         lines.append(f"model {config.model.name} at {config.model.source} {found}; recorded: {config.model.content}")
-    here = content_of_data(config.task, config.data_root)
+    here = config.task.found_content(config.data_root)
     for role, content in config.task.content.items():
         if here.get(role) != content:
             found = f"has the content {here[role]}" if role in here else "is not found"
@@ -148,7 +147,7 @@ def _outcome(details: list[str], other: list[str], near: bool) -> Agreement:
 
 @contextlib.contextmanager
 def _like(run: PackedRun) -> Any:
-    """Computes with as many threads as the run, on which last digits depend, and without the messages of runs."""
+    """Sets the number of threads of the run, on which last digits depend, and hides the messages of runs."""
     import torch
 
     before = torch.get_num_threads()

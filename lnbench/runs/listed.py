@@ -1,7 +1,7 @@
-"""The runs of a folder as rows. What was read from a record is remembered, so that the next list need not read it.
+"""The runs of a folder as rows. Rows of finished runs are cached, so the next list need not read their records.
 
-The memory lies in the cache and not beside the records, because a folder of runs may come from anyone. It is never
-trusted over a record: a record whose size, inode or times are not the same is read again.
+The rows are kept in the cache and not beside the records, because a folder of runs may come from anyone. A record whose
+size, inode or times have changed is read again.
 """
 
 import functools
@@ -26,7 +26,8 @@ FOLDER = "lists"
 """Folder of the cache with one file for each folder of runs."""
 NAMES = [field.name for field in fields(RunRow) if field.name != "folder"]
 Known = dict[str, list[Any]]
-"""By folder of a finished run, below the folder of runs: what identifies its record's content, and the row's values."""
+"""By folder of a finished run, relative to the folder of runs: values that identify its record's content, and the
+row."""
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def _from_values(values: list[Any], folder: Path) -> RunRow:
 
 
 def _stamp(folder: Path) -> list[int] | None:
-    """What changes whenever the content of the folder's record does; None if it has no record."""
+    """Values that change whenever the folder's record changes; None if it has no record."""
     try:
         about = folder.joinpath(RECORD).stat()
     except OSError:
@@ -90,7 +91,7 @@ def _memory(runs_dir: Path) -> Path:
 
 
 def _read(memory: Path) -> Known:
-    """What is remembered; nothing if the file is not whole."""
+    """The remembered rows; nothing if the file is damaged."""
     try:
         digest, _, text = memory.read_bytes().partition(b"\n")
     except OSError:

@@ -26,7 +26,7 @@ from lnbench.runs.display import new_console, to_json, totals
 
 @dataclass(frozen=True)
 class SweepRun:
-    """One job of a sweep, with the state of its run.
+    """One run of a sweep, with its state.
 
     Attributes:
         title: title of the run.
@@ -45,7 +45,7 @@ class SweepRun:
 
 
 def runs_of_sweep(overrides: Sequence[str], runs_dir: Path | None) -> list[SweepRun]:
-    """The jobs of `python -m lnbench -m OVERRIDES`, each run once.
+    """The runs of `python -m lnbench -m OVERRIDES`, each once.
 
     Args:
         overrides: overrides of the sweep.
@@ -66,7 +66,7 @@ def runs_of_sweep(overrides: Sequence[str], runs_dir: Path | None) -> list[Sweep
 
 
 def show_missing(jobs: Sequence[SweepRun]) -> None:
-    """Prints the jobs that are not finished, with the commands that do them."""
+    """Prints the runs that are not finished, with the commands that do them."""
     console = new_console()
     for job in jobs:
         if job.state != "finished":
@@ -79,7 +79,7 @@ def show_missing(jobs: Sequence[SweepRun]) -> None:
 
 
 def print_missing(jobs: Sequence[SweepRun]) -> None:
-    """Prints the same jobs as one line of JSON each."""
+    """Prints the same runs as one line of JSON each."""
     for job in jobs:
         if job.state != "finished":
             print(to_json(vars(job)))

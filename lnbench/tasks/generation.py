@@ -77,7 +77,7 @@ class ConditionalGeneration(Task):
     max_target_length: Length
     """Most tokens of a target, end token included. The rest is cut off."""
     search: BeamSearch
-    """Settings of the search for a generated text."""
+    """Settings of the beam search that generates texts."""
 
     @field_validator("template")
     @classmethod
@@ -102,7 +102,7 @@ class ConditionalGeneration(Task):
 
     @property
     def longest_text(self) -> int:
-        """Most tokens of a prompt, or of a target or generated text after the token with which a decoder starts."""
+        """Largest number of tokens of a prompt, target or generated text, the decoder's start token included."""
         return max(self.max_source_length, 1 + self.max_target_length, 1 + self.search.max_new_tokens)
 
     def columns(self) -> list[str]:

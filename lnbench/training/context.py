@@ -1,4 +1,4 @@
-"""What surrounds the training of a run, besides its configuration, model and data."""
+"""The surroundings of a run's training: its folder, logger, time, and the runs that train with it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from lnbench.training.module import TuningModule
 
 @dataclass(frozen=True)
 class Company:
-    """What a run that trains together with others, in a thread of one process, gets from those who train it."""
+    """What a run gets from the code that trains it together with others, each run in a thread of one process."""
 
     new_module: Callable[[TunedModel, RunConfig, TaskData, int], TuningModule]
     """Makes the LightningModule, with the arguments of `TuningModule`."""
     stop: Event
-    """Asks the run to stop. Threads get no signals."""
+    """Asks the run to stop, because threads get no signals."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Context:
     folder: Path
     """Folder of the run, for metrics.csv and, while they are needed, checkpoints."""
     logger: Logger | None = None
-    """Also gets the metrics."""
+    """Logger that also gets the metrics; None: metrics.csv only."""
     span: RunTime | None = None
     """Time of the run, which continues that of its earlier processes; None: it starts with training."""
     company: Company | None = None

@@ -43,7 +43,7 @@ class FitResult:
     """The result of training and testing."""
 
     state: dict[str, Tensor]
-    """Tensors that a file must hold to restore the model at its best."""
+    """Tensors that restore the model at its best step."""
     metrics: dict[str, dict[str, float]]
     """Values by split (validation at the best step, and test), then by metric."""
     predictions: list[dict[str, Any]]
@@ -128,7 +128,7 @@ def fit_first_steps(config: RunConfig, model: TunedModel, data: TaskData, folder
 
 @dataclass(frozen=True, eq=False)
 class _Fitting:
-    """All that trains and tests one model."""
+    """The objects that train and test one model."""
 
     trainer: pl.Trainer
     module: TuningModule

@@ -20,7 +20,7 @@ from lnbench.training.fit import FitResult, fit_and_test
 from lnbench.training.halved_evaluation import EvaluationOutOfMemory, free_memory
 
 FILE = f"{CHECKPOINTS}/micro_batch.json"
-"""File in the folder of the checkpoints that were made with this micro-batch."""
+"""File beside the checkpoints, with the micro-batch by which they were made."""
 
 log = logging.getLogger(__name__)
 

@@ -88,7 +88,7 @@ class TuningModule(pl.LightningModule):
         """Does nothing, because `training_step` has computed the gradients."""
 
     def on_train_batch_end(self, outputs: Any, batch: Sequence[Piece], batch_idx: int) -> None:
-        """Tells the method's parts. Ends training after the last step, with a validation even if none is due."""
+        """Calls `after_step` of the method's parts. Ends training after the last step, always with a validation."""
         for part in self.config.method.values():
             part.after_step(self.model, self.global_step, self.steps)
         if self.global_step >= self.steps:

@@ -29,7 +29,7 @@ def deaths(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     def record_death(sweep: Sweep, job: Job, death: JobFailed) -> None:
         recorded.append((job.title, str(death)))
 
-    monkeypatch.setattr("lnbench.launch.launch.record_death", record_death)
+    monkeypatch.setattr("lnbench.launch.launch.record_dead_job", record_death)
     return recorded
 
 

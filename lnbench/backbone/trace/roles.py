@@ -20,20 +20,20 @@ from lnbench.core.schema import ConfigError
 
 LENGTH = 4
 TOKEN = 5
-"""A word that is no padding."""
+"""A token id that is not padding."""
 FIELDS = tuple(field.name for field in fields(RoleTable) if field.name != "cross")
-"""All but what only an encoder-decoder has, which is not traced."""
+"""Fields of a role table, without those of encoder-decoders, which are not traced."""
 DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(RoleTable) if field.name in FIELDS}
 OF_BLOCK = ("mha_norm", "ffn_norm", "placement", "mha_output_norm", "ffn_output_norm", "query_norm", "key_norm")
 
 
 @dataclass(frozen=True)
 class FoundField:
-    """What is found for one field of a role table."""
+    """The value found for one field of a role table."""
 
     value: Any
     doubt: str = ""
-    """What a person must decide, and why; empty: it is sure."""
+    """What a person must decide, and why; empty if the value is certain."""
 
 
 def find_roles(config: PreTrainedConfig) -> dict[str, FoundField]:
@@ -163,7 +163,7 @@ def _norms(block: Call, calls: list[Call], maps: Maps, seen: Pass, blocks: list[
 
 
 def _agreed(each: list[dict[str, FoundField]]) -> dict[str, FoundField]:
-    """What all blocks have, each path relative to its block."""
+    """The fields on which all blocks agree, with paths relative to a block."""
     names = ("query", "key", "value", "mha_output", "ffn_inputs", "ffn_output", *OF_BLOCK)
     missing = FoundField(None)
     found: dict[str, FoundField] = {}
@@ -192,7 +192,7 @@ def _attention(model: PreTrainedModel, blocks: list[Call], called: set[nn.Module
 
 
 def _around(base: nn.Module, seen: Pass, blocks: list[Call]) -> dict[str, FoundField]:
-    """The norm of the embeddings, and the final one."""
+    """The norm of the embeddings and the final norm."""
     inside = tuple(f"{block.path}." for block in blocks)
     outside = [call for call in outermost(seen.calls) if not call.path.startswith(inside)]
     start, end = blocks[0].tensors[0], max(seen.calls, key=lambda call: call.end * (call.path == blocks[-1].path))
@@ -220,7 +220,7 @@ def _gain_offset(base: nn.Module, seen: Pass) -> FoundField:
 
 
 def _body(model: PreTrainedModel, base: nn.Module, block: str, seen: Pass) -> str:
-    """The innermost module that is called, and holds both the embedding of words and the blocks."""
+    """The innermost called module that holds both the word embedding and the blocks."""
     words = next(name for name, part in base.named_modules() if part is model.get_input_embeddings())
     holders = [
         call.path for call in seen.calls if call.path and all(p.startswith(f"{call.path}.") for p in (words, block))
@@ -229,7 +229,7 @@ def _body(model: PreTrainedModel, base: nn.Module, block: str, seen: Pass) -> st
 
 
 def _positions(model: PreTrainedModel, base: nn.Module, config: PreTrainedConfig) -> dict[str, FoundField]:
-    """Whether there is a vector for each position, and how many of these are no text's."""
+    """Whether there is a vector for each position, and how many of these no text uses."""
     model.zero_grad()
     seen = run_recorded(base, torch.full((1, LENGTH), TOKEN))
     longest = getattr(model.config, "max_position_embeddings", None)
@@ -258,7 +258,7 @@ def _positions(model: PreTrainedModel, base: nn.Module, config: PreTrainedConfig
 
 
 def _functional_dropout(config: PreTrainedConfig, blocks: int) -> FoundField:
-    """Whether a model in training is random although all its modules of dropout, and attention's function, are not."""
+    """Whether a model in training mode is random even with the dropout of its modules and of attention turned off."""
     settings = {
         name: 0.5
         for name, value in config.to_dict().items()

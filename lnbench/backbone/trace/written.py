@@ -1,4 +1,4 @@
-"""What was found, as text: in the order of a forward pass, then as a table to paste."""
+"""Writes the findings as text: in the order of a forward pass, then as a table to paste."""
 
 import textwrap
 from collections.abc import Mapping

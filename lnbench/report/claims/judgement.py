@@ -33,18 +33,19 @@ COLOURS: dict[Outcome, str] = {
 }
 HEADINGS = ("", "comparison", "on these tasks", "on tasks like these", "pairs", "to decide")
 EXPLANATION = (
-    "Each comparison is of pairs of runs that agree in task, model, seed and all other settings (and, for costs, in "
-    "hardware). Differences of scores are left - right, and tasks whose scores have different units or scales are "
-    "judged apart; of all else they are left ÷ right. On these tasks: the mean of the tasks' mean differences; chance "
-    "is in the seeds alone. Its intervals hold together with 95% (Bonferroni's correction over all comparisons made "
-    "here, by Welch and Satterthwaite's t), and the verdict is read off them: ✔ and ✘ exclude no difference; ≈ no "
-    f"difference that matters, by two one-sided tests: less than 1 point of the metric or {PERCENT:g}%, unless the "
-    "claim sets another margin. On tasks like these: the 95% interval of each comparison by itself if the tasks were a "
-    "random sample of many; no verdict follows from it. To decide: further seeds of each task that decide with a "
-    "probability of 80% if the means and variances are as seen so far, and the hours of their runs one after the "
-    "other. The intervals are for data that are looked at once; python -m lnbench.decide allows for looking often. "
-    f"Tasks with fewer than {LEAST_SEEDS} pairs are left out, unless all have so few. {MARK} some of these runs are no "
-    "better than the majority baseline, or another answer that ignores the input."
+    "Each comparison uses pairs of runs with the same task, model, seed and other settings; for costs, also with the "
+    "same hardware. For scores, differences are left - right, and tasks with different units or scales are judged "
+    "separately. For all other quantities they are left ÷ right. On these tasks: the mean of the tasks' mean "
+    "differences, where only the seeds are random. With a probability of 95%, all intervals of this column are right "
+    "(Welch and Satterthwaite's t, Bonferroni's correction over all comparisons here). They give the verdicts. ✔ and "
+    "✘: the interval excludes no difference. ≈: no difference that matters, by two one-sided tests. The margin is 1 "
+    f"point of the metric or {PERCENT:g}%, unless the claim sets another one. On tasks like these: the 95% interval of "
+    "each comparison by itself, if the tasks were a random sample of many. It gives no verdict. To decide: the number "
+    "of further seeds of each task that decide with a probability of 80%, if the means and variances so far are the "
+    "true ones, and the hours of their runs one after the other. The intervals are valid if the data are looked at "
+    "once; python -m lnbench.decide looks often. "
+    f"Tasks with fewer than {LEAST_SEEDS} pairs are left out, unless all have so few. {MARK}: some of these runs are "
+    "no better than the majority baseline, or another answer that ignores the input."
 )
 
 

@@ -55,7 +55,7 @@ def _read_own(task: Task, roles: Collection[str]) -> dict[str, ReadSplit]:
 
 
 def _check_unchanged(task: Task, files: Mapping[str, Path]) -> None:
-    if task.content and (path := changed_file(task, files)):
+    if task.content and (path := changed_file(task.content, files)):
         raise DataError(f"{path}: is not the file any more with which this run was configured")
 
 

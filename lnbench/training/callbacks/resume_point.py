@@ -116,7 +116,7 @@ class ResumePoint(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Adds the values that show later whether the checkpoint can be used."""
+        """Adds the values by which `usable` checks the checkpoint."""
         checkpoint |= {"origin": self.origin, "finished": self._finished, "has_best": self.best.is_file()}
         checkpoint["versions"] = {"lnbench": __version__}
         if not self._finished:
