@@ -183,18 +183,26 @@ def _read_columns(text: str) -> pd.DataFrame:
     """The first column as `tokens` and the last as `tags`, with one list of each per sentence.
 
     If any line has a tab, tabs separate the columns, else spaces. Other white space, such as a no-break space, belongs
-    to the words. A line of only white space is empty.
+    to the words. A line of only white space is empty. All other lines have equally many columns.
     """
     lines = [line.strip(" \t\r") if line.strip() else "" for line in text.split("\n")]
     name, separator = ("tabs", "\t") if any("\t" in line for line in lines) else ("spaces", " ")
     sentences: list[list[tuple[str, str]]] = [[]]
+    width = 0
     for number, line in enumerate(lines, 1):
-        fields = [field.strip(" ") for field in line.split(separator)]
+        fields = [field.strip(" ") for field in line.split(separator) if field or separator == "\t"]
+        if "\r" in line:
+            raise ValueError(f"line {number}: has a carriage return in it; write the file with other line breaks")
         if not line or line.split(" ")[0].split("\t")[0] == DOCUMENT_START:
             sentences.append([])
         elif len(fields) < 2:
             raise ValueError(
                 f"line {number}: {line!r} has one column; there must be a word and its tag, separated by {name}"
+            )
+        elif len(fields) != (width := width or len(fields)):
+            raise ValueError(
+                f"line {number}: {line!r} has {len(fields)} columns, separated by {name}, and the lines before it have "
+                f"{width}"
             )
         else:
             sentences[-1].append((fields[0], fields[-1]))
