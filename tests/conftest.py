@@ -1,5 +1,6 @@
 """Fixtures of all tests, and when marked tests are skipped."""
 
+import gc
 import os
 import signal
 from collections.abc import Callable
@@ -24,6 +25,17 @@ settings.load_profile("lnbench")
 def pytest_configure() -> None:
     """Lets Ctrl-C reach the processes that tests start; in a shell's background job they would ignore it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Collects no garbage while tests are collected: nearly all that is made then stays."""
+    gc.disable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Never looks for garbage among modules and tests, which takes longer than many a test."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -27,6 +27,7 @@ from lnbench.backbone.source import PACKAGE_SCHEME, check_content, resolve_sourc
 from lnbench.backbone.tables import DECODERS
 from lnbench.backbone.vocabulary import START, grow_embedding, known_tokens, start_of
 from lnbench.core.digests import hub_answers
+from lnbench.core.errors import is_out_of_memory
 from lnbench.core.schema import ConfigError
 
 WITH_POOLER = ("bert", "camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl")
@@ -251,14 +252,19 @@ def _model_options(config: PreTrainedConfig, kind: BackboneKind, pooler: bool) -
 def _from_pretrained(loader: Any, model: ModelConfig, source: str, **options: Any) -> Any:
     try:
         return loader.from_pretrained(source, **options)
-    except (OSError, SafetensorError, ValueError) as error:
+    except Exception as error:  # of any type, where a file is not what its name says
+        if is_out_of_memory(error):
+            raise
         raise _unloadable(model, error) from error
 
 
 def _unloadable(model: ModelConfig, error: Exception) -> ConfigError:
+    told = next(iter(str(error).splitlines()), "")
+    if not isinstance(error, (OSError, SafetensorError, ValueError)):
+        told = f"{type(error).__name__}: {told}"
     return ConfigError(
-        f"model.source = {model.source!r}: cannot be loaded ({str(error).splitlines()[0]}). It may be the id of a "
-        f"hub model (needs a network once), a folder with config.json and model.safetensors, or package:NAME/FOLDER"
+        f"model.source = {model.source!r}: cannot be loaded ({told}). It may be the id of a hub model (needs a network "
+        f"once), a folder with config.json and model.safetensors, or package:NAME/FOLDER"
     )
 
 

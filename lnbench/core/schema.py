@@ -225,6 +225,8 @@ def _explain(schema: type[Schema], path: str, location: list[str], problem: Mapp
 def _message(problem: Mapping[str, Any]) -> str:
     if problem["type"] in WANTED:
         return f"must be {WANTED[problem['type']][0]}"
+    if problem["type"] == "too_short":
+        return f"must have at least {problem['ctx']['min_length']} entries"
     return str(problem["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
 
 

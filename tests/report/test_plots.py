@@ -87,6 +87,21 @@ def test_of_several_learning_rates_the_best_validated_one_is_shown() -> None:
     assert ln.y == (pytest.approx(80),)
 
 
+def test_a_plot_of_ranks_goes_from_the_best_to_the_worst_rank_of_each_method() -> None:
+    noise = (0.001, -0.002, 0.003, -0.001)
+    scores = {"ln": (0.8, 1.0), "bitfit": (0.7, -1.0), "lora": (0.8, 0.5)}
+    runs = [
+        finished(name, task, seed, score + scale * own)
+        for name, (score, scale) in scores.items()
+        for task in ("rte", "cb")
+        for seed, own in enumerate(noise)
+    ]
+    (bar,) = named(plots(*runs), "rank-minilm").figure.data
+    assert dict(zip(bar.y, bar.customdata, strict=True)) == {"ln": "1 to 2", "lora": "1 to 2", "bitfit": "3"}
+    ends = {label: (start, start + length) for label, start, length in zip(bar.y, bar.base, bar.x, strict=True)}
+    assert ends == {"ln": (0.75, 2.25), "lora": (0.75, 2.25), "bitfit": (2.75, 3.25)}
+
+
 def test_losses_are_not_percentages_and_less_of_them_is_better() -> None:
     runs = [
         finished(
@@ -164,6 +179,7 @@ def test_plots_of_a_kind_stand_together(tmp_path: Path) -> None:
     found = load_runs(tmp_path)
     kinds = [plot.kind for plot in make_plots(found, frame(found.records))]
     assert list(dict.fromkeys(kinds)) == [
+        "Ranks",
         "Score against trained parameters",
         "Score against training time",
         "Learning curves",

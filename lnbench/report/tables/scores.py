@@ -66,6 +66,23 @@ def ablation_table(runs: pd.DataFrame, name: str, title: str, loaded: Loaded, fi
     return _table(runs[beside], name, f"Ablations of LN-tuning: {title}", loaded, figures) if methods else None
 
 
+def ranks_by_unit(rows: Sequence[Row], runs: pd.DataFrame) -> Iterator[tuple[str, dict[str, Ranks]]]:
+    """A heading, and the ranks by the labels of rows, for each unit in which two rows can be compared.
+
+    Args:
+        rows: methods; those that have not run on all tasks of a unit have no rank in it.
+        runs: runs of all rows.
+    """
+    units = list(runs.groupby("unit", sort=False))
+    for _, found in units:
+        tasks, larger = set(found["task"]), _larger(found)
+        own = {row.label: row.runs[row.runs["task"].isin(tasks)].dropna(subset=["score"]) for row in rows}
+        complete = {label: of_row for label, of_row in own.items() if set(of_row["task"]) == tasks}
+        ranks = ranks_of(list(complete.values()), larger)
+        if ranks:
+            yield f"rank in {heading_of(found)}" if len(units) > 1 else "rank", dict(zip(complete, ranks, strict=True))
+
+
 def _ablated(runs: pd.DataFrame) -> pd.Series[bool]:
     return runs["variant"].str.contains(ABLATED)
 
@@ -82,7 +99,7 @@ def _table(runs: pd.DataFrame, name: str, title: str, loaded: Loaded, figures: F
         Column(name, partial(_average, tasks=sorted(found["task"].unique()), metric=metric_in(found)), _larger(found))
         for name, found in averages.items()
     ]
-    ranks = dict(_rank_columns(rows, runs))
+    ranks = dict(ranks_by_unit(rows, runs))
     columns += [Column(name, partial(_rank, ranks=found)) for name, found in ranks.items()]
     return Table(
         name=name,
@@ -122,18 +139,6 @@ def _average(row: Row, tasks: Sequence[str], metric: Metric) -> Cell:
     complete = scores.dropna()
     values = [float(scores.mean().mean())] if complete.empty else complete.mean(axis=1).tolist()
     return mean_and_deviation(values, metric.digits, metric.factor)
-
-
-def _rank_columns(rows: Sequence[Row], runs: pd.DataFrame) -> Iterator[tuple[str, dict[str, Ranks]]]:
-    """A heading, and the ranks by the labels of rows, for each unit in which two rows can be compared."""
-    units = list(runs.groupby("unit", sort=False))
-    for _, found in units:
-        tasks, metric = set(found["task"]), metric_in(found)
-        own = {row.label: row.runs[row.runs["task"].isin(tasks)].dropna(subset=["score"]) for row in rows}
-        complete = {label: of_row for label, of_row in own.items() if set(of_row["task"]) == tasks}
-        ranks = ranks_of(list(complete.values()), metric.mode == "max")
-        if ranks:
-            yield f"rank in {heading_of(found)}" if len(units) > 1 else "rank", dict(zip(complete, ranks, strict=True))
 
 
 def _rank(row: Row, ranks: Mapping[str, Ranks]) -> Cell:

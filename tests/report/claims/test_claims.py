@@ -49,7 +49,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown key": ({"cite": "x"}, r"^mine.yaml.cite: unknown key"),
     "an unknown quantity": (comparison(quantity="speed"), r"^mine.yaml.comparisons.0.quantity = 'speed': .*'score'"),
     "an unknown direction": (comparison(left_is="faster"), r"comparisons.0.left_is = 'faster'"),
-    "no comparison": ({"comparisons": []}, r"^mine.yaml.comparisons = \[\]"),
+    "no comparison": ({"comparisons": []}, r"^mine.yaml.comparisons = \[\]: must have at least 1 entries"),
     "no right side": (comparison(right=[]), r"comparisons.0.right = \[\]"),
     "a side against itself": (
         comparison(right=["bitfit", "prefix"]),
