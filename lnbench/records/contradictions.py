@@ -1,4 +1,4 @@
-"""Finds what does not fit together within a run, without doing it again."""
+"""Finds contradictions within a run, without doing it again."""
 
 import hashlib
 from collections.abc import Iterator
