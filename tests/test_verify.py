@@ -96,6 +96,10 @@ FOUND_AT_ONCE: dict[str, tuple[Falsify, str]] = {
         set_in("record", "selection", "metric", value="f2"),
         "validation/f2 = None is not the score",
     ),
+    "a metric that a terminal acts on": (
+        set_in("record", "selection", "metric", value="\x1b[2Jf"),
+        "validation/\\x1b[2Jf = None is not the score",
+    ),
     "all answers": (set_in("numbers", value={}), "does not have the answer and the reference of each"),
     "an answer that is no label": (set_in("numbers", "answer", value=[9] * 32), "its answers cannot be understood"),
 }
