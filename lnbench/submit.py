@@ -18,17 +18,17 @@ from lnbench.records.packing import pack_run
 from lnbench.records.record import Record, RecordError
 from lnbench.report.complete import gaps
 from lnbench.report.filters import add_filter, filtered
-from lnbench.report.load import Loaded, load, told, with_data
+from lnbench.report.load import Loaded, load_runs, told, with_data
 
 DESCRIPTION = """Packs the finished runs of a folder, with the trials of their searches, into one small file of results.
 
-Runs that are damaged or contradict themselves are refused, and so are runs that nobody could compare: each method must
-have the same tasks, the same seeds and the same search budget, and all that the published runs of the same model and
-settings have."""
+It refuses runs that are damaged or contradict themselves, and runs that cannot be compared. To be comparable, all
+methods need the same tasks, seeds and search budget. They also need all tasks and seeds of the published runs with the
+same model and settings."""
 EPILOG = """examples:
   python -m lnbench.submit runs --out results/my_method
   python -m lnbench.submit runs --out results/my_method --filter method=my_method,ln task=sst2,sick
-  python -m lnbench.verify results/my_method.runs.jsonl.gz --sample 3      then do some of them again"""
+  python -m lnbench.verify results/my_method.runs.jsonl.gz --sample 3      then replay some of them"""
 
 
 def main() -> None:
@@ -57,7 +57,7 @@ def submit(runs_dir: Path, out: Path, filters: list[str]) -> str:
     path = out if out.name.endswith(SUFFIX) else out.with_name(f"{out.name}{SUFFIX}")
     if not holds_runs(runs_dir):
         raise ConfigError(f"{runs_dir}: is not a folder; give the runs_dir of finished runs, such as runs")
-    loaded = filtered(load(runs_dir), filters)
+    loaded = filtered(load_runs(runs_dir), filters)
     own = {record.id for record in loaded.records}
     lacking = [*_unfinished(loaded, bool(filters)), *gaps(_beside_published(loaded, path), own)]
     if lacking:
@@ -97,7 +97,7 @@ def _beside_published(loaded: Loaded, path: Path) -> Loaded:
     known = {record.id: record for record in loaded.records}
     for file in sorted(path.parent.glob(f"*{SUFFIX}")):
         if file.resolve() != path.resolve():
-            known |= {record.id: record for record in load(file).records if record.id not in known}
+            known |= {record.id: record for record in load_runs(file).records if record.id not in known}
     return replace(loaded, records=with_data([*known.values()]))
 
 

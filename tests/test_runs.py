@@ -281,9 +281,9 @@ def test_the_command_does_the_missing_job(runs: Runs, made: Made) -> None:
 
 
 OWN_METHOD = """
-from lnbench.methods.head import Head
+from lnbench.methods.head import HeadOnly
 
-class Mine(Head):
+class Mine(HeadOnly):
     colour: str = "red"
 """
 

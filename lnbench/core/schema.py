@@ -141,7 +141,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def _check_leaves(raw: Any, path: str, allowed: str, fits: Callable[[Any], bool]) -> None:
-    """Refuses plain settings in which a value, at any depth, does not pass `fits`."""
+    """Refuses plain settings if a value, at any depth, does not pass `fits`."""
     wrong = [f"{name} = {leaf!r:.50}: must be {allowed}" for name, leaf in _leaves(raw, path) if not fits(leaf)]
     if wrong:
         raise ConfigError("\n".join(wrong))

@@ -31,7 +31,7 @@ REMEMBERED = 8
 
 
 class PackedRun(Schema):
-    """One line of a packed file, which also has a checksum, `sha256`, of all else in it."""
+    """One line of a packed file. The line also has a checksum, `sha256`, of everything else in it."""
 
     format: Literal[1] = 1
     record: Record
@@ -43,7 +43,7 @@ class PackedRun(Schema):
 
 @dataclass(frozen=True)
 class _Line:
-    """A line of a packed file as JSON, or what is wrong with it."""
+    """The JSON of a line of a packed file, or a message on what is wrong with it."""
 
     value: Any
     problem: str = ""
@@ -116,7 +116,7 @@ def _plain(run: PackedRun) -> dict[str, Any]:
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    """What changes whenever the file does; zeros if there is none."""
+    """Values that change whenever the file changes; zeros if there is no file."""
     try:
         about = path.stat()
     except OSError:
@@ -126,7 +126,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=REMEMBERED)
 def _lines(path: Path, size: int, changed: int) -> dict[Path, _Line]:
-    """The lines of a packed file by path. Those that cannot be read, or repeat a run, have a number for a name."""
+    """The lines of a packed file by path. A line that cannot be read or repeats a run has a number as its name."""
     try:
         with gzip.open(path) as file:
             texts = file.read().splitlines()

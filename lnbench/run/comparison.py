@@ -14,9 +14,9 @@ TOLERANCE = 0.02
 """Largest difference of scores, relative to the score if that is above 1, and largest share of test rows with another
 answer, between machines that do not compute alike. docs/results.md says how it was measured."""
 MACHINE = ("cpu", "cpu_model", "cpu_capability", "threads", "device", "devices", "gpu", "precision", "runs_together")
-"""Properties of the hardware that decide the last digits."""
+"""Properties of the hardware on which the last digits depend."""
 NUMERIC = ("torch", "transformers", "pytorch-lightning", "datasets", "scikit-learn", "tokenizers", "numpy")
-"""Packages that decide the last digits."""
+"""Packages on which the last digits depend."""
 
 
 def unlike(recorded: Record, replayed: Record) -> list[str]:

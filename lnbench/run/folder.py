@@ -28,7 +28,7 @@ FILES = (CONFIG, RECORD, FAILURE, ADAPTER, PREDICTIONS, METRICS, CARD, RESUME, B
 FULL = "make room there, and the same command goes on from the last saved state"
 DENIED = "give yourself the right to write there"
 DISK_PROBLEMS = {errno.ENOSPC: FULL, errno.EDQUOT: FULL, errno.EROFS: "let its file system be written"}
-"""By error of a disk, for which the run is tried again, what helps."""
+"""Errors of a disk, after which a run is tried again, and what helps."""
 REMEDIES = {
     **DISK_PROBLEMS,
     errno.EACCES: DENIED,

@@ -18,7 +18,7 @@ from lnbench.launch.settings import RaySettings
 
 @contextlib.contextmanager
 def connected(settings: RaySettings, messages: Path) -> Iterator[None]:
-    """Connects to the cluster or starts it, unless this process is connected already. Leaves it at the end.
+    """Connects to the cluster or starts it, unless this process is already connected. Disconnects at the end.
 
     Args:
         settings: settings of the launcher, with the cluster's address.

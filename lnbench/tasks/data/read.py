@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Part:
+class ReadSplit:
     """A split as it was read.
 
     Attributes:
@@ -31,7 +31,7 @@ class Part:
     where: str
 
 
-def read_roles(task: Task, data_root: Path | None, roles: Collection[str] = ROLES) -> dict[str, Part]:
+def read_roles(task: Task, data_root: Path | None, roles: Collection[str] = ROLES) -> dict[str, ReadSplit]:
     """Reads the splits that a task's data has for `roles`: the task's own files, or splits of its source.
 
     Raises:
@@ -45,17 +45,17 @@ def read_roles(task: Task, data_root: Path | None, roles: Collection[str] = ROLE
     local = {role: local_file(task.source, split, data_root) for role, split in given.items()}
     _check_unchanged(task, {role: path for role, path in local.items() if path})
     frames = read_splits(task.source, given.values(), data_root)
-    return {role: Part(frames[split], f"{task.name}, split {split!r}") for role, split in given.items()}
+    return {role: ReadSplit(frames[split], f"{task.name}, split {split!r}") for role, split in given.items()}
 
 
-def _read_own(task: Task, roles: Collection[str]) -> dict[str, Part]:
+def _read_own(task: Task, roles: Collection[str]) -> dict[str, ReadSplit]:
     files = {role: path for role, path in task.files.items() if role in roles}
     _check_unchanged(task, files)
-    return {role: Part(read_file(path, task.encoding), str(path)) for role, path in files.items()}
+    return {role: ReadSplit(read_file(path, task.encoding), str(path)) for role, path in files.items()}
 
 
 def _check_unchanged(task: Task, files: Mapping[str, Path]) -> None:
-    if task.content and (path := changed_file(task, files)):
+    if task.content and (path := changed_file(task.content, files)):
         raise DataError(f"{path}: is not the file any more with which this run was configured")
 
 

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 ROW, NO_ANSWER, PLACES = "row", "no_answer", "places"
-"""Names of extra arrays. They are, in this order, (N,) the row of each window; (N,) the window's token that stands for
-no answer; (T, 2) for each token its first character in the context and the one after its last, both 0 outside it."""
+"""Names of extra arrays. In this order, they are: (N,) the row of each window; (N,) the token of the window that means
+"no answer"; (T, 2) for each token its first character in the context and the one after its last, both 0 outside of the
+context."""
 
 
 CHUNK = 1000
@@ -32,7 +33,7 @@ class Layout(NamedTuple):
     between: list[int]
     after: list[int]
     classifies: bool
-    """Whether the first token is the one that stands for the whole text, like BERT's [CLS]."""
+    """Whether the first token represents the whole text, like BERT's [CLS]."""
 
 
 class _Window(NamedTuple):
