@@ -4,6 +4,7 @@ import gzip
 import json
 import shutil
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from lnbench.core.sealed import SEAL, sealed
+from lnbench.records.files import METRICS
 from lnbench.records.identity import id_of_saved
 from lnbench.records.packed import SUFFIX
 from lnbench.run.comparison import TOLERANCE
@@ -90,6 +92,13 @@ FOUND_AT_ONCE: dict[str, tuple[Falsify, str]] = {
     "a step of the history": (
         lambda line: line.update(history=line["history"].replace("0.", "0.0", 1)),
         "history is not the metrics.csv",
+    ),
+    "a history without steps": (
+        lambda line: line.update(
+            history=(text := "step,loss\nlast,0.5\n"),
+            record=line["record"] | {"files": line["record"]["files"] | {METRICS: sha256(text.encode()).hexdigest()}},
+        ),
+        "history is no table of numbers by step",
     ),
     "the selection": (set_in("record", "selection", "score", value=0.75001), "by which the checkpoint was selected"),
     "the selecting metric": (
