@@ -1,10 +1,12 @@
-"""Connects to a Ray cluster or starts one, redirects its output, and reads its size."""
+"""Connects to a Ray cluster or starts one, redirects its output, reads its size, and notices the death of its head."""
 
 import contextlib
 import logging
 import os
 import signal
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,35 @@ from lnbench.core.interruption import SIGNALS
 from lnbench.core.schema import ConfigError
 from lnbench.launch.settings import RaySettings
 
+HEAD_PATIENCE_SECONDS = 30
+"""Seconds without an answer after which the head counts as dead. Ray ends this process after 60, without a word."""
+_TIMEOUT_SECONDS = 2.0
+
+
+class Head:
+    """The node that keeps the cluster together. Without it nothing can be asked of Ray."""
+
+    def __init__(self) -> None:
+        host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+        self._place = host, int(port)
+        self._heard = time.monotonic()
+
+    def silence(self) -> float:
+        """Seconds since the head has answered, 0 if it answers now.
+
+        A question to Ray that comes before this one would wait for a dead head until Ray ends the process.
+        """
+        with contextlib.suppress(OSError), socket.create_connection(self._place, timeout=_TIMEOUT_SECONDS):
+            self._heard = time.monotonic()
+            return 0.0
+        return time.monotonic() - self._heard
+
+    def __str__(self) -> str:
+        return ":".join(map(str, self._place))
+
 
 @contextlib.contextmanager
-def connected(settings: RaySettings, messages: Path) -> Iterator[None]:
+def connected(settings: RaySettings, messages: Path) -> Iterator[Head]:
     """Connects to the cluster or starts it, unless this process is already connected. Disconnects at the end.
 
     Args:
@@ -29,14 +57,16 @@ def connected(settings: RaySettings, messages: Path) -> Iterator[None]:
     """
     with messages.open("a", buffering=1) as file, contextlib.redirect_stdout(file):
         if ray.is_initialized():
-            yield
+            yield Head()
             return
         with _handlers_kept():
             _connect(settings)
+        head = Head()
         try:
-            yield
+            yield head
         finally:
-            ray.shutdown()
+            if not head.silence():
+                ray.shutdown()
 
 
 def needs(settings: RaySettings) -> dict[str, float]:

@@ -13,6 +13,7 @@ from hydra.core.utils import JobReturn
 from ray.exceptions import RayError, RayTaskError
 
 from lnbench.core.errors import FAILED, INTERRUPTED, JobFailed
+from lnbench.core.schema import ConfigError
 from lnbench.launch.job import KILLED, STOPPED, Ended, Job, Sweep, death
 from lnbench.launch.logs import Logs
 from lnbench.launch.ray import cluster
@@ -36,15 +37,18 @@ class RayPool:
         self._sweep, self._encoded_sweep, self._settings = sweep, cloudpickle.dumps(sweep), settings
         self._logs = Logs(sweep.logs)
         self._needs: dict[str, float] | None = None
+        self._head: cluster.Head | None = None
         self._running: dict[ray.ObjectRef[Any], _Running] = {}
         self._stopping = False
         self._connection = contextlib.ExitStack()
 
     @property
     def free(self) -> int:
-        """Number of jobs that can be started now; 1 before the cluster has been reached."""
+        """Number of jobs that can be started now; 1 before the cluster has been reached, 0 while its head is silent."""
         if self._needs is None:
             return 1
+        if self._head and self._head.silence():
+            return 0
         return max(0, cluster.room(self._settings, self._needs) - len(self._running))
 
     def start(self, job: Job) -> str:
@@ -54,7 +58,7 @@ class RayPool:
             ConfigError: the cluster cannot be reached, or no node has the resources of a job.
         """
         if self._needs is None:
-            self._connection.enter_context(cluster.connected(self._settings, self._logs.named("ray")))
+            self._head = self._connection.enter_context(cluster.connected(self._settings, self._logs.named("ray")))
             self._needs = cluster.needs(self._settings)
         config = self._sweep.compose(job)
         environment = {"TERM": "dumb", **({} if self._needs["GPU"] else {VISIBLE: ""})}
@@ -65,7 +69,17 @@ class RayPool:
         return "Ray"
 
     def wait(self, seconds: float) -> list[Ended]:
-        """Waits until a job ends, at most `seconds`; returns the jobs that ended."""
+        """Waits until a job ends, at most `seconds`; returns the jobs that ended.
+
+        Raises:
+            ConfigError: the head of the cluster is dead.
+        """
+        if self._head and self._head.silence() > cluster.HEAD_PATIENCE_SECONDS:
+            self._running.clear()
+            raise ConfigError(
+                f"hydra.launcher.address: the head of the Ray cluster, {self._head}, does not answer any more, so that "
+                f"the running jobs are lost; what is finished is kept, and the same command does the rest"
+            )
         if not self._running:
             time.sleep(seconds)
             return []

@@ -10,7 +10,7 @@ import numpy as np
 
 from lnbench.backbone.vocabulary import start_of
 from lnbench.core.schema import ConfigError
-from lnbench.tasks.tokens.encode import pad_id, unsuitable
+from lnbench.tasks.tokens.encode import CHUNK, pad_id, unsuitable
 from lnbench.tasks.tokens.examples import IGNORED, Examples
 
 if TYPE_CHECKING:
@@ -102,9 +102,10 @@ def _around(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
 
 def _ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
     """Token ids without special tokens, however long the texts are."""
-    ids: list[list[int]] = tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)[
-        "input_ids"
-    ]
+    ids: list[list[int]] = []
+    for start in range(0, len(texts), CHUNK):
+        some = texts[start : start + CHUNK]
+        ids += tokenizer(some, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
     return ids
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from lnbench.core.errors import DataError
 from lnbench.tasks.tokens.answer_spans import Span, tokens_of
-from lnbench.tasks.tokens.encode import pad_id, unsuitable
+from lnbench.tasks.tokens.encode import CHUNK, pad_id, unsuitable
 from lnbench.tasks.tokens.examples import Examples
 
 if TYPE_CHECKING:
@@ -20,10 +20,6 @@ ROW, NO_ANSWER, PLACES = "row", "no_answer", "places"
 """Names of extra arrays. In this order, they are: (N,) the row of each window; (N,) the token of the window that means
 "no answer"; (T, 2) for each token its first character in the context and the one after its last, both 0 outside of the
 context."""
-
-
-CHUNK = 1000
-"""Texts tokenised at a time. The tokenizer's own results take far more memory than the arrays made from them."""
 
 
 class Layout(NamedTuple):
