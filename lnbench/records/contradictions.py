@@ -73,6 +73,8 @@ def _scores(run: PackedRun, task: Task) -> Iterator[str]:
         return
     try:
         scores = task.score_numbers(run.numbers)
+    except ImportError:
+        raise
     except Exception as error:  # such as from an answer that is no label of the task
         yield f"its answers cannot be understood ({type(error).__name__}: {error})"
         return
