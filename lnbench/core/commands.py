@@ -1,5 +1,6 @@
 """Commands that people can copy, quoted for Hydra's grammar and for the shell."""
 
+import functools
 import re
 import shlex
 import unicodedata
@@ -105,6 +106,7 @@ def _text(text: str) -> str:
     return literal if _is_plain(literal) else QuotedString(literal, Quote.double).with_quotes()
 
 
+@functools.lru_cache(maxsize=4096)
 def _is_plain(text: str) -> bool:
     """Whether Hydra reads a text without quotes as itself, alone and in a list."""
     try:
