@@ -31,10 +31,13 @@ def main() -> None:
     """Prints the events; exits with status 1 if the two sweeps do not end with equal results."""
     parser = argparse.ArgumentParser(prog="python -m scripts.chaos_sweep", description=__doc__)
     parser.add_argument(
-        "--seeds", type=int, default=6, help=f"of each of {len(METHODS)} methods (default: 6, so 24 runs)"
+        "--seeds",
+        type=int,
+        default=6,
+        help=f"number of seeds of each of {len(METHODS)} methods (default: 6, so 24 runs)",
     )
     parser.add_argument("--kills", type=int, default=20, help="number of SIGKILLs (default: 20)")
-    parser.add_argument("--random-seed", type=int, default=0, help="of the moments and the damage (default: 0)")
+    parser.add_argument("--random-seed", type=int, default=0, help="seed of the moments and the damage (default: 0)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="chaos") as folder:
         problems = chaos(Path(folder), arguments.seeds, arguments.kills, random.Random(arguments.random_seed))

@@ -1,5 +1,6 @@
 """Fixtures of all tests, and when marked tests are skipped."""
 
+import gc
 import os
 import signal
 from collections.abc import Callable
@@ -26,11 +27,22 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection(session: pytest.Session) -> None:
+    """Collects no garbage while tests are collected: nearly all that is made then stays."""
+    gc.disable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Never looks for garbage among modules and tests, which takes longer than many a test."""
+    gc.freeze()
+    gc.enable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skips what this machine cannot run, and puts files with slow tests first, so that no process ends late."""
     skips = {
         "gpu": (not torch.cuda.is_available(), "needs a CUDA device"),
-        "shared_data": (not os.environ.get("LNBENCH_DATA_ROOT"), "needs LNBENCH_DATA_ROOT"),
+        "shared_data": (not os.environ.get("LNBENCH_DATA_ROOT"), "needs LNBENCH_DATA_ROOT, a folder of data sets"),
     }
     for item in items:
         for marker, (skip, reason) in skips.items():

@@ -92,6 +92,12 @@ FOUND_AT_ONCE: dict[str, tuple[Falsify, str]] = {
         "history is not the metrics.csv",
     ),
     "the selection": (set_in("record", "selection", "score", value=0.75001), "by which the checkpoint was selected"),
+    "the selecting metric": (
+        set_in("record", "selection", "metric", value="f2"),
+        "validation/f2 = None is not the score",
+    ),
+    "all answers": (set_in("numbers", value={}), "does not have the answer and the reference of each"),
+    "an answer that is no label": (set_in("numbers", "answer", value=[9] * 32), "its answers cannot be understood"),
 }
 
 

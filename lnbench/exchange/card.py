@@ -8,6 +8,7 @@ from lnbench.config.run import validate_saved
 from lnbench.core.atomic_files import write_atomically
 from lnbench.core.commands import predict
 from lnbench.core.escape import cell, code, fenced, markdown
+from lnbench.core.words import number_of
 from lnbench.exchange import card_facts
 from lnbench.exchange.card_metadata import card_metadata
 from lnbench.records.baseline import note_on
@@ -48,6 +49,7 @@ def model_card(record: Record) -> str:
         record=record,
         config=config,
         facts=card_facts,
+        number_of=number_of,
         predict=predict,
         rates=rates,
         note=note_on(record),

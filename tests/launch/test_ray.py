@@ -124,7 +124,7 @@ def test_ctrl_c_lets_the_running_jobs_save_and_a_second_ends_them(cluster: Clust
         program.kill()
         program.communicate()
     assert program.returncode == 130
-    assert output.startswith("Stopping as soon as 2 running jobs have saved their state.")
+    assert output.startswith("Stopping. 2 running jobs will save the state first.")
     assert output.count(" stopped after ") == 2
     assert not (tmp_path / "pid-2").exists(), "no other job starts"
 

@@ -404,6 +404,8 @@ def test_a_file_that_is_not_compressed_as_its_name_says_is_named(write: Write) -
     ("text", "message"),
     [
         ("Ann B-PER\nsaw\n", "line 2: 'saw' has one column; there must be a word and its tag"),
+        ("Ann B-PER\nNew York B-LOC\n", "line 2: 'New York B-LOC' has 3 columns, .* the lines before it have 2"),
+        ("Ann B-PER\rsaw O\r", "line 1: has a carriage return in it"),
         ("Ann NNP\n", r"row 1: tags = \['NNP'\]; must be tags in IOB2"),
         ("Ann O\n", "column 'tags' has no tag but O"),
     ],

@@ -9,21 +9,20 @@ from torch import Tensor
 
 from lnbench.backbone.tuned_model import TunedModel
 from lnbench.config.run import RunConfig
-from lnbench.core.interruption import STOP
 from lnbench.records.record import Record
 from lnbench.run.lifecycle import run
 from lnbench.tasks.data.load import TaskData
+from lnbench.training.context import Company
 from lnbench.training.fused.module import FusedModule
 from lnbench.training.fused.stacker import Stacker
 from lnbench.training.fused.step import Learned, Step
 from lnbench.training.fused.turns import Worker
-from lnbench.training.new_module import NEW_MODULE
 
 Run = Worker[Step, Learned, Record]
-Outcome = Record | BaseException
+RecordOrError = Record | BaseException
 
 
-def run_together(configs: Sequence[RunConfig], stop: Event) -> Iterator[tuple[int, Outcome]]:
+def run_together(configs: Sequence[RunConfig], stop: Event) -> Iterator[tuple[int, RecordOrError]]:
     """Does runs that fit together (`groups.group`). Each run leaves the same files as on its own.
 
     Each run executes the code of a single run until it needs the loss of its next batch. Once all runs have come so
@@ -55,9 +54,7 @@ def run_together(configs: Sequence[RunConfig], stop: Event) -> Iterator[tuple[in
 
 
 def _run(config: RunConfig, new_module: Callable[..., FusedModule], stop: Event, worker: Run) -> Record:
-    STOP.set(stop)
-    NEW_MODULE.set(partial(new_module, ask=worker.ask))
-    return run(config)
+    return run(config, Company(partial(new_module, ask=worker.ask), stop))
 
 
 def _new_module(

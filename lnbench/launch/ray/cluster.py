@@ -46,7 +46,7 @@ class Head:
 
 @contextlib.contextmanager
 def connected(settings: RaySettings, messages: Path) -> Iterator[Head]:
-    """Connects to the cluster or starts it, unless this process is connected already. Leaves it at the end.
+    """Connects to the cluster or starts it, unless this process is already connected. Disconnects at the end.
 
     Args:
         settings: settings of the launcher, with the cluster's address.

@@ -29,18 +29,25 @@ def sentences_of(text: str) -> list[tuple[list[str], list[str]]]:
     GermEval's files, the words are the second.
 
     Raises:
-        ValueError: a line has one column, or the tags are levels of nested entities.
+        ValueError: a line has one column, more or fewer columns than others or a carriage return, or the tags are
+            levels of nested entities.
     """
     sentences, separator = _split(text)
     lines = (line for sentence in sentences for line in sentence)
     shape = next((len(line.fields) for line in lines if not line.fields[0].startswith(COMMENT)), None)
     kept = [[line for line in sentence if not _is_comment(line, shape)] for sentence in sentences]
     kept = [sentence for sentence in kept if sentence]
+    name = "tabs" if separator == "\t" else "spaces"
+    width = len(kept[0][0].fields) if kept else 0
     for line in (line for sentence in kept for line in sentence):
+        shown = f"line {line.number}: {separator.join(line.fields)!r}"
+        if any("\r" in field for field in line.fields):
+            raise ValueError(f"line {line.number}: has a carriage return in it; write the file with other line breaks")
         if len(line.fields) < 2:
+            raise ValueError(f"{shown} has one column; there must be a word and its tag, separated by {name}")
+        if len(line.fields) != width:
             raise ValueError(
-                f"line {line.number}: {' '.join(line.fields)!r} has one column; there must be a word and its tag, "
-                f"separated by {'tabs' if separator == chr(9) else 'spaces'}"
+                f"{shown} has {len(line.fields)} columns, separated by {name}, and the lines before it have {width}"
             )
     place = int(_is_numbered(kept))
     _check_one_level(kept, place)

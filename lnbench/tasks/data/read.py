@@ -27,7 +27,7 @@ REMEDIES = {
 
 
 @dataclass(frozen=True)
-class Part:
+class ReadSplit:
     """A split as it was read.
 
     Attributes:
@@ -39,7 +39,7 @@ class Part:
     where: str
 
 
-def read_roles(task: Task, data_root: Path | None, roles: Collection[str] = ROLES) -> dict[str, Part]:
+def read_roles(task: Task, data_root: Path | None, roles: Collection[str] = ROLES) -> dict[str, ReadSplit]:
     """Reads the splits that a task's data has for `roles`: the task's own files, or splits of its source.
 
     Raises:
@@ -47,26 +47,26 @@ def read_roles(task: Task, data_root: Path | None, roles: Collection[str] = ROLE
             configured.
     """
     parts = _read_own(task, roles) if task.path is not None else _read_source(task, roles, data_root)
-    return {role: Part(unfolded(part.frame, task.columns()), part.where) for role, part in parts.items()}
+    return {role: ReadSplit(unfolded(part.frame, task.columns()), part.where) for role, part in parts.items()}
 
 
-def _read_source(task: Task, roles: Collection[str], data_root: Path | None) -> dict[str, Part]:
+def _read_source(task: Task, roles: Collection[str], data_root: Path | None) -> dict[str, ReadSplit]:
     assert task.source is not None
     given = {role: split for role, split in task.splits.given().items() if role in roles}
     local = {role: local_file(task.source, split, data_root) for role, split in given.items()}
     _check_unchanged(task, {role: path for role, path in local.items() if path})
     frames = read_splits(task.source, given.values(), data_root)
-    return {role: Part(frames[split], f"{task.name}, split {split!r}") for role, split in given.items()}
+    return {role: ReadSplit(frames[split], f"{task.name}, split {split!r}") for role, split in given.items()}
 
 
-def _read_own(task: Task, roles: Collection[str]) -> dict[str, Part]:
+def _read_own(task: Task, roles: Collection[str]) -> dict[str, ReadSplit]:
     files = {role: path for role, path in task.files.items() if role in roles}
     _check_unchanged(task, files)
-    return {role: Part(read_file(path, task.encoding), str(path)) for role, path in files.items()}
+    return {role: ReadSplit(read_file(path, task.encoding), str(path)) for role, path in files.items()}
 
 
 def _check_unchanged(task: Task, files: Mapping[str, Path]) -> None:
-    if task.content and (path := changed_file(task, files)):
+    if task.content and (path := changed_file(task.content, files)):
         raise DataError(f"{path}: is not the file any more with which this run was configured")
 
 

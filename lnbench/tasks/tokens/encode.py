@@ -147,7 +147,10 @@ def _rows(
     """The arrays of some rows. Every row must have a token."""
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))
     if not lengths.all():
-        raise DataError(f"{columns[0][int(lengths.argmin())]!r} has no token that the model knows")
+        raise DataError(
+            f"{columns[0][int(lengths.argmin())]!r} has no token that the model knows; leave its row out, or choose a "
+            f"model whose tokenizer has tokens for it"
+        )
     return _Rows(_flat(rows, np.int32), lengths, _cut_off(tokenizer, columns, rows, max_length))
 
 
@@ -176,7 +179,22 @@ def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
     for value in (tokenizer.pad_token_id, tokenizer.eos_token_id):
         if isinstance(value, int):
             return value
-    raise DataError(f"{type(tokenizer).__name__} has neither a padding nor an end-of-text token")
+    raise unsuitable(
+        tokenizer, "has neither a padding nor an end-of-text token; write a pad_token into its tokenizer_config.json"
+    )
+
+
+def unsuitable(tokenizer: PreTrainedTokenizerBase, why: str) -> DataError:
+    """The error for a model whose tokenizer lacks something.
+
+    Args:
+        tokenizer: the tokenizer.
+        why: what it lacks, and what to do in its files.
+    """
+    return DataError(
+        f"model.source = {tokenizer.name_or_path!r}: its tokenizer, a {type(tokenizer).__name__}, {why}, or choose "
+        f"another model"
+    )
 
 
 def tokenizer_identity(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -186,7 +204,7 @@ def tokenizer_identity(tokenizer: PreTrainedTokenizerBase) -> str:
         DataError: the tokenizer is not a fast one (backed by the `tokenizers` library).
     """
     if not tokenizer.is_fast:
-        raise DataError(f"{type(tokenizer).__name__} is not a fast tokenizer (one backed by the tokenizers library)")
+        raise unsuitable(tokenizer, "is not backed by the tokenizers library; convert it to a tokenizer.json")
     backend = json.loads(tokenizer.backend_tokenizer.to_str())
     for call_setting in ("truncation", "padding"):
         backend.pop(call_setting)

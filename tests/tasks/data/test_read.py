@@ -145,6 +145,15 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, source: Source, split: str
         read_splits(source, [split], tmp_path)
 
 
+def test_of_two_files_with_one_split_neither_is_taken_unless_they_are_alike(tmp_path: Path) -> None:
+    for name in ("train.jsonl", "train.jsonl.gz"):
+        _write(tmp_path / "films" / name, ROWS)
+    assert len(read_splits(Source(folder="films"), ["train"], tmp_path)["train"]) == len(ROWS)
+    _write(tmp_path / "films" / "train.csv", ROWS)
+    with pytest.raises(DataError, match=r"films: has .*train\.csv.*, which differ; leave one of them for 'train'"):
+        read_splits(Source(folder="films"), ["train"], tmp_path)
+
+
 def test_a_data_root_that_is_no_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not a folder"):
         read_splits(Source(folder="films"), ["train"], tmp_path / "nowhere")
