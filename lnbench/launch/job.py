@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides, run_job, setup_globals
@@ -116,7 +117,7 @@ class Kept(JobReturn):
         return cls(**vars(returned))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, zlib.compress(pickle.dumps(value)) if isinstance(value, DictConfig) else value)
+        super().__setattr__(name, zlib.compress(cloudpickle.dumps(value)) if isinstance(value, DictConfig) else value)
 
     def __getattribute__(self, name: str) -> Any:
         value = super().__getattribute__(name)
