@@ -58,7 +58,14 @@ def _measure(folder: Path) -> None:
     from lnbench.records.identity import run_dir
     from lnbench.run.lifecycle import run
 
-    overrides = ["task=csv", f"task.path={folder / 'train.csv'}", "model.name=tiny", "method=ln", *runs.SHORT]
+    overrides = [
+        "task=csv",
+        "task.max_length=16",
+        f"task.path={folder / 'train.csv'}",
+        "model.name=tiny",
+        "method=ln",
+        *runs.SHORT,
+    ]
     paths = {"model.source": folder / "model", "cache_dir": folder / "cache", "runs_dir": folder / "runs"}
     overrides += [f"{key}={path}" for key, path in paths.items()]
     config = validate(to_plain(compose_config(*overrides, "trainer.max_steps=20")))

@@ -49,12 +49,12 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=10, help="number of SIGKILLs to the whole sweep (default: 10)")
     parser.add_argument("--slots", type=int, default=1, help="runs at a time (default: 1)")
     parser.add_argument("--plot", type=Path, help="file for a plot, .svg or .png")
-    parser.add_argument("--log", type=Path, help="file for what was seen, .json")
+    parser.add_argument("--seen", type=Path, help="file for what was seen, .json")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="long") as folder:
         seen, states = sweep(Path(folder), arguments.runs, arguments.kills, arguments.slots)
-    if arguments.log:
-        arguments.log.write_text(json.dumps({"ended": seen.ended, "launcher": seen.launcher}))
+    if arguments.seen:
+        arguments.seen.write_text(json.dumps({"ended": seen.ended, "launcher": seen.launcher}))
     report(seen)
     if arguments.plot:
         plot(seen, arguments.plot)
