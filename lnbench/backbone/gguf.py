@@ -80,7 +80,7 @@ def require_reader(name: str) -> None:
 
 
 def require_plain_positions(folder: Path, name: str) -> None:
-    """Checks that the rotary embedding of a GGUF file is not scaled: transformers would drop the scaling in silence.
+    """Checks that the rotary embedding of a GGUF file is not scaled. transformers would ignore the scaling.
 
     Raises:
         ConfigError: it is scaled.

@@ -1,4 +1,4 @@
-"""Composes configurations with Hydra, for which `method=a+b+c` is the sum of three parts. Loggers are added up too."""
+"""Composes configurations with Hydra. `method=a+b+c` is a sum of three parts, and loggers are summed too."""
 
 import copy
 import os
@@ -153,7 +153,7 @@ def explain(error: Exception) -> str:
     if ambiguous := AMBIGUOUS.match(str(error)):
         return several(ambiguous["argument"])
     if absent := ABSENT.match(str(error)):
-        return f"~{absent['key']}: takes a value away, and there is none; leave it out, or type {absent['key']}=VALUE"
+        return f"~{absent['key']}: removes a value, and there is none; leave it out, or type {absent['key']}=VALUE"
     if other := OTHER.match(str(error)):
         return f"~{other['key']}={other[3]}: its value is {other['value']}; type ~{other['key']} to take it away"
     if unchosen := UNCHOSEN.match(str(error)):

@@ -13,7 +13,7 @@ from lnbench.records.files import CONFIG, FAILURE, RECORD
 from lnbench.records.identity import run_dir
 from lnbench.records.listing import find_runs, look_at
 from lnbench.records.lock import LOCKS, hold
-from lnbench.report.load import load
+from lnbench.report.load import load_runs
 from tests.commands import Commands
 from tests.conftest import Configure
 from tests.records.many import begin, finish
@@ -93,7 +93,7 @@ def test_whole_records_that_say_what_no_run_does_stop_no_report(configure: Confi
     for config, foreign in zip(bad, FOREIGN.values(), strict=True):
         finish(config)
         sealed_with(config=foreign)(run_dir(config) / RECORD)
-    assert [record.seed for record in load(good.runs_dir).records] == [0]
+    assert [record.seed for record in load_runs(good.runs_dir).records] == [0]
     assert commands.runs(good.runs_dir).code == 0
     assert commands.report(good.runs_dir).code == 0
 

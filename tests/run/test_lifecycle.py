@@ -26,9 +26,20 @@ from lnbench.core.sealed import read_sealed, write_sealed
 from lnbench.exchange.card import model_card
 from lnbench.exchange.tuned import load
 from lnbench.records.failure import RunFailed, describe, read_failure, write_failure
-from lnbench.records.files import ADAPTER, CARD, CHECKPOINTS, CONFIG, FAILURE, METRICS, PREDICTIONS, RECORD, RESUME
+from lnbench.records.files import (
+    ADAPTER,
+    CARD,
+    CHECKPOINTS,
+    CONFIG,
+    DAMAGED,
+    FAILURE,
+    METRICS,
+    PREDICTIONS,
+    RECORD,
+    RESUME,
+)
 from lnbench.records.identity import run_dir, run_id
-from lnbench.records.listing import look_at
+from lnbench.records.listing import find_runs, look_at
 from lnbench.records.lock import LOCKS, RunBusy, hold
 from lnbench.records.record import read_record
 from lnbench.run.lifecycle import run
@@ -163,7 +174,10 @@ def test_a_damaged_record_is_not_trusted(
         write_sealed(path, {**read_sealed(path), "id": "0123456789ab"})
     else:
         path.write_bytes({"truncated": content[:100], "garbage": os.urandom(99), "a flipped bit": flipped}[damage])
+    damaged = {file.name: content for file, content in contents(run_dir(finished)).items()}
     assert runs.results(finished) == whole
+    kept = finished.runs_dir / DAMAGED / run_dir(finished).relative_to(finished.runs_dir)
+    assert {file.name: content for file, content in contents(kept).items()} == damaged
     (warning,) = caplog.records
     assert warning.getMessage().startswith(f"{path}: ")
     assert warning.getMessage().endswith("; running again")
@@ -171,6 +185,19 @@ def test_a_damaged_record_is_not_trusted(
     record = run(finished)
     assert read_record(run_dir(finished)) == record
     assert not caplog.records
+
+
+def test_a_run_that_is_damaged_again_is_kept_each_time(configure: Configure) -> None:
+    config = configure("trainer.max_steps=1")
+    for note in ("one", "two"):
+        run(config)
+        (run_dir(config) / RECORD).write_text(note)
+    run(config)
+    kept = run_dir(config).relative_to(config.runs_dir)
+    found = [run.folder.name for run in find_runs(config.runs_dir / DAMAGED)]
+    assert found == [kept.name, f"{kept.name}-2"]
+    assert [(config.runs_dir / DAMAGED / kept.with_name(name) / RECORD).read_text() for name in found] == ["one", "two"]
+    assert [run.state for run in find_runs(config.runs_dir)] == ["finished"]
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_anything_is_loaded(
@@ -566,9 +593,12 @@ def test_a_run_whose_files_are_damaged_is_done_again(
     content[-9] ^= 1
     path.write_bytes(content)
     assert runs.results(finished) == whole
+    kept = finished.runs_dir / DAMAGED / run_dir(finished).relative_to(finished.runs_dir)
     assert [record.getMessage() for record in caplog.records] == [
-        f"{path}: is not what the run wrote; its checksum does not fit the record; running again"
+        f"{path}: is not what the run wrote; its checksum does not fit the record; its folder is kept as {kept}; "
+        f"running again"
     ]
+    assert (kept / name).read_bytes() == content
 
 
 def test_a_run_that_is_refused_says_why_and_is_tried_again(configure: Configure, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from lnbench.records.listing import find_runs
 from lnbench.run.lifecycle import run
-from lnbench.runs.missing import Job
+from lnbench.runs.missing import SweepRun
 from scripts import record_day
 from scripts.record_day import in_order
 from tests import runs
@@ -34,8 +34,8 @@ except KeyboardInterrupt:
 """Stands for a run: works until it is told to stop, and then saves."""
 
 
-def job(name: str, seed: int, state: str = "never started") -> Job:
-    return Job(f"{name} on sst2 with tiny, seed {seed}", f"{name}{seed}", "", state, "", "python -m lnbench")  # type: ignore[arg-type]
+def job(name: str, seed: int, state: str = "never started") -> SweepRun:
+    return SweepRun(f"{name} on sst2 with tiny, seed {seed}", f"{name}{seed}", "", state, "", "python -m lnbench")  # type: ignore[arg-type]
 
 
 def test_every_method_has_its_first_seed_before_any_has_its_second() -> None:
