@@ -10,6 +10,7 @@ from rich.filesize import decimal
 
 from lnbench.arguments import add_plugins
 from lnbench.core.errors import plainly
+from lnbench.core.packages import require_tuning
 from lnbench.core.schema import ConfigError
 from lnbench.records.contradictions import contradictions
 from lnbench.records.listing import find_runs, holds_runs
@@ -35,6 +36,7 @@ def main() -> None:
     """Entry point of `python -m lnbench.submit`."""
     options = _options()
     try:
+        require_tuning()
         print(submit(options.runs_dir, options.out, options.filter))
     except (ConfigError, RecordError, OSError) as error:
         sys.exit(plainly(error))

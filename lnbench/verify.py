@@ -12,6 +12,7 @@ from pathlib import Path
 from lnbench.arguments import add_plugins, number_between, whole_number
 from lnbench.config.run import RunConfig
 from lnbench.core.errors import FAILED, INTERRUPTED, REFUSED, DataError, plainly
+from lnbench.core.escape import printable
 from lnbench.core.interruption import RunInterrupted
 from lnbench.core.packages import require_tuning
 from lnbench.core.schema import ConfigError
@@ -105,7 +106,7 @@ def _read(place: Path) -> tuple[list[PackedRun], int]:
                 runs.append(run)
         if problems:
             wrong += 1
-            print("\n    ".join([f"WRONG  {found.folder}", *problems]))
+            print(printable("\n    ".join([f"WRONG  {found.folder}", *problems])))
     if not runs and not wrong:
         raise ConfigError(f"{place}: has no finished runs")
     print(f"{len(runs)} runs agree with themselves, {wrong} do not")
@@ -135,11 +136,9 @@ def _replays(
 
 def _show(run: PackedRun, result: Replay) -> None:
     record = run.record
-    print(f"{SAID[result.outcome]:<26} {record.id}  {title(record.method, record.task, record.model, record.seed)}")
+    told = f"{SAID[result.outcome]:<26} {record.id}  {title(record.method, record.task, record.model, record.seed)}"
     more = [f"... and {len(result.details) - MOST_TOLD} more"] * (len(result.details) > MOST_TOLD)
-    for line in [*result.unlike, *result.details[:MOST_TOLD], *more]:
-        print(f"    {line}")
-    sys.stdout.flush()
+    print(printable("\n    ".join([told, *result.unlike, *result.details[:MOST_TOLD], *more])), flush=True)
 
 
 def _options() -> argparse.Namespace:

@@ -18,6 +18,26 @@ from tests.tiny import ARCHITECTURES
 
 Configure = Callable[..., RunConfig]
 
+TESTS = Path(__file__).parent
+LONGEST = (
+    "training/test_fsdp.py",
+    "launch/test_chaos.py",
+    "methods/test_sums.py",
+    "run/test_lifecycle.py",
+    "report/test_browser.py",
+    "launch/fused/test_launcher.py",
+    "launch/test_hydras_suite.py",
+    "backbone/test_smollm2.py",
+    "launch/test_ray.py",
+    "exchange/test_peft_import.py",
+    "deciding/test_loop.py",
+    "backbone/test_roles.py",
+    "report/test_dashboard.py",
+    "launch/test_gpus.py",
+    "test_site.py",
+)
+"""Files that take longer than ten seconds, the longest first."""
+
 settings.register_profile("lnbench", deadline=None, derandomize=True)
 settings.load_profile("lnbench")
 
@@ -39,7 +59,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips what this machine cannot run, and puts files with slow tests first, so that no process ends late."""
+    """Skips what this machine cannot run, and puts the longest files first, so that no process ends late."""
     skips = {
         "gpu": (not torch.cuda.is_available(), "needs a CUDA device"),
         "shared_data": (not os.environ.get("LNBENCH_DATA_ROOT"), "needs LNBENCH_DATA_ROOT, a folder of data sets"),
@@ -48,8 +68,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, (skip, reason) in skips.items():
             if skip and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    places = {TESTS / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session")

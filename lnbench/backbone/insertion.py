@@ -27,7 +27,7 @@ def insert_parallel(source: nn.Module, target: nn.Module, name: str, module: nn.
 def insert_before_norm(norm: nn.Module, name: str, module: nn.Module) -> None:
     """Makes `norm` return norm(s + module(norm(s))) for norm(s); `module` becomes its submodule `name`.
 
-    What other hooks make of the output of `norm` counts both times.
+    Other hooks on `norm` act in both calls.
     """
     norm.add_module(name, module)
     norm.register_forward_pre_hook(_BeforeNorm(name))
@@ -64,7 +64,7 @@ class _Relay:
 
 
 class _BeforeNorm:
-    """Adds what a submodule of a norm makes of the norm's output to the input of the norm."""
+    """Adds module(norm(s)) to the input s of a norm, for a submodule `module` of the norm."""
 
     def __init__(self, name: str) -> None:
         self._name = name

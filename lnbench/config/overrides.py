@@ -4,6 +4,7 @@ An override with one possible meaning is accepted, and gets the quotes that Hydr
 meanings is refused, and the message shows how to type it in a shell.
 """
 
+import functools
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
@@ -128,6 +129,7 @@ def _understood(word: str, folders: Sequence[Path]) -> str:
     return word[1:] if key in groups(folders[:1]) else f"+{word}"
 
 
+@functools.lru_cache(maxsize=4096)
 def _parsed(word: str) -> Override:
     return OverridesParser.create().parse_override(word)
 

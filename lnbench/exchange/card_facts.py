@@ -44,14 +44,14 @@ def example(task: Task) -> str:
     return texts if len(task.example) == 1 else f"({texts})"
 
 
-def settings(record: Record) -> Iterator[tuple[str, str]]:
+def settings_of_parts(record: Record) -> Iterator[tuple[str, str]]:
     """Each part of the method with its settings."""
     for part, values in record.config["method"].items():
         shown = (code(f"{name}={json.dumps(value)}") for name, value in values.items() if name not in KINDS)
         yield part, ", ".join(shown)
 
 
-def search(result: SearchResult, metric: Metric) -> str:
+def chosen_by_search(result: SearchResult, metric: Metric) -> str:
     """The sentence on how a setting was chosen."""
     tried = ", ".join(
         f"{code(trial.value)} ({'failed' if trial.score is None else metric.written(trial.score)})"
@@ -132,7 +132,7 @@ def has_peft_format(record: Record) -> bool:
     return record.method in EXPORTERS
 
 
-def command(record: Record) -> str:
+def repeat_command(record: Record) -> str:
     """The command that does the run again, into the folder `runs`."""
     changed = all_changes(record.config["method"])
     runs = missing_runs(record.method, changed, {record.task: record}, [record.seed], Path("runs"))

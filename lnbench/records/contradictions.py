@@ -1,7 +1,7 @@
-"""Finds what does not fit together within a run, without doing it again."""
+"""Finds contradictions within a run, without doing it again."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from math import isclose, isnan, nan
 
 from lnbench.config.run import validate_saved
@@ -32,7 +32,10 @@ def contradictions(run: PackedRun) -> Iterator[str]:
         return
     if hashlib.sha256(run.history.encode()).hexdigest() != record.files.get(METRICS):
         yield f"history is not the {METRICS} of the run"
-    yield from _selection(run)
+    if not _is_history(rows := history_rows(run.history)):
+        yield "history is no table of numbers by step"
+        return
+    yield from _selection(record, rows)
     yield from _scores(run, task)
     yield from _search(record)
 
@@ -42,11 +45,22 @@ def is_close(one: float, other: float, tolerance: float) -> bool:
     return (isnan(one) and isnan(other)) or isclose(one, other, rel_tol=tolerance, abs_tol=tolerance)
 
 
-def _selection(run: PackedRun) -> Iterator[str]:
-    metric = run.record.selection.metric
-    recorded = repr(run.record.metrics.get("validation", {}).get(metric))
-    validated = [row[f"validation/{metric}"] for row in history_rows(run.history) if row.get(f"validation/{metric}")]
-    if recorded != repr(run.record.selection.score) or (validated and recorded not in validated):
+def _is_history(rows: Sequence[Mapping[str, str]]) -> bool:
+    """Whether all values are numbers, and each row has a step."""
+    try:
+        for row in rows:
+            int(row["step"])
+            [float(value) for value in row.values() if value]
+    except (KeyError, TypeError, ValueError):
+        return False
+    return True
+
+
+def _selection(record: Record, rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    metric = record.selection.metric
+    recorded = repr(record.metrics.get("validation", {}).get(metric))
+    validated = [row[f"validation/{metric}"] for row in rows if row.get(f"validation/{metric}")]
+    if recorded != repr(record.selection.score) or (validated and recorded not in validated):
         yield f"validation/{metric} = {recorded} is not the score by which the checkpoint was selected"
 
 
@@ -59,6 +73,8 @@ def _scores(run: PackedRun, task: Task) -> Iterator[str]:
         return
     try:
         scores = task.score_numbers(run.numbers)
+    except ImportError:
+        raise
     except Exception as error:  # such as from an answer that is no label of the task
         yield f"its answers cannot be understood ({type(error).__name__}: {error})"
         return

@@ -10,7 +10,7 @@ LOGS = {
 
 
 def foreign_logs(folder: Path) -> list[str]:
-    """A note for each tracker that has left logs in a folder, with the first of its files."""
+    """A note for each tracker with logs in a folder, with the first of its files."""
     found = {
         tracker: next((file for pattern in patterns for file in sorted(folder.glob(pattern))), None)
         for tracker, patterns in LOGS.items()

@@ -18,7 +18,7 @@ from lnbench.run.results import Results, write_results
 from lnbench.tasks.data.load import TaskData, load_data
 from lnbench.training.assemble import build_model, check_length, check_vocabulary
 from lnbench.training.callbacks.stopwatch import RunTime
-from lnbench.training.context import Company, Context
+from lnbench.training.context import Context, FusedTraining
 from lnbench.training.device import choose_precision
 from lnbench.training.loggers.run_logger import RunLogger, open_logger, require_loggers
 from lnbench.training.memory import fit_within_memory
@@ -27,7 +27,7 @@ from lnbench.training.shift import keep_pretrained, measure_shift
 
 
 def execute(
-    config: RunConfig, address: Address, found: SearchResult | None = None, company: Company | None = None
+    config: RunConfig, address: Address, found: SearchResult | None = None, fused: FusedTraining | None = None
 ) -> Record:
     """Tunes a model, tests its best checkpoint, and leaves a record in the folder of the run.
 
@@ -35,7 +35,7 @@ def execute(
         config: configuration of the run.
         address: address of the run.
         found: result of the configuration's search, if it has one.
-        company: set for a run that trains together with others; None: it trains alone.
+        fused: set for a run that trains together with others; None: it trains alone.
 
     Raises:
         ConfigError: this machine does not have the requested device, precision or logger, the folder cannot be
@@ -56,7 +56,7 @@ def execute(
     count = count_parameters(model)
     messages.show_start(config, count, data, folder)
     with open_logger(config, address) as logger:
-        outcome, micro_batch = fit_within_memory(config, model, data, Context(folder, logger, span, company))
+        outcome, micro_batch = fit_within_memory(config, model, data, Context(folder, logger, span, fused))
         results = Results(
             found=found,
             data=data,

@@ -24,17 +24,17 @@ from lnbench.run.folder import DISK_PROBLEMS, cannot_write, check_folder, set_as
 from lnbench.run.search import search_by_trials
 
 if TYPE_CHECKING:  # at run time, torch is imported only where a run is not done yet
-    from lnbench.training.context import Company
+    from lnbench.training.context import FusedTraining
 
 log = logging.getLogger(__name__)
 
 
-def run(config: RunConfig, company: Company | None = None) -> Record:
+def run(config: RunConfig, fused: FusedTraining | None = None) -> Record:
     """Tunes a model, tests its best checkpoint, and leaves a record; or finds the record of an earlier run.
 
     Args:
         config: configuration of the run.
-        company: set for a run that trains together with others; None: it trains alone.
+        fused: set for a run that trains together with others; None: it trains alone.
 
     Returns:
         The record, new or old.
@@ -54,7 +54,7 @@ def run(config: RunConfig, company: Company | None = None) -> Record:
             return record
     try:
         with hold(address.runs_dir, address.id):
-            return _done_meanwhile(config, address) or _do(config, address, company)
+            return _done_meanwhile(config, address) or _do(config, address, fused)
     except OSError as error:
         raise ConfigError(cannot_write(config, error)) from error
 
@@ -95,13 +95,13 @@ def _done_meanwhile(config: RunConfig, address: Address) -> Record | None:
         return None
 
 
-def _do(config: RunConfig, address: Address, company: Company | None) -> Record:
+def _do(config: RunConfig, address: Address, fused: FusedTraining | None) -> Record:
     """Does the run, after the trials that its search needs. Any error in it is recorded."""
     folder = address.folder
     try:
         check_folder(folder)
-        config, found = search_by_trials(config, partial(run, company=company)) if config.search else (config, None)
-        record = _execute(config, address, found, company)
+        config, found = search_by_trials(config, partial(run, fused=fused)) if config.search else (config, None)
+        record = _execute(config, address, found, fused)
     except RunFailed:
         raise
     except (ConfigError, DataError) as error:
@@ -118,14 +118,14 @@ def _do(config: RunConfig, address: Address, company: Company | None) -> Record:
     return record
 
 
-def _execute(config: RunConfig, address: Address, found: SearchResult | None, company: Company | None) -> Record:
+def _execute(config: RunConfig, address: Address, found: SearchResult | None, fused: FusedTraining | None) -> Record:
     from lnbench.run.execute import execute
     from lnbench.run.sharded import execute_sharded
     from lnbench.training.device import count_devices
 
     if count_devices(config.trainer) > 1:
         return execute_sharded(config, address, found)
-    return execute(config, address, found, company)
+    return execute(config, address, found, fused)
 
 
 def _record_failure(config: RunConfig, folder: Path, error: Exception) -> RunFailed:

@@ -47,7 +47,7 @@ def show_finished(record: Record, task: Task, folder: Path) -> None:
     name = Text(title(record.method, record.task, record.model, record.seed))
     console.print(Panel(_table(record), title=name, title_align="left", expand=False))
     _print_path(f"saved in  {folder}")
-    _print_path(f"try it    {predict(folder, task.example)}")
+    _print_path(f"try it    {predict(folder, task.example, record.config.get('plugins') or ())}")
 
 
 def show_skipped(record: Record, task: Task, folder: Path) -> None:

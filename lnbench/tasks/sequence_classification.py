@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 SHOWN = 100
-"""Most labels of a prediction that have a probability. All labels of all rows would be as many as rows times labels."""
+"""Largest number of labels with a probability in a prediction. All labels of all rows would be too many."""
 
 
 class SequenceClassification(SentenceTask):

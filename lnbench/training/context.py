@@ -15,7 +15,7 @@ from lnbench.training.module import TuningModule
 
 
 @dataclass(frozen=True)
-class Company:
+class FusedTraining:
     """What a run gets from the code that trains it together with others, each run in a thread of one process."""
 
     new_module: Callable[[TunedModel, RunConfig, TaskData, int], TuningModule]
@@ -34,5 +34,5 @@ class Context:
     """Logger that also gets the metrics; None: metrics.csv only."""
     span: RunTime | None = None
     """Time of the run, which continues that of its earlier processes; None: it starts with training."""
-    company: Company | None = None
-    """None: the run trains alone."""
+    fused: FusedTraining | None = None
+    """Set for a run that trains together with others; None: it trains alone."""

@@ -149,7 +149,7 @@ def _fitting(
     last: int | None = None,
 ) -> _Fitting:
     """Prepares a run that ends after its step `last`, or else as its configuration says."""
-    folder, company = context.folder, context.company
+    folder, fused = context.folder, context.fused
     pin = use_gpu(config.trainer)
     forget_peak_memory()
     at_once = micro_batch_size or config.trainer.batch_size
@@ -158,7 +158,7 @@ def _fitting(
         EvalLoader(split, config.trainer.eval_batch_size, pin_memory=pin) for split in (data.validation, data.test)
     )
     steps = count_steps(config.trainer, len(train))
-    together = company.new_module if company else TuningModule
+    together = fused.new_module if fused else TuningModule
     module = (HalvingModule if micro_batch_size else together)(model, config, data, steps).train()
     stopwatch = Stopwatch(count_devices(config.trainer) if pin else 0, context.span)
     history = History(folder / METRICS, config.task.metric, config.task.mode, stopwatch)
@@ -168,7 +168,7 @@ def _fitting(
         _origin(model, data),
         config.trainer.checkpoint_minutes,
         stopwatch,
-        company.stop if company else None,
+        fused.stop if fused else None,
     )
     frozen = FrozenLayers(config.trainer, model, train, steps, at_once)
     callbacks = [stopwatch, frozen, Finite(), history, *_callbacks(config, history, stopwatch, folder), resume_point]

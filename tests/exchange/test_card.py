@@ -225,6 +225,15 @@ def test_its_command_does_the_same_run(tmp_path: Path) -> None:
     assert f"`{config.task.content['train']}`" in text
 
 
+def test_a_run_with_code_of_ones_own_is_shown_with_what_allows_it() -> None:
+    config = composed("method=ln").to_dict() | {"plugins": ["my_methods"]}
+    page = model_card(new_record(method="ln", task="tweets", model="minilm", config=config))
+    (python, shell, again) = re.findall(r"```(?:python)?\n(.*?)```", page, re.DOTALL)
+    assert "lnbench.allow_modules(['my_methods'])" in python
+    assert [" --plugin my_methods" in line for line in shell.splitlines()] == [True, True]
+    assert "plugins=[my_methods]" in again
+
+
 def test_data_of_ones_own_are_not_taken_for_the_hubs(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("sentence,label\n" + "good,positive\nbad,negative\n" * 20)
     record = record_of(composed("task=sst2", f"++task.path={tmp_path / 'mine.csv'}"))

@@ -147,7 +147,7 @@ def test_a_busy_job_is_done_after_the_others(tmp_path: Path, capsys: pytest.Capt
 def test_a_preloaded_fork_server_has_one_thread(tmp_path: Path) -> None:
     script = (
         "from pathlib import Path; from tests.launch import jobs; from tests.launch.launching import launch\n"
-        "preload = ['lnbench.run.lifecycle', 'lnbench.run.execute']\n"
+        "preload = ['lnbench.run.lifecycle', 'lnbench.run.execute', 'sklearn.metrics']\n"
         f"(job,) = launch(jobs.tell, [['+x=1']], Path({str(tmp_path)!r}), preload=preload)\n"
         "assert job.return_value['threads_of_parent'] == 1, job.return_value\n"
     )

@@ -12,7 +12,7 @@ from lnbench.config.run import RunConfig
 from lnbench.records.record import Record
 from lnbench.run.lifecycle import run
 from lnbench.tasks.data.load import TaskData
-from lnbench.training.context import Company
+from lnbench.training.context import FusedTraining
 from lnbench.training.fused.module import FusedModule
 from lnbench.training.fused.stacker import Stacker
 from lnbench.training.fused.step import Learned, Step
@@ -38,7 +38,7 @@ def run_together(configs: Sequence[RunConfig], stop: Event) -> Iterator[tuple[in
     shared: dict[str, Tensor] = {}
     new_module = partial(_new_module, shared=shared, together=len(configs))
     runs: dict[int, Run] = {
-        place: Worker(partial(_run, _in_company(config, len(configs)), new_module, stop))
+        place: Worker(partial(_run, _in_group(config, len(configs)), new_module, stop))
         for place, config in enumerate(configs)
     }
     for worker in runs.values():
@@ -54,7 +54,7 @@ def run_together(configs: Sequence[RunConfig], stop: Event) -> Iterator[tuple[in
 
 
 def _run(config: RunConfig, new_module: Callable[..., FusedModule], stop: Event, worker: Run) -> Record:
-    return run(config, Company(partial(new_module, ask=worker.ask), stop))
+    return run(config, FusedTraining(partial(new_module, ask=worker.ask), stop))
 
 
 def _new_module(
@@ -64,10 +64,10 @@ def _new_module(
     steps: int,
     *,
     shared: dict[str, Tensor],
-    **company: Any,
+    **fused: Any,
 ) -> FusedModule:
     _share(model, shared)
-    return FusedModule(model, config, data, steps, **company)
+    return FusedModule(model, config, data, steps, **fused)
 
 
 def _share(model: TunedModel, shared: dict[str, Tensor]) -> None:
@@ -77,7 +77,7 @@ def _share(model: TunedModel, shared: dict[str, Tensor]) -> None:
             parameter.data = shared.setdefault(name, parameter.data)
 
 
-def _in_company(config: RunConfig, runs: int) -> RunConfig:
+def _in_group(config: RunConfig, runs: int) -> RunConfig:
     """Turns the progress bar off, and splits the cache budget between the runs."""
     trainer = config.trainer.model_copy(
         update={"progress": False, "cache_frozen_gib": config.trainer.cache_frozen_gib / runs}

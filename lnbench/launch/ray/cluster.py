@@ -18,12 +18,12 @@ from lnbench.core.schema import ConfigError
 from lnbench.launch.settings import RaySettings
 
 HEAD_PATIENCE_SECONDS = 30
-"""Seconds without an answer after which the head counts as dead. Ray ends this process after 60, without a word."""
+"""Seconds without an answer after which the head counts as dead. Ray ends this process after 60, without a message."""
 _TIMEOUT_SECONDS = 2.0
 
 
 class Head:
-    """The node that keeps the cluster together. Without it nothing can be asked of Ray."""
+    """The head node of the cluster. Without it, Ray answers nothing."""
 
     def __init__(self) -> None:
         host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
@@ -31,9 +31,9 @@ class Head:
         self._heard = time.monotonic()
 
     def silence(self) -> float:
-        """Seconds since the head has answered, 0 if it answers now.
+        """Seconds since the last answer of the head, 0 if it answers now.
 
-        A question to Ray that comes before this one would wait for a dead head until Ray ends the process.
+        Call this before anything else is asked of Ray. Other calls wait for a dead head until Ray ends the process.
         """
         with contextlib.suppress(OSError), socket.create_connection(self._place, timeout=_TIMEOUT_SECONDS):
             self._heard = time.monotonic()

@@ -1,4 +1,4 @@
-"""The ranks of several methods, as far as their scores differ by more than chance."""
+"""The possible ranks of several methods, given the chance in the seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plots of the ranks that each method may have by chance of the seeds."""
+"""Plots of the possible ranks of each method, given the chance in the seeds."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 KIND = "Ranks"
 CAPTION = (
-    "All ranks that a method may have by chance of the seeds, by paired differences on these tasks, each method at its "
-    "best learning rate. All ranks hold together with 95%. Methods whose bars begin at 1 may be the best. Methods that "
-    "have not run on all tasks have no rank."
+    "Possible ranks of each method, from paired differences on these tasks, where only the seeds are random. Each "
+    "method is at its best learning rate. With a probability of 95%, all ranks are right. Methods whose bars begin at "
+    "1 may be the best. Methods that have not run on all tasks have no rank."
 )
 
 

@@ -40,9 +40,9 @@ WHAT = "Test scores, mean ± standard deviation over seeds (number of seeds)."
 AVERAGE = "An average is over all tasks of one unit and scale, and only for methods that have run on all of them."
 MARKS = "Bold: best of the column; underlined or in italics: second best."
 RANKS = (
-    "Rank 2 to 4: one method is surely better, and all but four are surely worse; the paired differences on these "
-    "tasks tell no more. All ranks of a column hold together with 95%. Only methods that have run on all tasks have "
-    "one."
+    "Rank 2 to 4: one method is surely better, and all but four are surely worse. The paired differences on these "
+    "tasks decide no more. With a probability of 95%, all ranks of a column are right. Only methods that have run on "
+    "all tasks have a rank."
 )
 
 

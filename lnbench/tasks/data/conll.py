@@ -16,7 +16,7 @@ class Line(NamedTuple):
     """The columns of one word."""
 
     number: int
-    """Of the line in the file, from 1."""
+    """Number of the line in the file, from 1."""
     fields: list[str]
 
 
@@ -55,7 +55,7 @@ def sentences_of(text: str) -> list[tuple[list[str], list[str]]]:
 
 
 def _split(text: str) -> tuple[list[list[Line]], str]:
-    """The lines of each sentence, and what separates their columns."""
+    """The lines of each sentence, and the separator of their columns."""
     lines = [line.strip(" \t\r") if line.strip() else "" for line in text.split("\n")]
     separator = "\t" if any("\t" in line for line in lines) else " "
     sentences: list[list[Line]] = [[]]

@@ -23,7 +23,7 @@ REMEDIES = {
     "BuilderConfig": "name another in task.source.hub.config",
     "Unknown split": "name another in task.splits",
 }
-"""What helps, by a part of what the library `datasets` says."""
+"""Remedies, by a part of the error message of the library `datasets`."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def _check_unchanged(task: Task, files: Mapping[str, Path]) -> None:
 
 
 def unfolded(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
-    """The frame with a column for each of `columns` that is the path of a nested value, such as `translation.en`."""
+    """The frame, with a column for each path of a nested value in `columns`, such as `translation.en`."""
     found: dict[str, list[Any]] = {}
     for column in columns:
         first, *keys = column.split(".")

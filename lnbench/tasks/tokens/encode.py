@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 CHUNK = 1000
-"""Texts tokenised at a time. The tokenizer's own results take far more memory than the arrays made from them."""
+"""Number of texts tokenised at a time. The tokenizer's own results take far more memory than the arrays made from
+them."""
 
 
 class _Rows(NamedTuple):
