@@ -99,6 +99,9 @@ class Host:
             name: name of the host.
             address: its address in the network of the hosts.
             disk: folder that becomes the host's own disk, at the same path on each host.
+
+        Raises:
+            OSError: this machine or user cannot make namespaces.
         """
         self.name, self.address, self.disk = name, address, disk
         script = f"hostname {name} && mount -t tmpfs disk {disk} && mount -t tmpfs shm /dev/shm"
@@ -106,7 +109,7 @@ class Host:
         spaces = ["unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"]
         self._spaces = subprocess.Popen([*spaces, "sh", "-c", script])
         self._first = _wait(self._child, "the host's first process")
-        _wait(lambda: self.own(disk).is_mount() or None, "the host's disk")
+        _wait(lambda: self._child() and (self.own(disk).is_mount() or None), "the host's disk")
 
     def own(self, path: Path) -> Path:
         """A path of the host as this process sees it."""
@@ -159,6 +162,8 @@ class Host:
         return found
 
     def _child(self) -> int | None:
+        if self._spaces.poll() is not None:
+            raise OSError("namespaces cannot be made here; this needs Linux and root")
         children = Path(f"/proc/{self._spaces.pid}/task/{self._spaces.pid}/children").read_text().split()
         return int(children[0]) if children else None
 
