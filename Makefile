@@ -10,6 +10,9 @@ NEWEST := .venv-newest
 INSTALLED := .venv/.installed
 METHOD := ln+prefix+mha_adapter
 
+# Each of the processes that tests start would compile lnbench anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run test pytest lint format parity docs newest clean

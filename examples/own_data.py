@@ -2,9 +2,10 @@
 
     python examples/own_data.py
 
-Half a minute on two CPU cores. The script makes a CSV file of messages to a shop, each with its topic; put your own
-file in its place. Any columns will do: `task.text` and `task.label` name those that count. The labels are found in the
-file, and the rows for validation and test are cut off it. What you type behind the command goes to the run:
+It takes half a minute on two CPU cores. The script makes a CSV file with messages to a shop and their topics. Use your
+own file in its place. It may have any columns; `task.text` and `task.label` name the two that are used. The labels are
+read from the file, and some rows are set aside for validation and test. Arguments of the script are overrides of the
+run:
 
     python examples/own_data.py method=lora trainer.max_steps=200
 """

@@ -2,8 +2,8 @@
 
     python examples/own_method.py
 
-About ten minutes on two CPU cores: three methods, two seeds each, on labelled tweets that come with lnbench. Runs that
-are finished are not done again. What you type behind the command goes to every run:
+It takes about ten minutes on two CPU cores: three methods with two seeds each, on labelled tweets that come with
+lnbench. Finished runs are not done again. Arguments of the script are overrides of every run:
 
     python examples/own_method.py trainer.max_steps=300 trainer.lr_factor=3
 
@@ -41,7 +41,7 @@ class LinearBottleneck(Method):
     layers: Layers
 
     def attach(self, backbone: Backbone) -> list[nn.Parameter]:
-        """Inserts one pair of matrices a layer, and says that they are what is trained; all else stays as it is."""
+        """Inserts one pair of matrices in each layer, and returns them, because they are trained."""
         from torch import nn
 
         from lnbench.backbone.insertion import insert_sequential

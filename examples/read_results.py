@@ -3,8 +3,8 @@
     python examples/own_method.py      # makes runs, if you have none
     python examples/read_results.py runs/own_method
 
-Give it any folders of runs. `python -m lnbench.report` makes tables, tests and plots of its own from the same runs;
-this is for questions that it does not answer.
+It reads any folders of runs. `python -m lnbench.report` makes standard tables, tests and plots from the same runs. A
+script like this one answers further questions.
 """
 
 import argparse

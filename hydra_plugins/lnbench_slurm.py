@@ -1,8 +1,11 @@
 """A Slurm launcher, based on Hydra's submitit launcher if that is installed. Runs save their state before a requeue."""
 
 import contextlib
+import os
+import re
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
@@ -36,7 +39,11 @@ with contextlib.suppress(ImportError):
 
 @contextlib.contextmanager
 def saved_before_requeue() -> Iterator[None]:
-    """Handles SIGUSR2, Slurm's time-out signal, like Ctrl-C. Submitit requeues the job only afterwards."""
+    """Requeues a job only after its run has saved its state.
+
+    Slurm sends SIGUSR2 when the time is up, at which submitit would requeue at once. When another job preempts this
+    one, Slurm sends SIGTERM, at which submitit does nothing. Both stop the run like Ctrl-C.
+    """
     requeue = signal.getsignal(signal.SIGUSR2)
     asked: list[FrameType | None] = []
 
@@ -48,8 +55,20 @@ def saved_before_requeue() -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        if asked and callable(requeue):
-            requeue(signal.SIGUSR2, asked[0])
+        if callable(requeue) and (asked or _is_preempted()):
+            requeue(signal.SIGUSR2, asked[0] if asked else None)
         raise
     finally:
         signal.signal(signal.SIGUSR2, requeue)
+
+
+def _is_preempted() -> bool:
+    """Whether Slurm takes the nodes of this job for another job, and has given it time to end."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None:
+        return False
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        told = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, timeout=30).stdout
+        when = re.search(r"\bPreemptTime=(\S+)", told)
+        return when is not None and when[1] != "None"
+    return False

@@ -20,7 +20,9 @@ def parser_of_runs(program: str, description: str, examples: str) -> argparse.Ar
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("run_dir", type=Path, help="folder that a run named at its end, or USER/NAME on the hub")
+    parser.add_argument(
+        "run_dir", type=Path, help="folder of a run, which the run printed at its end, or USER/NAME on the hub"
+    )
     add_plugins(parser)
     return parser
 
@@ -32,7 +34,7 @@ def add_plugins(parser: argparse.ArgumentParser) -> None:
         type=_allow,
         action="append",
         metavar="MODULE",
-        help="allow the methods and tasks of a module outside lnbench, whose code then runs",
+        help="allow methods and tasks of a module outside lnbench; this runs its code",
     )
 
 

@@ -1,4 +1,4 @@
-"""The steps shared by every command with Hydra overrides: compose, check, do a job, turn errors into messages."""
+"""The steps of every command with Hydra overrides: compose, check, do a job, and turn errors into messages."""
 
 import os
 import sys
@@ -68,7 +68,7 @@ class Command:
 
 
 def _checked(config: DictConfig) -> RunConfig:
-    """The validated configuration, where models can be tuned."""
+    """The validated configuration. Checks that models can be tuned here."""
     try:
         checked = validate(to_plain(config))
     except DataError:
@@ -126,7 +126,7 @@ def command_line(job: Job, *overrides: str) -> None:
 
 
 def arranged(arguments: Sequence[str]) -> list[str]:
-    """Arranges a command line as Hydra takes it: options first, then overrides in Hydra's grammar.
+    """Arranges a command line for Hydra: options first, then overrides in Hydra's grammar.
 
     Raises:
         ConfigError: an argument is neither an option nor an override, or cannot be understood.

@@ -15,13 +15,13 @@ from lnbench.report.claims.nested import LEAST_SEEDS
 
 DESCRIPTION = """Does runs until claims are decided: better, worse, or no difference that matters.
 
-It looks at the runs that are there, does the next ones that tell most per second, looks again, and stops each
-comparison as soon as it is decided. The looks are planned so that all decisions together are wrong with at most the
-level, however often it looks (docs/statistics.md). The runs are those that `python -m lnbench -m` does with the same
-overrides: a run that is finished is not done again, and the same command goes on after a stop."""
+The command looks at the finished runs, does the runs that give most information per second, and looks again. It stops
+each comparison as soon as it is decided. The looks are planned so that the probability of any wrong decision is at most
+--level, however often it looks (docs/statistics.md). The runs are those of `python -m lnbench -m` with the same
+overrides. A finished run is not done again, and after a stop the same command goes on."""
 EPILOG = """CLAIM is the id of a claim of the paper, a YAML file, or a line:
   'ln better than bitfit'
-  'ln+prefix worse than prefix, margin 0.5'        a smaller difference does not matter: points, or percent of a time
+  'ln+prefix worse than prefix, margin 0.5'        smallest difference that matters: points, or percent of a time
   'ln better than bitfit in training time'
 
 examples:
@@ -85,31 +85,35 @@ def _options() -> argparse.Namespace:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("words", nargs="+", metavar="CLAIM | KEY=VALUE", help="what to decide; overrides of all runs")
-    parser.add_argument("--tasks", nargs="+", required=True, metavar="TASK", help="names of configured tasks")
-    parser.add_argument("--budget-runs", type=whole_number(1), metavar="N", help="do at most so many runs")
     parser.add_argument(
-        "--budget-hours", type=number_between(0, inf), metavar="H", help="start nothing that would end later"
+        "words", nargs="+", metavar="CLAIM | KEY=VALUE", help="claims to decide; overrides for all runs"
+    )
+    parser.add_argument("--tasks", nargs="+", required=True, metavar="TASK", help="names of configured tasks")
+    parser.add_argument("--budget-runs", type=whole_number(1), metavar="N", help="do at most N runs")
+    parser.add_argument(
+        "--budget-hours", type=number_between(0, inf), metavar="H", help="start no run that would end after H hours"
     )
     parser.add_argument(
         "--seeds-max",
         type=whole_number(LEAST_SEEDS),
         default=USUAL_SEEDS,
         metavar="N",
-        help="most seeds of a task (default: %(default)s)",
+        help="largest number of seeds of a task (default: %(default)s)",
     )
     parser.add_argument(
         "--level",
         type=number_between(0, 0.5),
         default=USUAL_LEVEL,
-        help="probability that any of all decisions is wrong, at most (default: %(default)s)",
+        help="largest probability that any decision is wrong (default: %(default)s)",
     )
     parser.add_argument(
         "--margin",
         type=number_between(0, inf),
-        help="a smaller difference does not matter (default: 1 point of the metric, 5 percent of a time)",
+        help="smallest difference that matters (default: 1 point of the metric, 5 percent of a time)",
     )
-    parser.add_argument("--plan", action="store_true", help="show the next runs and what is likely needed; run nothing")
+    parser.add_argument(
+        "--plan", action="store_true", help="show the next runs and how many are likely needed; run nothing"
+    )
     add_plugins(parser)
     options = parser.parse_intermixed_args()
     words = [*options.words, *filter(_is_override, options.tasks)]  # overrides may follow the tasks

@@ -21,7 +21,7 @@ EPILOG = """examples:
   python -m lnbench.export RUN_DIR --peft adapter     an adapter with its task head for HF peft: ln, lora, ia3 or beft
   python -m lnbench.export RUN_DIR --peft adapter --head beside
                                                       the same for AutoModel, the head in head.safetensors
-  python -m lnbench.export RUN_DIR --card             the model card, README.md in RUN_DIR, anew
+  python -m lnbench.export RUN_DIR --card             writes the model card, README.md in RUN_DIR, again
   python -m lnbench.export RUN_DIR --hub me/films     what lnbench.load("me/films") needs, the record and a model card;
                                                       with --peft also what that writes
 
@@ -111,9 +111,9 @@ def _options() -> argparse.Namespace:
         help="with --peft: the task head in the adapter, for transformers' class of the task, where that gives the "
         "same logits (default), or in a file of its own, for AutoModel",
     )
-    parser.add_argument("--card", action="store_true", help="write the model card, over an older one")
-    parser.add_argument("--hub", metavar="USER/NAME", help="upload to this repository, made if there is none")
-    parser.add_argument("--private", action="store_true", help="with --hub: make it a private one")
+    parser.add_argument("--card", action="store_true", help="write the model card again")
+    parser.add_argument("--hub", metavar="USER/NAME", help="upload to this repository; it is created if needed")
+    parser.add_argument("--private", action="store_true", help="with --hub: create a private repository")
     options = parser.parse_args()
     if not (options.merged or options.peft or options.card or options.hub):
         parser.error("nothing to write: give --merged FOLDER, --peft FOLDER, --card, --hub USER/NAME, or several")

@@ -42,7 +42,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("adapter", type=Path, help="folder that peft's save_pretrained wrote")
     parser.add_argument("folder", type=Path, help="new folder for the tuned model")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="model and task, as for python -m lnbench")
-    parser.add_argument("--any-base", action="store_true", help="take the model although the adapter names another")
+    parser.add_argument(
+        "--any-base", action="store_true", help="accept the model even if the adapter names another one"
+    )
     return parser.parse_intermixed_args()
 
 

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from lnbench.cli import IN_THIS_PROCESS, command_line
 from lnbench.config.run import RunConfig
+from lnbench.core.words import number_of
 from lnbench.tasks.scores.metric import written
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def _row(task: Task, examples: Examples, row: int, tokenizer: PreTrainedTokenize
     for token, label in zip(tokens, aligned, strict=True):
         text.append(token).append(f"/{label} " if label else " ", "cyan")
     if (cut := _cut(examples)[row]) > 0:
-        text.append(f"... {cut} tokens cut off ", "yellow")
+        text.append(f"... {number_of(cut, 'token')} cut off ", "yellow")
     return text if aligned is labels else text.append(f"=> {' '.join(labels)}", "cyan")
 
 

@@ -49,14 +49,14 @@ class ParameterTable:
             "model": config.model.name,
             "method": config.method_name,
             "trained": count.trained,
-            "%": 100 * count.share,
+            "%": 100 * count.trained_fraction,
             "paper %": self.figures.find(config.model.name, config.method_name, "trained_percent"),
             "added": count.inserted - sum(count.by_part[name] for name in folding(config.method)),
             "head": count.head,
             "backbone": count.backbone,
         }
         self.rows.append(row)
-        return 100 * count.share
+        return 100 * count.trained_fraction
 
     def show_and_save(self) -> None:
         """Prints the table and writes it as CSV below the folder of runs."""

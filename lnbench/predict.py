@@ -40,8 +40,8 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = parser_of_runs("lnbench.predict", DESCRIPTION, EPILOG)
     parser.add_argument("text", nargs="*", help="texts to answer")
-    parser.add_argument("--file", type=Path, help="file with one text a line; without it and TEXT, standard input")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--file", type=Path, help="file with one text per line; default without TEXT: standard input")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     parser.add_argument(
         "--merged", action="store_true", help="fold LoRA and (IA)^3 into the weights: faster, the same to rounding"
     )

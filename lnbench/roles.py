@@ -18,10 +18,10 @@ from lnbench.core.schema import ConfigError
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-DESCRIPTION = """Finds where things are in a transformer: its blocks, linear maps and norms.
+DESCRIPTION = """Finds the parts of a transformer: its blocks, linear maps and norms.
 
-It builds a small model of the architecture with random weights, makes forward passes, and looks at what each part
-reads and changes. Names are not looked at. It prints what a text passes, in order, and the table of roles for
+It builds a small model of the architecture with random weights, makes forward passes, and observes what each part
+reads and changes. Names do not count. It prints what a text passes, in order, and the table of roles for
 lnbench/backbone/tables.py. Each line is marked as sure, or as not sure, with what a person must decide."""
 EPILOG = """examples:
   python -m lnbench.roles model=gpt2                a name in conf/model

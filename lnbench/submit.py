@@ -10,29 +10,33 @@ from rich.filesize import decimal
 
 from lnbench.arguments import add_plugins
 from lnbench.core.errors import plainly
+from lnbench.core.packages import require_tuning
 from lnbench.core.schema import ConfigError
+from lnbench.records.contradictions import contradictions
 from lnbench.records.listing import find_runs, holds_runs
-from lnbench.records.packed import LEVELS, SUFFIX, write_packed
+from lnbench.records.packed import LEVELS, SUFFIX, PackedRun, write_packed
 from lnbench.records.packing import pack_run
-from lnbench.records.record import RecordError
+from lnbench.records.record import Record, RecordError
 from lnbench.report.complete import gaps
 from lnbench.report.filters import add_filter, filtered
-from lnbench.report.load import Loaded, load, told, with_data
+from lnbench.report.load import Loaded, load_runs, told, with_data
 
 DESCRIPTION = """Packs the finished runs of a folder, with the trials of their searches, into one small file of results.
 
-Runs that are damaged are refused, and so are runs that nobody could compare: each method must have the same tasks, the
-same seeds and the same search budget, and all that the published runs of the same model and settings have."""
+It refuses runs that are damaged or contradict themselves, and runs that cannot be compared. To be comparable, all
+methods need the same tasks, seeds and search budget. They also need all tasks and seeds of the published runs with the
+same model and settings."""
 EPILOG = """examples:
   python -m lnbench.submit runs --out results/my_method
   python -m lnbench.submit runs --out results/my_method --filter method=my_method,ln task=sst2,sick
-  python -m lnbench.verify results/my_method.runs.jsonl.gz --sample 3      then do some of them again"""
+  python -m lnbench.verify results/my_method.runs.jsonl.gz --sample 3      then replay some of them"""
 
 
 def main() -> None:
     """Entry point of `python -m lnbench.submit`."""
     options = _options()
     try:
+        require_tuning()
         print(submit(options.runs_dir, options.out, options.filter))
     except (ConfigError, RecordError, OSError) as error:
         sys.exit(plainly(error))
@@ -49,20 +53,20 @@ def submit(runs_dir: Path, out: Path, filters: list[str]) -> str:
 
     Raises:
         ConfigError: the runs are not complete, one names a place of this machine, or the file is there with others.
-        RecordError: a run is damaged or of another protocol.
+        RecordError: a run is damaged, contradicts itself, or is of another protocol.
         OSError: the file cannot be written.
     """
     path = out if out.name.endswith(SUFFIX) else out.with_name(f"{out.name}{SUFFIX}")
     if not holds_runs(runs_dir):
         raise ConfigError(f"{runs_dir}: is not a folder; give the runs_dir of finished runs, such as runs")
-    loaded = filtered(load(runs_dir), filters)
+    loaded = filtered(load_runs(runs_dir), filters)
     own = {record.id for record in loaded.records}
     lacking = [*_unfinished(loaded, bool(filters)), *gaps(_beside_published(loaded, path), own)]
     if lacking:
         raise ConfigError("\n  ".join([f"{path} is not written, because the runs are not complete:", *lacking]))
     trials = {trial.id for record in loaded.records if record.search for trial in record.search.trials}
     found = {run.id: run for run in find_runs(runs_dir) if run.record and run.id in own.union(trials)}
-    runs = [pack_run(run.record, run.folder) for run in found.values() if run.record]
+    runs = [_packed(run.record, run.folder) for run in found.values() if run.record]
     if lost := _packed_before(path) - {run.record.id for run in runs}:
         raise ConfigError(
             f"{path} is not written: it is there with runs that are not among these ({', '.join(sorted(lost)[:3])}, "
@@ -71,6 +75,18 @@ def submit(runs_dir: Path, out: Path, filters: list[str]) -> str:
     write_packed(path, runs)
     size = decimal(path.stat().st_size)
     return f"{path}: {len(own):,} runs and {len(runs) - len(own):,} trials of their searches, {size}"
+
+
+def _packed(record: Record, folder: Path) -> PackedRun:
+    """A run as a line of the file.
+
+    Raises:
+        ConfigError, RecordError: as in `submit`.
+    """
+    run = pack_run(record, folder)
+    if wrong := list(contradictions(run)):
+        raise RecordError("\n  ".join([f"{folder}: contradicts itself:", *wrong]))
+    return run
 
 
 def _packed_before(path: Path) -> set[str]:
@@ -83,7 +99,7 @@ def _beside_published(loaded: Loaded, path: Path) -> Loaded:
     known = {record.id: record for record in loaded.records}
     for file in sorted(path.parent.glob(f"*{SUFFIX}")):
         if file.resolve() != path.resolve():
-            known |= {record.id: record for record in load(file).records if record.id not in known}
+            known |= {record.id: record for record in load_runs(file).records if record.id not in known}
     return replace(loaded, records=with_data([*known.values()]))
 
 

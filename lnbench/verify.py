@@ -12,17 +12,19 @@ from pathlib import Path
 from lnbench.arguments import add_plugins, number_between, whole_number
 from lnbench.config.run import RunConfig
 from lnbench.core.errors import FAILED, INTERRUPTED, REFUSED, DataError, plainly
+from lnbench.core.escape import printable
 from lnbench.core.interruption import RunInterrupted
 from lnbench.core.packages import require_tuning
 from lnbench.core.schema import ConfigError
 from lnbench.core.sealed import NewerError
+from lnbench.records.contradictions import contradictions
+from lnbench.records.identity import title
 from lnbench.records.listing import find_runs, holds_runs
 from lnbench.records.packed import PackedRun, packed_file, read_packed
 from lnbench.records.packing import pack_run
 from lnbench.records.record import RecordError
-from lnbench.records.title import title
 from lnbench.report.load import checked, told
-from lnbench.run.comparison import TOLERANCE, contradictions
+from lnbench.run.comparison import TOLERANCE
 from lnbench.run.replay import PLACES, Replay, replay, replay_config, replay_first, wrong_content
 
 LEAST_STEPS = 10
@@ -35,13 +37,14 @@ SAID = {
     "different": "DIFFERENT",
     "failed": "NOT REPLAYED",
 }
-DESCRIPTION = f"""Checks published runs. For all of them it compares what a file says in several places: settings with
-the identity, scores with the answers on the test rows, the history with its checksum. It then does runs again, all or
-some, and compares every number.
+DESCRIPTION = f"""Checks published runs. For all runs, it compares the parts of the file with each other: the settings
+with the id, the scores with the answers to the test rows, the history with its checksum. Then it does some or all of
+the runs again, and compares every number.
 
-A replay is equal to the last bit on the same kind of CPU, with as many threads and the same versions of torch and its
-like. Elsewhere scores, and the share of test rows with the same answer, may differ by {TOLERANCE:g}. Each line
-says which it is, and what differs. Replays lie in a folder of their own; the same command goes on where it stopped."""
+A replay is equal to the last bit on the same kind of CPU, with the same number of threads and the same versions of
+torch and related packages. On other machines, scores and the share of equal answers may differ by {TOLERANCE:g}. Each
+line says how close the replay is, and what differs. Replays are kept in a folder; the same command goes on where it
+stopped."""
 EPILOG = f"""examples:
   python -m lnbench.verify results data_root=path/to/data
   python -m lnbench.verify results --sample 10 --seed 1 data_root=path/to/data
@@ -103,7 +106,7 @@ def _read(place: Path) -> tuple[list[PackedRun], int]:
                 runs.append(run)
         if problems:
             wrong += 1
-            print("\n    ".join([f"WRONG  {found.folder}", *problems]))
+            print(printable("\n    ".join([f"WRONG  {found.folder}", *problems])))
     if not runs and not wrong:
         raise ConfigError(f"{place}: has no finished runs")
     print(f"{len(runs)} runs agree with themselves, {wrong} do not")
@@ -133,11 +136,9 @@ def _replays(
 
 def _show(run: PackedRun, result: Replay) -> None:
     record = run.record
-    print(f"{SAID[result.outcome]:<26} {record.id}  {title(record.method, record.task, record.model, record.seed)}")
+    told = f"{SAID[result.outcome]:<26} {record.id}  {title(record.method, record.task, record.model, record.seed)}"
     more = [f"... and {len(result.details) - MOST_TOLD} more"] * (len(result.details) > MOST_TOLD)
-    for line in [*result.unlike, *result.details[:MOST_TOLD], *more]:
-        print(f"    {line}")
-    sys.stdout.flush()
+    print(printable("\n    ".join([told, *result.unlike, *result.details[:MOST_TOLD], *more])), flush=True)
 
 
 def _options() -> argparse.Namespace:
@@ -148,11 +149,11 @@ def _options() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("results", type=Path, metavar="RESULTS", help="folder of packed runs or of runs, or one file")
-    parser.add_argument("places", nargs="*", metavar="KEY=VALUE", help="where data and models are")
+    parser.add_argument("places", nargs="*", metavar="KEY=VALUE", help="places of data and models")
     parser.add_argument("--sample", type=whole_number(1), metavar="N", help="replay N runs, drawn at random")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the draw (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the random choice (default: 0)")
     parser.add_argument(
-        "--minutes", type=number_between(0, inf), metavar="M", help="begin no replay that would not fit in M minutes"
+        "--minutes", type=number_between(0, inf), metavar="M", help="start no replay that would not fit in M minutes"
     )
     parser.add_argument(
         "--steps", type=whole_number(LEAST_STEPS), metavar="K", help=f"replay the first K steps, {LEAST_STEPS} at least"

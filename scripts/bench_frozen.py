@@ -22,7 +22,7 @@ from lnbench.backbone.tuned_model import TunedModel, inputs_of
 from lnbench.config.compose import compose_config, to_plain
 from lnbench.config.run import RunConfig, validate
 from lnbench.core.atomic_files import write_atomically
-from lnbench.run.execute import load
+from lnbench.run.execute import load_model_and_data
 from lnbench.tasks.data.load import TaskData
 from lnbench.training.batching import shuffled_batches
 from lnbench.training.frozen.states import FrozenStates
@@ -85,7 +85,7 @@ def main() -> None:
     options = parser.parse_args()
     overrides = ["method=ln", "method.ln.layers=4-6", "trainer.device=cpu", *options.overrides]
     config = validate(to_plain(compose_config(*overrides)))
-    steps = Steps(config, *load(config))
+    steps = Steps(config, *load_model_and_data(config))
     kinds = {
         "dropout everywhere": steps.usual,
         "no dropout below": steps.calm,

@@ -119,11 +119,11 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m scripts.bench_fused", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("overrides", nargs="*", help="as lnbench takes them: model=, task=, data_root=, trainer.batch_size=")
-    add("--method", default="ln", help="a sum as in method= (default: ln)")
-    add("--runs", type=positive, default=16, help="of different seeds (default: 16)")
-    add("--rounds", type=positive, default=3, help="how often both are timed (default: 3)")
-    add("--steps", type=positive, default=50, help="of each run (default: 50)")
+    add("overrides", nargs="*", help="overrides of lnbench: model=, task=, data_root=, trainer.batch_size=")
+    add("--method", default="ln", help="method or sum of methods (default: ln)")
+    add("--runs", type=positive, default=16, help="number of runs, each with its own seed (default: 16)")
+    add("--rounds", type=positive, default=3, help="number of times that both are timed (default: 3)")
+    add("--steps", type=positive, default=50, help="number of steps of each run (default: 50)")
     add("--save", type=Path, help="JSON file for the numbers")
     return parser
 

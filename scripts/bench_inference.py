@@ -127,13 +127,13 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("overrides", nargs="*", help="as lnbench takes them: model=, task=, data_root=, trainer.eval_batch_size=")
-    add("--methods", nargs="+", default=METHODS, help="as in method=, each with further settings after a space")
-    add("--rounds", type=positive, default=7, help="how often each model is timed (default: 7)")
-    add("--rows", type=positive, default=256, help="most rows of the test split (default: 256)")
-    add("--prompt-tokens", type=positive, default=32, help="of each row where text is generated (default: 32)")
-    add("--new-tokens", type=positive, default=32, help="likewise (default: 32)")
-    add("--random-weights", action="store_true", help="of the model's architecture: needs no download")
+    add("overrides", nargs="*", help="overrides of lnbench: model=, task=, data_root=, trainer.eval_batch_size=")
+    add("--methods", nargs="+", default=METHODS, help="methods or sums, each with further settings after a space")
+    add("--rounds", type=positive, default=7, help="number of times that each model is timed (default: 7)")
+    add("--rows", type=positive, default=256, help="largest number of test rows (default: 256)")
+    add("--prompt-tokens", type=positive, default=32, help="for generation: tokens of each prompt (default: 32)")
+    add("--new-tokens", type=positive, default=32, help="for generation: new tokens of each row (default: 32)")
+    add("--random-weights", action="store_true", help="use random weights, which need no download")
     add("--save", type=Path, help="JSON file for the numbers")
     return parser
 

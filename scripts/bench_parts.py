@@ -43,8 +43,8 @@ Part = Callable[[], Tensor | tuple[Tensor, ...]]
 def main() -> None:
     """Measures, prints tables, and saves the numbers if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch", type=int, default=32, help="rows of a batch")
-    parser.add_argument("--length", type=int, default=32, help="tokens of a row")
+    parser.add_argument("--batch", type=int, default=32, help="number of rows of a batch")
+    parser.add_argument("--length", type=int, default=32, help="number of tokens of a row")
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--save", type=Path, help="JSON file for the numbers")
     options = parser.parse_args()

@@ -85,10 +85,10 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("overrides", nargs="*", help="as lnbench takes them: model=, trainer.batch_size=, trainer.precision=")
-    add("--methods", nargs="+", default=["ln", "lora"], help="as in method=")
-    add("--length", type=positive, default=64, help="tokens of each row (default: 64)")
-    add("--repeats", type=positive, default=15, help="how often each step is timed (default: 15)")
+    add("overrides", nargs="*", help="overrides of lnbench: model=, trainer.batch_size=, trainer.precision=")
+    add("--methods", nargs="+", default=["ln", "lora"], help="methods or sums of methods")
+    add("--length", type=positive, default=64, help="number of tokens of a row (default: 64)")
+    add("--repeats", type=positive, default=15, help="number of times that each step is timed (default: 15)")
     add("--save", type=Path, help="JSON file for the numbers")
     return parser
 

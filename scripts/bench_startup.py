@@ -28,8 +28,8 @@ ONE_STEP += ["++task.splits.validation_limit=64"]
 def main() -> None:
     """Prints the medians of several repetitions."""
     parser = argparse.ArgumentParser(prog="python -m scripts.bench_startup", description=__doc__)
-    parser.add_argument("--repeat", type=int, default=5, help="of each measurement (default: 5)")
-    parser.add_argument("--runs", type=int, default=6, help="of the sweep (default: 6)")
+    parser.add_argument("--repeat", type=int, default=5, help="number of repetitions (default: 5)")
+    parser.add_argument("--runs", type=int, default=6, help="number of runs of the sweep (default: 6)")
     arguments = parser.parse_args()
     table = Table("from", "to", "median s", "smallest s", "largest s", title="Start-up, MiniLM on tweets, caches warm")
     with tempfile.TemporaryDirectory() as folder:

@@ -89,16 +89,16 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = result.add_argument
-    add("overrides", nargs="*", help="anything but method=, as lnbench takes it: model=, task=, data_root=, trainer.*=")
-    add("--methods", nargs="+", default=list(METHODS), help=f"sums as in method= (default: {' '.join(METHODS)})")
-    add("--frameworks", nargs="+", choices=end_to_end.RUNNERS, default=list(end_to_end.RUNNERS), help="end to end")
-    add("--only", choices=["end_to_end", "step"], help="one of the two measurements")
-    add("--rounds", type=positive, default=5, help="end to end: how often each is trained (default: 5)")
-    add("--steps", type=positive, default=50, help="end to end: timed in each round (default: 50)")
-    add("--repeats", type=positive, default=20, help="step only: how often each is timed (default: 20)")
-    add("--length", type=positive, default=32, help="step only: tokens of a row (default: 32)")
-    add("--compile", action="store_true", help="step only: lnbench's model under torch.compile too; needs a compiler")
-    add("--random-weights", action="store_true", help="of the model's architecture: needs no download")
+    add("overrides", nargs="*", help="overrides of lnbench except method=: model=, task=, data_root=, trainer.*=")
+    add("--methods", nargs="+", default=list(METHODS), help=f"methods or sums (default: {' '.join(METHODS)})")
+    add("--frameworks", nargs="+", choices=end_to_end.RUNNERS, default=list(end_to_end.RUNNERS), help="for end to end")
+    add("--only", choices=["end_to_end", "step"], help="do only this measurement")
+    add("--rounds", type=positive, default=5, help="end to end: number of rounds (default: 5)")
+    add("--steps", type=positive, default=50, help="end to end: number of timed steps in a round (default: 50)")
+    add("--repeats", type=positive, default=20, help="step only: number of times that each is timed (default: 20)")
+    add("--length", type=positive, default=32, help="step only: number of tokens of a row (default: 32)")
+    add("--compile", action="store_true", help="step only: also time lnbench under torch.compile; needs a compiler")
+    add("--random-weights", action="store_true", help="use random weights, which need no download")
     add("--save", type=Path, help="JSON file for the numbers")
     return result
 

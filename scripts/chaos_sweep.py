@@ -5,7 +5,6 @@ python -m scripts.chaos_sweep
 
 import argparse
 import contextlib
-import itertools
 import os
 import random
 import signal
@@ -14,14 +13,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import psutil
 from rich.console import Console
-from safetensors.numpy import load_file
 
-from lnbench.records.files import ADAPTER, METRICS, PREDICTIONS, RECORD
-from lnbench.records.listing import FoundRun, find_runs
+from lnbench.records.files import RECORD
+from scripts.equal_runs import differences, finished
 from tests import runs
 
 METHODS = ("ln", "bitfit", "lora", "ln+mha_adapter")
@@ -34,10 +31,13 @@ def main() -> None:
     """Prints the events; exits with status 1 if the two sweeps do not end with equal results."""
     parser = argparse.ArgumentParser(prog="python -m scripts.chaos_sweep", description=__doc__)
     parser.add_argument(
-        "--seeds", type=int, default=6, help=f"of each of {len(METHODS)} methods (default: 6, so 24 runs)"
+        "--seeds",
+        type=int,
+        default=6,
+        help=f"number of seeds of each of {len(METHODS)} methods (default: 6, so 24 runs)",
     )
     parser.add_argument("--kills", type=int, default=20, help="number of SIGKILLs (default: 20)")
-    parser.add_argument("--random-seed", type=int, default=0, help="of the moments and the damage (default: 0)")
+    parser.add_argument("--random-seed", type=int, default=0, help="seed of the moments and the damage (default: 0)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="chaos") as folder:
         problems = chaos(Path(folder), arguments.seeds, arguments.kills, random.Random(arguments.random_seed))
@@ -66,9 +66,12 @@ def chaos(folder: Path, seeds: int, kills: int, rng: random.Random) -> list[str]
         told = fire.kill(rng)
         killed += bool(told)
         damaged = fire.damage(rng, surely=not told)
-        console.print(f"kill {killed}: {told or 'came too late'}; {damaged}; {len(fire.finished())} runs are finished")
+        console.print(
+            f"kill {killed}: {told or 'came too late'}; {damaged}; {len(finished(fire.runs_dir))} runs are finished"
+        )
     console.print(f"last start: {fire.finish():.0f} s")
-    return _differences(calm, fire, expected=seeds * len(METHODS))
+    console.print("compared: scores, adapters, metrics.csv and predictions")
+    return differences(calm.runs_dir, fire.runs_dir, expected=seeds * len(METHODS))
 
 
 class _Sweep:
@@ -125,9 +128,6 @@ class _Sweep:
         path.write_bytes(content)
         return f"a bit of {path.name} flipped"
 
-    def finished(self) -> list[FoundRun]:
-        return [run for run in find_runs(self.runs_dir) if run.state == "finished"]
-
     def _start(self) -> "subprocess.Popen[bytes]":
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         return subprocess.Popen(self.command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -140,33 +140,6 @@ class _Sweep:
                 if any(file.stat().st_mtime > started for file in files):
                     return
             time.sleep(0.05)
-
-
-def _differences(calm: _Sweep, fire: _Sweep, expected: int) -> list[str]:
-    peaceful, tried = ({run.id: run for run in sweep.finished()} for sweep in (calm, fire))
-    states = [f"{run.id}: is {run.state} ({run.reason})" for run in find_runs(fire.runs_dir)]
-    problems = [state for state in states if "is finished" not in state]
-    for name, found in (("undisturbed", peaceful), ("killed", tried)):
-        if len(found) != expected:
-            problems.append(f"{name}: {len(found)} finished records, not {expected}")
-    both = sorted(peaceful.keys() & tried.keys())
-    pairs = itertools.product(both, (_metrics, _adapter, _text(METRICS), _text(PREDICTIONS)))
-    problems += [f"{id}: is not equal" for id, part in pairs if part(peaceful[id]) != part(tried[id])]
-    console.print(f"{len(both)} runs compared: scores, adapters, metrics.csv and predictions")
-    return problems
-
-
-def _metrics(run: FoundRun) -> Any:
-    assert run.record
-    return run.record.metrics, run.record.selection, run.record.cost.steps
-
-
-def _adapter(run: FoundRun) -> Any:
-    return {name: array.tobytes() for name, array in load_file(run.folder / ADAPTER).items()}
-
-
-def _text(name: str) -> Any:
-    return lambda run: (run.folder / name).read_text()
 
 
 if __name__ == "__main__":

@@ -62,8 +62,8 @@ def main() -> None:
     """Does all runs, and prints a line for each task."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
-    parser.add_argument("--test-rows", type=int, default=1000, help="most rows to test on")
-    parser.add_argument("--probe-rows", type=int, default=4000, help="most training rows of the probe")
+    parser.add_argument("--test-rows", type=int, default=1000, help="largest number of test rows")
+    parser.add_argument("--probe-rows", type=int, default=4000, help="largest number of training rows of the probe")
     options = parser.parse_args()
     budget = Budget.of(options)
     done = []

@@ -24,7 +24,7 @@ CATEGORIES = {"noun": 1, "verb": 2, "adj": 3, "adv": 4}
 def main() -> None:
     """Writes the corpus."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="for NLTK_DATA; made if it is not there")
+    parser.add_argument("folder", type=Path, help="folder for NLTK_DATA; it is created if needed")
     corpus = parser.parse_args().folder / "corpora" / "wordnet"
     absent = [str(path) for path in (WORDNET / "index.sense", WORDNET / "data.noun", PAGE) if not path.exists()]
     if absent:

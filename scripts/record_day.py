@@ -20,7 +20,7 @@ from types import FrameType
 
 from lnbench.core.errors import INTERRUPTED, DataError
 from lnbench.core.schema import ConfigError
-from lnbench.runs.missing import Job, jobs_of
+from lnbench.runs.missing import SweepRun, runs_of_sweep
 
 NICENESS = 15
 DONE = ("finished", "newer", "running")
@@ -31,11 +31,11 @@ def main() -> None:
     """Does the missing runs of the sweeps, one after the other, until the time is up."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sweeps", nargs="+", metavar="SWEEP", help="overrides of a sweep, in quotes")
-    parser.add_argument("--hours", type=float, required=True, help="time to work; the last run is stopped and saved")
+    parser.add_argument("--hours", type=float, required=True, help="hours to work; then the last run saves its state")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="folder of the runs (default: runs)")
     options = parser.parse_args()
     try:
-        jobs = in_order([jobs_of(shlex.split(sweep), options.runs_dir) for sweep in options.sweeps])
+        jobs = in_order([runs_of_sweep(shlex.split(sweep), options.runs_dir) for sweep in options.sweeps])
     except (ConfigError, DataError) as error:
         sys.exit(str(error))
     os.nice(NICENESS)
@@ -43,7 +43,7 @@ def main() -> None:
     sys.exit(work(jobs, time.monotonic() + 3600 * options.hours))
 
 
-def in_order(sweeps: Sequence[Sequence[Job]]) -> list[Job]:
+def in_order(sweeps: Sequence[Sequence[SweepRun]]) -> list[SweepRun]:
     """The jobs that are to be done, each once, those that tell most first.
 
     Args:
@@ -53,7 +53,7 @@ def in_order(sweeps: Sequence[Sequence[Job]]) -> list[Job]:
     return sorted(jobs.values(), key=lambda job: int(job.title.rpartition(" ")[2]))
 
 
-def work(jobs: Sequence[Job], deadline: float) -> int:
+def work(jobs: Sequence[SweepRun], deadline: float) -> int:
     """Does jobs until a time by `time.monotonic`; returns the exit code: 0, or that of an interruption."""
     done = failed = 0
     for job in jobs:
@@ -75,7 +75,7 @@ def work(jobs: Sequence[Job], deadline: float) -> int:
     return _told(done, failed, jobs, 0)
 
 
-def _told(done: int, failed: int, jobs: Sequence[Job], code: int) -> int:
+def _told(done: int, failed: int, jobs: Sequence[SweepRun], code: int) -> int:
     left = len(jobs) - done - failed
     print(f"{done} finished, {failed} failed, {left} left; the same command goes on, and lnbench.submit packs the runs")
     return code

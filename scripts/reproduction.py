@@ -14,12 +14,13 @@ from lnbench.core.commands import command, override
 from lnbench.core.escape import markdown
 from lnbench.core.names import plain_name
 from lnbench.core.schema import ConfigError
+from lnbench.core.words import number_of
 from lnbench.records.packed import SUFFIX
 from lnbench.records.record import Record
 from lnbench.report.claims import judgement
 from lnbench.report.claims.claims import Claim, read_claims
 from lnbench.report.claims.verdicts import Outcome, Verdict, judge
-from lnbench.report.load import Loaded, frame, hardware_of, load
+from lnbench.report.load import Loaded, frame, hardware_of, load_runs
 from lnbench.report.plots import make_plots, write_plots
 from lnbench.report.plots.plot import Plot
 from lnbench.report.tables import formats
@@ -38,30 +39,30 @@ DOCUMENT = Path("docs/reproduction.md")
 INTRODUCTION = """# Reproduction
 
 What the published runs say of *Parameter-Efficient Tuning on Layer Normalization for Pre-trained Language Models*
-(arXiv 2211.08682). They are small: a claim that is not decided here may well hold for a larger model or a longer
-training; one that is contradicted is contradicted for this model and budget.
+(arXiv 2211.08682). The runs are small. A claim that is not decided here may hold for a larger model or a longer
+training. A claim that is contradicted is contradicted only for this model and budget.
 
 {sizes}
 
-{runs} runs, of which the last ended on {date}; {machine}. {costs}
+{runs} runs; the last one ended on {date}; {machine}. {costs}
 
-The runs were done by
+These commands did the runs:
 
 ```
 {commands}
 ```
 
-Every line below is written from their [records](results.md) by
+This command writes everything below from their [records](results.md):
 
 ```
 python -m scripts.reproduction --images
 ```
 """
 TIMED = (
-    "Claims on scores and claims on costs come from different runs, and their p-values are corrected apart: over all "
-    "comparisons of scores, and over all of costs."
+    "Claims on scores and claims on costs come from different runs. Their intervals are corrected separately, over all "
+    "comparisons of scores and over all comparisons of costs."
 )
-UNTIMED = "They shared the machine with other programs, so they say nothing of times."
+UNTIMED = "The runs shared the machine with other programs, so their times mean nothing."
 
 
 def main() -> None:
@@ -69,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of packed runs")
     parser.add_argument("--out", type=Path, default=DOCUMENT, help="file to write")
-    parser.add_argument("--images", action="store_true", help="write the plots, too")
+    parser.add_argument("--images", action="store_true", help="also write the plots")
     options = parser.parse_args()
     write_atomically(options.out, document(options.results, options.out.stem))
     if options.images:
@@ -111,7 +112,7 @@ def _scores(results: Path) -> Loaded:
 def _of(results: Path, timed: bool) -> Loaded | None:
     """The runs of all packed files that are, or are not, for times; None without any."""
     files = [file for file in _files(results) if (COSTS in file.name) == timed]
-    return replace(load(*files), runs_dir=results) if files else None
+    return replace(load_runs(*files), runs_dir=results) if files else None
 
 
 def _files(results: Path) -> list[Path]:
@@ -161,7 +162,7 @@ def _introduction(results: Path, scores: Loaded, costs: Loaded | None) -> str:
 
 def _command(file: Path) -> str:
     """The sweep that did the runs of a packed file, which is named by its experiment."""
-    records = load(file).records
+    records = load_runs(file).records
     swept = {name: sorted({getattr(record, name) for record in records}) for name in ("method", "task", "seed")}
     words = [f"experiment={file.name.removesuffix(SUFFIX)}", *(override(name, *found) for name, found in swept.items())]
     threads = {record.hardware.get("threads") for record in records}
@@ -174,7 +175,7 @@ def _size(records: Sequence[Record]) -> str:
     trainer = records[0].config["trainer"]
     seeds, tasks = len({record.seed for record in records}), sorted({record.task for record in records})
     steps = f"{trainer['max_steps']} steps of {trainer['batch_size']} rows"
-    return f"- {records[0].model}: {steps}, {seeds} {'seed' if seeds == 1 else 'seeds'}, on {', '.join(tasks)}"
+    return f"- {records[0].model}: {steps}, {number_of(seeds, 'seed')}, on {', '.join(tasks)}"
 
 
 def _summary(verdicts: Sequence[Verdict]) -> str:

@@ -20,7 +20,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs_dir", type=Path, help="folder of finished runs")
     parser.add_argument("--out", type=Path, default=Path("docs/report.png"))
-    parser.add_argument("--section", choices=["claims", "plots", "tables", "runs"], help="what is at its top")
+    parser.add_argument(
+        "--section", choices=["scores", "claims", "plots", "costs", "runs"], help="section at the top of the image"
+    )
     parser.add_argument("--dark", action="store_true")
     options = parser.parse_args()
     if missing():

@@ -22,7 +22,7 @@ def main() -> None:
     """Does all trials, and prints the best rates."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
-    parser.add_argument("--factors", nargs="+", type=float, default=[0.3, 1, 3], help="of the shipped rates")
+    parser.add_argument("--factors", nargs="+", type=float, default=[0.3, 1, 3], help="factors of the shipped rates")
     parser.add_argument("--write", action="store_true", help="put the best rates into conf/")
     options = parser.parse_args()
     budget, conf = Budget.of(options), config_dir()

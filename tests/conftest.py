@@ -1,5 +1,6 @@
 """Fixtures of all tests, and when marked tests are skipped."""
 
+import gc
 import os
 import signal
 from collections.abc import Callable
@@ -17,6 +18,31 @@ from tests.tiny import ARCHITECTURES
 
 Configure = Callable[..., RunConfig]
 
+TESTS = Path(__file__).parent
+LONGEST = (
+    "training/test_fsdp.py",
+    "launch/test_chaos.py",
+    "methods/test_sums.py",
+    "launch/fused/test_launcher.py",
+    "run/test_lifecycle.py",
+    "report/test_browser.py",
+    "test_cli.py",
+    "launch/test_hydras_suite.py",
+    "launch/test_ray.py",
+    "test_families.py",
+    "backbone/test_smollm2.py",
+    "scripts/test_bench_throughput.py",
+    "test_experiments.py",
+    "exchange/test_peft_import.py",
+    "scripts/test_rates.py",
+    "deciding/test_loop.py",
+    "backbone/test_roles.py",
+    "report/test_dashboard.py",
+    "launch/test_gpus.py",
+    "test_site.py",
+)
+"""Files that take longer than ten seconds, the longest first."""
+
 settings.register_profile("lnbench", deadline=None, derandomize=True)
 settings.load_profile("lnbench")
 
@@ -26,18 +52,29 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection(session: pytest.Session) -> None:
+    """Collects no garbage while tests are collected: nearly all that is made then stays."""
+    gc.disable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Never looks for garbage among modules and tests, which takes longer than many a test."""
+    gc.freeze()
+    gc.enable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips what this machine cannot run, and puts files with slow tests first, so that no process ends late."""
+    """Skips what this machine cannot run, and puts the longest files first, so that no process ends late."""
     skips = {
         "gpu": (not torch.cuda.is_available(), "needs a CUDA device"),
-        "shared_data": (not os.environ.get("LNBENCH_DATA_ROOT"), "needs LNBENCH_DATA_ROOT"),
+        "shared_data": (not os.environ.get("LNBENCH_DATA_ROOT"), "needs LNBENCH_DATA_ROOT, a folder of data sets"),
     }
     for item in items:
         for marker, (skip, reason) in skips.items():
             if skip and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    places = {TESTS / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session")

@@ -195,7 +195,7 @@ MISTYPED = [
         "a list: 'task.text=[a,b]'; for a text: 'task.text=\"a,b\"'",
     ),
     ("task.text=ä,b", 'task.text="ä",b: has several values', ""),
-    ("-m seed=1, 2", "seed=1,: there is nothing before or after one of its commas", "without spaces"),
+    ("-m seed=1, 2", "seed=1,: a value is missing before or after a comma", "without spaces"),
     ("-m seed=[1,2]", "seed = [1, 2]: must be a whole number; for a run with each of them: -m seed=1,2", ""),
     ("-m method=glob(lorra*)", f"method=glob(lorra*): 'lorra*' matches nothing; there is: {METHODS}", ""),
     (
@@ -212,25 +212,25 @@ MISTYPED = [
         "",
     ),
     ("-m trainer.lr=glob(1*)", "trainer.lr=glob(1*): glob finds choices of a group, and trainer.lr is no group", ""),
-    ("-m method=[glob(l*)]", "method=[glob(l*)]: a function stands alone, in no list", "type method=glob(PATTERN)"),
-    ("method=[glob(l*)]", "method=[glob(l*)]: a function stands alone", "type method=glob(PATTERN)"),
-    ("-m task.labels=[a,glob(b)]", "task.labels=[a,glob(b)]: a function stands alone", ""),
-    ("-m method=ln,glob(b*)", "method=ln,glob(b*): a function stands alone", "glob([PATTERN,PATTERN]) for several"),
+    ("-m method=[glob(l*)]", "method=[glob(l*)]: a function must stand alone", "type method=glob(PATTERN)"),
+    ("method=[glob(l*)]", "method=[glob(l*)]: a function must stand alone", "type method=glob(PATTERN)"),
+    ("-m task.labels=[a,glob(b)]", "task.labels=[a,glob(b)]: a function must stand alone", ""),
+    ("-m method=ln,glob(b*)", "method=ln,glob(b*): a function must stand alone", "glob([PATTERN,PATTERN]) for several"),
     ("-m 'method=choice(ln,glob(b*))'", "method=choice(ln,glob(b*)): glob(...) cannot stand in another function", ""),
     (
         "-m seed=5,range(3)",
-        "seed=5,range(3): a function stands alone",
+        "seed=5,range(3): a function must stand alone",
         "type seed=range(START,STOP), or the values: VALUE",
     ),
-    ("-m seed=[1,range(3)]", "seed=[1,range(3)]: a function stands alone", ""),
+    ("-m seed=[1,range(3)]", "seed=[1,range(3)]: a function must stand alone", ""),
     ("-m seed=interval(0,1)", "interval(START,STOP): names no values, and the sweeper needs some", "KEY=VALUE,VALUE"),
     *(
         (word, f"{word}: has several values, and this is no sweep; for one run with each of them add -m\n", "")
         for word in ("seed=range(0,3)", "method=glob(l*)", "seed=choice(1,2)", "trainer.lr=shuffle(1,2)")
     ),
-    ("method@foo=ln", "method@foo=ln: @ puts a choice at a place that no run has; type method=ln", ""),
-    ("-m method@foo=ln,lora", "method@foo=ln,lora: @ puts a choice", "type method=ln,lora"),
-    ("task@a:b=mrpc", "task@a:b=mrpc: @ puts a choice", "type task=mrpc"),
+    ("method@foo=ln", "method@foo=ln: @ is not possible here, because a run has each group once; type method=ln", ""),
+    ("-m method@foo=ln,lora", "method@foo=ln,lora: @ is not possible here", "type method=ln,lora"),
+    ("task@a:b=mrpc", "task@a:b=mrpc: @ is not possible here", "type task=mrpc"),
     *(
         (words, "runs_dir: ${HOME} stands for a setting 'HOME', and there is none", "variable type '${oc.env:HOME}'")
         for words in ("'runs_dir=${HOME}/x'", "-m 'runs_dir=${HOME}/x' seed=1,2")
@@ -239,7 +239,7 @@ MISTYPED = [
     ("'task=${HOME}'", "task=${HOME}: task takes the name of one of: boolq, ", ""),
     ("-m seed=range(3,3)", "seed=range(3,3): is a sweep over no value", ""),
     ("-m seed=choice()", "seed=choice(): cannot be understood (", "empty choice is not legal"),
-    ("~trainer.lr", "~trainer.lr: takes a value away, and there is none", "trainer.lr=VALUE"),
+    ("~trainer.lr", "~trainer.lr: removes a value, and there is none", "trainer.lr=VALUE"),
     ("~task", "~task: every run needs a task; for another one type task=NAME: boolq, ", ""),
     ("~task=mrpc", "~task: every run needs a task; for another one type task=NAME: boolq, ", ""),
     ("~seed", "~seed: every run needs a seed; for another one type seed=VALUE\n", ""),
@@ -280,7 +280,7 @@ MISTYPED = [
     ("values=[1,2]", "values: unknown key; did you mean 'search.values=[1,2]'? known keys: ", ""),
     ("wandb=true", "wandb: unknown key; did you mean logger.wandb=true or logger=wandb? known keys: ", ""),
     ("prefix.length=5", "prefix: unknown key; did you mean method.prefix.length=5 or method=prefix? known keys: ", ""),
-    ("method=lora,rank=8", "method=lora,rank=8: is rank=8 another setting?", "parted by spaces"),
+    ("method=lora,rank=8", "method=lora,rank=8: is rank=8 another setting?", "separated by spaces"),
     (
         "model=bert-base-uncased",
         "model = 'bert-base-uncased': does not exist; did you mean 'bert_base_un",

@@ -6,7 +6,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from lnbench.config.compose import config_dir
-from lnbench.runs.missing import jobs_of
+from lnbench.runs.missing import runs_of_sweep
 
 FOLDER = config_dir() / "experiment"
 EXPERIMENTS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -36,6 +36,6 @@ def test_every_value_gives_a_run(name: str, tmp_path: Path) -> None:
     params = swept(name)
     for key, values in params.items():
         others = [f"{other}={first(params[other])}" for other in params if other != key]
-        jobs = jobs_of([f"experiment={name}", *others], tmp_path)
+        jobs = runs_of_sweep([f"experiment={name}", *others], tmp_path)
         assert len(jobs) == (values.count("],") if values.startswith("[") else values.count(",")) + 1
         assert {job.state for job in jobs} == {"never started"}

@@ -78,7 +78,7 @@ def test_examples_show_what_the_model_sees_and_what_it_does_not(command: Command
     assert "shortest training row  [CLS] a [SEP] => False\n" in out
     assert "median training row  [CLS] good film [SEP] => True\n" in out
     assert "longest training row  [CLS] a b c d e good [SEP] ... 4 tokens cut off => True\n" in out
-    assert "train: 1 of 3 rows are cut off after task.max_length = 8 tokens; they lose 4 tokens on average" in out
+    assert "train: task.max_length = 8 cuts off 1 of 3 rows: 4 tokens on average" in out
 
 
 def test_tags_stand_behind_their_tokens(command: Command, tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ def test_runs_are_listed_and_reported(finished: Path, tmp_path: Path) -> None:
         ["lnbench.params", "method=ln"],
         ["lnbench.predict", "FOLDER", "a text"],
         ["lnbench.decide", "ln better than bitfit", "--tasks", "sst2"],
+        ["lnbench.submit", "FOLDER", "--out", "FILE"],
     ],
 )
 def test_what_needs_a_model_says_what_to_install(command: list[str]) -> None:

@@ -281,9 +281,9 @@ def test_the_command_does_the_missing_job(runs: Runs, made: Made) -> None:
 
 
 OWN_METHOD = """
-from lnbench.methods.head import Head
+from lnbench.methods.head import HeadOnly
 
-class Mine(Head):
+class Mine(HeadOnly):
     colour: str = "red"
 """
 
@@ -494,6 +494,21 @@ def test_a_run_of_which_a_part_cannot_be_deleted_stays_whole(
 def test_a_folder_in_place_of_a_record_is_deleted_with_its_run(runs: Runs, made: Made) -> None:
     (begin(made("method=ln")) / RECORD).mkdir()
     assert runs("--delete", "--yes", "state=damaged")[0] == 0
+    assert runs.ids() == set()
+
+
+@pytest.mark.parametrize("words", [["--all"], ["method=ln"], ["state=*"]])
+def test_a_newer_run_is_deleted_only_by_that_name(runs: Runs, made: Made, words: list[str]) -> None:
+    config = made("method=ln")
+    finish(config)
+    finish(made("method=ln", "seed=1"))
+    path = run_dir(config) / RECORD
+    write_sealed(path, {**read_sealed(path), "format": 2})
+    code, out = runs("--delete", "--yes", *words)
+    assert code == 1
+    assert f"not deleted: run {run_id(config)}: a newer lnbench did it; state=newer deletes such runs" in out
+    assert runs.ids() == {run_id(config)}
+    assert runs("--delete", "--yes", "state=newer")[0] == 0
     assert runs.ids() == set()
 
 

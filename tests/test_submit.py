@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from lnbench.core.schema import ConfigError
+from lnbench.core.sealed import read_sealed, write_sealed
 from lnbench.records.files import CONFIG, METRICS, RECORD
 from lnbench.records.identity import run_dir
 from lnbench.records.packed import SUFFIX
 from lnbench.records.record import RecordError
-from lnbench.report.load import load
+from lnbench.report.load import load_runs
 from lnbench.run.lifecycle import run
 from lnbench.submit import submit
 from tests.commands import Commands
@@ -29,7 +30,9 @@ def test_complete_runs_are_packed_and_read_again(configure: Configure, runs_dir:
     out = runs_dir.parent / "results" / "mine"
     told = submit(runs_dir, out, [])
     assert told.startswith(f"{out}{SUFFIX}: 4 runs and 0 trials of their searches, ")
-    assert {record.id for record in load(out.parent).records} == {record.id for record in load(runs_dir).records}
+    assert {record.id for record in load_runs(out.parent).records} == {
+        record.id for record in load_runs(runs_dir).records
+    }
     filtered = submit(runs_dir, out.with_name("ln"), ["method=ln"])
     assert ": 2 runs" in filtered
 
@@ -72,7 +75,7 @@ def test_trials_come_along_and_must_be_there(configure: Configure, runs_dir: Pat
     record = run(config)
     assert record.search
     assert "1 runs and 3 trials" in submit(runs_dir, runs_dir.parent / "mine", [])
-    (trial,) = [one for one in load(runs_dir).trials if one.id == record.search.trials[0].id]
+    (trial,) = [one for one in load_runs(runs_dir).trials if one.id == record.search.trials[0].id]
     (trial.folder / RECORD).unlink()
     (trial.folder / CONFIG).unlink()
     with pytest.raises(ConfigError, match=f"run {record.id} lacks its trial {trial.id}"):
@@ -90,6 +93,20 @@ def test_what_is_damaged_or_unfinished_is_refused(configure: Configure, runs_dir
     (folder / RECORD).unlink()
     with pytest.raises(ConfigError, match=f"interrupted  {folder}"):
         submit(runs_dir, runs_dir.parent / "mine", [])
+    assert not (runs_dir.parent / f"mine{SUFFIX}").exists()
+
+
+def test_what_contradicts_itself_is_refused(configure: Configure, runs_dir: Path) -> None:
+    do(configure, "ln", 0)
+    folder = run_dir(configure("trainer.max_steps=2"))
+    content = read_sealed(folder / RECORD)
+    content["metrics"]["test"]["accuracy"] += 0.0625
+    write_sealed(folder / RECORD, content)
+    with pytest.raises(RecordError) as raised:
+        submit(runs_dir, runs_dir.parent / "mine", [])
+    first, second = str(raised.value).splitlines()
+    assert first == f"{folder}: contradicts itself:"
+    assert second.strip().startswith(f"test/accuracy = {content['metrics']['test']['accuracy']} recorded, and ")
     assert not (runs_dir.parent / f"mine{SUFFIX}").exists()
 
 

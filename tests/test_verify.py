@@ -4,6 +4,7 @@ import gzip
 import json
 import shutil
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from lnbench.core.sealed import SEAL, sealed
+from lnbench.records.files import METRICS
 from lnbench.records.identity import id_of_saved
 from lnbench.records.packed import SUFFIX
 from lnbench.run.comparison import TOLERANCE
@@ -91,7 +93,24 @@ FOUND_AT_ONCE: dict[str, tuple[Falsify, str]] = {
         lambda line: line.update(history=line["history"].replace("0.", "0.0", 1)),
         "history is not the metrics.csv",
     ),
+    "a history without steps": (
+        lambda line: line.update(
+            history=(text := "step,loss\nlast,0.5\n"),
+            record=line["record"] | {"files": line["record"]["files"] | {METRICS: sha256(text.encode()).hexdigest()}},
+        ),
+        "history is no table of numbers by step",
+    ),
     "the selection": (set_in("record", "selection", "score", value=0.75001), "by which the checkpoint was selected"),
+    "the selecting metric": (
+        set_in("record", "selection", "metric", value="f2"),
+        "validation/f2 = None is not the score",
+    ),
+    "a metric that a terminal acts on": (
+        set_in("record", "selection", "metric", value="\x1b[2Jf"),
+        "validation/\\x1b[2Jf = None is not the score",
+    ),
+    "all answers": (set_in("numbers", value={}), "does not have the answer and the reference of each"),
+    "an answer that is no label": (set_in("numbers", "answer", value=[9] * 32), "its answers cannot be understood"),
 }
 
 

@@ -2,6 +2,8 @@
 
 import copy
 import functools
+import io
+import pickle
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -167,25 +169,61 @@ values, texts that grow."""
 
 def tiny(architecture: str, seed: int = 0) -> PreTrainedModel:
     """A headless model in evaluation mode, with the same weights for the same seed."""
-    return copy.deepcopy(_model(AutoModel, architecture, seed))
+    return _packed(AutoModel, architecture, seed).copy()
 
 
 def tiny_generator(architecture: str = "gpt2", seed: int = 0) -> PreTrainedModel:
     """A tiny decoder, or encoder-decoder, that generates."""
     kind = AutoModelForSeq2SeqLM if architecture in TWO_SIDED else AutoModelForCausalLM
-    return copy.deepcopy(_model(kind, architecture, seed))
+    return _packed(kind, architecture, seed).copy()
+
+
+class Packer(pickle.Pickler):
+    """Pickles a model apart from its tensors. From that, `Unpacker` makes a copy faster than `copy.deepcopy` does."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.tensors: list[Tensor] = []
+        file = io.BytesIO()
+        super().__init__(file)
+        self.dump(model)
+        self.content = file.getvalue()
+
+    def persistent_id(self, obj: Any) -> int | None:
+        """The number of a tensor. A tensor that several modules share has one number."""
+        if not isinstance(obj, Tensor):
+            return None
+        known = [number for number, tensor in enumerate(self.tensors) if tensor is obj]
+        self.tensors += [] if known else [obj]
+        return known[0] if known else len(self.tensors) - 1
+
+    def copy(self) -> PreTrainedModel:
+        """A new model with tensors of its own."""
+        model: PreTrainedModel = Unpacker(self.content, self.tensors).load()
+        return model
+
+
+class Unpacker(pickle.Unpickler):
+    """Unpickles a model with copies of its tensors."""
+
+    def __init__(self, content: bytes, tensors: list[Tensor]) -> None:
+        super().__init__(io.BytesIO(content))
+        self.tensors = copy.deepcopy(tensors)
+
+    def persistent_load(self, pid: Any) -> Tensor:
+        """The tensor of a number."""
+        tensor: Tensor = self.tensors[pid]
+        return tensor
 
 
 @functools.cache
-def _model(kind: Any, architecture: str, seed: int) -> PreTrainedModel:
+def _packed(kind: Any, architecture: str, seed: int) -> Packer:
     """A model whose gains are off 1 and biases off 0, where mistakes would not show."""
     torch.manual_seed(seed)
     model: PreTrainedModel = kind.from_config(copy.deepcopy(CONFIGS[architecture]))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    model.eval()
-    return model
+    return Packer(model.eval())
 
 
 @functools.cache

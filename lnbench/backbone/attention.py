@@ -1,4 +1,4 @@
-"""Attention as transformers' "sdpa", with cheap dropout on a CPU, and for several runs at once."""
+"""Attention equal to transformers' "sdpa", with cheaper dropout on a CPU, and for several runs at once."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -22,7 +22,7 @@ from lnbench.core.schema import ConfigError
 
 NAME = "lnbench"
 _CALLED: ContextVar[set[nn.Module] | None] = ContextVar("called", default=None)
-"""The modules that have called an attention function, while that is looked at."""
+"""Collects the modules that call an attention function. None: nobody collects them."""
 
 
 def attention(
@@ -42,18 +42,19 @@ def attention(
     """An attention function for transformers.
 
     Args:
-        module: that attends.
+        module: the calling module.
         query: (B, heads, Lq, head size).
         key: (B, key-value heads, Lk, head size).
         value: as `key`.
-        attention_mask: (B or 1, 1, Lq, Lk), bool or additive; None: all keys, or those before where it is causal.
-        dropout: of the attention probabilities.
-        scaling: of the products; None: 1 / sqrt(head size).
-        is_causal: whether a missing mask means a causal one; None: as `module.is_causal` says.
+        attention_mask: (B or 1, 1, Lq, Lk), bool or additive. None: a query sees all keys, or only earlier ones if
+            attention is causal.
+        dropout: dropout of the attention probabilities.
+        scaling: factor of the products; None: 1 / sqrt(head size).
+        is_causal: whether a missing mask means a causal one; None takes `module.is_causal`.
         position_bias: (B or 1, heads, Lq, Lk), added to the scaled products.
-        softcap: c, by which the scaled products s become c tanh(s / c).
-        s_aux: (heads,), scores of sinks: of what takes part of the attention, and yields nothing.
-        kwargs: for transformers' own function; what the text's masks hold already, such as a sliding window.
+        softcap: number c; the scaled products s become c tanh(s / c).
+        s_aux: (heads,), scores of sinks, which take a part of the attention and have no value.
+        kwargs: arguments for transformers' own function. Masks already hold settings such as a sliding window.
 
     Returns:
         (B, Lq, heads, head size), and no probabilities.
@@ -89,9 +90,9 @@ def attention(
 
 
 def make_mask(*args: Any, **kwargs: Any) -> Tensor | None:
-    """A mask function for transformers, that looks whether a batch needs a mask only where that is cheap.
+    """A mask function for transformers. It checks whether a batch needs a mask only where this is cheap.
 
-    On a GPU the host would have to wait for the answer; and of the runs of a stack some may need one and others not.
+    On a GPU the host would have to wait for the answer. In a stack, some runs may need a mask and others not.
     """
     padding = kwargs.get("attention_mask")
     on_gpu = padding is not None and padding.device.type != "cpu"
@@ -101,7 +102,7 @@ def make_mask(*args: Any, **kwargs: Any) -> Tensor | None:
 
 
 def adapt_attention(model: PreTrainedModel) -> None:
-    """Makes every attention of `model` go through `attention`; DeBERTa's, which cannot, becomes able to run in bf16.
+    """Makes every attention of `model` call `attention`. DeBERTa's cannot; it is made to run in bf16.
 
     Raises:
         ConfigError: as `use_function`.
@@ -113,10 +114,10 @@ def adapt_attention(model: PreTrainedModel) -> None:
 
 
 def use_function(model: PreTrainedModel, name: str, function: Callable[..., tuple[Tensor, None]]) -> None:
-    """Makes every attention of `model` call `function`, by which transformers knows as `name`.
+    """Makes every attention of `model` call `function`, which is registered with transformers as `name`.
 
-    That it is called is seen in one forward pass, as transformers takes any name and some models then ignore it. A
-    model without values, on the meta device, is believed.
+    One forward pass checks that the function is called, because transformers accepts any name and some models ignore
+    it. A model without values, on the meta device, is not checked.
 
     Raises:
         ConfigError: the attention of some blocks does not call it.
@@ -137,13 +138,16 @@ def use_function(model: PreTrainedModel, name: str, function: Callable[..., tupl
 
 
 def callers(model: PreTrainedModel) -> set[nn.Module]:
-    """The modules of a model without a role table that call transformers' attention function, which drops nothing."""
+    """The modules of a model without a role table that call transformers' attention function.
+
+    From then on, the model's attention has no dropout.
+    """
     _choose(model, "lnbench_seen", attention_without_dropout)
     return _called_on_two_tokens(model)
 
 
 def attention_without_dropout(*args: Any, dropout: float = 0.0, **kwargs: Any) -> tuple[Tensor, None]:
-    """As `attention`, also in training."""
+    """`attention` without dropout, also in training."""
     return attention(*args, **kwargs)
 
 
@@ -178,7 +182,7 @@ def _call(
 
 @torch.no_grad()
 def _look_at_two_tokens(model: PreTrainedModel) -> None:
-    """One forward pass in evaluation, which leaves no trace in the model and draws no random numbers."""
+    """One forward pass in evaluation mode. It changes nothing in the model and draws no random numbers."""
     training = {module: module.training for module in model.modules()}
     tokens = torch.zeros(1, 2, dtype=torch.long, device=model.device)
     written = {"decoder_input_ids": tokens} if model.config.is_encoder_decoder else {}
@@ -190,21 +194,21 @@ def _look_at_two_tokens(model: PreTrainedModel) -> None:
 
 
 class _Fp32(nn.Module):
-    """Rounds no more."""
+    """Converts to fp32."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.float()
 
 
 def _keep_scores_in_fp32(model: PreTrainedModel) -> None:
-    """For DeBERTa, which under autocast fills masked scores with a number too large for bf16 (its v2 does not)."""
+    """Makes DeBERTa's scores fp32. Under autocast it masks them with a number too large for bf16 (v2 does not)."""
     for module in model.modules():
         if getattr(module, "head_logits_proj", module) is None:
             module.head_logits_proj = _Fp32()
 
 
 class _Folded(Function):
-    """Transformers' own attention for a stack, whose runs and rows become one dimension, for which kernels are made."""
+    """Transformers' own attention for a stack. Runs and rows become one dimension, as fast kernels need it."""
 
     @staticmethod
     def forward(module: nn.Module, *inputs: Any) -> Tensor:
@@ -233,13 +237,13 @@ class _Folded(Function):
 
 
 def _fold(tensor: Tensor, dim: int | None, runs: int) -> Tensor:
-    """(runs * B, ...) from B rows of each run, or from rows that the runs share."""
+    """Joins runs and rows into one dimension: (runs * B, ...). The runs may share the rows."""
     by_run = tensor.expand(runs, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
     return by_run.flatten(0, 1)
 
 
 def _masked(scores: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
-    """Scores (..., Lq, Lk) with the lowest number where a key must not be seen."""
+    """Scores (..., Lq, Lk), with the lowest number for each key that a query must not see."""
     if mask is None and causal:
         mask = _causal_mask(scores, scores.mT)
     if mask is None:

@@ -1,4 +1,4 @@
-"""A pretrained transformer seen through its role table."""
+"""Finds the parts of a pretrained transformer by role, with its role table."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -25,7 +25,7 @@ NormReading = Literal["position", "sublayer"]
 Inner = Literal["query", "key"]
 SIDES: tuple[Side, ...] = get_args(Side)
 SUBLAYERS: tuple[Sublayer, ...] = ("mha", "ffn")
-"""Those of a block without cross-attention."""
+"""Sublayers of a block without cross-attention."""
 INNER: tuple[Inner, ...] = get_args(Inner)
 
 
@@ -36,9 +36,9 @@ class LinearMap:
     layer: nn.Module
     """An `nn.Linear`, or a `Conv1D`, whose weight is transposed."""
     rows: Tensor | None = None
-    """(out_features,) int64, which of the layer's outputs are the map's; None: all."""
+    """(out_features,) int64, indices of the map's outputs among those of the layer; None: all."""
     later_bias: nn.Parameter | None = None
-    """Of the map, where the layer has none and the bias is added later."""
+    """Bias of the map, if it is added after the layer, which has none."""
 
     @property
     def in_features(self) -> int:
@@ -53,10 +53,10 @@ class LinearMap:
 
 
 class Backbone:
-    """Finds the parts of a pretrained model, or of one side of an encoder-decoder, by role; `views` makes one of each.
+    """Finds the parts of a pretrained model by role. For an encoder-decoder, `views` makes one for each side.
 
-    A decoder's blocks may have cross-attention, attention to what the encoder yields, beside that to their own states,
-    which is then called self-attention.
+    The blocks of a decoder may have two kinds of attention: self-attention to their own states, and cross-attention to
+    the output of the encoder.
     """
 
     def __init__(self, model: PreTrainedModel, side: Side | None = None) -> None:
@@ -66,7 +66,7 @@ class Backbone:
         self.table = role_table(model.config, side)
         self.blocks = _elements(self.base, self.table.blocks)
         self.pretrained = [dict(block.named_parameters()) for block in self.blocks]
-        """Parameters by name of each block, without what methods insert later."""
+        """Parameters of each block by name, without those that methods insert."""
 
     @property
     def config(self) -> PreTrainedConfig:
@@ -80,27 +80,27 @@ class Backbone:
 
     @property
     def body(self) -> nn.Module:
-        """What embeds text and applies the blocks to it."""
+        """The module that embeds a text and applies the blocks to it."""
         return self.base.get_submodule(self.table.body)
 
     @property
     def output_size(self) -> int:
-        """Size of the last hidden states; some OPT models project them to another than that of their blocks."""
+        """Size of the last hidden states. In some OPT models it differs from that of the blocks."""
         return int(getattr(self.config, "word_embed_proj_dim", self.config.hidden_size))
 
     @property
     def heads(self) -> int:
-        """Number of heads of queries."""
+        """Number of query heads."""
         number: int = getattr(self.config, f"{self.side}_attention_heads", self.config.num_attention_heads)
         return number
 
     @property
     def sublayers(self) -> tuple[Sublayer, ...]:
-        """Those that a block has, in order."""
+        """The sublayers of a block, in order."""
         return get_args(Sublayer) if self.table.cross else SUBLAYERS
 
     def parts_of(self, sublayer: Sublayer) -> tuple[Sublayer, ...]:
-        """The sublayers that a block has of one kind: of `mha`, which is all attention, self- and cross-attention."""
+        """The sublayers of one kind in a block. `mha` means all attention, self- and cross-attention."""
         return tuple(one for one in self.sublayers if one == sublayer or (one == "cross" and sublayer == "mha"))
 
     def attentions(self, layer: int) -> list[nn.Module]:
@@ -120,7 +120,7 @@ class Backbone:
     def linear_maps(self, name: Map, layer: int) -> list[LinearMap]:
         """The linear maps of block `layer` (counted from 0) by role.
 
-        A gated network has two `ffn_input`. Of a map of attention, cross-attention has another.
+        A gated network has two `ffn_input`. With cross-attention, a block has each map of attention twice.
         """
         if name == "ffn_input":
             block = self.blocks[layer]
@@ -129,10 +129,10 @@ class Backbone:
         return [self._linear_map(name, sublayer, layer) for sublayer in sublayers]
 
     def reader_of(self, sublayer: Sublayer, layer: int) -> nn.Module:
-        """The layer, one of several, by which a sublayer of block `layer` (counted from 0) reads its input, once.
+        """A layer that reads the input of a sublayer of block `layer` (counted from 0) exactly once.
 
-        For attention that is the value projection: DeBERTa applies the others to its position
-        embeddings too. Cross-attention reads its input by its queries alone.
+        In attention this is the value projection, because DeBERTa applies the other ones to its position embeddings
+        too. In cross-attention it is the query projection.
         """
         if sublayer == "ffn":
             return self.linear_maps("ffn_input", layer)[0].layer
@@ -145,11 +145,10 @@ class Backbone:
     def norm_after(self, sublayer: Sublayer, layer: int, reading: NormReading) -> nn.Module | None:
         """The norm "after" a sublayer of block `layer` (counted from 0); None where the model has none in this place.
 
-        Where norms follow the residual sum (post-LN) or close the branch, both readings mean the sublayer's own. In
-        a pre-LN model `position` is the next norm on the residual stream (after FFN: the first one
-        of the next block, or the final norm), `sublayer` the norm that feeds the sublayer itself.
-        Where both sublayers read the stream side by side, no norm lies between them, and both
-        readings mean the sublayer's own.
+        In a post-LN model, and where norms close the branch, both readings mean the sublayer's own norm. In a pre-LN
+        model, `position` means the next norm on the residual stream (after the FFN, this is the first norm of the next
+        block, or the final norm), and `sublayer` means the norm before the sublayer. If both sublayers read the stream
+        side by side, there is no norm between them, and both readings mean the sublayer's own norm.
         """
         if self.table.placement != "pre" or reading == "sublayer":
             return self._norm(layer, self._own_norm(sublayer))
@@ -159,15 +158,15 @@ class Backbone:
         return self._norm(layer + 1, self.table.mha_norm) if layer + 1 < self.num_layers else self.final_norm()
 
     def output_norm(self, sublayer: Sublayer, layer: int) -> nn.Module | None:
-        """The norm of a sublayer's output, inside the branch, of a model that has others beside it.
+        """The norm of a sublayer's output inside the branch, in a model that also has other norms.
 
-        It comes after its sublayer by position, and belongs to it: in both readings it goes with `norm_after`.
+        It follows its sublayer and belongs to it, so in both readings it is chosen together with `norm_after`.
         """
         paths = {"mha": self.table.mha_output_norm, "cross": None, "ffn": self.table.ffn_output_norm}
         return self._norm(layer, paths[sublayer])
 
     def norms_after(self, sublayer: Sublayer, layer: int, reading: NormReading) -> list[nn.Module]:
-        """Both norms that a reading gives to a sublayer of block `layer` (counted from 0), as far as they are there."""
+        """The norms that a reading assigns to a sublayer of block `layer` (counted from 0): none, one or two."""
         found = (self.output_norm(sublayer, layer), self.norm_after(sublayer, layer, reading))
         return [norm for norm in found if norm is not None]
 
@@ -186,11 +185,11 @@ class Backbone:
 
     @property
     def shares_norms(self) -> bool:
-        """Whether attention and the feed-forward network of a block read what one norm yields."""
+        """Whether attention and the feed-forward network of a block read the output of one norm."""
         return self.table.mha_norm == self.table.ffn_norm
 
     def closing_norm(self, layer: int) -> nn.Module | None:
-        """The norm that ends block `layer` (counted from 0) in a post-LN model; others end with a residual sum."""
+        """The norm at the end of block `layer` (counted from 0) in a post-LN model; None in other models."""
         return self.norm_after("ffn", layer, "sublayer") if self.table.placement == "post" else None
 
     def embedding_norm(self) -> nn.Module | None:
@@ -198,12 +197,12 @@ class Backbone:
         return self.base.get_submodule(self.table.embedding_norm) if self.table.embedding_norm else None
 
     def first_norm(self, reading: NormReading) -> nn.Module | None:
-        """By position the first norm of a pre-LN model's blocks, which comes after no sublayer; else None."""
+        """By `position`, the first norm of a pre-LN model's blocks, which follows no sublayer; else None."""
         before = self.table.placement == "pre" and reading == "position"
         return self._norm(0, self.table.mha_norm) if before else None
 
     def norms_before_blocks(self, reading: NormReading) -> list[nn.Module]:
-        """The norms that come after no sublayer: of the embeddings, and by position the first of a pre-LN model."""
+        """The norms that follow no sublayer: of the embeddings, and by `position` the first of a pre-LN model."""
         return [norm for norm in (self.embedding_norm(), self.first_norm(reading)) if norm is not None]
 
     def final_norm(self) -> nn.Module | None:
@@ -227,25 +226,25 @@ class Backbone:
         return self.table.cross if sublayer == "cross" and self.table.cross else self.table
 
     def _norm(self, layer: int, path: str | None) -> nn.Module | None:
-        """The norm at `path` in a block; None where an identity stands in its place."""
+        """The norm at `path` in a block; None if an identity is in its place."""
         norm = self.blocks[layer].get_submodule(path) if path else None
         return None if isinstance(norm, nn.Identity) else norm
 
 
 def views(model: PreTrainedModel) -> list[Backbone]:
-    """A view of a model by its role table; of an encoder-decoder two, of its encoder and of its decoder."""
+    """One `Backbone` for a model; two for an encoder-decoder, first the encoder, then the decoder."""
     if model.config.model_type in DECODERS:
         return [Backbone(model, side) for side in SIDES]
     return [Backbone(model)]
 
 
 def blocks_of(model: PreTrainedModel) -> list[nn.Module]:
-    """The transformer blocks of a model, of an encoder-decoder those of the encoder first."""
+    """The transformer blocks of a model. In an encoder-decoder, those of the encoder come first."""
     return [block for view in views(model) for block in view.blocks]
 
 
 def longest_text(config: PreTrainedConfig) -> int | None:
-    """The most tokens that a model with an embedding for each position can take; None: the model has no such limit."""
+    """The most tokens that a model with position embeddings can take; None if the model has no such limit."""
     table = role_table(config)
     return None if table.positions == "relative" else config.max_position_embeddings - table.reserved_positions
 
@@ -254,8 +253,8 @@ def role_table(config: PreTrainedConfig, side: Side | None = None) -> RoleTable:
     """The role table of an architecture.
 
     Args:
-        config: of the architecture.
-        side: of an encoder-decoder; None is its encoder.
+        config: configuration of the architecture.
+        side: side of an encoder-decoder; None is its encoder.
 
     Raises:
         ConfigError: the architecture has none.
@@ -280,7 +279,7 @@ def head_size(config: PreTrainedConfig) -> int:
 
 
 def _elements(root: nn.Module, path: str) -> list[nn.Module]:
-    """The elements of the list at `path`, in order, every element of a list at each `*`."""
+    """The elements of the list at `path`, in order. A `*` in the path stands for every element of a list."""
     outer, star, inner = path.partition(".*.")
     if not star:
         return list(root.get_submodule(outer).children())
@@ -292,7 +291,7 @@ def _outputs(layer: nn.Module) -> int:
 
 
 def rows_of(place: Projection, layer: nn.Module, config: PreTrainedConfig) -> Tensor | None:
-    """Which outputs of a layer belong to a projection."""
+    """Indices of the layer's outputs that belong to a projection; None: all."""
     if place.third is None:
         return None
     heads, size = config.num_attention_heads, head_size(config)

@@ -1,4 +1,4 @@
-"""The lower part of a backbone, which training leaves as it is."""
+"""The lower part of a backbone that training does not change."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -37,7 +37,7 @@ class FrozenPart:
         self._given: Tensor | None = None
 
     def stop_dropout(self) -> None:
-        """Makes the part compute as in evaluation. The blocks above it stay in training mode."""
+        """Puts the part into evaluation mode. The blocks above it stay in training mode."""
         self.model.eval()
         for block in self.others:
             block.train()
@@ -86,7 +86,7 @@ class FrozenPart:
 
 
 class _Reached(Exception):
-    """Ends a forward pass where the rest of it is not needed."""
+    """Ends a forward pass early."""
 
 
 def _stop(*_: Any) -> None:

@@ -80,7 +80,7 @@ def require_reader(name: str) -> None:
 
 
 def require_plain_positions(folder: Path, name: str) -> None:
-    """Checks that the rotary embedding of a GGUF file is not scaled: transformers would drop the scaling in silence.
+    """Checks that the rotary embedding of a GGUF file is not scaled. transformers would ignore the scaling.
 
     Raises:
         ConfigError: it is scaled.
@@ -105,24 +105,30 @@ def _key(file: Path) -> str:
 
 
 def _unpack(folder: Path, name: str, target: Path) -> Path | None:
-    model = _read(folder, name)
-    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name, local_files_only=True)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
-        log.warning("%s cannot be written (%s): reading the GGUF file in every run", target, error)
+        _warn_of_no_cache(target, error)
         return None
     try:
-        model.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
-        write_sealed(temporary / CHECKSUMS, {file.name: file_digest(file) for file in temporary.iterdir()})
-        os.rename(temporary, target)
-    except OSError as error:
-        log.warning("%s cannot be written (%s): reading the GGUF file in every run", target, error)
+        model = _read(folder, name)
+        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name, local_files_only=True)
+        try:
+            model.save_pretrained(temporary)
+            tokenizer.save_pretrained(temporary)
+            write_sealed(temporary / CHECKSUMS, {file.name: file_digest(file) for file in temporary.iterdir()})
+            os.rename(temporary, target)
+        except OSError as error:
+            _warn_of_no_cache(target, error)
+            return None
+    finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        return None
     return target
+
+
+def _warn_of_no_cache(target: Path, error: OSError) -> None:
+    log.warning("%s cannot be written (%s): reading the GGUF file in every run", target, error)
 
 
 def _read(folder: Path, name: str) -> PreTrainedModel:

@@ -25,9 +25,12 @@ def insert_parallel(source: nn.Module, target: nn.Module, name: str, module: nn.
 
 
 def insert_before_norm(norm: nn.Module, name: str, module: nn.Module) -> None:
-    """Makes `norm` return norm(s + module(norm(s))) for norm(s); `module` becomes its submodule `name`."""
+    """Makes `norm` return norm(s + module(norm(s))) for norm(s); `module` becomes its submodule `name`.
+
+    Other hooks on `norm` act in both calls.
+    """
     norm.add_module(name, module)
-    norm.register_forward_pre_hook(partial(_add_before_norm, name))
+    norm.register_forward_pre_hook(_BeforeNorm(name))
 
 
 def insert_at_end(block: nn.Module, name: str, module: nn.Module) -> None:
@@ -60,14 +63,29 @@ class _Relay:
         return carried
 
 
+class _BeforeNorm:
+    """Adds module(norm(s)) to the input s of a norm, for a submodule `module` of the norm."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._inside = False
+        """Whether the norm runs for the submodule, which then adds nothing."""
+
+    def __call__(self, norm: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
+        if self._inside:
+            return inputs[0]
+        self._inside = True
+        try:
+            read = norm(inputs[0])
+        finally:
+            self._inside = False
+        added: Tensor = norm.get_submodule(self._name)(read)
+        return inputs[0] + added
+
+
 def _add_sequential(name: str, host: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> Tensor:
     added: Tensor = host.get_submodule(name)(output)
     return output + added
-
-
-def _add_before_norm(name: str, norm: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
-    added: Tensor = norm.get_submodule(name)(norm.forward(inputs[0]))
-    return inputs[0] + added
 
 
 def _add_at_end(name: str, block: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> Any:

@@ -27,10 +27,11 @@ from lnbench.backbone.source import PACKAGE_SCHEME, check_content, resolve_sourc
 from lnbench.backbone.tables import DECODERS
 from lnbench.backbone.vocabulary import START, grow_embedding, known_tokens, start_of
 from lnbench.core.digests import hub_answers
+from lnbench.core.errors import is_out_of_memory
 from lnbench.core.schema import ConfigError
 
 WITH_POOLER = ("bert", "camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl")
-"""Architectures whose pooling layer can be left out."""
+"""Architectures that can be loaded without their pooling layer."""
 LANGUAGE_MODELS = (
     "apertus",
     "arcee",
@@ -68,7 +69,7 @@ LANGUAGE_MODELS = (
     "stablelm",
     "starcoder2",
 )
-"""Architectures that continue a text: decoders with a role table."""
+"""Decoders with a role table."""
 POOLERS = (*WITH_POOLER, "albert")
 """Architectures with a pooling layer."""
 LOADERS: dict[BackboneKind, Any] = {"headless": AutoModel, "causal_lm": AutoModelForCausalLM}
@@ -78,13 +79,13 @@ def load_backbone(model: ModelConfig, kind: BackboneKind = "headless", pooler: b
     """The pretrained transformer in fp32, or with quantised weights.
 
     Args:
-        model: which weights.
-        kind: without any head, or as a language model, whose texts then end with the tokenizer's end token.
-        pooler: keep the pretrained pooling layer, where the architecture has one.
+        model: the pretrained model.
+        kind: `headless`, or a language model, whose texts end with the tokenizer's end token.
+        pooler: whether to keep the pretrained pooling layer, if the architecture has one.
 
     Raises:
-        ConfigError: the weights are not there, cannot be read, are others than those that the configuration means, or
-            are no language model's where one is needed.
+        ConfigError: the weights are missing, cannot be read, are not those of the configuration, or are not those of a
+            language model if one is needed.
     """
     check_content(model)
     source, options = _origin(model)
@@ -106,10 +107,10 @@ def load_backbone(model: ModelConfig, kind: BackboneKind = "headless", pooler: b
 
 
 def empty_backbone(model: ModelConfig, kind: BackboneKind = "headless", pooler: bool = False) -> PreTrainedModel:
-    """The same architecture with arbitrary weights; `model.shape`, where given, spares a download.
+    """The same architecture with arbitrary weights. If `model.shape` is given, nothing is downloaded.
 
     Raises:
-        ConfigError: the architecture is neither stated nor to be found, or no language model where one is needed.
+        ConfigError: the architecture is not known, or is not a language model if one is needed.
     """
     config = stated_config(model)
     options = _model_options(config, kind, pooler)
@@ -119,7 +120,7 @@ def empty_backbone(model: ModelConfig, kind: BackboneKind = "headless", pooler: 
 
 
 def stated_config(model: ModelConfig) -> PreTrainedConfig:
-    """The architecture of `model`; `model.shape`, where given, spares a download.
+    """The architecture of `model`. If `model.shape` is given, nothing is downloaded.
 
     Raises:
         ConfigError: as `load_config`.
@@ -138,11 +139,11 @@ def _grow(backbone: PreTrainedModel, model: ModelConfig) -> None:
 
 
 def require_kind(config: PreTrainedConfig, kind: BackboneKind) -> None:
-    """Checks that an architecture can take a form.
+    """Checks that an architecture suits the task.
 
     Raises:
-        ConfigError: it is no language model, and has to be one; or it is an encoder-decoder, and the task does not
-            generate.
+        ConfigError: the task needs a language model and this is none; or this is an encoder-decoder and the task does
+            not generate.
     """
     if kind == "causal_lm" and config.model_type not in (*LANGUAGE_MODELS, *DECODERS):
         raise ConfigError(
@@ -160,10 +161,10 @@ def require_kind(config: PreTrainedConfig, kind: BackboneKind) -> None:
 
 
 def require_pooling(config: PreTrainedConfig, pooling: str) -> None:
-    """Checks that a sentence can be read off an architecture in a way.
+    """Checks that an architecture has the chosen sentence vector.
 
     Raises:
-        ConfigError: it has no pooling layer, and has to have one.
+        ConfigError: it needs a pooling layer and has none.
     """
     if pooling == "pooler" and config.model_type not in POOLERS:
         raise ConfigError(
@@ -176,7 +177,7 @@ def load_config(model: ModelConfig) -> PreTrainedConfig:
     """The architecture of `model`, without its weights.
 
     Raises:
-        ConfigError: the configuration is not there or cannot be read.
+        ConfigError: the configuration is missing or cannot be read.
     """
     if model.quantization:
         require_torchao(model.quantization)
@@ -188,12 +189,12 @@ def load_config(model: ModelConfig) -> PreTrainedConfig:
 def load_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
     """The tokenizer that belongs to `model`, with a padding token.
 
-    A tokenizer without one (GPT-2's) pads with its end-of-text token; the attention mask keeps it
-    out of sight. That of an encoder-decoder knows the token with which the decoder starts (`start_of`).
+    A tokenizer without a padding token (GPT-2's) pads with its end-of-text token, which the attention mask hides. The
+    tokenizer of an encoder-decoder also has the start token of the decoder (`start_of`).
 
     Raises:
-        ConfigError: the tokenizer is not there or cannot be read; or an encoder-decoder's configuration does not say
-            with which token the decoder starts.
+        ConfigError: the tokenizer is missing or cannot be read; or the configuration of an encoder-decoder does not
+            name the start token of the decoder.
     """
     source, options = _origin(model)
     tokenizer: PreTrainedTokenizerBase = _from_pretrained(AutoTokenizer, model, source, **options)
@@ -251,14 +252,19 @@ def _model_options(config: PreTrainedConfig, kind: BackboneKind, pooler: bool) -
 def _from_pretrained(loader: Any, model: ModelConfig, source: str, **options: Any) -> Any:
     try:
         return loader.from_pretrained(source, **options)
-    except (OSError, SafetensorError, ValueError) as error:
+    except Exception as error:  # of any type, where a file is not what its name says
+        if is_out_of_memory(error):
+            raise
         raise _unloadable(model, error) from error
 
 
 def _unloadable(model: ModelConfig, error: Exception) -> ConfigError:
+    told = next(iter(str(error).splitlines()), "")
+    if not isinstance(error, (OSError, SafetensorError, ValueError)):
+        told = f"{type(error).__name__}: {told}"
     return ConfigError(
-        f"model.source = {model.source!r}: cannot be loaded ({str(error).splitlines()[0]}). It may be the id of a "
-        f"hub model (needs a network once), a folder with config.json and model.safetensors, or package:NAME/FOLDER"
+        f"model.source = {model.source!r}: cannot be loaded ({told}). It may be the id of a hub model (needs a network "
+        f"once), a folder with config.json and model.safetensors, or package:NAME/FOLDER"
     )
 
 

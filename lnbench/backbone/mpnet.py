@@ -1,4 +1,4 @@
-"""MPNet's attention, which computes itself, by way of transformers' attention functions."""
+"""Makes MPNet's attention, which computes by itself, call transformers' attention functions."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ from transformers.models.mpnet.modeling_mpnet import MPNetSelfAttention
 
 
 class RoutedAttention(MPNetSelfAttention):
-    """Has the parameters and the function of transformers' class, and calls what the configuration names."""
+    """Computes the same as transformers' class, by calling the attention function that the configuration names."""
 
     is_causal = False
     config: PreTrainedConfig
-    """Of the model."""
+    """Configuration of the model."""
 
     def forward(
         self,
@@ -28,8 +28,9 @@ class RoutedAttention(MPNetSelfAttention):
             hidden_states: (B, L, hidden size).
             attention_mask: (B or 1, 1, L, L).
             position_bias: (B, heads, L, L), added to the scaled products of queries and keys.
-            output_attentions: whether to return None in their place, too: attention functions yield none.
-            kwargs: of no use here.
+            output_attentions: whether to also return None in place of the probabilities, which attention functions do
+                not return.
+            kwargs: not used.
         """
         shape = (*hidden_states.shape[:-1], -1, self.attention_head_size)
         query, key, value = (layer(hidden_states).view(shape).transpose(1, 2) for layer in (self.q, self.k, self.v))

@@ -1,8 +1,8 @@
 """Stores the weights of a backbone's linear maps in 8 or 4 bits, with torchao.
 
-Only the maps inside the transformer's blocks are stored so. Norms, biases, embeddings and the output layer stay as they
-are. Products are computed with the weights that the stored ones stand for, forward and backward, so that every trained
-parameter gets its gradient.
+Only the maps inside the transformer's blocks are quantised. Norms, biases, embeddings and the output layer do not
+change. The forward and the backward pass compute with the dequantised weights, so every trained parameter gets its
+gradient.
 
 - int8: one scale for each output (torchao's `Int8WeightOnlyConfig`).
 - nf4: 4-bit NormalFloat of Dettmers et al. 2023, arXiv 2305.14314, in blocks of 64 weights, whose scales are quantised
@@ -24,7 +24,7 @@ from lnbench.backbone.config import Quantization
 from lnbench.core.schema import ConfigError
 
 BLOCK, SCALES = 64, 256
-"""Weights with one scale, and most scales that are quantised together, in nf4."""
+"""For nf4: number of weights with one scale, and largest number of scales that are quantised together."""
 
 
 def require_torchao(quantization: Quantization) -> None:
@@ -45,7 +45,7 @@ def quantize(model: PreTrainedModel, quantization: Quantization) -> None:
     """Replaces the weights of all linear maps in the blocks. The model's other parameters stay as they are.
 
     Raises:
-        ConfigError: the architecture has linear maps of another class, or a matrix has an unfitting size.
+        ConfigError: the architecture has linear maps of another class, or a matrix has a size that does not fit.
     """
     for block in blocks_of(model):
         for name, layer in block.named_modules():
@@ -74,7 +74,7 @@ def are_equal(one: Tensor, other: Tensor) -> bool:
 
 
 def stored_parts(tensor: Tensor) -> dict[str, Tensor]:
-    """The tensors, by name, in which a quantised one is stored: numbers of few bits, and scales."""
+    """The tensors that store a quantised one, by name: numbers of few bits, and scales."""
     flatten: Callable[[], tuple[list[str], Any]] = tensor.__tensor_flatten__  # type: ignore[attr-defined]
     return {name: getattr(tensor, name) for name in flatten()[0]}
 

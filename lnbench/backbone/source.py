@@ -73,7 +73,7 @@ def check_revision(model: ModelConfig) -> None:
         )
 
 
-def content_of(model: ModelConfig) -> str | None:
+def content_of_model(model: ModelConfig) -> str | None:
     """Identifies the content of a pretrained model.
 
     Returns:
@@ -103,7 +103,7 @@ def check_content(model: ModelConfig) -> None:
     """
     if model.content is None or COMMIT.fullmatch(model.content):
         return
-    found = content_of(model)
+    found = content_of_model(model)
     if found is not None and found != model.content:
         raise ConfigError(
             f"model.source = {model.source!r}: holds other files than when this run was configured (content "

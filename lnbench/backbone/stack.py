@@ -1,4 +1,4 @@
-"""Batches of several runs that go through one model together. Dropout, for example, must tell the runs apart."""
+"""Batches of several runs that go through one model together. Dropout, for example, must distinguish the runs."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -37,7 +37,11 @@ def current_stack() -> Stack | None:
 
 @contextmanager
 def stacked(stack: Stack) -> Iterator[None]:
-    """Inside the context, models are called under `torch.func.vmap` over the runs of a stack."""
+    """Inside the context, models are called under `torch.func.vmap` over the runs of a stack.
+
+    Like `torch.no_grad`, this is a context because the calls go through transformers' code, which hands on no arguments
+    of ours to dropout and attention.
+    """
     token = _CURRENT.set(stack)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Where things are in each architecture: one role table a family, as data. docs/models.md draws the kinds of blocks."""
+"""Role tables, one for each architecture: where its parts are. docs/models.md draws the kinds of blocks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,24 +12,24 @@ Map = Literal["query", "key", "value", "mha_output", "ffn_input", "ffn_output"]
 
 @dataclass(frozen=True)
 class Projection:
-    """A linear map of a block: a layer of its own, or a part of a layer that yields query, key and value at once.
+    """A linear map of a block: a whole layer, or a part of a layer that computes query, key and value at once.
 
-    Where several heads of queries share keys and values, the three parts are of unequal size.
+    If several query heads share keys and values, the three parts differ in size.
     """
 
     path: str
     third: int | None = None
-    """Which part of the layer's outputs: 0 query, 1 key, 2 value; None: the whole layer."""
+    """Part of the layer's outputs: 0 query, 1 key, 2 value; None: the whole layer."""
     fusion: Fusion = "stacked"
-    """`stacked`: all queries, all keys, all values. `interleaved`: for each head of keys in turn its queries, its key,
-    its value."""
+    """Order of the outputs. `stacked`: all queries, then all keys, then all values. `interleaved`: for each key head
+    its queries, its key and its value."""
     bias: str | None = None
-    """Path of the map's bias where the layer has none, and the bias is added later."""
+    """Path of the map's bias, if it is added after the layer, which has none."""
 
 
 @dataclass(frozen=True)
 class CrossAttention:
-    """Dotted paths of a decoder's attention to what the encoder yields, between self-attention and the network."""
+    """Dotted paths of a decoder's cross-attention, which is between self-attention and the feed-forward network."""
 
     query: Projection
     key: Projection
@@ -46,69 +46,69 @@ class CrossAttention:
 class RoleTable:
     """Dotted paths of a transformer's parts, so that methods never name an architecture.
 
-    Paths are relative to a block, except `blocks`, `embedding_norm` and `final_norm`, which are
-    relative to the base model, or to one side of an encoder-decoder, each of which has a table.
+    Paths are relative to a block. `blocks`, `embedding_norm` and `final_norm` are relative to the base model, or to a
+    side of an encoder-decoder. Each side has a table.
     """
 
     blocks: str
-    """The list of transformer blocks; `*` stands for every element of a list on the way."""
+    """The list of transformer blocks; a `*` in the path stands for every element of a list."""
     query: Projection
     key: Projection
     value: Projection
     mha_output: str
     """Output projection of multi-head attention."""
     ffn_inputs: tuple[str, ...]
-    """First linear layer of the feed-forward network; two where it is gated."""
+    """First linear layer of the feed-forward network; two if it is gated."""
     ffn_output: str
     """Second linear layer of the feed-forward network."""
     mha_norm: str
     """Norm that belongs to the attention sublayer, where `placement` says."""
     ffn_norm: str
-    """Norm that belongs to the feed-forward sublayer; the same as `mha_norm` where both sublayers share it."""
+    """Norm that belongs to the feed-forward sublayer; the same as `mha_norm` if both sublayers share it."""
     placement: Literal["post", "pre", "parallel", "branch"]
     """Where these norms stand: `post`, on the residual sum after their sublayer; `pre`, before the sublayer, in
     sequence; `parallel`, before two sublayers that read the same residual stream side by side; `branch`, on the
     sublayer's output before it is added to the stream."""
     mha_output_norm: str | None = None
-    """Norm of attention's output before it is added to the stream, where there is one beside `mha_norm`."""
+    """Norm of attention's output before it is added to the stream, in addition to `mha_norm`."""
     ffn_output_norm: str | None = None
-    """Norm of the feed-forward network's output before it is added to the stream, beside `ffn_norm`."""
+    """Norm of the feed-forward network's output before it is added to the stream, in addition to `ffn_norm`."""
     query_norm: str | None = None
-    """Norm of the queries, within attention; a model whose configuration leaves it out has none there."""
+    """Norm of the queries, inside attention. Some models of the architecture may not have it."""
     key_norm: str | None = None
-    """Norm of the keys, as `query_norm`."""
+    """Norm of the keys; see `query_norm`."""
     gain_offset: float = 0.0
-    """What the norms add to their weight to make the gain: 1 where a weight of 0 means a gain of 1."""
+    """Number that the norms add to their weight to get the gain: 1 if a weight of 0 means a gain of 1."""
     attention: str | None = None
-    """Attention core: the module that calls transformers' attention function, where prefixes go; None
-    if the architecture computes attention by itself."""
+    """Attention core: the module that calls transformers' attention function. Prefixes are inserted here. None if the
+    architecture computes attention by itself."""
     embedding_norm: str | None = None
     """Norm of the embeddings, outside all blocks."""
     final_norm: str | None = None
     """Norm after the last block."""
     body: str = ""
-    """Part of the base model that embeds text and holds the blocks, called also where the base model is
-    passed over; empty: the base model itself."""
+    """Part of the base model that embeds text and holds the blocks. It is called even where the base model is not.
+    Empty: the base model itself."""
     positions: Literal["embedded", "relative"] = "embedded"
-    """`embedded`: a vector for each position, so that no text can be longer than there are vectors.
-    `relative`: attention sees distances, and no length is impossible."""
+    """`embedded`: there is a vector for each position, which limits the length of a text. `relative`: attention sees
+    distances, and any length is possible."""
     reserved_positions: int = 0
-    """Rows at the start of the position embedding that are no text's."""
+    """Number of rows at the start of the position embedding that no text uses."""
     functional_dropout: bool = False
-    """Some of its dropout is no module, and stays torch's own."""
+    """Whether some of its dropout is a function call instead of a module. That dropout stays torch's own."""
     cross: CrossAttention | None = None
-    """Attention to the encoder's states, in the blocks of an encoder-decoder's decoder."""
+    """Cross-attention, in the decoder of an encoder-decoder."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A table for models of an architecture whose configurations say something other than most."""
+    """A role table for those models of an architecture whose configuration has certain settings."""
 
     table: RoleTable
     settings: Mapping[str, object]
-    """What the configuration says, by name."""
+    """The settings, by name."""
     decoder: RoleTable | None = None
-    """That of the decoder; `table` is then the encoder's."""
+    """Role table of the decoder, if `table` is that of the encoder."""
 
 
 BERT = RoleTable(
@@ -516,7 +516,7 @@ TABLES: dict[str, RoleTable] = {
     "xlm-roberta": ROBERTA,
     "xlm-roberta-xl": XLM_ROBERTA_XL,
 }
-"""Role table by the `model_type` of a transformers configuration; of an encoder-decoder, that of its encoder."""
+"""Role tables by the `model_type` of a transformers configuration. For an encoder-decoder it is that of the encoder."""
 
 DECODERS: dict[str, RoleTable] = {
     "bart": BART_DECODER,
@@ -524,7 +524,7 @@ DECODERS: dict[str, RoleTable] = {
     "pegasus": PEGASUS_DECODER,
     "t5": T5_DECODER,
 }
-"""Role table of an encoder-decoder's decoder."""
+"""Role tables of the decoders of encoder-decoders."""
 
 GATED = {"is_gated_act": True}
 
@@ -542,4 +542,4 @@ VARIANTS: dict[str, tuple[Variant, ...]] = {
     ),
     "t5": (Variant(GATED_T5, GATED, GATED_T5_DECODER),),
 }
-"""By `model_type`; the first of them whose settings are the configuration's replaces the table."""
+"""Variants by `model_type`. The first one whose settings are those of the configuration replaces the table."""

@@ -51,7 +51,7 @@ class TunedModel(nn.Module):
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
 
     def masks(self) -> dict[str, Tensor]:
-        """By name, the masks of parameters that are trained in part. They are bool, and true for trained elements."""
+        """The masks of partly trained parameters, by name. They are bool, and true for trained elements."""
         return {name.removesuffix(MASK): mask for name, mask in self.named_buffers() if name.endswith(MASK)}
 
     def measured(self) -> dict[str, Tensor]:
@@ -63,11 +63,11 @@ class TunedModel(nn.Module):
         return {**self.trained(), **{name + MASK: mask for name, mask in self.masks().items()}, **self.measured()}
 
     def progress(self) -> dict[str, Tensor]:
-        """By name, the buffers that training needs to go on after an interruption, besides `state()`."""
+        """The buffers that training needs after an interruption, besides `state()`, by name."""
         return {name: buffer for name, buffer in self.named_buffers() if name.endswith(PROGRESS)}
 
     def load_progress(self, tensors: Mapping[str, Tensor]) -> None:
-        """Loads what `progress` gave."""
+        """Loads the buffers that `progress` returned."""
         for name, buffer in self.progress().items():
             buffer.copy_(tensors[name])
 
@@ -106,7 +106,7 @@ class ParameterCount:
     head: int
 
     @property
-    def share(self) -> float:
+    def trained_fraction(self) -> float:
         """Trained parameters as a fraction of the pretrained backbone's."""
         return self.trained / self.backbone
 

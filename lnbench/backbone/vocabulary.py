@@ -1,4 +1,4 @@
-"""Tokens that a tokenizer knows and its model does not embed. Their use is refused, or the embedding grows."""
+"""Finds tokens that a tokenizer knows but its model does not embed. They are refused, or the embedding grows."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 START = "decoder_start_token_id"
-"""Attribute of an encoder-decoder's tokenizer, and setting of its configuration."""
+"""Attribute of an encoder-decoder's tokenizer, and name of the setting in its configuration."""
 
 
 def start_of(tokenizer: PreTrainedTokenizerBase | None) -> int | None:
     """The token with which the decoder of an encoder-decoder starts; None for the tokenizer of another model.
 
-    Such a model reads source and target apart, where others read one text.
+    Such a model reads source and target separately; other models read one text.
     """
     start: int | None = getattr(tokenizer, START, None)
     return start

@@ -1,4 +1,4 @@
-"""Adds the settings that a configuration file leaves to its schema's defaults, so that any of them can be set."""
+"""Adds to a configuration file the settings that it leaves to its schema's defaults, so that users can set them."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -4,6 +4,7 @@ An override with one possible meaning is accepted, and gets the quotes that Hydr
 meanings is refused, and the message shows how to type it in a shell.
 """
 
+import functools
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
@@ -47,7 +48,7 @@ WHOLE = {
 """What to type instead of a function inside a list or beside other values."""
 GROUP = "method"
 SUMS = (GROUP, "logger")
-"""Configuration groups of which a run may choose several files, joined by `+`."""
+"""Configuration groups from which a run may choose several files, joined by `+`."""
 USES = {"runs_dir"}
 """Settings that Hydra itself reads, and that need a folder's full name."""
 
@@ -102,7 +103,7 @@ def _understood(word: str, folders: Sequence[Path]) -> str:
     name, equal, typed = word.partition("=")
     if "@" in name:
         bare = f"{name.partition('@')[0]}{equal}{typed}"
-        raise ConfigError(f"{word}: @ puts a choice at a place that no run has; type {bare}")
+        raise ConfigError(f"{word}: @ is not possible here, because a run has each group once; type {bare}")
     if name in SUMS:
         word = re.sub(r"\s*\+\s*", SEPARATOR, word)
     try:
@@ -128,6 +129,7 @@ def _understood(word: str, folders: Sequence[Path]) -> str:
     return word[1:] if key in groups(folders[:1]) else f"+{word}"
 
 
+@functools.lru_cache(maxsize=4096)
 def _parsed(word: str) -> Override:
     return OverridesParser.create().parse_override(word)
 
@@ -164,9 +166,9 @@ def _elements(word: str, values: str) -> str:
     elements = [value.strip() for value in values.split(",")]
     key = word.partition("=")[0]
     if settings := [one for one in elements[1:] if "=" in one and "." not in key]:
-        raise ConfigError(f"{word}: is {settings[0]} another setting? Settings are parted by spaces, not by commas")
+        raise ConfigError(f"{word}: is {settings[0]} another setting? Settings are separated by spaces, not by commas")
     if "" in elements:
-        raise ConfigError(f"{word}: there is nothing before or after one of its commas; type values without spaces")
+        raise ConfigError(f"{word}: a value is missing before or after a comma; type values without spaces")
     return ",".join(map(_element, elements))
 
 
@@ -199,7 +201,7 @@ def _check_sweep(override: Override, folders: Sequence[Path]) -> None:
     word, key, value = override.input_line, override.key_or_group, override.value()
     if inner := next(_functions(value.list if isinstance(value, ChoiceSweep) else value), None):
         typed = WHOLE[type(inner)]
-        raise ConfigError(f"{word}: a function stands alone, in no list and beside no other value; type {key}={typed}")
+        raise ConfigError(f"{word}: a function must stand alone, without a list or other values; type {key}={typed}")
     if isinstance(value, Glob):
         _check_glob(str(word), key, value, folders)
     elif override.value_type is ValueType.RANGE_SWEEP and not any(True for _ in override.sweep_iterator()):

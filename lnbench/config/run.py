@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializeAsAny
 
 from lnbench.backbone.config import ModelConfig
-from lnbench.backbone.source import check_revision, content_of
+from lnbench.backbone.source import check_revision, content_of_model
 from lnbench.config.trainer import TrainerConfig
 from lnbench.core.names import require_name
 from lnbench.core.registry import KIND, Registry, allow_modules, kind_of
@@ -120,7 +120,7 @@ class RunConfig(Settings):
 def validate(raw: Mapping[str, Any]) -> RunConfig:
     """Types, checks and completes a composed configuration, before torch or any model is loaded.
 
-    Settings that are left to the data are read from the data, and the content of model and data is identified. The
+    Missing settings are read from the data, and the content of model and data is identified. The
     modules in `plugins` are imported.
 
     Args:
@@ -135,7 +135,7 @@ def validate(raw: Mapping[str, Any]) -> RunConfig:
     model, task = config.model, config.task.resolved(config.data_root)
     if model.content is None:
         check_revision(model)
-        model = model.model_copy(update={"content": content_of(model)})
+        model = model.model_copy(update={"content": content_of_model(model)})
     config = config.model_copy(update={"model": model, "task": task})
     require_name("task.name", config.task.name)
     require_name("model.name", config.model.name)
@@ -288,5 +288,5 @@ def _check_devices(parts: Mapping[str, Method], devices: int | str) -> None:
     whole = [name for name, part in parts.items() if part.one_device]
     if whole and devices != 1:
         raise ConfigError(
-            f"trainer.devices = {devices!r}: must be 1 with method={'+'.join(whole)}, which cannot be tuned in shares"
+            f"trainer.devices = {devices!r}: must be 1 with method={'+'.join(whole)}, which needs the whole model"
         )

@@ -19,7 +19,7 @@ def cache_root(cache_dir: Path | None = None) -> Path:
 
 @contextlib.contextmanager
 def one_at_a_time(path: Path) -> Iterator[None]:
-    """Makes processes that create the same `path` wait for each other, so that only the first has to create it.
+    """Makes processes that create the same `path` wait for each other, so only the first creates it.
 
     If no lock can be taken, a warning is logged and each process does the work itself.
 

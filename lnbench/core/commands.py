@@ -1,5 +1,6 @@
 """Commands that people can copy, quoted for Hydra's grammar and for the shell."""
 
+import functools
 import re
 import shlex
 import unicodedata
@@ -45,14 +46,20 @@ def tool(module: str, *arguments: str | Path) -> str:
     return " ".join(map(quoted, ["python", "-m", module, *map(str, arguments)]))
 
 
-def predict(folder: str | Path, texts: Sequence[str]) -> str:
+def predict(folder: str | Path, texts: Sequence[str], plugins: Sequence[str] = ()) -> str:
     """The command that asks a tuned model for its answer to an input.
 
     Args:
         folder: the run's folder.
         texts: the texts of the input, two for a pair.
+        plugins: modules outside lnbench that the run needs.
     """
-    return tool("lnbench.predict", folder, "\t".join(texts))
+    return tool("lnbench.predict", folder, "\t".join(texts), *allowing(plugins))
+
+
+def allowing(plugins: Sequence[str]) -> list[str]:
+    """The options that allow a command to import modules outside lnbench."""
+    return [word for name in plugins for word in ("--plugin", name)]
 
 
 def quoted(word: str) -> str:
@@ -99,6 +106,7 @@ def _text(text: str) -> str:
     return literal if _is_plain(literal) else QuotedString(literal, Quote.double).with_quotes()
 
 
+@functools.lru_cache(maxsize=4096)
 def _is_plain(text: str) -> bool:
     """Whether Hydra reads a text without quotes as itself, alone and in a list."""
     try:

@@ -1,5 +1,7 @@
 """Errors, and the exit codes of commands that end without a result."""
 
+from lnbench.core.escape import printable
+
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
 """Exit codes of a run that broke, a configuration that cannot be run, and a run that the user or system stopped."""
 
@@ -45,7 +47,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def plainly(error: Exception) -> str:
-    """An error in one line for a person. An error of the operating system becomes its file and its reason."""
+    """An error for a person, without characters that a terminal acts on, as files of any origin may be quoted in it.
+
+    An error of the operating system becomes its file and its reason.
+    """
     if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
+        return printable(f"{error.filename}: {error.strerror}")
+    return printable(str(error))

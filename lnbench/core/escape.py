@@ -52,7 +52,7 @@ def fenced(text: str, language: str = "") -> str:
     return f"{ticks}{language}\n{text}\n{ticks}"
 
 
-def row(cells: Iterable[str]) -> str:
+def markdown_row(cells: Iterable[str]) -> str:
     """A row of a Markdown table, from cells that are escaped already."""
     return f"| {' | '.join(cells)} |"
 
@@ -63,12 +63,12 @@ def latex(text: object) -> str:
 
 
 def csv(text: str) -> str:
-    """A text that no spreadsheet takes for a formula. Texts that look like one get a `'` in front."""
+    """A text that spreadsheets do not read as a formula. Texts that look like one get a `'` in front."""
     return f"'{text}" if text.lstrip().startswith(FORMULA) else text
 
 
 def printable(text: str) -> str:
-    """The text with unprintable characters as escape sequences, which a terminal does not act on. Line ends stay."""
+    """The text with unprintable characters as visible escape sequences. Line ends stay."""
     return "".join(
         char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode() for char in text
     )

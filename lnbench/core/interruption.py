@@ -3,14 +3,10 @@
 import contextlib
 import signal
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar
-from threading import Event
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Signals that ask a run to stop."""
-STOP: ContextVar[Event | None] = ContextVar("STOP", default=None)
-"""Event that asks a run in a thread to stop, because threads get no signals."""
 
 
 class RunInterrupted(BaseException):

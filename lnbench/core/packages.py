@@ -9,11 +9,10 @@ TUNING = ("torch", "transformers", "pytorch_lightning", "datasets")
 
 
 def require_tuning() -> None:
-    """Makes sure that models can be tuned and loaded here.
+    """Makes sure that models can be tuned, loaded and scored here.
 
     Raises:
         ConfigError: lnbench was installed to read runs only.
     """
     if absent := [name for name in TUNING if find_spec(name) is None]:
-        message = f"this command loads a model or its data, which needs {', '.join(absent)}"
-        raise ConfigError(f"{message}; type pip install 'lnbench[run]'")
+        raise ConfigError(f"this command needs {', '.join(absent)}; type pip install 'lnbench[run]'")

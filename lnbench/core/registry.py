@@ -1,4 +1,4 @@
-"""The classes that a configuration may name.
+"""Finds the classes that a configuration may name.
 
 A configuration names the class of a method or a task by its `kind`. Only registered classes are found. A file never
 causes an import, so that reading other people's runs runs none of their code.

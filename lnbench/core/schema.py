@@ -141,7 +141,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def _check_leaves(raw: Any, path: str, allowed: str, fits: Callable[[Any], bool]) -> None:
-    """Refuses plain settings in which a value, at any depth, does not pass `fits`."""
+    """Refuses plain settings if a value, at any depth, does not pass `fits`."""
     wrong = [f"{name} = {leaf!r:.50}: must be {allowed}" for name, leaf in _leaves(raw, path) if not fits(leaf)]
     if wrong:
         raise ConfigError("\n".join(wrong))
@@ -212,7 +212,8 @@ def _explain(schema: type[Schema], path: str, location: list[str], problem: Mapp
     if problem["type"] == "extra_forbidden":
         return f"{name}: unknown key; {_known_keys(schema, location)}"
     if problem["type"] == "missing":
-        return f"{name}: is missing"
+        field = _owner(schema, location).model_fields.get(location[-1])
+        return f"{name}: is missing{f'; it is {field.description}' if field and field.description else ''}"
     if problem["type"] == "value_error" and isinstance(problem["input"], dict):
         return f"{name}: {_message(problem)}"
     if problem["input"] is not None:
@@ -224,15 +225,22 @@ def _explain(schema: type[Schema], path: str, location: list[str], problem: Mapp
 def _message(problem: Mapping[str, Any]) -> str:
     if problem["type"] in WANTED:
         return f"must be {WANTED[problem['type']][0]}"
+    if problem["type"] == "too_short":
+        return f"must have at least {problem['ctx']['min_length']} entries"
     return str(problem["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
 
 
 def _known_keys(schema: type[Schema], location: list[str]) -> str:
+    known = sorted(_owner(schema, location).model_fields)
+    return f"{did_you_mean(location[-1], known)}known keys: {', '.join(known)}"
+
+
+def _owner(schema: type[Schema], location: list[str]) -> type[Schema]:
+    """The schema with the field at a location."""
     owner = schema
     for part in location[:-1]:
         owner = next(schemas_in(owner.model_fields[part].annotation), owner) if part in owner.model_fields else owner
-    known = sorted(owner.model_fields)
-    return f"{did_you_mean(location[-1], known)}known keys: {', '.join(known)}"
+    return owner
 
 
 def schemas_in(annotation: Any) -> Iterator[type["Schema"]]:

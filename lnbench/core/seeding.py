@@ -26,7 +26,7 @@ def seed_devices(seed: int) -> None:
 
 @contextmanager
 def seeded(seed: int, *purpose: object) -> Iterator[None]:
-    """Inside the context, torch's CPU random numbers depend only on the arguments. The outer stream stays as it was."""
+    """Inside the context, torch's CPU random numbers depend only on the arguments. The outer stream is not changed."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive_seed(seed, *purpose))
         yield

@@ -16,7 +16,7 @@ class Budget:
 
     Attributes:
         runs: largest number of runs; None sets no bound.
-        hours: time by the clock after which nothing is started, nor what would likely end later; None sets no bound.
+        hours: time by the clock. No run is started that would likely end later. None sets no bound.
     """
 
     runs: int | None
@@ -36,7 +36,7 @@ class Budget:
         self._seconds += seconds
 
     def within(self, wanted: Sequence[Pair], runs: Runs) -> list[Run]:
-        """The runs of pairs, in order, that fit into what is left. A pair is taken whole or not at all.
+        """The runs of pairs, in order, that fit into the rest of the budget. A pair is taken whole or not at all.
 
         Args:
             wanted: pairs.
@@ -57,7 +57,7 @@ class Budget:
 
     @property
     def _left(self) -> float:
-        """Seconds of runs that fit into the time that is left, if as many go on together as so far."""
+        """Seconds of runs that fit into the remaining time, if as many runs go on at once as so far."""
         if self.hours is None:
             return float("inf")
         elapsed = time.monotonic() - self._start

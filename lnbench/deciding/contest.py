@@ -14,9 +14,9 @@ from lnbench.records.record import Record
 from lnbench.report.claims.claims import EXACT, Claim, Comparison, Side
 from lnbench.report.claims.looks import looks
 from lnbench.report.claims.nested import Cells, Values
-from lnbench.report.claims.pairs import METRIC, differences
+from lnbench.report.claims.pairs import METRIC, paired_differences
 from lnbench.report.claims.verdicts import Finding, finding_of, with_outcome
-from lnbench.report.load import row
+from lnbench.report.load import values_of
 from lnbench.tasks.scores.metric import metric_of
 
 Pair = tuple[Run, Run]
@@ -104,7 +104,7 @@ class Course:
 
 
 def contests(claims: Sequence[Claim], tasks: Sequence[str], runs: Runs) -> list[Contest]:
-    """The comparisons of the claims, apart for tasks of different units.
+    """The comparisons of the claims, separately for tasks of different units.
 
     Raises:
         ConfigError: a method or a task cannot be composed.
@@ -135,10 +135,10 @@ def _unit(comparison: Comparison, configs: Sequence[RunConfig]) -> str:
 
 
 def follow(contest: Contest, runs: Runs, levels: Sequence[float], most_seeds: int) -> Course:
-    """Looks at the data as often as the runs that are done allow, and stops where the contest is decided.
+    """Looks at the data as often as the finished runs allow, and stops when the contest is decided.
 
-    The looks depend on nothing but the records. The same runs give the same looks, in whatever order and by whomever
-    they were done.
+    The looks depend only on the records. The same runs give the same looks, whatever their order and whoever has done
+    them.
 
     Args:
         contest: comparison to follow.
@@ -164,7 +164,7 @@ def follow(contest: Contest, runs: Runs, levels: Sequence[float], most_seeds: in
         table = pd.DataFrame(rows)
         if problem := _problem(contest, table):
             return Course(contest, tuple(found), problem=problem)
-        table = table.assign(difference=differences(contest.comparison, table["left"], table["right"]))
+        table = table.assign(difference=paired_differences(contest.comparison, table["left"], table["right"]))
         finding = with_outcome(finding_of(contest.comparison, contest.right, table, contest.apart, level))
         found.append(Look(dict(zip(tasks, counts.tolist(), strict=True)), finding))
         if finding.outcome != "not decided":
@@ -181,7 +181,7 @@ def _seen(finding: Finding, tasks: Sequence[str]) -> tuple[Cells, Values]:
 
 def _row(contest: Contest, task: str, left: Record, right: Record) -> dict[str, object]:
     """The row of a pair, as `lnbench.report.claims.pairs.pairs` makes it, and the hardware of both runs."""
-    ours, theirs, quantity = row(left), row(right), contest.comparison.quantity
+    ours, theirs, quantity = values_of(left), values_of(right), contest.comparison.quantity
     return {
         **{name: ours[name] for name in ("model", "seed", *METRIC)},
         "task": task,

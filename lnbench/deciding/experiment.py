@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
+from lnbench.core.words import number_of
 from lnbench.deciding.contest import Contest, Course, Pair, follow
 from lnbench.deciding.runs import Run, Runs
 from lnbench.report.claims.claims import Claim
@@ -15,7 +16,7 @@ from lnbench.report.claims.verdicts import Verdict
 
 @dataclass(frozen=True)
 class Experiment:
-    """Everything that says what is looked at, when, and at which level.
+    """The full rule of an experiment: what is looked at, when, and at which level.
 
     Attributes:
         claims: claims to decide.
@@ -34,8 +35,8 @@ class Experiment:
     @property
     def about(self) -> str:
         """The rule in one line."""
-        number = f"{len(self.contests)} comparison{'s' * (len(self.contests) != 1)}"
-        return f"{number}, wrong together with at most {100 * self.level:g}%, at most {self.most_seeds} seeds of a task"
+        comparisons, seeds = number_of(len(self.contests), "comparison"), number_of(self.most_seeds, "seed")
+        return f"{comparisons}, wrong together with at most {100 * self.level:g}%, at most {seeds} of a task"
 
     def courses(self) -> list[Course]:
         """All comparisons as far as their runs are done. Those that depend on chance share the error level."""

@@ -19,7 +19,7 @@ BROKEN = "What is open lacks runs that failed."
 def run_until_decided(
     experiment: Experiment, budget: Budget, tell: Callable[[Sequence[Course]], None]
 ) -> tuple[list[Course], str]:
-    """Does the next runs of all open comparisons, looks at them, and so on.
+    """Does the next runs of all open comparisons and looks at the data, until nothing is open or the budget is spent.
 
     Args:
         experiment: what is to be decided.

@@ -1,4 +1,4 @@
-"""Reads what is to be decided: claims by id, by file, or in words."""
+"""Reads the question of an experiment: claims by id, by file, or in words."""
 
 import re
 from collections.abc import Sequence

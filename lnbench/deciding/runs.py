@@ -28,7 +28,7 @@ from lnbench.core.commands import override
 from lnbench.core.packages import require_tuning
 from lnbench.core.schema import ConfigError
 from lnbench.records.commands import changes_of_method
-from lnbench.records.identity import run_dir, run_id
+from lnbench.records.identity import address_of
 from lnbench.records.record import Record, RecordError, read_record
 from lnbench.report.claims.claims import HALVES, Side
 
@@ -110,10 +110,10 @@ class Runs:
             NewerError: a newer lnbench did the run.
         """
         if run not in self._records:
-            config = self.config(run)
+            address = address_of(self.config(run))
             with contextlib.suppress(RecordError):
-                record = read_record(run_dir(config))
-                if record and record.id == run_id(config):
+                record = read_record(address.folder)
+                if record and record.id == address.id:
                     self._records[run] = record
         return self._records.get(run)
 

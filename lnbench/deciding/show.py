@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lnbench.core.escape import printable
+from lnbench.core.words import number_of
 from lnbench.deciding.contest import Course
 from lnbench.deciding.experiment import Experiment
 from lnbench.report.claims.judgement import COLOURS, OF_CLAIMS, SIGNS, cells
@@ -44,10 +45,12 @@ def show_plan(console: Console, experiment: Experiment, courses: Sequence[Course
     """Prints the runs that come next, and what each open comparison likely needs and how it likely ends."""
     show_courses(console, experiment, courses, f"{experiment.about}. Nothing is run.")
     lacking = experiment.lacking(experiment.wanted(courses))
-    console.print(f"{len(lacking)} runs come next{_hours(experiment.seconds(lacking))}:", soft_wrap=True)
+    console.print(f"Next: {number_of(len(lacking), 'run')}{_hours(experiment.seconds(lacking))}", soft_wrap=True)
     for run in lacking:
         console.print(Text(f"  {' '.join(run.overrides)}"), soft_wrap=True)
-    console.print(f"At most {experiment.most_runs(courses)} runs, if nothing is decided before.", soft_wrap=True)
+    console.print(
+        f"At most {number_of(experiment.most_runs(courses), 'run')}, if nothing is decided before.", soft_wrap=True
+    )
 
 
 def show_end(console: Console, experiment: Experiment, courses: Sequence[Course], why: str) -> None:
@@ -77,19 +80,19 @@ def _left(experiment: Experiment, course: Course) -> str:
     if course.problem:
         return course.problem
     if course.is_open and not course.looks:
-        return f"{len(experiment.lacking(course.wanted))} runs to begin with"
+        return f"{number_of(len(experiment.lacking(course.wanted)), 'run')} to begin with"
     if course.finding.outcome != "not decided":
         return course.finding.outcome
     if not course.is_open:
         return course.finding.why
     runs = experiment.to_decide(course)
     if runs is None:
-        return f"likely open after {experiment.most_seeds} seeds"
-    return f"about {len(runs)} runs{_hours(experiment.seconds(runs))}, likely {_likely(course.finding)}"
+        return f"likely open after {number_of(experiment.most_seeds, 'seed')}"
+    return f"about {number_of(len(runs), 'run')}{_hours(experiment.seconds(runs))}, likely {_likely(course.finding)}"
 
 
 def _likely(finding: Finding) -> str:
-    """The likelier decision if the mean difference is the true one: the one whose bound is farther from it."""
+    """The likelier decision if the mean difference is the true one."""
     assert finding.difference
     size = finding.sign * finding.difference.mean
     if finding.margin is not None and abs(size) < finding.margin / 2:

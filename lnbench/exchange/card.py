@@ -6,8 +6,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lnbench.config.run import validate_saved
 from lnbench.core.atomic_files import write_atomically
-from lnbench.core.commands import predict
+from lnbench.core.commands import allowing, predict, quoted
 from lnbench.core.escape import cell, code, fenced, markdown
+from lnbench.core.words import number_of
 from lnbench.exchange import card_facts
 from lnbench.exchange.card_metadata import card_metadata
 from lnbench.records.baseline import note_on
@@ -48,7 +49,9 @@ def model_card(record: Record) -> str:
         record=record,
         config=config,
         facts=card_facts,
+        number_of=number_of,
         predict=predict,
+        allowing="".join(f" {quoted(word)}" for word in allowing(config.plugins)),
         rates=rates,
         note=note_on(record),
         metric=metric_of(record.selection.metric),

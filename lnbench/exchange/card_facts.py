@@ -34,8 +34,8 @@ def scores(record: Record) -> Iterator[tuple[str, list[str]]]:
 def shared(overlap: str) -> str:
     """Describes the rows that an overlap counts, by the overlap's name in the record."""
     if overlap.endswith(SWAPPED):
-        return "are pairs of the first with their texts swapped"
-    return "have a value of the first in that column" if " " in overlap else "have an input of the first"
+        return "with the texts of a pair of the first, swapped"
+    return "with a value of the first in that column" if " " in overlap else "with an input of the first"
 
 
 def example(task: Task) -> str:
@@ -44,14 +44,14 @@ def example(task: Task) -> str:
     return texts if len(task.example) == 1 else f"({texts})"
 
 
-def settings(record: Record) -> Iterator[tuple[str, str]]:
+def settings_of_parts(record: Record) -> Iterator[tuple[str, str]]:
     """Each part of the method with its settings."""
     for part, values in record.config["method"].items():
         shown = (code(f"{name}={json.dumps(value)}") for name, value in values.items() if name not in KINDS)
         yield part, ", ".join(shown)
 
 
-def search(result: SearchResult, metric: Metric) -> str:
+def chosen_by_search(result: SearchResult, metric: Metric) -> str:
     """The sentence on how a setting was chosen."""
     tried = ", ".join(
         f"{code(trial.value)} ({'failed' if trial.score is None else metric.written(trial.score)})"
@@ -66,7 +66,7 @@ def moved(record: Record) -> str:
     for term, name in TERMS.items():
         if shifts := [shift for shift in record.shift if shift.term == term]:
             mean, most = fmean(shift.mean_abs for shift in shifts), max(shift.max_abs for shift in shifts)
-            lines.append(f"{name} by {mean:.2g} on average, {most:.2g} at most")
+            lines.append(f"{name} {mean:.2g} on average, {most:.2g} at most")
     return "; ".join(lines)
 
 
@@ -122,7 +122,7 @@ def labels(config: RunConfig) -> str:
 
 
 def folds(record: Record, config: RunConfig) -> bool:
-    """Whether all inserted parameters can be folded into the pretrained weights, whatever biases these have."""
+    """Whether all inserted parameters can be folded into the pretrained weights, whether these have biases or not."""
     names = [name for name in folding(config.method) if not config.method[name].shifts]
     return record.parameters.inserted == sum(record.parameters.by_part.get(name, 0) for name in names)
 
@@ -132,7 +132,7 @@ def has_peft_format(record: Record) -> bool:
     return record.method in EXPORTERS
 
 
-def command(record: Record) -> str:
+def repeat_command(record: Record) -> str:
     """The command that does the run again, into the folder `runs`."""
     changed = all_changes(record.config["method"])
     runs = missing_runs(record.method, changed, {record.task: record}, [record.seed], Path("runs"))

@@ -1,4 +1,4 @@
-"""Task heads: as files of their own, and as the heads of transformers' own classes."""
+"""Task heads as files, and as the heads of transformers' own classes."""
 
 import copy
 from dataclasses import dataclass
@@ -26,25 +26,25 @@ from lnbench.tasks.question_answering import ExtractiveQA
 
 HEAD_FILE = "head.safetensors"
 POOLING = "pooling"
-"""In the header of such a file: what vector the head reads; of a head that reads every token: `none`."""
+"""Key in the header of such a file: the vector that the head reads; `none` for a head that reads every token."""
 LINEAR = "classifier"
 OWN = SentenceHead | TokenHead
 TOKEN_LAYERS = ("classifier", "score", "qa_outputs")
-"""How transformers' classes call the linear layer that reads every token."""
+"""Names of the linear layer that reads every token, in transformers' classes."""
 ODD_PARTS = ("gelu", "relu", "silu")
 """Activations f with f(x) - f(-x) = x."""
 
 
 @dataclass(frozen=True)
 class SentenceForm:
-    """How transformers' class for sentences makes logits."""
+    """How transformers' class for sentences computes logits."""
 
     pooling: str
-    """What vector it reads, in the words of `model.pooling`."""
+    """The vector that the head reads, as a value of `model.pooling`."""
     last: str
-    """The linear layer that yields the logits."""
+    """Name of the linear layer that computes the logits."""
     first: str | None = None
-    """The linear layer before it: that of the pretrained pooler, or else one with an activation behind it."""
+    """Name of the linear layer before it: that of the pretrained pooler, or one with an activation after it."""
 
 
 SENTENCE_FORMS = {
@@ -60,23 +60,23 @@ SENTENCE_FORMS = {
     "xlm-roberta": SentenceForm("pooler", "classifier.out_proj", "classifier.dense"),
     "xlm-roberta-xl": SentenceForm("pooler", "classifier.out_proj", "classifier.dense"),
 }
-"""By architecture; the heads of decoders have no bias, and so cannot compute what ours does."""
+"""The forms by architecture. Heads of decoders have no bias, so they cannot compute the same as ours."""
 
 
 class Unequal(ConfigError):
-    """A head that none of transformers' own classes has."""
+    """A head that no class of transformers has."""
 
 
 @dataclass(frozen=True)
 class TransformersHead:
-    """A task head as one of transformers' model classes has it."""
+    """A task head in the form of one of transformers' model classes."""
 
     task_type: str
-    """peft's word for the class."""
+    """Peft's name of the kind of task."""
     prefix: str
-    """What stands before the names of the backbone's parameters in the class; with a dot at its end."""
+    """Prefix of the backbone's parameters in the class, with a dot at its end."""
     tensors: dict[str, Tensor]
-    """Of the head, by their names in the class."""
+    """Tensors of the head, by their names in the class."""
 
     @property
     def modules(self) -> list[str]:
@@ -85,7 +85,7 @@ class TransformersHead:
 
 
 def plain_linear(head: nn.Module) -> tuple[Tensor, Tensor]:
-    """The linear map that a head applies to each vector it reads as it is, in evaluation: weight (C, D), bias (C,).
+    """The linear map that a head applies to each unchanged vector in evaluation: weight (C, D), bias (C,).
 
     Raises:
         Unequal: the head is of another kind.
@@ -98,7 +98,7 @@ def plain_linear(head: nn.Module) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def put_plain_linear(head: nn.Module, weight: Tensor, bias: Tensor) -> None:
-    """Makes a head apply this linear map to each vector as it is: weight (C, D), bias (C,).
+    """Makes a head apply this linear map to each unchanged vector: weight (C, D), bias (C,).
 
     Raises:
         Unequal: the head is of another kind, or for another number of classes.
@@ -114,14 +114,14 @@ def put_plain_linear(head: nn.Module, weight: Tensor, bias: Tensor) -> None:
 
 
 def pooling_of(head: nn.Module) -> str:
-    """What vector a head reads; of a head that reads every token: `none`."""
+    """The vector that a head reads; `none` for a head that reads every token."""
     return head.pooling if isinstance(head, SentenceHead) else "none"
 
 
 def save_head(head: nn.Module, folder: Path) -> None:
-    """Writes a head as `head.safetensors`: its linear map, and what it reads; another kind of head as it is.
+    """Writes a head as `head.safetensors`: its linear map and the vector that it reads.
 
-    A task without a head leaves no file.
+    Another kind of head is written with its own parameters. A task without a head gets no file.
     """
     if isinstance(head, OWN):
         tensors, about = _linear(LINEAR, *plain_linear(head)), {POOLING: pooling_of(head)}
@@ -133,7 +133,7 @@ def save_head(head: nn.Module, folder: Path) -> None:
 
 
 def read_head(file: Path, head: nn.Module) -> tuple[Tensor, Tensor]:
-    """The linear map, weight (C, D) and bias (C,), in a file that `save_head` wrote of a head such as `head`.
+    """The linear map in a file that `save_head` wrote for a head like `head`: weight (C, D), bias (C,).
 
     Raises:
         Unequal: the file is of another kind of head, or cannot be read.
@@ -150,11 +150,11 @@ def read_head(file: Path, head: nn.Module) -> tuple[Tensor, Tensor]:
 
 
 def as_transformers(task: Task, model: TunedModel, weight: Tensor, bias: Tensor) -> TransformersHead:
-    """A linear map of a task as the head of transformers' class for task and backbone, with equal logits.
+    """Turns a linear map into the head of transformers' class for the task and the backbone, with equal logits.
 
     Args:
-        task: classifies texts or tokens, or answers questions.
-        model: whose head reads what the map is applied to.
+        task: task that classifies texts or tokens, or answers questions.
+        model: model whose head reads the vectors to which the map is applied.
         weight: (C, D).
         bias: (C,).
 
@@ -175,10 +175,10 @@ def as_transformers(task: Task, model: TunedModel, weight: Tensor, bias: Tensor)
 
 
 def from_transformers(task: Task, model: TunedModel, tensors: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """The inverse of `as_transformers`: weight (C, D) and bias (C,) out of the tensors of a class's head.
+    """The inverse of `as_transformers`: weight (C, D) and bias (C,) from the tensors of a class's head.
 
     Raises:
-        Unequal: the head has more to it than one linear map of what `model.head` reads.
+        Unequal: the head is more than one linear map of the vector that `model.head` reads.
     """
     names = as_transformers(task, model, *plain_linear(model.head)).tensors
     if set(names) != set(tensors):

@@ -1,4 +1,4 @@
-"""Folds trained values into the pretrained weights, which gives a plain transformers model of the original speed."""
+"""Folds trained values into the pretrained weights. The result is a plain transformers model of the original speed."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +18,8 @@ def merge(tuned: Tuned) -> Tuned:
     """Returns an equivalent model without inserted modules.
 
     Raises:
-        ConfigError: a part of the method is a network of its own, which cannot be folded into the weights, or it makes
-            a bias of a layer that has none; or the weights are quantised.
+        ConfigError: a part of the method is a network, which cannot be folded into the weights; or it adds a bias to a
+            layer that has none; or the weights are quantised.
     """
     check_can_fold(tuned.config)
     plain = load_pretrained(tuned.config)
@@ -41,7 +41,7 @@ def save_merged(tuned: Tuned, folder: Path) -> None:
 
 
 def _folded(model: TunedModel, plain: set[str]) -> dict[str, Tensor]:
-    """The backbone's values with all changes folded in, by the names of a plain model."""
+    """The values of the backbone with all changes folded in, by their names in a plain model."""
     values = model.backbone.state_dict()
     left = {name for name in set(values) - plain if not name.endswith(MASK)}
     for name, module in model.backbone.named_modules():

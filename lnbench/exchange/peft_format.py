@@ -26,7 +26,7 @@ from lnbench.methods.vera import Vera
 
 ROOT, PREFIX = "base_model.", "base_model.model."
 SHARED = ("vera_A", "vera_B")
-"""Tensors that all layers of an adapter share. They are no part of the model."""
+"""Tensors that all layers of an adapter share. They are not part of the model."""
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 BASE = "base_model_content"
 """Key in the header of the weights for the content of the pretrained model, as in `model.content`."""
@@ -106,7 +106,7 @@ def _export_ln(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def _export_lora(
     tuned: Tuned, kind: type[LowRankUpdate | TripletUpdate] = LowRankUpdate
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """AdaLoRA becomes a LoRA of its first rank, PiSSA one of twice its rank, for the pretrained weights as they are."""
+    """Writes LoRA. AdaLoRA gets its first rank, and PiSSA twice its rank, for unchanged pretrained weights."""
     updates: dict[str, list[LowRankUpdate | TripletUpdate]] = defaultdict(list)
     for name, module in _inserted(tuned, kind):
         updates[name.rpartition(".")[0]].append(module)
@@ -194,7 +194,7 @@ def _export_oft(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _export_vera(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """With the projections, although peft draws the same from the same seed: without them it warns."""
+    """Writes the projections too. Peft draws the same from the same seed, but warns if they are missing."""
     updates = _one_a_layer(tuned, ScaledProjections)
     method = tuned.config.method["vera"]
     assert isinstance(method, Vera)
@@ -214,7 +214,7 @@ def _export_vera(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _one_a_layer(tuned: Tuned, kind: type[InsertedUpdate]) -> dict[str, InsertedUpdate]:
-    """The method's updates by layer, where every layer has one.
+    """The method's updates by layer, if every layer has exactly one.
 
     Raises:
         ConfigError: a layer has several.

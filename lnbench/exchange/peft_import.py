@@ -30,7 +30,7 @@ UNDERSTOOD = {
     "projection_prng_key", "qalora_group_size", "r", "rank_pattern", "revision", "save_projection", "target_modules",
     "task_type", "use_dora", "use_rslora", "vera_dropout",
 }  # fmt: skip
-"""Settings of an adapter that are read, or that do not change its results."""
+"""Settings of an adapter that are read here, or that do not change its results."""
 EMPTY: tuple[Any, ...] = (None, False, {}, [], "none")
 """Values of all other settings that have no effect."""
 HARMLESS_STARTS = (None, True, False, "gaussian", "orthogonal", "eva")

@@ -1,4 +1,4 @@
-"""What adapters of HF peft are in lnbench: settings of a method, and values by its names."""
+"""Turns adapters of HF peft into settings and values of lnbench's methods."""
 
 import math
 import re
@@ -19,23 +19,24 @@ from lnbench.methods.parts.weight_updates import MAPS
 
 Tensors = dict[str, Tensor]
 RESCALED: dict[Map, str] = {"key": "ia3_key", "value": "ia3_value", "ffn_output": "ia3_ffn"}
-"""The maps that (IA)^3 changes, and what it inserts there."""
+"""The maps that (IA)^3 changes, and the names of the modules that it inserts there."""
 
 
 class Adapted(NamedTuple):
-    """An adapter in lnbench."""
+    """An adapter as a method of lnbench."""
 
     settings: dict[str, Any]
-    """Of its method."""
+    """Settings of the method."""
     values: Tensors
-    """By name in the backbone with the method attached; what is missing keeps its start, which changes nothing."""
+    """Values by name in the backbone with the method attached. Missing ones keep their initial value, which changes
+    nothing."""
 
 
 class Place(NamedTuple):
     """A linear map of a block."""
 
     block: int
-    """Counted from 0."""
+    """Number of the block, counted from 0."""
     role: Map
     layer: str
     """Name of its layer in the backbone."""
@@ -49,12 +50,12 @@ class Adapter:
     about: Mapping[str, Any]
     """Its settings."""
     base_content: str | None
-    """What the pretrained model held that it was trained on, if lnbench wrote it."""
+    """Content of the pretrained model on which it was trained, if lnbench wrote the adapter."""
     tensors: Tensors
-    """What nobody has taken yet, by name in the model that peft wrapped."""
+    """Tensors that were not taken yet, by name in the model that peft wrapped."""
 
     def take(self, ending: str, backbone: Backbone) -> Tensors:
-        """By layer of the backbone the tensors whose names have an ending; what peft wrapped may be a larger model.
+        """The tensors whose names have an ending, by layer of the backbone. Peft may have wrapped a larger model.
 
         Raises:
             ConfigError: the backbone has no such layer.
@@ -70,7 +71,7 @@ class Adapter:
 
 
 def read_ln(adapter: Adapter, backbone: Backbone) -> Adapted:
-    """Gains and biases of norms; norms that the adapter leaves out keep their pretrained values.
+    """Gains and biases of norms. Norms that the adapter leaves out keep their pretrained values.
 
     Raises:
         ConfigError: a norm is missing, or has no role.
@@ -107,7 +108,9 @@ def read_ln(adapter: Adapter, backbone: Backbone) -> Adapted:
 
 
 def read_lora(adapter: Adapter, backbone: Backbone) -> Adapted:
-    """A and B of linear maps, and DoRA's lengths; unequal ranks are filled up with zeros, and unequal scales go into B.
+    """A and B of linear maps, and the lengths of DoRA.
+
+    Unequal ranks are filled up with zeros, and unequal scales are multiplied into B.
 
     Raises:
         ConfigError: a layer is missing, or has no role.
@@ -180,7 +183,7 @@ def read_beft(adapter: Adapter, backbone: Backbone) -> Adapted:
 
 
 def read_oft(adapter: Adapter, backbone: Backbone) -> Adapted:
-    """Rotations. Where a layer holds several maps, all of them have its rotation.
+    """Rotations. If a layer holds several maps, all of them get its rotation.
 
     Raises:
         ConfigError: a layer is missing or has no role, or the blocks differ in size.
@@ -238,7 +241,7 @@ def _targets(backbone: Backbone, tuned: Tensors) -> list[Place]:
 
 
 def _reach(places: Iterable[Place]) -> dict[str, Any]:
-    """The settings of a method that changes some linear maps. It may change others too, which keep their start."""
+    """The settings of a method that changes some linear maps. Further maps that it covers stay unchanged."""
     roles = {place.role for place in places}
     return {
         "targets": [target for target, maps in MAPS.items() if roles & set(maps)],
@@ -279,7 +282,7 @@ class Kind(NamedTuple):
     """A kind of adapter that lnbench has."""
 
     method: str
-    """Its name in lnbench."""
+    """Name of the method in lnbench."""
     read: Callable[[Adapter, Backbone], Adapted]
 
 
@@ -291,4 +294,4 @@ KINDS = {
     "OFT": Kind("oft", read_oft),
     "VERA": Kind("vera", read_vera),
 }
-"""By peft's name."""
+"""The kinds, by peft's name."""

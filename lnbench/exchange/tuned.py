@@ -1,4 +1,4 @@
-"""Loads finished runs for use."""
+"""Loads finished runs, to use their models."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,7 @@
 """The main function of a fresh process that does one job."""
 
 import contextlib
+import faulthandler
 import gc
 import multiprocessing
 import os
@@ -84,6 +85,7 @@ def write_to(log: Path) -> None:
             stream.flush()
             os.dup2(file.fileno(), stream.fileno())
             stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    faulthandler.enable()  # a crash in a library leaves its place in the file
 
 
 def _become_independent() -> None:

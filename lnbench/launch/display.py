@@ -11,6 +11,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from lnbench.core.errors import JobFailed
+from lnbench.core.words import number_of
 from lnbench.launch.job import STOPPED, Ended, Job, error_of, value_of
 from lnbench.records.lock import RunBusy
 
@@ -74,13 +75,15 @@ class Display:
 
     def stopping(self, running: int) -> None:
         """Shows that no more jobs will be started, because someone asked to stop."""
-        self._print(f"Stopping as soon as {running} running jobs have saved their state. Ctrl-C again: at once.")
+        self._print(f"Stopping. {number_of(running, 'running job')} will save the state first. Ctrl-C again: at once.")
 
     def given_up(self, left: int, running: int) -> None:
         """Shows that no more jobs will be started, because a job has failed."""
         self._not_started += left
         if left:
-            self._print(f"hydra.launcher.stop_at_failure: {left} jobs are not started; {running} go on to their end.")
+            self._print(
+                f"hydra.launcher.stop_at_failure: not started: {number_of(left, 'job')}; still running: {running}."
+            )
 
     def refresh(self) -> None:
         """Updates the elapsed times."""

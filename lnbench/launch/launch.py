@@ -12,7 +12,7 @@ from lnbench.launch.display import Display
 from lnbench.launch.interrupts import counted
 from lnbench.launch.job import Job, Sweep
 from lnbench.launch.queue import Pool, Queue
-from lnbench.launch.records import done_before, record_death
+from lnbench.launch.records import done_before, record_dead_job
 from lnbench.launch.settings import LaunchSettings
 
 
@@ -32,7 +32,7 @@ def launch(sweep: Sweep, jobs: Sequence[Job], pool: Pool, settings: LaunchSettin
         KeyboardInterrupt: Ctrl-C or SIGTERM came.
     """
     display = Display(Console(file=sys.stdout, highlight=False), len(jobs), sweep.logs)
-    callbacks = partial(done_before, sweep), partial(record_death, sweep)
+    callbacks = partial(done_before, sweep), partial(record_dead_job, sweep)
     try:
         with counted() as interrupts, display, contextlib.closing(pool):
             results = Queue(jobs, pool, display, interrupts, *callbacks, settings).run()

@@ -14,7 +14,7 @@ from hydra.core.utils import JobReturn
 from lnbench.core.errors import FAILED, JobFailed
 from lnbench.launch.display import Display
 from lnbench.launch.interrupts import Interrupts
-from lnbench.launch.job import KILLED, NOT_STARTED, Ended, Job, ToldFailure, error_of, failed
+from lnbench.launch.job import KILLED, NOT_STARTED, Ended, Job, Kept, ToldFailure, error_of, failed
 from lnbench.launch.settings import LaunchSettings
 from lnbench.records.lock import RunBusy
 
@@ -98,7 +98,7 @@ class Queue:
         while self._pool.free and (job := self._next()):
             if returned := self._done_before(job):
                 self._display.skipped(job, returned)
-                self._results[job.num] = returned
+                self._results[job.num] = Kept.of(returned)
                 return True
             self._running += 1
             self._display.started(job, self._pool.start(job))
@@ -128,7 +128,7 @@ class Queue:
             self._display.deferred(job, busy)
             return
         self._display.ended(ended, result)
-        self._results[job.num] = ToldFailure.of(result) if error_of(result) else result
+        self._results[job.num] = ToldFailure.of(result) if error_of(result) else Kept.of(result)
         if error_of(result) and self._settings.stop_at_failure and not self._interrupts.count:
             self._give_up(job)
 

@@ -15,6 +15,7 @@ from lnbench.core.sealed import NewerError
 from lnbench.launch.job import Job, Sweep
 from lnbench.records import failure
 from lnbench.records.finished import finished_record
+from lnbench.records.identity import address_of
 from lnbench.records.record import Record, RecordError
 
 
@@ -40,19 +41,19 @@ def done_before(sweep: Sweep, job: Job) -> JobReturn | None:
 def finished(run: RunConfig | None) -> Record | None:
     """The record of a job's run; None if the job must do the run, or is no run."""
     try:
-        return finished_record(run) if run and not run.rerun else None
+        return finished_record(address_of(run)) if run and not run.rerun else None
     except (RecordError, NewerError, OSError):
         return None
 
 
-def record_death(sweep: Sweep, job: Job, death: JobFailed) -> None:
+def record_dead_job(sweep: Sweep, job: Job, death: JobFailed) -> None:
     """Writes a failure record for a run whose process died without a result."""
     if run := run_of(sweep.compose(job)):
         failure.record_death(run, str(death))
 
 
 def run_of(config: DictConfig) -> RunConfig | None:
-    """The configuration of the run that a job does; None for a job of another program, and for a refused one."""
+    """The configuration of a job's run; None for a job of another program, and for a refused configuration."""
     hydra = HydraConfig.instance()
     of_launcher = hydra.cfg
     hydra.set_config(config)  # resolves ${hydra:...} in the configuration

@@ -21,7 +21,7 @@ Smoothing = Annotated[float, Field(gt=0, lt=1)]
 
 
 class AdaLora(WeightUpdates):
-    """W -> W + (alpha / rank) P diag(e) Q, with P and Q that a penalty keeps near orthonormal.
+    """W -> W + (alpha / rank) P diag(e) Q. A penalty keeps P and Q nearly orthonormal.
 
     All maps start with `rank` triplets of a column of P, an element of e and a row of Q. From `initial` on, the least
     important ones of all maps are set to e = 0, more with each allotment, down to `target_rank` for the average map.
@@ -35,9 +35,9 @@ class AdaLora(WeightUpdates):
     )
 
     rank: Size
-    """Of each map at the start."""
+    """Rank of each map at the start."""
     target_rank: Size
-    """Of the average map at the end."""
+    """Mean rank of the maps at the end."""
     alpha: Annotated[float, Field(gt=0)]
     orthogonality: Annotated[float, Field(ge=0)]
     """Factor of the mean of |P^T P - I| and |Q Q^T - I| over all maps, which is added to the loss."""
@@ -67,7 +67,7 @@ class AdaLora(WeightUpdates):
         return TripletUpdate(target, self.rank, self.alpha / self.rank)
 
     def penalty(self, model: TunedModel) -> Tensor:
-        """How far all P and Q are from orthonormal."""
+        """The penalty: how far all P and Q are from orthonormal."""
         import torch
 
         return self.orthogonality * torch.cat([update.distance() for update in _updates(model)]).mean()

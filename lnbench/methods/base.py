@@ -1,4 +1,4 @@
-"""Base class of tuning methods: hyper-parameters, and the way to attach them to a backbone."""
+"""Base class of tuning methods: their hyper-parameters, and how they are attached to a backbone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SEPARATOR = "+"
 MOST = 10_000
-"""Largest size of an inserted module. It is above all useful sizes, and below those that memory cannot hold."""
+"""Largest size of an inserted module. All useful sizes are smaller, and this one still fits in memory."""
 Size = Annotated[int, Field(ge=1, le=MOST)]
 """Length or width of an inserted module."""
 
@@ -34,7 +34,7 @@ class Stage(IntEnum):
     MODULE = 2
     """Puts its own network after or beside the layer."""
     GATE = 3
-    """Scales what parts of earlier stages have inserted."""
+    """Scales the modules that parts of earlier stages have inserted."""
 
 
 class Method(Schema):
@@ -50,42 +50,41 @@ class Method(Schema):
     exclusive: ClassVar[bool] = False
     """True for a method that leaves nothing to add, so that it cannot be part of a sum."""
     folds: ClassVar[bool] = False
-    """True if what the method inserts can be folded into the pretrained weights after training."""
+    """True if the inserted modules can be folded into the pretrained weights after training."""
     shifts: ClassVar[bool] = False
-    """True if folding makes biases. A plain model whose layers have none cannot hold them."""
+    """True if folding adds biases. A plain model whose layers have no biases cannot hold them."""
     gated: ClassVar[bool] = False
     """True if `unipelt` can scale what the method adds."""
     one_device: ClassVar[bool] = False
-    """True for a method that cannot be tuned in shares on several devices."""
+    """True for a method that cannot be trained on several devices."""
     stage: ClassVar[Stage] = Stage.MODULE
-    """When the part acts at a layer that several parts change. An adapter, for example, acts on the output of LoRA."""
+    """Order in which the part acts at a layer that several parts change. An adapter, for example, acts after LoRA."""
 
     may_differ: ClassVar[frozenset[str]] = frozenset({"lr"})
-    """Settings that may differ between runs that train together. The model does not use them, or has them in buffers
-    without dimensions."""
+    """Settings that may differ between runs that train together. The model does not use them, or holds them in scalar
+    buffers."""
 
     lr: Annotated[float, Field(gt=0, le=1)] = 1e-3
     """Learning rate of the parameters that this part claims."""
 
     @property
     def positions(self) -> int:
-        """Number of the model's positions that the part uses, so that texts lose them."""
+        """Number of the model's positions that the part uses. Texts can then use fewer."""
         return 0
 
     @property
     def needs_weights(self) -> bool:
-        """Whether the part trains pretrained weights of linear maps, or does more with them than multiply by them. They
-        can then not be quantised."""
+        """Whether the part trains weights of linear maps, or uses them for more than products: no quantisation."""
         return False
 
     def check_sum(self, parts: Mapping[str, Method]) -> None:
-        """Refuses sums in which the part has no meaning. Most parts have one in all sums.
+        """Refuses sums that make no sense with this part. Most parts allow all sums.
 
         Args:
             parts: all parts of the sum by name, this one included.
 
         Raises:
-            ConfigError: the part has no meaning beside the others.
+            ConfigError: the part makes no sense with the others.
         """
 
     def rate_multiple(self, parameter: str) -> float:
@@ -102,29 +101,29 @@ class Method(Schema):
         It may insert modules at the backbone's roles. It changes no existing value.
 
         Returns:
-            The parameters that this part claims, existing and inserted. The caller makes them trainable.
+            The parameters that this part trains, existing and inserted ones. The caller makes them trainable.
         """
         raise NotImplementedError
 
     def prepare(self, model: TunedModel, losses: Iterator[Tensor]) -> None:
-        """Lets a part choose what it trains by means of training data. Most parts do nothing here.
+        """Lets a part use training data to choose what it trains. Most parts do nothing here.
 
         Args:
-            model: the whole model, at its start and in evaluation mode.
+            model: the whole model, with its initial values and in evaluation mode.
             losses: losses of training batches, each a scalar, computed when it is asked for.
         """
 
     def penalty(self, model: TunedModel) -> Tensor | None:
-        """A scalar that is added to the loss, once in each optimiser step. Most parts have none.
+        """A scalar that is added to the loss, once in each optimiser step; None for most parts.
 
-        A part that has one is for `one_device`.
+        A part with a penalty must set `one_device`.
         """
         return None
 
     def after_step(self, model: TunedModel, step: int, steps: int) -> None:
-        """Is called after each optimiser step, before validation. Most parts do nothing here.
+        """Called after each optimiser step, before validation. Most parts do nothing here.
 
-        What a part must know to go on after an interruption, it keeps in buffers whose names end in `PROGRESS`.
+        State that a part needs after an interruption belongs in buffers whose names end in `PROGRESS`.
 
         Args:
             model: the whole model. The gradients of the step are still in its parameters.
@@ -138,7 +137,7 @@ METHODS = Registry(Method, "lnbench.methods")
 
 
 def folding(parts: Mapping[str, Method]) -> list[str]:
-    """Names of the parts that can be folded into the weights. None can if the input gates what they add."""
+    """Names of the parts that can be folded into the weights. No part can if gates depend on the input."""
     if any(part.stage is Stage.GATE for part in parts.values()):
         return []
     return [name for name, part in parts.items() if part.folds]

@@ -17,9 +17,9 @@ Bias = Literal["query", "key", "value"]
 
 
 class Beft(Method):
-    """y -> y + b for the queries, keys or values, with b zero at first; also where the model has no such bias.
+    """y -> y + b for the queries, keys or values. b starts at zero. The model need not have such a bias.
 
-    The paper finds that the values' bias serves best, on all its models and tasks.
+    The paper finds that the bias of the values works best, on all its models and tasks.
     """
 
     kind: ClassVar[str] = "beft"
@@ -28,7 +28,7 @@ class Beft(Method):
     stage: ClassVar[Stage] = Stage.RESCALE
 
     bias: Bias
-    """Of which of the three maps."""
+    """The map that gets the bias."""
     layers: Layers
 
     def attach(self, backbone: Backbone) -> list[nn.Parameter]:

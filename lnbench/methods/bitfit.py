@@ -20,7 +20,7 @@ Owner = Literal[Map, "norms"]
 Component = Literal["all", Owner]
 OWNERS: tuple[Owner, ...] = get_args(Owner)
 FUSIBLE: set[Component] = {"query", "key", "value"}
-"""What is one layer, with one bias, in some architectures."""
+"""Maps that are one layer, with one bias, in some architectures."""
 
 
 def _listed(components: object) -> object:
@@ -80,6 +80,6 @@ def _bias(owner: nn.Module) -> nn.Parameter | None:
 
 
 def _shared(backbone: Backbone, layer: int, component: Owner) -> bool:
-    """Whether the bias of a linear map is that of others, too."""
+    """Whether other linear maps share the bias of a linear map."""
     maps = [] if component == "norms" else backbone.linear_maps(component, layer)
     return any(one.rows is not None and _bias(one.layer) is not None for one in maps)

@@ -20,7 +20,7 @@ class Full(Method):
 
     @property
     def needs_weights(self) -> bool:
-        """Yes: it trains them."""
+        """True, because it trains them."""
         return True
 
     def attach(self, backbone: Backbone) -> list[nn.Parameter]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Hadamard(Method):
-    """a -> w * a + b, with a the joined outputs of attention's heads, which the output projection reads.
+    """a -> w * a + b, where a is the joined outputs of attention's heads, the input of the output projection.
 
     The paper trains the head alone first; here both learn at the same time.
     """

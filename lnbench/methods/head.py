@@ -1,4 +1,4 @@
-"""Linear probe: nothing but the task head."""
+"""Linear probe: trains only the task head."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from lnbench.backbone.backbone import Backbone
 
 
-class Head(Method):
-    """Leaves the backbone as it is. Only the task head trains, as it does with every method, here at the rate `lr`."""
+class HeadOnly(Method):
+    """Trains only the task head, at the rate `lr`. The backbone does not change."""
 
     kind: ClassVar[str] = "head"
     exclusive: ClassVar[bool] = True

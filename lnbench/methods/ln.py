@@ -32,16 +32,16 @@ class LayerNormTuning(Method):
 
     terms: Annotated[tuple[Literal["gain", "bias"], ...], Field(min_length=1)]
     norms: Annotated[tuple[Choice, ...], Field(min_length=1)]
-    """The norms after multi-head attention, those after the feed-forward network, and those of queries and keys inside
-    attention; any of them. In an encoder-decoder `mha` is all attention, `self` is self-attention alone, and `cross`
-    the decoder's attention to what the encoder yields."""
+    """Norms to train: `mha` after multi-head attention, `ffn` after the feed-forward network, `inner` those of queries
+    and keys inside attention. In an encoder-decoder, `mha` means all attention, `self` self-attention only, and `cross`
+    cross-attention."""
     layers: Layers
     norm_reading: Literal["position", "sublayer"]
     """What "after" means in pre-LN models: next on the residual stream, or belonging to the sublayer."""
     embedding_norm: bool
-    """Also the norm that comes before all blocks' sublayers."""
+    """Whether the norm before all sublayers is trained too."""
     final_norm: bool
-    """Also the norm after the last block; by `position` it is already the last norm after FFN."""
+    """Whether the norm after the last block is trained too. With `position` it already is the last norm after FFN."""
 
     def attach(self, backbone: Backbone) -> list[nn.Parameter]:
         """Claims the chosen terms of the chosen norms; inserts nothing."""

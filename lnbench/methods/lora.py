@@ -45,7 +45,7 @@ class Lora(WeightUpdates):
 
     @property
     def needs_weights(self) -> bool:
-        """Yes, for the lengths of `dora` and the singular vectors of `pissa`."""
+        """True for the lengths of `dora` and the singular vectors of `pissa`."""
         return self.dora or self.pissa
 
     def rate_multiple(self, parameter: str) -> float:

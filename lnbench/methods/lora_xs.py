@@ -29,7 +29,7 @@ class LoraXs(WeightUpdates):
 
     @property
     def needs_weights(self) -> bool:
-        """Yes: it takes their singular vectors."""
+        """True, because it computes their singular vectors."""
         return True
 
     def update(self, target: LinearMap) -> Update:

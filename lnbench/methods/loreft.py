@@ -19,10 +19,10 @@ Tokens = Annotated[int, Field(ge=0, le=MOST)]
 
 
 class LoReft(Method):
-    """h -> h + R^T (W h + b - R h), with h the output of a block and orthonormal rows of R, which is (rank, D).
+    """h -> h + R^T (W h + b - R h), where h is the output of a block. R is (rank, D) and has orthonormal rows.
 
-    It acts at the first and the last tokens of a text, all with the same R, W and b. Padding and prompts do not count.
-    W starts at R, so that tuning starts from the pretrained function. The authors' code starts it at random numbers.
+    It edits the first and the last tokens of a text, all with the same R, W and b. Padding and prompts are ignored. W
+    starts at R, so tuning starts from the pretrained function. In the authors' code it starts at random numbers.
     """
 
     kind: ClassVar[str] = "loreft"

@@ -1,4 +1,4 @@
-"""OFT (Qiu et al. 2023, arXiv 2306.07280) and BOFT: orthogonal rotations of what linear maps read."""
+"""OFT (Qiu et al. 2023, arXiv 2306.07280) and BOFT: orthogonal rotations of the inputs of linear maps."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Oft(WeightUpdates):
 
     @property
     def needs_weights(self) -> bool:
-        """Yes: it cuts out the rows of one map."""
+        """True, because it takes the rows of one map."""
         return True
 
     def update(self, target: LinearMap) -> Update:

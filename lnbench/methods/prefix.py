@@ -27,7 +27,7 @@ class Prefix(Method):
     gated: ClassVar[bool] = True
 
     length: Size
-    """Number of prefix vectors in each layer; a decoder's self- and cross-attention have as many each."""
+    """Number of prefix vectors in each layer. Self- and cross-attention of a decoder have this number each."""
     init_std: Annotated[float, Field(gt=0)]
     """Standard deviation of the initial P_K and P_V. Unused if an MLP computes them."""
     mlp_size: Size | None

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 class Prompt(Method):
     """f([p_1 .. p_P; E(x)]): `length` trained vectors at the input, in front of the text's embeddings.
 
-    They start as the embeddings of random words (Lester et al.'s "sampled vocabulary"). The text's
-    positions shift by `length`, as in HF peft. An encoder-decoder has them in its encoder, and its decoder attends to
-    what the encoder yields for them, too.
+    They start as the embeddings of random words (Lester et al.'s "sampled vocabulary"). The positions of the text shift
+    by `length`, as in HF peft. In an encoder-decoder they are inputs of the encoder, and the decoder attends to the
+    encoder's output for them too.
     """
 
     kind: ClassVar[str] = "prompt"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Red(Method):
-    """y -> s * y + t, with y the output of the feed-forward network."""
+    """y -> s * y + t, where y is the output of the feed-forward network."""
 
     kind: ClassVar[str] = "red"
     folds: ClassVar[bool] = True

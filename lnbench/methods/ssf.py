@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class Ssf(Method):
-    """y -> s * y + t, with y the output of each linear map and each norm of a block.
+    """y -> s * y + t, where y is the output of each linear map and each norm of a block.
 
-    A norm without a bias (RMSNorm) gets s alone, and one without parameters gets nothing, so that all folds.
+    A norm without a bias (RMSNorm) gets only s, and one without parameters gets nothing, so everything can be folded.
     """
 
     kind: ClassVar[str] = "ssf"

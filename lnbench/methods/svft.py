@@ -24,7 +24,7 @@ class Svft(WeightUpdates):
 
     @property
     def needs_weights(self) -> bool:
-        """Yes: it takes their singular vectors."""
+        """True, because it computes their singular vectors."""
         return True
 
     def update(self, target: LinearMap) -> Update:

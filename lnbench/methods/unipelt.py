@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class UniPelt(Method):
-    """Multiplies what LoRA, a bottleneck adapter or a prefix adds by the mean over tokens of sigmoid(w x + v).
+    """Multiplies the change by LoRA, an adapter or a prefix by a gate: the mean over tokens of sigmoid(w x + v).
 
-    Each inserted module has a gate of its own. x is what the module reads: the input of the map that LoRA changes, the
-    input of the adapter, and for a prefix the input of its layer's attention.
+    Each inserted module has its own gate. x is the input of the module: that of the map which LoRA changes, that of the
+    adapter, or for a prefix that of its layer's attention.
     """
 
     kind: ClassVar[str] = "unipelt"

@@ -112,6 +112,8 @@ def _shared(like: Record, runs_dir: Path) -> list[str]:
         overrides += [override("search", search), *rest]
     if root := like.config.get("data_root"):
         overrides.append(override("data_root", root))
+    if plugins := like.config.get("plugins"):
+        overrides.append(override("plugins", plugins))
     return overrides
 
 

@@ -75,14 +75,14 @@ def _cpu_name() -> str:
 
 
 def _cpu_model() -> str:
-    """Numbers that tell CPUs of one name apart; empty where the system does not list them."""
+    """Numbers that distinguish CPUs of one name; empty if the system does not list them."""
     info = _cpu_info()
     return " ".join(info[name] for name in ("cpu family", "model") if name in info)
 
 
 @cache
 def _cpu_info() -> dict[str, str]:
-    """What Linux tells of the first core, by name."""
+    """Linux's facts on the first core, by name."""
     try:
         first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
     except OSError:

@@ -14,7 +14,7 @@ from lnbench.core.errors import DataError, is_out_of_memory
 from lnbench.core.schema import ConfigError, Schema
 from lnbench.core.sealed import SealError, read_as, write_sealed
 from lnbench.records.files import CONFIG, FAILURE, RECORD
-from lnbench.records.identity import run_dir, run_id
+from lnbench.records.identity import address_of, run_id
 from lnbench.records.lock import is_held
 
 Cause = Literal["diverged", "out of memory", "disk", "killed", "refused", "error"]
@@ -70,7 +70,7 @@ class InputError(RuntimeError):
 
 @contextlib.contextmanager
 def reading_input() -> Iterator[None]:
-    """Marks exceptions in the block as errors of the model or the data, not of the run.
+    """Marks exceptions in the block as errors of the model or the data, and not of the run.
 
     Raises:
         InputError: replaces an exception whose type does not show by itself that the input is at fault.
@@ -131,9 +131,10 @@ def record_death(config: RunConfig, reason: str) -> None:
         config: configuration of the process's run.
         reason: description of the death, such as `killed by SIGKILL`.
     """
-    folder = run_dir(config)
-    if (folder / CONFIG).is_file() and not (folder / RECORD).is_file() and not is_held(config.runs_dir, run_id(config)):
-        write_failure(describe(config, "killed", reason), folder)
+    address = address_of(config)
+    begun = (address.folder / CONFIG).is_file() and not (address.folder / RECORD).is_file()
+    if begun and not is_held(address.runs_dir, address.id):
+        write_failure(describe(config, "killed", reason), address.folder)
 
 
 def cause_of(error: BaseException) -> Cause:

@@ -17,6 +17,8 @@ CHECKPOINTS = "checkpoints"
 """Folder of files that only an unfinished run needs."""
 RESUME = f"{CHECKPOINTS}/resume.safetensors"
 BEST = f"{CHECKPOINTS}/best.safetensors"
+DAMAGED = "damaged"
+"""Folder beside the runs with the folders of damaged runs that were done again."""
 DECISIONS = "decisions"
 """Folder beside the runs with the paths of experiments that ran until they decided."""
 

@@ -3,26 +3,24 @@
 import contextlib
 from pathlib import Path
 
-from lnbench.config.run import RunConfig
 from lnbench.records.failure import read_failure
 from lnbench.records.files import RECORD
-from lnbench.records.identity import run_dir, run_id
+from lnbench.records.identity import Address
 from lnbench.records.record import Record, RecordError, check_files, read_record
 
 
-def finished_record(config: RunConfig) -> Record | None:
-    """The record that an earlier run of a configuration left; None if there is none.
+def finished_record(address: Address) -> Record | None:
+    """The record that an earlier process left for a run; None if there is none.
 
     Raises:
         RecordError: the record, or a file beside it, cannot be trusted.
         NewerError: a newer lnbench did the run.
     """
-    folder = run_dir(config)
-    record = read_record(folder)
-    if record and record.id != run_id(config):
-        raise RecordError(f"{folder / RECORD}: belongs to another run, {record.id}")
+    record = read_record(address.folder)
+    if record and record.id != address.id:
+        raise RecordError(f"{address.folder / RECORD}: belongs to another run, {record.id}")
     if record:
-        check_files(record, folder)
+        check_files(record, address.folder)
     return record
 
 

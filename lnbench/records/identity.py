@@ -1,8 +1,9 @@
-"""The identity of a run: a hash of all settings that can change its numbers."""
+"""What a run is called: its id, a hash of all settings that can change its numbers, its folder, and its title."""
 
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,32 @@ BF16 = 2
 may change, and only their ids change then."""
 
 
+@dataclass(frozen=True)
+class Address:
+    """The id of a run, and where the run is kept."""
+
+    id: str
+    folder: Path
+    """Folder of the run: below `runs_dir`, task, model and method, then the id."""
+    runs_dir: Path
+    """Folder of all runs."""
+
+
+def address_of(config: RunConfig) -> Address:
+    """The address of the run with a configuration."""
+    run = run_id(config)
+    groups = map(plain_name, (config.task.name, config.model.name, config.method_name))
+    return Address(run, config.runs_dir.joinpath(*groups, run), config.runs_dir)
+
+
 def run_id(config: RunConfig) -> str:
     """12 hexadecimal digits, equal for two configurations exactly when their runs give equal numbers."""
     return _id(config.identity())
+
+
+def run_dir(config: RunConfig) -> Path:
+    """Folder of the run with a configuration."""
+    return address_of(config).folder
 
 
 def id_of_saved(config: Mapping[str, Any]) -> str:
@@ -33,10 +57,9 @@ def id_of_saved(config: Mapping[str, Any]) -> str:
     return _id(identity_of_saved(config))
 
 
-def run_dir(config: RunConfig) -> Path:
-    """The run's folder: task, model and method, then the run's id."""
-    groups = map(plain_name, (config.task.name, config.model.name, config.method_name))
-    return config.runs_dir.joinpath(*groups, run_id(config))
+def title(method: str, task: str, model: str, seed: int | None) -> str:
+    """Names a run in one line, for people. The seed is None if a damaged file does not contain it."""
+    return f"{method} on {task} with {model}, seed {'?' if seed is None else seed}"
 
 
 def _id(identity: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ A packed file is read like a folder of runs. Each of its runs has the path that 
 the place of the folder of all runs: `results/glue.runs.jsonl.gz/rte/minilm/ln/0123456789ab`.
 """
 
+import csv
 import functools
 import gzip
 import io
@@ -30,7 +31,7 @@ REMEMBERED = 8
 
 
 class PackedRun(Schema):
-    """One line of a packed file, which also has a checksum, `sha256`, of all else in it."""
+    """One line of a packed file. The line also has a checksum, `sha256`, of everything else in it."""
 
     format: Literal[1] = 1
     record: Record
@@ -42,7 +43,7 @@ class PackedRun(Schema):
 
 @dataclass(frozen=True)
 class _Line:
-    """A line of a packed file as JSON, or what is wrong with it."""
+    """The JSON of a line of a packed file, or a message on what is wrong with it."""
 
     value: Any
     problem: str = ""
@@ -101,12 +102,21 @@ def history_of(folder: Path) -> str:
         return ""
 
 
+def history_rows(history: str) -> list[dict[str, str]]:
+    """The rows of a metrics.csv by column, with an empty text where a step has no value.
+
+    Args:
+        history: content of the file.
+    """
+    return list(csv.DictReader(history.splitlines()))
+
+
 def _plain(run: PackedRun) -> dict[str, Any]:
     return {**dict(run), "record": run.record.model_dump(mode="json")}
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    """What changes whenever the file does; zeros if there is none."""
+    """Values that change whenever the file changes; zeros if there is no file."""
     try:
         about = path.stat()
     except OSError:
@@ -116,7 +126,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=REMEMBERED)
 def _lines(path: Path, size: int, changed: int) -> dict[Path, _Line]:
-    """The lines of a packed file by path. Those that cannot be read, or repeat a run, have a number for a name."""
+    """The lines of a packed file by path. A line that cannot be read or repeats a run has a number as its name."""
     try:
         with gzip.open(path) as file:
             texts = file.read().splitlines()

@@ -12,7 +12,7 @@ from lnbench.records.record import Record, RecordError, check_files
 
 
 def pack_run(record: Record, folder: Path) -> PackedRun:
-    """All that a packed file keeps of a finished run, after a check of its files.
+    """The part of a finished run that a packed file keeps. The run's files are checked first.
 
     Args:
         record: record of the run.
@@ -38,7 +38,7 @@ def pack_run(record: Record, folder: Path) -> PackedRun:
 
 
 def check_identity(record: Record) -> None:
-    """Checks that a record is of the run that its configuration describes, and that others can find data and model.
+    """Checks that a record belongs to the run of its configuration, and that others can identify its data and model.
 
     Raises:
         RecordError: it is not, or the record is of another protocol.

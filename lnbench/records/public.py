@@ -1,4 +1,4 @@
-"""A record without what names a person, a machine or a folder."""
+"""Removes everything from a record that names a person, a machine or a folder."""
 
 import re
 from collections.abc import Iterator

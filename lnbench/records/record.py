@@ -75,9 +75,9 @@ class Cost(Schema):
     first_step_seconds: float | None = None
     """Time from the end of loading to the end of the first training step, in the first process."""
     train_joules: float | None = None
-    """Energy of the whole GPUs in `train_seconds`, other programs included."""
+    """Energy of the whole GPUs during `train_seconds`, including other programs."""
     test_joules: float | None = None
-    """Energy of the whole GPUs in `test_seconds`, other programs included."""
+    """Energy of the whole GPUs during `test_seconds`, including other programs."""
 
 
 class Selection(Schema):

@@ -24,7 +24,7 @@ DIGEST = re.compile(r"\b[0-9a-f]{40,64}\b")
 SIGNS = 8
 """Number of digits of a digest that are shown."""
 REMEMBERED = 1_000
-"""Number of configurations, apart from their seeds, that are not read again."""
+"""Number of configurations, without their seeds, that are kept in memory."""
 WAYS = 4
 """Number of ways to name a content."""
 
@@ -141,7 +141,7 @@ def _flat(record: Record) -> dict[str, str]:
 
 
 def _key(record: Record) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """All that `settings` compares. Runs that differ in their seeds only have one key."""
+    """A key of everything that `settings` compares. Runs that differ only in their seeds have the same key."""
     config = {name: value for name, value in record.config.items() if name != "seed"}
     return json.dumps(config), tuple(_made_with(record).items())
 

@@ -1,4 +1,4 @@
-"""How far training moved the gains and biases of a model's norms, as a record holds it."""
+"""The part of a record on how far training moved the gains and biases of a model's norms."""
 
 from typing import Literal
 
@@ -11,20 +11,20 @@ Term = Literal["gain", "bias"]
 class NormShift(Schema):
     """How far one gain or bias w is from its pretrained value w0.
 
-    A gain is what the norm multiplies by, also where the model stores how far it is from 1.
+    The gain is the factor of the norm, also in models that store the gain minus 1.
     """
 
     side: Literal["encoder", "decoder"] | None = None
-    """Of an encoder-decoder."""
+    """Side of an encoder-decoder; None for other models."""
     layer: int
-    """The block, counted from 1, after which (or after whose attention) the norm comes; 0: before all blocks."""
+    """The block, counted from 1, after which (or after whose attention) the norm is; 0: before all blocks."""
     norm: Norm
-    """`mha` and `ffn`: on the residual stream; `cross`: after a decoder's attention to what the encoder yields;
-    `mha_output` and `ffn_output`: of the sublayer's output, where there is such a norm beside; `first`: the first
-    block's, where another one stands at the embeddings."""
+    """`mha` and `ffn`: norms on the residual stream. `cross`: the norm after cross-attention. `mha_output` and
+    `ffn_output`: further norms of the sublayers' outputs. `first`: the norm of the first block, if the embeddings have
+    a norm too."""
     term: Term
     mean_abs: float
     """Mean of |w - w0| over the elements."""
     max_abs: float
     relative: float | None
-    """||w - w0|| / ||w0||; None where w0 is 0 throughout."""
+    """||w - w0|| / ||w0||; None if all of w0 is 0."""

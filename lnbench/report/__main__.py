@@ -8,26 +8,26 @@ from lnbench.arguments import add_plugins
 from lnbench.core.errors import plainly
 from lnbench.core.schema import ConfigError
 from lnbench.records.listing import holds_runs
-from lnbench.report.circumstances import differences
+from lnbench.report.circumstances import other_circumstances
 from lnbench.report.dashboard.target import obstacle, target
 from lnbench.report.filters import add_filter, filtered
-from lnbench.report.load import Loaded, load
+from lnbench.report.load import Loaded, load_runs
 
 DESCRIPTION = """Turns the records of finished runs into tables, statistics and verdicts on the claims of the paper.
 Prints the scores and the verdicts, and writes
 
-  index.html             all of it on one page
+  index.html             everything on one page
   claims.md              each claim: supported, contradicted or not decided, with the numbers
   tables/*.{md,tex,csv}  scores, ablations, costs, parameters; .csv has the numbers in full
   plots/*                the figures as .png and .svg, with --images
 
-With --wandb, tables and verdicts go to Weights & Biases, too, as a report with plots of the runs that are there."""
+With --wandb, it also makes a report at Weights & Biases: tables, verdicts, and plots of the runs that are there."""
 EPILOG = """examples:
   python -m lnbench.report runs
   python -m lnbench.report runs results    your runs beside the published ones
   python -m lnbench.report runs --out paper --filter model=bert_large task=rte,cb,mrpc
   python -m lnbench.report runs --wandb my-team/lnbench
-  python -m lnbench.report runs --claims my_claims    claims of your own, one in each YAML file; an example:
+  python -m lnbench.report runs --claims my_claims    your own claims, one in each YAML file; an example:
 
   id: prefix-beats-bitfit
   text: Prefix-tuning beats BitFit on every size of training data.
@@ -38,11 +38,11 @@ EPILOG = """examples:
       left_is: better            # or worse
       quantity: score            # or trained, train_seconds, total_seconds, peak_memory_bytes,
                                  # train_samples_per_second, test_samples_per_second
-      margin: 0.5                # a smaller difference does not matter; points of the metric, or percent of a time
+      margin: 0.5                # smallest difference that matters, in points of the metric, or in percent of a time
 
-Several runs of one method, task, model and setting with different seeds give a mean and a standard deviation; three
-pairs of each task that differ in nothing but the method are the least that is tested. Runs that are missing are named
-with the command that does them."""
+Runs of one method, task, model and setting with different seeds give a mean and a standard deviation. A test needs at
+least three pairs of runs on each task that differ only in the method. For missing runs, the report gives the
+commands."""
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def main() -> None:
         print(problem, file=sys.stderr)
         sys.exit(2)
     try:
-        loaded = filtered(load(*options.runs_dirs), options.filter)
+        loaded = filtered(load_runs(*options.runs_dirs), options.filter)
         _report(loaded, options)
     except (ConfigError, OSError) as error:
         sys.exit(plainly(error))
@@ -73,7 +73,7 @@ def _report(loaded: Loaded, options: argparse.Namespace) -> None:
     folder = options.out or loaded.runs_dir / "report"
     console = Console(highlight=False)
     write_report(loaded, claims, folder, console, images=options.images)
-    for line in differences(loaded, options.runs_dirs):
+    for line in other_circumstances(loaded, options.runs_dirs):
         console.print(Text(line, "yellow"), soft_wrap=True)
     if options.wandb:
         publish(options.wandb, loaded, claims, console)
@@ -91,18 +91,18 @@ def _options() -> argparse.Namespace:
         nargs="+",
         metavar="RUNS_DIR",
         type=Path,
-        help="folder of runs, the runs_dir of python -m lnbench, or of packed runs; missing runs go to the first",
+        help="folder of runs (the runs_dir of python -m lnbench) or of packed runs; missing runs go to the first",
     )
     parser.add_argument("--out", type=Path, help="folder to write to (default: report in the first RUNS_DIR)")
     parser.add_argument("--claims", type=Path, help="folder of further claims")
     add_filter(parser)
     add_plugins(parser)
-    parser.add_argument("--images", action="store_true", help="write plots/ too, with a Chrome; this takes longest")
+    parser.add_argument("--images", action="store_true", help="also write plots/; this needs Chrome and takes longest")
     parser.add_argument(
         "--wandb",
         type=target,
         metavar="PROJECT",
-        help="make a report at W&B, too, in this PROJECT or ENTITY/PROJECT; needs an API key",
+        help="also make a report at W&B, in this PROJECT or ENTITY/PROJECT; needs an API key",
     )
     return parser.parse_args()
 

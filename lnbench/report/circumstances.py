@@ -1,4 +1,4 @@
-"""What differs between the runs of several folders besides their settings: versions and hardware."""
+"""Finds differences between the runs of several folders that are not settings: versions and hardware."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ IGNORED = ("lnbench",)
 """Packages whose version cannot change a number within one protocol."""
 
 
-def differences(loaded: Loaded, places: Sequence[Path]) -> Iterator[str]:
+def other_circumstances(loaded: Loaded, places: Sequence[Path]) -> Iterator[str]:
     """One line for each version, and one for the hardware, that is not the same in all folders.
 
     Args:

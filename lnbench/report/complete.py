@@ -1,4 +1,4 @@
-"""Whether runs are complete: the same tasks, seeds and search budget for every method."""
+"""Checks that runs are complete: every method has the same tasks, seeds and search budget."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def gaps(loaded: Loaded, own: Collection[str]) -> list[str]:
-    """What some runs lack to be compared with each other and with the runs beside them, one line each.
+    """What some runs lack for a comparison with each other and with the runs beside them, one line for each.
 
     Args:
         loaded: all runs, the published ones included.

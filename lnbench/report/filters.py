@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from lnbench.core.schema import ConfigError
 from lnbench.methods.base import SEPARATOR, canonical_name
+from lnbench.records.foreign import foreign_logs
 from lnbench.records.record import Record
 from lnbench.report.load import Loaded, told
 
@@ -36,6 +37,7 @@ def filtered(loaded: Loaded, filters: Sequence[str]) -> Loaded:
     """
     if not loaded.records:
         lines = [f"{loaded.runs_dir}: has no finished runs; python -m lnbench does one", *map(told, loaded.problems)]
+        lines += foreign_logs(loaded.runs_dir)
         raise ConfigError("\n  ".join(lines))
     records = loaded.records
     for one in filters:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lnbench.core.escape import printable
+from lnbench.core.words import number_of
 from lnbench.records.listing import FoundRun, find_runs
 from lnbench.records.record import Record
 from lnbench.records.setting import check_settings, rates, settings
@@ -38,7 +39,7 @@ class Loaded:
     problems: list[FoundRun]
 
 
-def load(runs_dir: Path, *others: Path) -> Loaded:
+def load_runs(runs_dir: Path, *others: Path) -> Loaded:
     """Reads all runs below a folder. An unreadable file is listed as a problem and raises no error.
 
     Args:
@@ -62,7 +63,7 @@ def load(runs_dir: Path, *others: Path) -> Loaded:
 
 
 def with_data(records: list[Record]) -> list[Record]:
-    """The records, in which published ones name the folder of data sets of one's own, for commands to do other runs."""
+    """The records. Published ones get the user's folder of data sets, so that commands can do further runs."""
     roots = {root for record in records if (root := record.config.get("data_root"))}
     if len(roots) != 1:
         return records
@@ -80,15 +81,17 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
 
     `score` is the test score and `validation_score` the validation score, by the metric that selected the checkpoint.
     Scores can be averaged or compared if they have the same `unit`. `no_better` says whether the run is no better than
-    its input-free baseline, and `baseline` is the name of that baseline. `variant` is the method with its changed
-    settings, `lr` the learning rates, and `setting` all other differences between these runs. Runs are repetitions of
-    each other if they agree in all three. `num_layers` is the number of layers of the model; 0 if its runs do not show
-    it.
+    its input-free baseline, `baseline` is the name of that baseline, and `baseline_score` its test score. `variant` is
+    the method with its changed settings, `lr` the learning rates, and `setting` all other differences between these
+    runs. Runs are repetitions of each other if they agree in all three. `num_layers` is the number of layers of the
+    model; 0 if its runs do not show it.
     """
     import pandas as pd
 
     others = settings(records)
-    runs = pd.DataFrame([row(record, other) for record, other in zip(records, others, strict=True)], columns=COLUMNS)
+    runs = pd.DataFrame(
+        [values_of(record, other) for record, other in zip(records, others, strict=True)], columns=COLUMNS
+    )
     runs["num_layers"] = runs.groupby("model")["num_layers"].transform("max")
     return runs
 
@@ -103,10 +106,12 @@ def hardware_of(record: Record) -> str:
     hardware = record.hardware
     gpu = hardware.get("device") == "gpu"
     chip = hardware.get("gpu" if gpu else "cpu", "unknown")
-    size = hardware.get("devices", 1) if gpu else f"{hardware.get('threads', '?')} threads"
-    together = hardware.get("runs_together", 1)
-    several = ["" if size == 1 else str(size), "" if together == 1 else f"{together} runs together"]
-    return ", ".join(filter(None, [str(chip), *several, hardware.get("precision", "")]))
+    devices, threads, together = (hardware.get(name) for name in ("devices", "threads", "runs_together"))
+    size = number_of(devices, "device") if gpu and devices not in (None, 1) else ""
+    if not gpu:
+        size = number_of(threads, "thread") if threads else "unknown number of threads"
+    others = f"{together} runs together" if together not in (None, 1) else ""
+    return ", ".join(filter(None, [str(chip), size, others, hardware.get("precision", "")]))
 
 
 COLUMNS = [
@@ -125,6 +130,7 @@ COLUMNS = [
     "validation_score",
     "no_better",
     "baseline",
+    "baseline_score",
     "trained",
     "trained_percent",
     "inserted",
@@ -144,8 +150,8 @@ COLUMNS = [
 ]
 
 
-def row(record: Record, setting: str = "") -> dict[str, Any]:
-    """The row of a run in `frame`, but for the number of layers that other runs show."""
+def values_of(record: Record, setting: str = "") -> dict[str, Any]:
+    """The values of a run in `frame`, but for the number of layers that other runs show."""
     own = {
         "variant": variant_of(record.method, record.config.get("method")),
         "setting": setting,
@@ -157,6 +163,7 @@ def row(record: Record, setting: str = "") -> dict[str, Any]:
         "validation_score": record.selection.score,
         "no_better": bool(record.no_better),
         "baseline": record.baseline_name,
+        "baseline_score": record.baseline.get("test", {}).get(record.selection.metric, nan),
         "device": record.hardware.get("device", "unknown"),
         "hardware": hardware_of(record),
         "num_layers": _num_layers(record),
@@ -183,7 +190,7 @@ def _problem(record: Record, run_id: str) -> str:
         return f"its record belongs to another run, {record.id}"
     try:
         check_settings(record)
-        row(record)
+        values_of(record)
     except Exception as error:  # such as from a text in place of a number, or a list in place of a group
         return f"its record cannot be understood ({type(error).__name__}: {error})"
     return ""

@@ -1,59 +1,22 @@
 """Compares a published run with a replay of it."""
 
-import csv
-import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lnbench.config.run import validate_saved
-from lnbench.core.schema import ConfigError
-from lnbench.records.files import ADAPTER, METRICS
-from lnbench.records.packed import PackedRun
-from lnbench.records.packing import check_identity
-from lnbench.records.record import Record, RecordError
+from lnbench.records.contradictions import is_close
+from lnbench.records.files import ADAPTER
+from lnbench.records.packed import PackedRun, history_rows
+from lnbench.records.record import Record
 from lnbench.records.setting import leaves
 
 TOLERANCE = 0.02
 """Largest difference of scores, relative to the score if that is above 1, and largest share of test rows with another
 answer, between machines that do not compute alike. docs/results.md says how it was measured."""
-ROUNDING = 1e-12
-"""Largest difference between a score and the score that the same answers give on any machine."""
 MACHINE = ("cpu", "cpu_model", "cpu_capability", "threads", "device", "devices", "gpu", "precision", "runs_together")
-"""Properties of the hardware that decide the last digits."""
+"""Properties of the hardware on which the last digits depend."""
 NUMERIC = ("torch", "transformers", "pytorch-lightning", "datasets", "scikit-learn", "tokenizers", "numpy")
-"""Packages that decide the last digits."""
-
-
-def contradictions(run: PackedRun) -> Iterator[str]:
-    """What does not fit together within a published run, found without doing it again.
-
-    The configuration is compared with the identity, the scores with the answers on the test rows and with the history,
-    and the searched setting with what the search chose.
-    """
-    record = run.record
-    try:
-        check_identity(record)
-        task = validate_saved(record.config).task
-    except (RecordError, ConfigError) as error:
-        yield str(error).removeprefix(f"run {record.id}: ")
-        return
-    if hashlib.sha256(run.history.encode()).hexdigest() != record.files.get(METRICS):
-        yield f"history is not the {METRICS} of the run"
-    metric = record.selection.metric
-    validated = [row[f"validation/{metric}"] for row in _rows(run.history) if row.get(f"validation/{metric}")]
-    selected = repr(record.metrics["validation"][metric])
-    if selected != repr(record.selection.score) or (validated and selected not in validated):
-        yield f"validation/{metric} = {selected} is not the score by which the checkpoint was selected"
-    if run.numbers and "test" in record.metrics:
-        for name, value in task.score_numbers(run.numbers).items():
-            if not _is_close(value, record.metrics["test"].get(name, math.nan), ROUNDING):
-                told = record.metrics["test"].get(name)
-                yield f"test/{name} = {told} recorded, and {value} by the recorded answers"
-    if record.search:
-        used = dict(leaves(record.config)).get(record.search.parameter)
-        if used != record.search.chosen:
-            yield f"{record.search.parameter} = {used} is configured, but the search chose {record.search.chosen}"
+"""Packages on which the last digits depend."""
 
 
 def unlike(recorded: Record, replayed: Record) -> list[str]:
@@ -100,7 +63,7 @@ def is_near(recorded: PackedRun, replayed: PackedRun) -> bool:
     scores = [dict(leaves(run.record.metrics)) for run in (recorded, replayed)]
     if scores[0].keys() != scores[1].keys():
         return False
-    return all(_is_close(value, scores[1][name], TOLERANCE) for name, value in scores[0].items()) and _answers_near(
+    return all(is_close(value, scores[1][name], TOLERANCE) for name, value in scores[0].items()) and _answers_near(
         recorded.numbers.get("answer", []), replayed.numbers.get("answer", [])
     )
 
@@ -109,7 +72,7 @@ def histories_near(recorded: str, replayed: str, steps: int) -> bool:
     """Whether losses and scores up to a step differ by no more than other machines do."""
     sides = [_history(text, steps) for text in (recorded, replayed)]
     return sides[0].keys() == sides[1].keys() and all(
-        _is_close(float(value), float(sides[1][name]), TOLERANCE) for name, value in sides[0].items()
+        is_close(float(value), float(sides[1][name]), TOLERANCE) for name, value in sides[0].items()
     )
 
 
@@ -153,15 +116,11 @@ def _history(text: str, steps: float = math.inf) -> dict[str, Any]:
     """Each value of a metrics.csv, by column and step."""
     return {
         f"{name} at step {row['step']}": value
-        for row in _rows(text)
+        for row in history_rows(text)
         if int(row["step"]) <= steps
         for name, value in row.items()
         if value and name not in ("epoch", "step")
     }
-
-
-def _rows(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(text.splitlines()))
 
 
 def _told(recorded: Mapping[str, Any], replayed: Mapping[str, Any]) -> list[str]:
@@ -170,9 +129,3 @@ def _told(recorded: Mapping[str, Any], replayed: Mapping[str, Any]) -> list[str]
         for name in dict.fromkeys([*recorded, *replayed])
         if recorded.get(name) != replayed.get(name)
     ]
-
-
-def _is_close(one: float, other: float, tolerance: float) -> bool:
-    if math.isnan(one) or math.isnan(other):
-        return math.isnan(one) and math.isnan(other)
-    return one == other or abs(one - other) <= tolerance * max(1.0, abs(one), abs(other))

@@ -9,6 +9,7 @@ from lnbench.config.run import RunConfig
 from lnbench.exchange.card import write_card
 from lnbench.records.failure import reading_input
 from lnbench.records.files import CARD, remove_checkpoints
+from lnbench.records.identity import Address
 from lnbench.records.record import Record, SearchResult
 from lnbench.run import messages
 from lnbench.run.afterwards import spared
@@ -16,7 +17,8 @@ from lnbench.run.folder import open_folder
 from lnbench.run.results import Results, write_results
 from lnbench.tasks.data.load import TaskData, load_data
 from lnbench.training.assemble import build_model, check_length, check_vocabulary
-from lnbench.training.callbacks.stopwatch import Span
+from lnbench.training.callbacks.stopwatch import RunTime
+from lnbench.training.context import Context, FusedTraining
 from lnbench.training.device import choose_precision
 from lnbench.training.loggers.run_logger import RunLogger, open_logger, require_loggers
 from lnbench.training.memory import fit_within_memory
@@ -24,13 +26,16 @@ from lnbench.training.prepare import prepare
 from lnbench.training.shift import keep_pretrained, measure_shift
 
 
-def execute(config: RunConfig, folder: Path, found: SearchResult | None = None) -> Record:
-    """Tunes a model, tests its best checkpoint, and leaves a record in `folder`.
+def execute(
+    config: RunConfig, address: Address, found: SearchResult | None = None, fused: FusedTraining | None = None
+) -> Record:
+    """Tunes a model, tests its best checkpoint, and leaves a record in the folder of the run.
 
     Args:
         config: configuration of the run.
-        folder: folder of the run.
+        address: address of the run.
         found: result of the configuration's search, if it has one.
+        fused: set for a run that trains together with others; None: it trains alone.
 
     Raises:
         ConfigError: this machine does not have the requested device, precision or logger, the folder cannot be
@@ -40,17 +45,18 @@ def execute(config: RunConfig, folder: Path, found: SearchResult | None = None) 
         NewerError: a newer lnbench has begun the run.
         RunInterrupted: a signal came; the same configuration continues from the last saved state.
     """
+    folder = address.folder
     choose_precision(config.trainer)
     require_loggers(config.logger)
     open_folder(folder, config)
-    span = Span()
+    span = RunTime()
     with reading_input():
-        model, data = load(config)
+        model, data = load_model_and_data(config)
     pretrained = keep_pretrained(model, config.method)
     count = count_parameters(model)
     messages.show_start(config, count, data, folder)
-    with open_logger(config, folder) as logger:
-        outcome, micro_batch = fit_within_memory(config, model, data, folder, logger, span)
+    with open_logger(config, address) as logger:
+        outcome, micro_batch = fit_within_memory(config, model, data, Context(folder, logger, span, fused))
         results = Results(
             found=found,
             data=data,
@@ -61,7 +67,7 @@ def execute(config: RunConfig, folder: Path, found: SearchResult | None = None) 
             started=span.started,
             seconds=span.seconds,
         )
-        record = write_results(config, results, folder)
+        record = write_results(config, address, results)
         remove_checkpoints(folder)
         _show(record, folder, logger)
     return record
@@ -77,7 +83,7 @@ def _show(record: Record, folder: Path, logger: RunLogger | None) -> None:
             logger.log_results(record, folder)
 
 
-def load(config: RunConfig) -> tuple[TunedModel, TaskData]:
+def load_model_and_data(config: RunConfig) -> tuple[TunedModel, TaskData]:
     """Loads the data of a run and its model, ready for training."""
     check_length(config)
     tokenizer = load_tokenizer(config.model)

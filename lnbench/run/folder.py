@@ -2,6 +2,8 @@
 
 import errno
 import json
+import os
+from itertools import count
 from pathlib import Path
 
 from lnbench.config.run import RunConfig
@@ -13,6 +15,7 @@ from lnbench.records.files import (
     CARD,
     CHECKPOINTS,
     CONFIG,
+    DAMAGED,
     FAILURE,
     METRICS,
     PREDICTIONS,
@@ -25,7 +28,7 @@ FILES = (CONFIG, RECORD, FAILURE, ADAPTER, PREDICTIONS, METRICS, CARD, RESUME, B
 FULL = "make room there, and the same command goes on from the last saved state"
 DENIED = "give yourself the right to write there"
 DISK_PROBLEMS = {errno.ENOSPC: FULL, errno.EDQUOT: FULL, errno.EROFS: "let its file system be written"}
-"""By error of a disk, for which the run is tried again, what helps."""
+"""Errors of a disk, after which a run is tried again, and what helps."""
 REMEDIES = {
     **DISK_PROBLEMS,
     errno.EACCES: DENIED,
@@ -51,8 +54,8 @@ def check_folder(folder: Path) -> None:
 def open_folder(folder: Path, config: RunConfig) -> None:
     """Creates the run's folder and saves the run's configuration there.
 
-    It first deletes an old record that is in the way, an earlier failure record, and all files from which an old run
-    could be continued.
+    It first deletes the record of a run that is to be done again, an earlier failure record, and all files from which
+    an old run could be continued.
 
     Raises:
         ConfigError: the folder cannot be written.
@@ -65,6 +68,23 @@ def open_folder(folder: Path, config: RunConfig) -> None:
         write_atomically(folder / CONFIG, json.dumps(config.to_dict(), indent=2) + "\n")
     except OSError as error:
         raise ConfigError(cannot_write(config, error)) from error
+
+
+def set_aside(folder: Path, runs_dir: Path) -> Path:
+    """Moves the folder of a damaged run below `runs_dir/damaged`, so that doing the run again overwrites nothing.
+
+    Returns:
+        The new folder. It is as far below `damaged` as the old one is below `runs_dir`, so that `damaged` can be listed
+        like any folder of runs.
+
+    Raises:
+        OSError: the folder cannot be moved.
+    """
+    first = runs_dir / DAMAGED / folder.relative_to(runs_dir)
+    names = (first.with_name(f"{first.name}-{number}") if number > 1 else first for number in count(1))
+    place = next(name for name in names if not os.path.lexists(name))
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return folder.rename(place)
 
 
 def cannot_write(config: RunConfig, error: OSError) -> str:

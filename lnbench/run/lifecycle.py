@@ -1,8 +1,12 @@
 """Does a run unless it was done before, and tells the user about it."""
 
+from __future__ import annotations
+
 import contextlib
 import logging
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lnbench.config.run import RunConfig
 from lnbench.core.errors import DataError
@@ -11,20 +15,26 @@ from lnbench.core.schema import ConfigError
 from lnbench.records.failure import Failure, InputError, RunFailed, cause_of, describe, read_failure, write_failure
 from lnbench.records.files import CONFIG, FAILURE, RESUME, remove_checkpoints
 from lnbench.records.finished import finished_record, require_known
-from lnbench.records.identity import run_dir, run_id
+from lnbench.records.identity import Address, address_of, title
 from lnbench.records.lock import hold
 from lnbench.records.record import Record, RecordError, SearchResult
-from lnbench.records.title import title
 from lnbench.run import messages
 from lnbench.run.afterwards import spared
-from lnbench.run.folder import DISK_PROBLEMS, cannot_write, check_folder
-from lnbench.run.search import search
+from lnbench.run.folder import DISK_PROBLEMS, cannot_write, check_folder, set_aside
+from lnbench.run.search import search_by_trials
+
+if TYPE_CHECKING:  # at run time, torch is imported only where a run is not done yet
+    from lnbench.training.context import FusedTraining
 
 log = logging.getLogger(__name__)
 
 
-def run(config: RunConfig) -> Record:
+def run(config: RunConfig, fused: FusedTraining | None = None) -> Record:
     """Tunes a model, tests its best checkpoint, and leaves a record; or finds the record of an earlier run.
+
+    Args:
+        config: configuration of the run.
+        fused: set for a run that trains together with others; None: it trains alone.
 
     Returns:
         The record, new or old.
@@ -38,52 +48,60 @@ def run(config: RunConfig) -> Record:
         RunFailed: the run failed, now or earlier, and has left a failure record.
         RunInterrupted: a signal came; the same command continues where the run stopped.
     """
-    folder = run_dir(config)
+    address = address_of(config)
     with contextlib.suppress(RecordError):
-        if record := _done_before(config, folder):
+        if record := _done_before(config, address):
             return record
     try:
-        with hold(config.runs_dir, run_id(config)):
-            return _done_meanwhile(config, folder) or _do(config, folder)
+        with hold(address.runs_dir, address.id):
+            return _done_meanwhile(config, address) or _do(config, address, fused)
     except OSError as error:
         raise ConfigError(cannot_write(config, error)) from error
 
 
-def _done_before(config: RunConfig, folder: Path) -> Record | None:
+def _done_before(config: RunConfig, address: Address) -> Record | None:
     """The record of an earlier run.
 
     Raises:
         RecordError: the record cannot be trusted.
         RunFailed: the run failed for a reason of its own, and the configuration does not ask for another try.
     """
-    require_known(folder)
+    require_known(address.folder)
     if config.rerun:
         return None
-    if record := finished_record(config):
-        messages.show_skipped(record, config.task, folder)
+    if record := finished_record(address):
+        messages.show_skipped(record, config.task, address.folder)
         return record
-    failure = read_failure(folder)
+    failure = read_failure(address.folder)
     if failure and failure.lasts and not config.retry_failed:
-        message = f"{failure.message}; at {failure.failed_at}, retry_failed=true tries it again, see {folder / FAILURE}"
+        told = f"at {failure.failed_at}, retry_failed=true tries it again, see {address.folder / FAILURE}"
+        message = f"{failure.message}; {told}"
         raise RunFailed(_title(failure), failure.cause, message)
     return None
 
 
-def _done_meanwhile(config: RunConfig, folder: Path) -> Record | None:
-    """The record that another process wrote between the first check and the lock."""
+def _done_meanwhile(config: RunConfig, address: Address) -> Record | None:
+    """The record that another process wrote between the first check and the lock.
+
+    If the record or files of a run are damaged, they are set aside and the run is done again. They may hold results
+    that exist nowhere else.
+    """
     try:
-        return _done_before(config, folder)
+        return _done_before(config, address)
     except RecordError as error:
-        log.warning("%s; running again", error)
+        check_folder(address.folder)
+        kept = set_aside(address.folder, address.runs_dir)
+        log.warning("%s; its folder is kept as %s; running again", error, kept)
         return None
 
 
-def _do(config: RunConfig, folder: Path) -> Record:
+def _do(config: RunConfig, address: Address, fused: FusedTraining | None) -> Record:
     """Does the run, after the trials that its search needs. Any error in it is recorded."""
+    folder = address.folder
     try:
         check_folder(folder)
-        config, found = search(config, run) if config.search else (config, None)
-        record = _execute(config, folder, found)
+        config, found = search_by_trials(config, partial(run, fused=fused)) if config.search else (config, None)
+        record = _execute(config, address, found, fused)
     except RunFailed:
         raise
     except (ConfigError, DataError) as error:
@@ -100,13 +118,14 @@ def _do(config: RunConfig, folder: Path) -> Record:
     return record
 
 
-def _execute(config: RunConfig, folder: Path, found: SearchResult | None) -> Record:
+def _execute(config: RunConfig, address: Address, found: SearchResult | None, fused: FusedTraining | None) -> Record:
     from lnbench.run.execute import execute
     from lnbench.run.sharded import execute_sharded
     from lnbench.training.device import count_devices
 
-    work = execute if count_devices(config.trainer) == 1 else execute_sharded
-    return work(config, folder, found)
+    if count_devices(config.trainer) > 1:
+        return execute_sharded(config, address, found)
+    return execute(config, address, found, fused)
 
 
 def _record_failure(config: RunConfig, folder: Path, error: Exception) -> RunFailed:

@@ -13,9 +13,10 @@ from rich.text import Text
 
 from lnbench.config.run import RunConfig
 from lnbench.core.commands import predict
+from lnbench.core.words import number_of
 from lnbench.records.baseline import note_on
+from lnbench.records.identity import title
 from lnbench.records.record import Cost, Record, SearchResult
-from lnbench.records.title import title
 from lnbench.tasks.scores.metric import metric_of, written
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def show_start(config: RunConfig, count: ParameterCount, data: TaskData, folder:
         for warning in warnings:
             console.print(Text(f"  note     {split}: {warning}", "yellow"))
     console.print(
-        f"  trains   {count.trained:,} of {count.backbone:,} parameters ({count.share:.3%}), head {count.head:,}"
+        f"  trains   {count.trained:,} of {count.backbone:,} parameters ({count.trained_fraction:.3%}), "
+        f"head {count.head:,}"
     )
     _print_path(f"  folder   {folder}")
 
@@ -45,7 +47,7 @@ def show_finished(record: Record, task: Task, folder: Path) -> None:
     name = Text(title(record.method, record.task, record.model, record.seed))
     console.print(Panel(_table(record), title=name, title_align="left", expand=False))
     _print_path(f"saved in  {folder}")
-    _print_path(f"try it    {predict(folder, task.example)}")
+    _print_path(f"try it    {predict(folder, task.example, record.config.get('plugins') or ())}")
 
 
 def show_skipped(record: Record, task: Task, folder: Path) -> None:
@@ -64,7 +66,7 @@ def show_interrupted(folder: Path, saved: bool) -> None:
 
 def show_trial(parameter: str, value: float | str, done: int, count: int) -> None:
     """Prints the value that a search tries next."""
-    console.print(f"[bold]search[/]   {parameter} = {value}; {done} of {count} trials are done")
+    console.print(f"[bold]search[/]   {parameter} = {value}; {done} of {number_of(count, 'trial')} done")
 
 
 def show_busy(busy: Exception) -> None:
@@ -100,7 +102,7 @@ def _table(record: Record) -> Table:
     table.add_row("head", f"{parameters.head:,} parameters")
     table.add_row(
         "time",
-        f"{cost.train_seconds:.0f} s for {cost.steps:,} training steps{_pauses(cost)}, "
+        f"{cost.train_seconds:.0f} s for {number_of(cost.steps, 'training step')}{_pauses(cost)}, "
         f"{cost.total_seconds:.0f} s in all; "
         f"{cost.train_samples_per_second:.0f} samples/s in training"
         + (f", {cost.test_samples_per_second:.0f} in testing" if "test" in record.metrics else ""),

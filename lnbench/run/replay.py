@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from lnbench.backbone.source import content_of as content_of_model
+from lnbench.backbone.source import content_of_model
 from lnbench.config.run import RunConfig, set_value, validate_saved
 from lnbench.core.errors import DataError
 from lnbench.core.schema import ConfigError
@@ -18,11 +18,10 @@ from lnbench.records.packed import PackedRun, history_of
 from lnbench.records.packing import pack_run
 from lnbench.records.record import RecordError
 from lnbench.run.comparison import differences, first_differences, histories_near, is_near, unlike
-from lnbench.tasks.data.content import content_of
 
 PLACES = ("data_root", "model.source", "task.path", "task.validation_path", "task.test_path")
 """Settings that say where data and model are on this machine."""
-Outcome = Literal["equal", "near", "different", "failed"]
+Agreement = Literal["equal", "near", "different", "failed"]
 
 
 @dataclass(frozen=True)
@@ -36,13 +35,13 @@ class Replay:
         details: what differs, or why it failed.
     """
 
-    outcome: Outcome
+    outcome: Agreement
     unlike: list[str]
     details: list[str]
 
 
 def replay_config(run: PackedRun, places: Mapping[str, str], out: Path) -> RunConfig:
-    """The configuration that does a published run again, without its search, whose choice is taken over.
+    """The configuration that does a published run again. It keeps the choice of the search, and does not search again.
 
     Args:
         run: the published run.
@@ -77,7 +76,7 @@ def replay_config(run: PackedRun, places: Mapping[str, str], out: Path) -> RunCo
 
 
 def wrong_content(config: RunConfig) -> list[str]:
-    """The data and the model that are not those of the run, one line each.
+    """Data and models on this machine that differ from those of the run, one line each.
 
     Raises:
         DataError: a file of the user's own cannot be read.
@@ -87,7 +86,7 @@ def wrong_content(config: RunConfig) -> list[str]:
     if model != config.model.content:
         found = f"has the content {model}" if model else "is not found"
         lines.append(f"model {config.model.name} at {config.model.source} {found}; recorded: {config.model.content}")
-    here = content_of(config.task, config.data_root)
+    here = config.task.found_content(config.data_root)
     for role, content in config.task.content.items():
         if here.get(role) != content:
             found = f"has the content {here[role]}" if role in here else "is not found"
@@ -121,7 +120,7 @@ def replay_first(run: PackedRun, config: RunConfig, steps: int) -> Replay:
         RunInterrupted: a signal came.
     """
     from lnbench.records import environment
-    from lnbench.run.execute import load
+    from lnbench.run.execute import load_model_and_data
     from lnbench.training.device import choose_precision
     from lnbench.training.fit import fit_first_steps
 
@@ -129,7 +128,7 @@ def replay_first(run: PackedRun, config: RunConfig, steps: int) -> Replay:
     try:
         with _like(run):
             precision = choose_precision(config.trainer)
-            model, data = load(config)
+            model, data = load_model_and_data(config)
             fit_first_steps(config, model, data, folder, steps)
             here = environment.hardware() | {"device": run.record.hardware.get("device"), "precision": precision}
     except (ConfigError, DataError, OSError, ArithmeticError) as error:
@@ -140,7 +139,7 @@ def replay_first(run: PackedRun, config: RunConfig, steps: int) -> Replay:
     return Replay(_outcome(details, other, histories_near(*sides, steps)), other, details)
 
 
-def _outcome(details: list[str], other: list[str], near: bool) -> Outcome:
+def _outcome(details: list[str], other: list[str], near: bool) -> Agreement:
     if not details:
         return "equal"
     return "near" if other and near else "different"
@@ -148,7 +147,7 @@ def _outcome(details: list[str], other: list[str], near: bool) -> Outcome:
 
 @contextlib.contextmanager
 def _like(run: PackedRun) -> Any:
-    """Computes with as many threads as the run, on which last digits depend, and without the messages of runs."""
+    """Sets the number of threads of the run, on which last digits depend, and hides the messages of runs."""
     import torch
 
     before = torch.get_num_threads()

@@ -4,7 +4,6 @@ import json
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from lnbench.backbone.tuned_model import ParameterCount
 from lnbench.config.run import RunConfig
@@ -13,13 +12,13 @@ from lnbench.core.sealed import file_digest
 from lnbench.records import environment
 from lnbench.records.adapter import header, save_adapter
 from lnbench.records.files import ADAPTER, METRICS, PREDICTIONS
-from lnbench.records.identity import PROTOCOL, run_id
+from lnbench.records.identity import PROTOCOL, Address
 from lnbench.records.record import Cost, DataSeen, Parameters, Record, SearchResult, Selection, write_record
 from lnbench.records.shift import NormShift
 from lnbench.tasks.data.load import TaskData
-from lnbench.training.callbacks.stopwatch import Part
+from lnbench.training.callbacks.stopwatch import Phase
 from lnbench.training.device import choose_precision, count_devices, use_gpu
-from lnbench.training.fit import Outcome
+from lnbench.training.fit import FitResult
 from lnbench.training.memory import MicroBatch
 
 
@@ -42,32 +41,33 @@ class Results:
     data: TaskData
     count: ParameterCount
     shift: list[NormShift]
-    outcome: Outcome
+    outcome: FitResult
     micro_batch: MicroBatch
     started: datetime
     seconds: float
 
 
-def write_results(config: RunConfig, results: Results, folder: Path) -> Record:
+def write_results(config: RunConfig, address: Address, results: Results) -> Record:
     """Writes the adapter, then the predictions, and last the record. The card and other displays come later.
 
     Raises:
         OSError: a file cannot be written.
     """
+    folder = address.folder
     save_adapter(results.outcome.state, header(config), folder)
     if config.test:
         lines = (json.dumps(prediction, ensure_ascii=False) + "\n" for prediction in results.outcome.predictions)
         write_atomically(folder / PREDICTIONS, "".join(lines))
-    record = _record(config, results, folder)
+    record = _record(config, address, results)
     write_record(record, folder)
     return record
 
 
-def _record(config: RunConfig, results: Results, folder: Path) -> Record:
+def _record(config: RunConfig, address: Address, results: Results) -> Record:
     data = results.data
     return Record(
         protocol=PROTOCOL,
-        id=run_id(config),
+        id=address.id,
         method=config.method_name,
         task=config.task.name,
         model=config.model.name,
@@ -82,7 +82,7 @@ def _record(config: RunConfig, results: Results, folder: Path) -> Record:
         shift=results.shift,
         cost=_cost(results),
         data=DataSeen(fingerprint=data.fingerprint, rows=data.sizes, overlap=data.overlap),
-        files={name: file_digest(folder / name) for name in _files(config)},
+        files={name: file_digest(address.folder / name) for name in _files(config)},
         hardware=environment.hardware() | _device(config) | {"runs_together": results.outcome.together},
         versions=environment.versions(),
         git_commit=environment.git_commit(),
@@ -105,7 +105,7 @@ def _device(config: RunConfig) -> dict[str, str | int]:
     }
 
 
-def _selection(config: RunConfig, outcome: Outcome) -> Selection:
+def _selection(config: RunConfig, outcome: FitResult) -> Selection:
     metric = config.task.metric
     return Selection(metric=metric, mode=config.task.mode, score=outcome.metrics["validation"][metric])
 
@@ -114,7 +114,7 @@ def _parameters(count: ParameterCount) -> Parameters:
     return Parameters(
         backbone=count.backbone,
         trained=count.trained,
-        trained_percent=100 * count.share,
+        trained_percent=100 * count.trained_fraction,
         inserted=count.inserted,
         by_part=count.by_part,
         head=count.head,
@@ -144,10 +144,10 @@ def _cost(results: Results) -> Cost:
     )
 
 
-def _rate(count: int, part: Part) -> float:
+def _rate(count: int, part: Phase) -> float:
     return count / part.seconds if part.seconds else 0.0
 
 
-def _joules(part: Part) -> float | None:
+def _joules(part: Phase) -> float | None:
     """Joules of a part; None where the device did not report them, or where nothing was done."""
     return part.joules if part.seconds and not math.isnan(part.joules) else None

@@ -16,7 +16,7 @@ from lnbench.run import messages
 POLL_SECONDS = 2.0
 
 
-def search(config: RunConfig, run: Callable[[RunConfig], Record]) -> tuple[RunConfig, SearchResult]:
+def search_by_trials(config: RunConfig, run: Callable[[RunConfig], Record]) -> tuple[RunConfig, SearchResult]:
     """Does all trials, or uses their existing records, and chooses the value with the best validation score.
 
     A trial that another process is doing is waited for, after all others. A trial that fails for a reason of its own,
@@ -54,11 +54,12 @@ def search(config: RunConfig, run: Callable[[RunConfig], Record]) -> tuple[RunCo
 
 def _try(config: RunConfig, value: float | str, run: Callable[[RunConfig], Record]) -> Trial:
     try:
-        return Trial(value=value, id=run_id(config), score=run(config).score)
+        record = run(config)
     except RunFailed as failed:
         if failed.cause in TRIED_AGAIN:  # that says nothing about the value, and a search result is final
             raise
         return Trial(value=value, id=run_id(config), score=None, problem=f"{failed.cause}: {failed.message}")
+    return Trial(value=value, id=record.id, score=record.score)
 
 
 def _best(config: RunConfig, trials: list[Trial]) -> Trial:

@@ -1,7 +1,5 @@
 """Does a run in several processes, over which its model is sharded."""
 
-from pathlib import Path
-
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
@@ -9,11 +7,12 @@ from lnbench.config.run import RunConfig
 from lnbench.core.schema import ConfigError
 from lnbench.methods.base import Method
 from lnbench.records.failure import reading_input
+from lnbench.records.identity import Address
 from lnbench.records.record import Record, SearchResult, read_record
-from lnbench.training.sharded.processes import run_together
+from lnbench.training.sharded.processes import run_in_processes
 
 
-def execute_sharded(config: RunConfig, folder: Path, found: SearchResult | None = None) -> Record:
+def execute_sharded(config: RunConfig, address: Address, found: SearchResult | None = None) -> Record:
     """Does the same as `execute`, in as many new processes as the run has devices.
 
     Raises:
@@ -24,8 +23,8 @@ def execute_sharded(config: RunConfig, folder: Path, found: SearchResult | None 
     from lnbench.training.device import count_devices, use_gpu
 
     _check(config)
-    run_together(do_share, count_devices(config.trainer), use_gpu(config.trainer), config, folder, found)
-    record = read_record(folder)
+    run_in_processes(run_rank, count_devices(config.trainer), use_gpu(config.trainer), config, address, found)
+    record = read_record(address.folder)
     assert record is not None
     return record
 
@@ -49,16 +48,17 @@ def _check(config: RunConfig) -> None:
             )
 
 
-def do_share(config: RunConfig, folder: Path, found: SearchResult | None) -> None:
+def run_rank(config: RunConfig, address: Address, found: SearchResult | None) -> None:
     """The work of each process. Only rank 0 writes files and prints for the user."""
     from torch import distributed
 
-    from lnbench.run.execute import execute, load
+    from lnbench.run.execute import execute, load_model_and_data
+    from lnbench.training.context import Context
     from lnbench.training.fit import fit_and_test
 
     if distributed.get_rank() == 0:
-        execute(config, folder, found)
+        execute(config, address, found)
     else:
         with reading_input():
-            model, data = load(config)
-        fit_and_test(config, model, data, folder)
+            model, data = load_model_and_data(config)
+        fit_and_test(config, model, data, Context(address.folder))

@@ -15,7 +15,7 @@ from lnbench.runs.listed import Listed, list_runs
 
 DESCRIPTION = "Shows the runs of a folder."
 EPILOG = """KEY is id, state, method, task, model, seed, or the dotted name of any setting.
-VALUE may be several, split by commas, in which * and ? stand for anything.
+VALUE may be several values, separated by commas. In them, * and ? stand for any characters.
 
 examples:
   python -m lnbench.runs                                     all runs below runs/
@@ -24,8 +24,8 @@ examples:
   python -m lnbench.runs --failed                            why runs failed or are damaged
   python -m lnbench.runs --show 3fa9                         everything about one run
   python -m lnbench.runs --missing method=ln,bitfit seed=0,1,2
-                                                             what of a sweep is left to do, and the commands for it
-  python -m lnbench.runs --delete state=failed,interrupted   frees the disk, after asking
+                                                             the unfinished runs of a sweep, with their commands
+  python -m lnbench.runs --delete state=failed,interrupted   deletes runs, after asking
 """
 DEFAULT = Path("runs")
 
@@ -50,14 +50,16 @@ def _options() -> argparse.Namespace:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("words", nargs="*", metavar="RUNS_DIR | KEY=VALUE", help="where the runs are; which are meant")
+    parser.add_argument("words", nargs="*", metavar="RUNS_DIR | KEY=VALUE", help="folder of the runs; which runs")
     action = parser.add_mutually_exclusive_group()
-    action.add_argument("--failed", action="store_true", help="tell why runs failed or are damaged")
-    action.add_argument("--show", metavar="ID", help="tell everything about the run whose id starts so")
-    action.add_argument("--missing", nargs="*", metavar="OVERRIDE", help="what of `python -m lnbench -m ...` is left")
+    action.add_argument("--failed", action="store_true", help="show why runs failed or are damaged")
+    action.add_argument("--show", metavar="ID", help="show everything about the run whose id starts with ID")
+    action.add_argument(
+        "--missing", nargs="*", metavar="OVERRIDE", help="show what is left of `python -m lnbench -m ...`"
+    )
     action.add_argument("--delete", action="store_true", help="delete runs")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser.add_argument("--all", action="store_true", help="with --delete: every run, if there is no KEY=VALUE")
+    parser.add_argument("--all", action="store_true", help="with --delete: every run but those of a newer lnbench")
     parser.add_argument("--yes", action="store_true", help="with --delete: do not ask")
     add_plugins(parser)
     options = parser.parse_intermixed_args()
@@ -67,7 +69,7 @@ def _options() -> argparse.Namespace:
         parser.error(f"more than one folder: {', '.join(folders)}")
     options.runs_dir = Path(folders[0]) if folders else None
     if options.missing is not None and options.filters:
-        parser.error("--missing takes no KEY=VALUE before it; what is behind it describes the sweep")
+        parser.error("--missing takes no KEY=VALUE before it; the words after it describe the sweep")
     if options.delete and not (options.filters or options.all):
         parser.error("--delete needs a KEY=VALUE that says which runs, or --all")
     return options
@@ -79,11 +81,13 @@ def _do(options: argparse.Namespace) -> bool:
         _missing(options)
         return True
     runs_dir = options.runs_dir or DEFAULT
-    runs = select(_runs(runs_dir), [parse_filter(word) for word in options.filters])
+    filters = [parse_filter(word) for word in options.filters]
+    runs = select(_runs(runs_dir), filters)
     if options.delete:
         from lnbench.runs.delete import delete
 
-        return delete(runs, runs_dir, options.yes)
+        named = any(one.key == "state" and "newer" in one.patterns for one in filters)
+        return delete(runs, runs_dir, options.yes, newer=named)
     if options.show is not None:
         from lnbench.runs.details import find, print_details, show_details
 
@@ -94,9 +98,9 @@ def _do(options: argparse.Namespace) -> bool:
 
 
 def _missing(options: argparse.Namespace) -> None:
-    from lnbench.runs.missing import jobs_of, print_missing, show_missing
+    from lnbench.runs.missing import print_missing, runs_of_sweep, show_missing
 
-    jobs = jobs_of(options.missing, options.runs_dir)
+    jobs = runs_of_sweep(options.missing, options.runs_dir)
     (print_missing if options.json else show_missing)(jobs)
 
 

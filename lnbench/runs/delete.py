@@ -19,15 +19,17 @@ from lnbench.runs.listed import Listed
 
 DONE = ("finished", "newer", "damaged")
 """States of runs that may have a record."""
+_OF_NEWER = "run {}: a newer lnbench did it; state=newer deletes such runs"
 
 
-def delete(runs: Sequence[Listed], runs_dir: Path, sure: bool) -> bool:
+def delete(runs: Sequence[Listed], runs_dir: Path, sure: bool, newer: bool) -> bool:
     """Shows runs, asks, and deletes their folders. It keeps a run that is being done or that is reached by a link.
 
     Args:
         runs: runs to delete.
         runs_dir: folder of the runs.
         sure: whether to delete without asking.
+        newer: whether to delete runs of a newer lnbench, of which this one does not know what they hold.
 
     Returns:
         Whether all of the runs are gone.
@@ -38,6 +40,7 @@ def delete(runs: Sequence[Listed], runs_dir: Path, sure: bool) -> bool:
     show_runs(runs)
     console = new_console()
     kept = {run.folder: problem for run in runs if (problem := _obstacle(run, runs_dir))}
+    kept |= {run.folder: _OF_NEWER.format(run.row.id) for run in runs if run.row.state == "newer" and not newer}
     for problem in kept.values():
         console.print(printable(f"not deleted: {problem}"), soft_wrap=True)
     chosen = [run for run in runs if run.folder not in kept]

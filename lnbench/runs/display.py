@@ -15,12 +15,13 @@ from rich.style import Style
 from rich.text import Text
 
 from lnbench.core.escape import printable
+from lnbench.core.words import number_of
 from lnbench.records.baseline import footnote, marked
 from lnbench.records.files import FAILURE
+from lnbench.records.identity import title
 from lnbench.records.listing import State
-from lnbench.records.title import title
 from lnbench.runs.listed import Listed
-from lnbench.runs.row import Row
+from lnbench.runs.row import RunRow
 from lnbench.tasks.scores.metric import metric_of
 
 COLUMNS = ("id", "state", "method", "task", "model", "seed", "score", "when", "seconds")
@@ -90,15 +91,15 @@ def totals(states: Iterable[str]) -> str:
     """The number of runs in each state, as text."""
     counts = Counter(states)
     parts = [f"{counts[state]:,} {state}" for state in (*get_args(State), "never started") if counts[state]]
-    return f"{counts.total():,} {'run' if counts.total() == 1 else 'runs'}{': ' if parts else ''}{', '.join(parts)}"
+    return f"{number_of(counts.total(), 'run')}{': ' if parts else ''}{', '.join(parts)}"
 
 
-def title_of(row: Row) -> str:
+def title_of(row: RunRow) -> str:
     """The title of a run."""
     return title(row.method, row.task, row.model, row.seed)
 
 
-def print_json(row: Row, **more: Any) -> None:
+def print_json(row: RunRow, **more: Any) -> None:
     """Prints a run as one line of JSON, with null for infinite numbers and NaN."""
     print(to_json({**vars(row), **more}))
 
@@ -108,7 +109,7 @@ def to_json(value: Any) -> str:
     return json.dumps(_finite(value))
 
 
-def _print_table(console: Console, rows: Sequence[Row]) -> None:
+def _print_table(console: Console, rows: Sequence[RunRow]) -> None:
     """Prints columns of equal width. Where the lines are too long for the terminal, long cells are folded.
 
     rich's own tables take a millisecond a row.
@@ -145,7 +146,7 @@ def _folded(cell: str, width: int) -> list[str]:
     return wrap(cell, width) if cell.isascii() else chop_cells(cell, width)
 
 
-def _cell(row: Row, column: str) -> str:
+def _cell(row: RunRow, column: str) -> str:
     value = getattr(row, column)
     if value is None:
         return ""

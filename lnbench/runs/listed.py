@@ -1,7 +1,7 @@
-"""The runs of a folder as rows. What was read from a record is remembered, so that the next list need not read it.
+"""The runs of a folder as rows. Rows of finished runs are cached, so the next list need not read their records.
 
-The memory lies in the cache and not beside the records, because a folder of runs may come from anyone. It is never
-trusted over a record: a record whose size, inode or times are not the same is read again.
+The rows are kept in the cache and not beside the records, because a folder of runs may come from anyone. A record whose
+size, inode or times have changed is read again.
 """
 
 import functools
@@ -20,13 +20,14 @@ from lnbench.core.digests import SETTLED_SECONDS
 from lnbench.records.files import RECORD
 from lnbench.records.listing import FoundRun, look_at, run_folders
 from lnbench.records.packed import LEVELS
-from lnbench.runs.row import Row, row_of
+from lnbench.runs.row import RunRow, row_of
 
 FOLDER = "lists"
 """Folder of the cache with one file for each folder of runs."""
-NAMES = [field.name for field in fields(Row) if field.name != "folder"]
+NAMES = [field.name for field in fields(RunRow) if field.name != "folder"]
 Known = dict[str, list[Any]]
-"""By folder of a finished run, below the folder of runs: what identifies its record's content, and the row's values."""
+"""By folder of a finished run, relative to the folder of runs: values that identify its record's content, and the
+row."""
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 class Listed:
     """One run of a list."""
 
-    row: Row
+    row: RunRow
     folder: Path
     runs_dir: Path
 
@@ -66,17 +67,17 @@ def list_runs(runs_dir: Path) -> list[Listed]:
     return runs
 
 
-def _values(row: Row) -> list[Any]:
+def _values(row: RunRow) -> list[Any]:
     return [getattr(row, name) for name in NAMES]
 
 
-def _from_values(values: list[Any], folder: Path) -> Row:
+def _from_values(values: list[Any], folder: Path) -> RunRow:
     named: dict[str, Any] = dict(zip(NAMES, values, strict=True))
-    return Row(**{**named, "no_better": tuple(named["no_better"])}, folder=str(folder))
+    return RunRow(**{**named, "no_better": tuple(named["no_better"])}, folder=str(folder))
 
 
 def _stamp(folder: Path) -> list[int] | None:
-    """What changes whenever the content of the folder's record does; None if it has no record."""
+    """Values that change whenever the folder's record changes; None if it has no record."""
     try:
         about = folder.joinpath(RECORD).stat()
     except OSError:
@@ -90,7 +91,7 @@ def _memory(runs_dir: Path) -> Path:
 
 
 def _read(memory: Path) -> Known:
-    """What is remembered; nothing if the file is not whole."""
+    """The remembered rows; nothing if the file is damaged."""
     try:
         digest, _, text = memory.read_bytes().partition(b"\n")
     except OSError:

@@ -19,15 +19,14 @@ from lnbench.config.run import RunConfig, validate
 from lnbench.core.commands import command, override
 from lnbench.core.escape import printable
 from lnbench.core.schema import ConfigError
-from lnbench.records.identity import run_dir, run_id
+from lnbench.records.identity import Address, address_of, title
 from lnbench.records.listing import State, look_at
-from lnbench.records.title import title
 from lnbench.runs.display import new_console, to_json, totals
 
 
 @dataclass(frozen=True)
-class Job:
-    """One job of a sweep, with the state of its run.
+class SweepRun:
+    """One run of a sweep, with its state.
 
     Attributes:
         title: title of the run.
@@ -45,8 +44,8 @@ class Job:
     command: str
 
 
-def jobs_of(overrides: Sequence[str], runs_dir: Path | None) -> list[Job]:
-    """The jobs of `python -m lnbench -m OVERRIDES`, each run once.
+def runs_of_sweep(overrides: Sequence[str], runs_dir: Path | None) -> list[SweepRun]:
+    """The runs of `python -m lnbench -m OVERRIDES`, each once.
 
     Args:
         overrides: overrides of the sweep.
@@ -56,17 +55,18 @@ def jobs_of(overrides: Sequence[str], runs_dir: Path | None) -> list[Job]:
         ConfigError: the overrides describe no valid sweep.
         DataError: a task takes settings from its data, which cannot be read.
     """
-    jobs: dict[str, Job] = {}
+    jobs: dict[str, SweepRun] = {}
     for config, own in _expand(overrides):
         place = {}
         if runs_dir:
             config, place = config.model_copy(update={"runs_dir": runs_dir}), {"runs_dir": runs_dir}
-        jobs.setdefault(run_id(config), _job(config, own, place))
+        address = address_of(config)
+        jobs.setdefault(address.id, _job(config, address, own, place))
     return list(jobs.values())
 
 
-def show_missing(jobs: Sequence[Job]) -> None:
-    """Prints the jobs that are not finished, with the commands that do them."""
+def show_missing(jobs: Sequence[SweepRun]) -> None:
+    """Prints the runs that are not finished, with the commands that do them."""
     console = new_console()
     for job in jobs:
         if job.state != "finished":
@@ -78,25 +78,24 @@ def show_missing(jobs: Sequence[Job]) -> None:
     console.print(totals(job.state for job in jobs))
 
 
-def print_missing(jobs: Sequence[Job]) -> None:
-    """Prints the same jobs as one line of JSON each."""
+def print_missing(jobs: Sequence[SweepRun]) -> None:
+    """Prints the same runs as one line of JSON each."""
     for job in jobs:
         if job.state != "finished":
             print(to_json(vars(job)))
 
 
-def _job(config: RunConfig, overrides: Sequence[str], changes: Mapping[str, object]) -> Job:
-    folder = run_dir(config)
-    run = look_at(folder, config.runs_dir) if folder.is_dir() else None
+def _job(config: RunConfig, address: Address, overrides: Sequence[str], changes: Mapping[str, object]) -> SweepRun:
+    run = look_at(address.folder, address.runs_dir) if address.folder.is_dir() else None
     state = run.state if run else "never started"
     if run and run.failure and run.failure.lasts:
         changes = {**changes, "retry_failed": True}
     kept = [one for one in overrides if one.lstrip("+").partition("=")[0] not in changes]
     line = command([*kept, *(override(name, value) for name, value in changes.items())])
-    return Job(
+    return SweepRun(
         title=title(config.method_name, config.task.name, config.model.name, config.seed),
-        id=run_id(config),
-        folder=str(folder),
+        id=address.id,
+        folder=str(address.folder),
         state=state,
         reason=run.reason if run else "",
         command="" if state in ("running", "finished", "newer") else line,

@@ -10,7 +10,7 @@ from lnbench.records.listing import FoundRun, State
 
 
 @dataclass(frozen=True)
-class Row:
+class RunRow:
     """The facts that a list shows about a run.
 
     Attributes:
@@ -42,12 +42,12 @@ class Row:
     folder: str
 
 
-def row_of(run: FoundRun) -> Row:
+def row_of(run: FoundRun) -> RunRow:
     """The row of one run."""
     task, model, method, run_id = run.folder.parts[-4:]
     record, failure = run.record, run.failure
     seed = record.seed if record else run.config.get("seed")
-    return Row(
+    return RunRow(
         id=run_id,
         state=run.state,
         method=record.method if record else method,

@@ -12,7 +12,8 @@ from pydantic import Field, model_validator
 from lnbench.backbone.config import BackboneKind
 from lnbench.core.registry import Registry
 from lnbench.core.schema import Free, Place, Schema
-from lnbench.tasks.data.content import content_of, name_of, pinned
+from lnbench.core.words import number_of
+from lnbench.tasks.data.content import content_of_files, content_of_splits, name_of, pinned
 from lnbench.tasks.data.source import Source, Splits
 
 if TYPE_CHECKING:
@@ -93,12 +94,12 @@ class Task(Schema):
 
     @property
     def longest_row(self) -> int | None:
-        """Most tokens that a row may have. None is as many as the backbone takes."""
+        """Largest number of tokens of a row; None: as many as the backbone takes."""
         return None
 
     @property
     def longest_text(self) -> int | None:
-        """As `longest_row`, where a model reads the texts of a row apart."""
+        """Largest number of tokens of a text, for a model that reads the texts of a row separately."""
         return self.longest_row
 
     def resolved(self, data_root: Path | None) -> Self:
@@ -111,9 +112,19 @@ class Task(Schema):
         """
         if self.content:
             return self
-        content = content_of(self, data_root)
+        content = self.found_content(data_root)
         name = self.name if self.path is None else self.name or name_of(self.path)
         return self.model_copy(update={"content": content, "name": name, "source": pinned(self.source, content)})
+
+    def found_content(self, data_root: Path | None) -> dict[str, str]:
+        """The content of the task's splits on this machine, as `content` holds it. Empty if the data is not found.
+
+        Raises:
+            DataError: a file of the user's own cannot be read.
+        """
+        if self.path is not None:
+            return content_of_files(self.files)
+        return content_of_splits(self.source, self.splits.given(), data_root) if self.source else {}
 
     def columns(self) -> list[str]:
         """The columns that the data must have."""
@@ -132,7 +143,7 @@ class Task(Schema):
         raise NotImplementedError
 
     def remarks(self, frame: pd.DataFrame) -> list[str]:
-        """Remarks for the user on a split as it was read, which `clean` has accepted."""
+        """Remarks for the user on a split as it was read, after `clean` has accepted it."""
         return []
 
     def classes(self) -> list[str]:
@@ -210,7 +221,7 @@ class Task(Schema):
     def numbers(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
         """The answers and the references of test predictions as numbers, one entry a row, without any text of the data.
 
-        Empty if the family does not know such numbers. Tests that go by rows need no more than these.
+        Empty if the family has no such numbers. They are enough for statistical tests by rows.
         """
         return {}
 
@@ -237,8 +248,8 @@ class Task(Schema):
             return []
         rows, tokens = np.count_nonzero(cut), cut[cut > 0]
         return [
-            f"{rows:,} of {len(examples):,} rows are cut off after task.{self.lengths[0]} = {self.longest_row} tokens; "
-            f"they lose {tokens.mean():.0f} tokens on average, {tokens.max():,} at most"
+            f"task.{self.lengths[0]} = {self.longest_row} cuts off {rows:,} of {number_of(len(examples), 'row')}: "
+            f"{number_of(round(tokens.mean()), 'token')} on average, {tokens.max():,} at most"
         ]
 
     def balance(self, frame: pd.DataFrame, examples: Examples) -> dict[str, int]:

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from lnbench.backbone.config import BackboneKind
 from lnbench.core.errors import DataError
 from lnbench.core.schema import ConfigError
+from lnbench.core.words import number_of
 from lnbench.tasks.base import INPUT, Task
 from lnbench.tasks.data.split import normalise
 from lnbench.tasks.parts.beam_search import BeamSearch
@@ -76,7 +77,7 @@ class ConditionalGeneration(Task):
     max_target_length: Length
     """Most tokens of a target, end token included. The rest is cut off."""
     search: BeamSearch
-    """Settings of the search for a generated text."""
+    """Settings of the beam search that generates texts."""
 
     @field_validator("template")
     @classmethod
@@ -101,7 +102,7 @@ class ConditionalGeneration(Task):
 
     @property
     def longest_text(self) -> int:
-        """Most tokens of a prompt, or of a target or generated text after the token with which a decoder starts."""
+        """Largest number of tokens of a prompt, target or generated text, the decoder's start token included."""
         return max(self.max_source_length, 1 + self.max_target_length, 1 + self.search.max_new_tokens)
 
     def columns(self) -> list[str]:
@@ -139,7 +140,7 @@ class ConditionalGeneration(Task):
     def remarks(self, frame: pd.DataFrame) -> list[str]:
         """How many rows are left out because they have no source, and which unread columns seem to be references."""
         empty = int(each(frame[self.input].map(linear), is_empty).sum())
-        notes = [f"{empty:,} rows without a source are left out, as task.skip_empty says"] * bool(empty)
+        notes = [f"left out: {number_of(empty, 'row')} without a source, as task.skip_empty says"] * bool(empty)
         read = {*self.columns(), *self.reference_columns}
         alike = re.compile(re.escape(self.target) + r"[ _.-]?[0-9]+")
         if unread := [name for name in map(str, frame.columns) if name not in read and alike.fullmatch(name)]:
@@ -255,7 +256,7 @@ class ConditionalGeneration(Task):
         settings = {CUT_SOURCE: "max_source_length", CUT_TARGET: "max_target_length"}
         counts = {setting: np.count_nonzero(examples.extras[name]) for name, setting in settings.items()}
         return [
-            f"{count:,} of {len(examples):,} rows are cut off by task.{setting} = {getattr(self, setting)} tokens"
+            f"task.{setting} = {getattr(self, setting)} cuts off {count:,} of {number_of(len(examples), 'row')}"
             for setting, count in counts.items()
             if count
         ]

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from lnbench.tasks.tokens.examples import Examples
 
 
+SHOWN = 100
+"""Largest number of labels with a probability in a prediction. All labels of all rows would be too many."""
+
+
 class SequenceClassification(SentenceTask):
     """One label per row, by cross entropy without class weights.
 
@@ -119,26 +123,36 @@ class SequenceClassification(SentenceTask):
     def predictions(
         self, outputs: Sequence[Mapping[str, NDArray[Any]]], frame: pd.DataFrame, examples: Examples
     ) -> list[dict[str, Any]]:
-        """The texts, the label, and the probability of every label."""
-        logits = np.stack([row["logits"] for row in outputs]).astype(np.float64)
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities = (odds / odds.sum(axis=1, keepdims=True)).tolist()
+        """The texts, the label, and the probability of every label, or of the `SHOWN` likeliest ones."""
         rows = [
-            {**row_input, "label": self.labels[place], "probabilities": dict(zip(self.labels, row, strict=True))}
-            for row_input, place, row in zip(self._inputs(frame), logits.argmax(axis=1), probabilities, strict=True)
+            {
+                **row_input,
+                "label": self.labels[int(row["logits"].argmax())],
+                "probabilities": self._shares(row["logits"]),
+            }
+            for row_input, row in zip(self._inputs(frame), outputs, strict=True)
         ]
         return self._with_references(rows, frame)
 
+    def _shares(self, logits: NDArray[Any]) -> dict[str, float]:
+        """The probabilities of one row by label, in the labels' order."""
+        odds = np.exp(logits.astype(np.float64) - logits.max())
+        shares = odds / odds.sum()
+        places: Sequence[int] = range(len(self.labels))
+        if len(self.labels) > SHOWN:
+            places = np.sort(np.argsort(-shares, kind="stable")[:SHOWN]).tolist()
+        return {self.labels[place]: float(shares[place]) for place in places}
+
     def score(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         """Accuracy, macro F1 and Matthews' correlation coefficient."""
-        from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+        from sklearn.metrics import accuracy_score, f1_score
 
         place = {name: number for number, name in enumerate(self.labels)}
         said, true = (np.array([place[row[key]] for row in predictions]) for key in ("label", "reference"))
         return {
             "accuracy": float(accuracy_score(true, said)),
             "macro_f1": float(f1_score(true, said, average="macro", zero_division=0)),
-            "mcc": 0.0 if _constant(said) or _constant(true) else float(matthews_corrcoef(true, said)),
+            "mcc": _correlation(true, said, len(self.labels)),
         }
 
     def numbers(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
@@ -175,6 +189,12 @@ class SequenceClassification(SentenceTask):
         return {name: int(counts.get(place, 0)) for place, name in enumerate(self.labels)}
 
 
-def _constant(places: NDArray[Any]) -> bool:
-    """Whether all labels are equal. Correlation is then 0 by convention."""
-    return bool((places == places[0]).all())
+def _correlation(true: NDArray[Any], said: NDArray[Any], labels: int) -> float:
+    """Matthews' correlation coefficient of N labels, and 0 by convention if either side is constant.
+
+    The formula of Gorodkin (2004), computed from counts by label, with no table of labels by labels.
+    """
+    trues, saids = (np.bincount(places, minlength=labels).astype(np.float64) for places in (true, said))
+    rows, right = float(len(true)), float((true == said).sum())
+    spread = (rows**2 - saids @ saids) * (rows**2 - trues @ trues)
+    return float((right * rows - trues @ saids) / np.sqrt(spread)) if spread else 0.0

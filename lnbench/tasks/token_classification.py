@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from lnbench.core.errors import DataError
+from lnbench.core.words import number_of
 from lnbench.tasks.base import INPUT, Task
 from lnbench.tasks.data.split import normalise
 from lnbench.tasks.parts.checks import each, replace, require
@@ -207,8 +208,8 @@ class TokenClassification(Task):
 
     def warnings(self, frame: pd.DataFrame, examples: Examples) -> list[str]:
         """How much was cut off, and how many words count as O because they have no token."""
-        lost = sum(map(len, frame[self.tokens])) - np.count_nonzero(examples.extras["words"] >= 0)
-        note = f"{lost:,} words have no token, cut off or unknown, and are predicted to be O"
+        lost = sum(map(len, frame[self.tokens])) - int(np.count_nonzero(examples.extras["words"] >= 0))
+        note = f"predicted to be O: {number_of(lost, 'word')} without a token, because cut off or unknown"
         return super().warnings(frame, examples) + [note] * bool(lost)
 
     def balance(self, frame: pd.DataFrame, examples: Examples) -> dict[str, int]:

@@ -18,6 +18,9 @@ from lnbench.methods.parts.attach import attach, check_sides
 from lnbench.tasks.base import Task
 from lnbench.training.device import count_devices
 
+LEAST_ROOM = 8
+"""Least tokens that a task may cut its texts to."""
+
 
 def check_length(config: RunConfig) -> None:
     """Checks, before anything slow, that the pretrained model supports the task and has positions for its longest rows.
@@ -37,16 +40,28 @@ def check_length(config: RunConfig) -> None:
         )
     longest = config.task.longest_text if pretrained.is_encoder_decoder else config.task.longest_row
     limit = longest_text(pretrained)
-    taken = sum(part.positions for part in config.method.values())
-    if limit is not None and taken >= limit:
-        lengths = [f"method.{name}.length = {part.positions}" for name, part in config.method.items() if part.positions]
-        raise ConfigError(f"{', '.join(lengths)}: leaves no room for text; {config.model.name} has {limit} positions")
-    if longest is not None and limit is not None and longest + taken > limit:
-        less = f", of which {config.method_name} takes {taken}" if taken else ""
-        raise ConfigError(
-            f"{_lengths(config.task, longest)}: {config.model.name} has {limit} positions{less}; "
-            f"choose {limit - taken} or less"
-        )
+    if limit is not None:
+        _check_positions(config, longest or 0, limit)
+
+
+def _check_positions(config: RunConfig, longest: int, limit: int) -> None:
+    """Checks that a text and what the method puts before it fit into the positions of the model.
+
+    Args:
+        config: configuration of the run.
+        longest: tokens of the task's longest row; 0 if it has no such limit.
+        limit: positions of the model.
+    """
+    taken = {name: part.positions for name, part in config.method.items() if part.positions}
+    room, model = limit - sum(taken.values()), f"{config.model.name} has {limit} positions"
+    beside = f"choose {limit - longest} or less beside {_lengths(config.task, longest)}" if 0 < longest < limit else ""
+    if taken and room < max(1, min(longest, LEAST_ROOM)):
+        lengths = ", ".join(f"method.{name}.length = {count}" for name, count in taken.items())
+        left = "leaves no room for text" if room <= 0 else f"leaves {room} tokens to a text"
+        raise ConfigError(f"{lengths}: {left}; {model}; {beside or f'choose {limit - LEAST_ROOM} or less'}")
+    if longest > room:
+        less = f", of which {config.method_name} takes {limit - room}" if taken else ""
+        raise ConfigError(f"{_lengths(config.task, longest)}: {model}{less}; choose {room} or less")
 
 
 def check_vocabulary(config: RunConfig, tokenizer: PreTrainedTokenizerBase, highest: int) -> None:

@@ -50,7 +50,7 @@ class Piece(NamedTuple):
 
     rows: Mapping[str, Tensor]
     """Tensors of the rows, padded to the longest row of the piece."""
-    share: float | Tensor
+    weight: float | Tensor
     """Weight of the piece's mean loss, and of its gradient, in the loss of the batch."""
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import Strategy
@@ -23,13 +24,13 @@ from lnbench.training.callbacks.finite import Finite
 from lnbench.training.callbacks.history import History
 from lnbench.training.callbacks.progress import Progress
 from lnbench.training.callbacks.resume_point import ResumePoint
-from lnbench.training.callbacks.stopwatch import Span, Stopwatch
+from lnbench.training.callbacks.stopwatch import Stopwatch
 from lnbench.training.checkpoint import SafetensorsCheckpointIO
+from lnbench.training.context import Context
 from lnbench.training.device import choose_precision, count_devices, use_gpu
 from lnbench.training.frozen.layers import FrozenLayers
 from lnbench.training.halved_evaluation import HalvingModule
 from lnbench.training.module import TuningModule, count_steps
-from lnbench.training.new_module import NEW_MODULE
 from lnbench.training.sharded.sharding import whole
 from lnbench.training.sharded.strategy import ShardedStrategy
 
@@ -38,11 +39,11 @@ STATE_FORMAT = 6
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FitResult:
     """The result of training and testing."""
 
     state: dict[str, Tensor]
-    """Tensors that a file must hold to restore the model at its best."""
+    """Tensors that restore the model at its best step."""
     metrics: dict[str, dict[str, float]]
     """Values by split (validation at the best step, and test), then by metric."""
     predictions: list[dict[str, Any]]
@@ -57,11 +58,9 @@ def fit_and_test(
     config: RunConfig,
     model: TunedModel,
     data: TaskData,
-    folder: Path,
-    logger: Logger | None = None,
+    context: Context,
     micro_batch_size: int | None = None,
-    span: Span | None = None,
-) -> Outcome:
+) -> FitResult:
     """Trains `model` and restores its best values; continues from the folder's resume point if there is one.
 
     A model with nothing to train (a language model with the method `head`) is evaluated as it is.
@@ -70,36 +69,34 @@ def fit_and_test(
         config: configuration of the run.
         model: model with its initial values.
         data: tokenised splits.
-        folder: folder of the run, for metrics.csv and, while they are needed, checkpoints.
-        logger: logger that also gets the metrics.
+        context: surroundings of the run.
         micro_batch_size: largest number of rows that go through the model at once in training; evaluation then halves
             its batches when memory runs out. None: `trainer.batch_size`, and evaluation does not halve its batches.
-        span: time of the run, which continues that of its earlier processes; None starts it now.
 
     Raises:
         ConfigError: this machine does not have the requested device or precision.
         NewerError: a newer lnbench wrote the resume point.
         RunInterrupted: a signal came; the resume point is saved.
     """
-    fitting = _fitting(config, model, data, folder, logger, micro_batch_size, span)
+    fitting = _fitting(config, model, data, context, micro_batch_size)
     trainer, module = fitting.trainer, fitting.module
     with fitting.resume_point.listening():
         if model.trained():
             resume_from = fitting.resume_point.usable() if trainer.is_global_zero else None
             trainer.fit(module, fitting.train, fitting.validation, ckpt_path=trainer.strategy.broadcast(resume_from))
             fitting.history.write()
-            module.load_best(folder / BEST)
+            module.load_best(context.folder / BEST)
         else:
             trainer.validate(module, fitting.validation, verbose=False)
         if config.test:
             with fitting.stopwatch.timing(fitting.stopwatch.test):
                 trainer.test(module, fitting.test, verbose=False)
     tested = {"test": module.metrics["test"]} if config.test else {}
-    if logger:
-        logger.log_metrics(
+    if context.logger:
+        context.logger.log_metrics(
             {f"test/{name}": value for name, value in tested.get("test", {}).items()}, trainer.global_step
         )
-    return Outcome(
+    return FitResult(
         state=whole(model.state()),
         metrics={"validation": fitting.history.best(), **tested},
         predictions=module.predictions.get("test", []),
@@ -123,7 +120,7 @@ def fit_first_steps(config: RunConfig, model: TunedModel, data: TaskData, folder
         ConfigError: this machine does not have the requested device or precision.
         RunInterrupted: a signal came.
     """
-    fitting = _fitting(config, model, data, folder, last=count)
+    fitting = _fitting(config, model, data, Context(folder), last=count)
     with fitting.resume_point.listening():
         fitting.trainer.fit(fitting.module, fitting.train, fitting.validation)
     fitting.history.write()
@@ -131,7 +128,7 @@ def fit_first_steps(config: RunConfig, model: TunedModel, data: TaskData, folder
 
 @dataclass(frozen=True, eq=False)
 class _Fitting:
-    """All that trains and tests one model."""
+    """The objects that train and test one model."""
 
     trainer: pl.Trainer
     module: TuningModule
@@ -147,13 +144,12 @@ def _fitting(
     config: RunConfig,
     model: TunedModel,
     data: TaskData,
-    folder: Path,
-    logger: Logger | None = None,
+    context: Context,
     micro_batch_size: int | None = None,
-    span: Span | None = None,
     last: int | None = None,
 ) -> _Fitting:
     """Prepares a run that ends after its step `last`, or else as its configuration says."""
+    folder, fused = context.folder, context.fused
     pin = use_gpu(config.trainer)
     forget_peak_memory()
     at_once = micro_batch_size or config.trainer.batch_size
@@ -162,16 +158,21 @@ def _fitting(
         EvalLoader(split, config.trainer.eval_batch_size, pin_memory=pin) for split in (data.validation, data.test)
     )
     steps = count_steps(config.trainer, len(train))
-    new_module = HalvingModule if micro_batch_size else NEW_MODULE.get()
-    module = new_module(model, config, data, steps).train()
-    stopwatch = Stopwatch(count_devices(config.trainer) if pin else 0, span)
+    together = fused.new_module if fused else TuningModule
+    module = (HalvingModule if micro_batch_size else together)(model, config, data, steps).train()
+    stopwatch = Stopwatch(count_devices(config.trainer) if pin else 0, context.span)
     history = History(folder / METRICS, config.task.metric, config.task.mode, stopwatch)
     resume_point = ResumePoint(
-        folder / RESUME, folder / BEST, _origin(model, data), config.trainer.checkpoint_minutes, stopwatch
+        folder / RESUME,
+        folder / BEST,
+        _origin(model, data),
+        config.trainer.checkpoint_minutes,
+        stopwatch,
+        fused.stop if fused else None,
     )
     frozen = FrozenLayers(config.trainer, model, train, steps, at_once)
     callbacks = [stopwatch, frozen, Finite(), history, *_callbacks(config, history, stopwatch, folder), resume_point]
-    trainer = new_trainer(config, callbacks, folder, min(steps, last or steps), logger)
+    trainer = new_trainer(config, callbacks, folder, min(steps, last or steps), context.logger)
     return _Fitting(trainer, module, train, validation, test, history, resume_point, stopwatch)
 
 
@@ -215,7 +216,7 @@ def new_trainer(
         val_check_interval=settings.validate_every or 1.0,
         check_val_every_n_epoch=None if settings.validate_every else 1,
         callbacks=callbacks,
-        plugins=[SafetensorsCheckpointIO()],
+        plugins=[LightningEnvironment(), SafetensorsCheckpointIO()],  # looks for no scheduler such as Slurm
         logger=logger or False,
         log_every_n_steps=1,
         default_root_dir=folder,

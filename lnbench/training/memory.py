@@ -4,7 +4,6 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from lnbench.backbone.tuned_model import TunedModel
@@ -16,12 +15,12 @@ from lnbench.core.schema import Schema
 from lnbench.core.sealed import read_json
 from lnbench.records.files import CHECKPOINTS, remove_checkpoints
 from lnbench.tasks.data.load import TaskData
-from lnbench.training.callbacks.stopwatch import Span
-from lnbench.training.fit import Outcome, fit_and_test
+from lnbench.training.context import Context
+from lnbench.training.fit import FitResult, fit_and_test
 from lnbench.training.halved_evaluation import EvaluationOutOfMemory, free_memory
 
 FILE = f"{CHECKPOINTS}/micro_batch.json"
-"""File in the folder of the checkpoints that were made with this micro-batch."""
+"""File beside the checkpoints, with the micro-batch by which they were made."""
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +42,8 @@ def fit_within_memory(
     config: RunConfig,
     model: TunedModel,
     data: TaskData,
-    folder: Path,
-    logger: Logger | None = None,
-    span: Span | None = None,
-) -> tuple[Outcome, MicroBatch]:
+    context: Context,
+) -> tuple[FitResult, MicroBatch]:
     """Calls `fit_and_test`. With `trainer.on_oom=halve`, repeats it with half the micro-batch whenever memory runs out.
 
     Every try starts from the same initial values, so the whole run uses one size. An interrupted run keeps this size
@@ -58,12 +55,13 @@ def fit_within_memory(
     Raises:
         RuntimeError, MemoryError: memory runs out even with a single row, or the configuration asks for no other try.
     """
+    folder = context.folder
     found = _read(folder)
     micro_batch = found or MicroBatch(rows=min(config.trainer.batch_size, len(data.train)))
     if found is None and config.trainer.on_oom == "fail":
-        return fit_and_test(config, model, data, folder, logger, span=span), micro_batch
+        return fit_and_test(config, model, data, context), micro_batch
     initial, progress = (_copied(tensors) for tensors in (model.state(), model.progress()))
-    while (outcome := _try(config, model, data, folder, logger, micro_batch, span)) is None:
+    while (outcome := _try(config, model, data, context, micro_batch)) is None:
         micro_batch = micro_batch.half()
         log.warning("out of memory: training starts over with %d rows at a time", micro_batch.rows)
         remove_checkpoints(folder)
@@ -79,19 +77,17 @@ def _try(
     config: RunConfig,
     model: TunedModel,
     data: TaskData,
-    folder: Path,
-    logger: Logger | None,
+    context: Context,
     micro_batch: MicroBatch,
-    span: Span | None,
-) -> Outcome | None:
+) -> FitResult | None:
     """Trains and tests; returns None if memory ran out. By then the exception, which holds tensors, is gone."""
     try:
-        return fit_and_test(config, model, data, folder, logger, micro_batch.rows, span)
+        return fit_and_test(config, model, data, context, micro_batch.rows)
     except Exception as error:
         if not is_out_of_memory(error) or isinstance(error, EvaluationOutOfMemory):
             raise
         if micro_batch.rows == 1 or config.trainer.on_oom == "fail":
-            remove_checkpoints(folder)  # another try may have more memory, and starts with whole batches
+            remove_checkpoints(context.folder)  # another try may have more memory, and starts with whole batches
             raise
     return None
 

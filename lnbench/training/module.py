@@ -20,7 +20,7 @@ from lnbench.training.batching import Piece
 from lnbench.training.checkpoint import SafetensorsCheckpointIO
 from lnbench.training.evaluation import Collector
 from lnbench.training.optimiser import linear_schedule, new_optimiser
-from lnbench.training.sharded.sharding import shares, whole
+from lnbench.training.sharded.sharding import shards, whole
 
 PREFIX = "model."
 VALIDATION, TEST = "validation", "test"
@@ -88,7 +88,7 @@ class TuningModule(pl.LightningModule):
         """Does nothing, because `training_step` has computed the gradients."""
 
     def on_train_batch_end(self, outputs: Any, batch: Sequence[Piece], batch_idx: int) -> None:
-        """Tells the method's parts. Ends training after the last step, with a validation even if none is due."""
+        """Calls `after_step` of the method's parts. Ends training after the last step, always with a validation."""
         for part in self.config.method.values():
             part.after_step(self.model, self.global_step, self.steps)
         if self.global_step >= self.steps:
@@ -140,16 +140,16 @@ class TuningModule(pl.LightningModule):
         """Loads the trained values of a checkpoint."""
         state = SafetensorsCheckpointIO().load_checkpoint(path)["state_dict"]
         tensors = {name.removeprefix(PREFIX): value for name, value in state.items()}
-        self.model.load_trained(shares(tensors, self.model.state()))
+        self.model.load_trained(shards(tensors, self.model.state()))
 
     def _learn(self, piece: Piece) -> Tensor:
         """Adds the gradient of a piece of a batch; returns the piece's part of the batch's loss."""
         loss = self.loss(piece.rows)
-        share = torch.ones_like(loss) * piece.share
+        weight = torch.ones_like(loss) * piece.weight
         with torch.autocast(self.device.type, enabled=False):
-            loss.backward(share)
+            loss.backward(weight)
         torch.clear_autocast_cache()  # the cached casts belong to a graph that no longer exists
-        return loss.detach() * share
+        return loss.detach() * weight
 
     def _penalties(self) -> list[Tensor]:
         """Adds the gradients of the penalties of the method's parts; returns the penalties."""

@@ -11,7 +11,7 @@ from lnbench.backbone.backbone import views
 from lnbench.backbone.tuned_model import TunedModel
 from lnbench.config.trainer import TrainerConfig
 from lnbench.methods.base import Method
-from lnbench.methods.head import Head
+from lnbench.methods.head import HeadOnly
 
 
 def new_optimiser(model: TunedModel, config: TrainerConfig, parts: Mapping[str, Method]) -> AdamW:
@@ -28,7 +28,7 @@ def new_optimiser(model: TunedModel, config: TrainerConfig, parts: Mapping[str, 
         for part in sorted(model.claims, reverse=True)
         for name in model.claims[part]
     }
-    of_head = rates.get(Head.kind, config.lr or config.head_lr)
+    of_head = rates.get(HeadOnly.kind, config.lr or config.head_lr)
     groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
     norms = [
         norm for view in views(model.backbone) for layer in range(view.num_layers) for norm in view.norms_of(layer)

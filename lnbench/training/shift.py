@@ -21,23 +21,23 @@ class PretrainedTerm:
     norm: Norm
     term: Term
     parameter: str
-    """Its name in the model."""
+    """Name of the parameter in the model."""
     value: Tensor
     """A copy of the parameter on the CPU."""
     offset: float = 0.0
-    """What the norm adds to the parameter."""
+    """Number that the norm adds to the parameter."""
     side: Side | None = None
-    """Of an encoder-decoder."""
+    """Side of an encoder-decoder; None for other models."""
 
 
 def keep_pretrained(model: TunedModel, parts: Mapping[str, Method]) -> list[PretrainedTerm]:
     """Copies every gain and bias that the method trains, in the order of the residual stream.
 
-    Norms are named as `method.ln.norm_reading` says, by `position` where no part reads them.
+    Norms are named by the reading `method.ln.norm_reading`, or by `position` if no part has a reading.
 
     Args:
-        model: prepared, with its pretrained values, before any checkpoint is loaded.
-        parts: of the method.
+        model: prepared model with its pretrained values, before any checkpoint is loaded.
+        parts: parts of the method.
     """
     masks = model.masks()
     names = {id(value): name for name, value in model.trained().items() if name not in masks or masks[name].any()}
@@ -62,7 +62,7 @@ def measure_shift(terms: Sequence[PretrainedTerm], state: Mapping[str, Tensor]) 
     """How far each term is from its pretrained value.
 
     Args:
-        terms: what was kept before training.
+        terms: terms that `keep_pretrained` returned.
         state: trained values by parameter name.
     """
     return [_shift(term, state[term.parameter]) for term in terms]
@@ -82,7 +82,7 @@ def _norms(backbone: Backbone, reading: NormReading) -> Iterator[tuple[int, Norm
 
 
 def _places(backbone: Backbone, reading: NormReading) -> Iterator[tuple[int, Norm, nn.Module | None]]:
-    """Where norms may be; one that attention and the feed-forward network share is attention's."""
+    """All places where norms may be. A norm that attention and the feed-forward network share is attention's."""
     embedding = backbone.embedding_norm()
     yield 0, "embedding", embedding
     yield 0, "first" if embedding else "embedding", backbone.first_norm(reading)

@@ -9,7 +9,7 @@ from torch.optim import LBFGS
 
 from lnbench.backbone.tuned_model import TunedModel, inputs_of
 from lnbench.config.run import RunConfig
-from lnbench.run.execute import load
+from lnbench.run.execute import load_model_and_data
 from lnbench.tasks.base import Task
 from lnbench.tasks.data.load import TaskData
 from lnbench.tasks.parts.heads import Head, TokenHead
@@ -31,7 +31,7 @@ def probe(config: RunConfig) -> list[dict[str, Any]]:
         SystemExit: the task's loss has no such minimum.
     """
     task = config.task
-    model, data = load(config)
+    model, data = load_model_and_data(config)
     head = model.head
     if not isinstance(head, Head) or isinstance(task, ExtractiveQA):
         raise SystemExit(f"{task.name}: there is no linear probe for a task of this kind")

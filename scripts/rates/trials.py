@@ -64,16 +64,19 @@ class Budget:
 
 def add_options(parser: ArgumentParser) -> None:
     """Adds the options of all scripts about rates."""
-    parser.add_argument("--out", type=Path, required=True, help="folder of the runs and of what is measured")
-    parser.add_argument("--methods", nargs="+", default=methods(), help="default: all that are shipped")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the runs and the results")
+    parser.add_argument("--methods", nargs="+", default=methods(), help="names of methods (default: all shipped ones)")
     parser.add_argument(
-        "--tasks", nargs="+", default=TASKS, help=f"or {NAME}: SST-2 with two words swapped in some rows"
+        "--tasks",
+        nargs="+",
+        default=TASKS,
+        help=f"names of tasks, or {NAME}: SST-2 with two words swapped in some rows",
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--rows", type=int, default=400, help="to validate on")
-    parser.add_argument("--overrides", nargs="+", default=[], help="of all runs: data_root=FOLDER task.max_length=64")
+    parser.add_argument("--rows", type=int, default=400, help="number of validation rows")
+    parser.add_argument("--overrides", nargs="+", default=[], help="for all runs: data_root=FOLDER task.max_length=64")
 
 
 def methods() -> list[str]:

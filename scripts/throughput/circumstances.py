@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 from lnbench.config.run import RunConfig
+from lnbench.core.words import number_of
 from lnbench.records import environment
 from lnbench.training.device import choose_precision
 
@@ -27,7 +28,7 @@ def circumstances(options: argparse.Namespace, config: RunConfig) -> dict[str, A
 def machine(report: dict[str, Any]) -> str:
     """The GPU, or the processor and its number of threads, as text."""
     hardware = report["hardware"]
-    return str(hardware.get("gpu", f"{hardware['threads']} threads of {hardware['cpu']}"))
+    return str(hardware.get("gpu", f"{number_of(hardware['threads'], 'thread')} of {hardware['cpu']}"))
 
 
 def positive(text: str) -> int:

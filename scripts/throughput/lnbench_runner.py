@@ -15,6 +15,7 @@ from lnbench.tasks.data.load import TaskData
 from lnbench.training import fit
 from lnbench.training.assemble import build_model
 from lnbench.training.batching import Piece
+from lnbench.training.context import Context
 from lnbench.training.prepare import prepare
 from scripts.throughput.clock import Clock, Round
 from scripts.throughput.flops import RowFlops, count_flops
@@ -36,7 +37,7 @@ def run(config: RunConfig, data: TaskData, steps: int) -> tuple[Round, RowFlops]
     watched = partial(_new_trainer, fit.new_trainer, clock)
     with tempfile.TemporaryDirectory() as folder, patch.object(fit, "new_trainer", watched):
         prepare(config, model, data)
-        fit.fit_and_test(config, model, data, Path(folder))
+        fit.fit_and_test(config, model, data, Context(Path(folder)))
     return clock.round(), flops
 
 

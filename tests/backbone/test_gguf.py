@@ -74,7 +74,7 @@ def test_a_damaged_folder_is_unpacked_again(
 
 def write_gguf(path: Path, scaling: str | None = None, tensor: str = "output.weight") -> None:
     """A GGUF file with the metadata of a Llama and one tensor."""
-    library = pytest.importorskip("gguf")
+    library = pytest.importorskip("gguf", reason="pip install gguf")
     writer = library.GGUFWriter(path, "llama")
     if scaling:
         writer.add_rope_scaling_type(library.RopeScalingType(scaling))

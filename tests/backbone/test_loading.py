@@ -145,6 +145,16 @@ def test_damaged_weights_are_told(sources: dict[str, Path], tmp_path: Path, dama
         load_backbone(model(folder))
 
 
+@pytest.mark.parametrize(("name", "content"), [("tokenizer.json", "{}"), ("tokenizer_config.json", "[]")])
+def test_files_of_a_tokenizer_that_are_none_are_told(
+    sources: dict[str, Path], tmp_path: Path, name: str, content: str
+) -> None:
+    folder = copy_of(sources["bert"], tmp_path / "model")
+    (folder / name).write_text(content)
+    with pytest.raises(ConfigError, match=rf"^model.source = '{folder}': cannot be loaded \(\w+: .+\)"):
+        load_tokenizer(model(folder))
+
+
 def copy_of(source: Path, folder: Path) -> Path:
     folder.mkdir()
     for file in source.iterdir():

@@ -17,7 +17,7 @@ from lnbench.backbone.backbone import INNER, Backbone, role_table
 from lnbench.backbone.tables import RoleTable
 from lnbench.backbone.trace.norms import gain_offset
 from lnbench.backbone.trace.record import Call
-from lnbench.backbone.trace.roles import FIELDS, Finding, find_roles
+from lnbench.backbone.trace.roles import FIELDS, FoundField, find_roles
 from lnbench.backbone.trace.written import as_table
 from lnbench.roles import main
 from tests.tiny import CONFIGS, EVERY_ARCHITECTURE, GROUPED, tiny
@@ -70,7 +70,7 @@ def test_a_table_can_be_pasted() -> None:
 
 
 def test_a_doubt_is_written_where_a_person_must_decide() -> None:
-    text = as_table("mine", find_roles(CONFIGS["gpt2"]) | {"mha_norm": Finding(None, "two norms could be it")})
+    text = as_table("mine", find_roles(CONFIGS["gpt2"]) | {"mha_norm": FoundField(None, "two norms could be it")})
     assert "    # not sure: two norms could be it\n    mha_norm=...,\n" in text
 
 

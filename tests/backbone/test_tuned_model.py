@@ -32,7 +32,7 @@ def test_counts_are_unions_and_leave_the_head_apart(configure: Configure, method
     assert count.trained == sum(trained.values()) - count.head
     assert count.inserted == sum(parameter.numel() for parameter in model.parameters()) - count.head - count.backbone
     assert list(count.by_part) == sorted(method.split("+"))
-    assert count.share == count.trained / count.backbone
+    assert count.trained_fraction == count.trained / count.backbone
     if method == "bitfit+ln":
         assert count.trained == sum(count.by_part.values()) - tiny.LAYERS * 2 * tiny.HIDDEN
 

@@ -11,7 +11,7 @@ from lnbench.core.names import MOST_CHARACTERS, is_name, plain_name, require_nam
 from lnbench.core.schema import ConfigError
 from lnbench.records.identity import run_dir
 from lnbench.records.listing import find_runs
-from lnbench.report.load import frame, load
+from lnbench.report.load import frame, load_runs
 from lnbench.report.tables.tables import tables
 from lnbench.runs.row import row_of
 from lnbench.tasks.data.content import name_of
@@ -117,7 +117,7 @@ def test_any_file_gives_its_task_a_name(file: str) -> None:
 
 def test_tables_of_a_model_of_the_hub_lie_in_the_reports_folder(tmp_path: Path) -> None:
     record = finished().model_copy(update={"model": "org/tiny"})
-    loaded = load(tmp_path)
+    loaded = load_runs(tmp_path)
     loaded.records.append(record)
     assert {table.name for table in tables(loaded, frame([record]))} >= {"scores-org--tiny", "parameters-org--tiny"}
 

@@ -77,7 +77,7 @@ def test_it_does_the_runs_of_a_sweep_and_goes_on_after_ctrl_c(
 def test_a_plan_runs_nothing(commands: Commands, overrides: list[str], runs_dir: Path) -> None:
     done = commands.decide(CLAIM, "--tasks", "sst2", "--plan", *overrides)
     assert done.code == 0
-    assert "6 runs come next:\n  method=ln task=sst2 seed=0\n  method=bitfit task=sst2 seed=0\n" in done.out
+    assert "Next: 6 runs\n  method=ln task=sst2 seed=0\n  method=bitfit task=sst2 seed=0\n" in done.out
     assert "At most 80 runs, if nothing is decided before." in done.out
     assert not runs_dir.exists()
 

@@ -25,7 +25,8 @@ def tune(configure: Configure, sources: dict[str, Path]) -> Tune:
         config = configure(
             f"model.source={sources[architecture]}",
             f"method={method}",
-            "trainer.max_steps=3",
+            "trainer.max_steps=1",
+            "test=false",
             "model.pooling=last",
             *more,
         )

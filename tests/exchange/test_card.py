@@ -136,7 +136,7 @@ def test_every_family_has_its_metrics(
     assert results(card) == expected
     for title, value in written(test).items():
         assert re.search(rf"^\| {title} \| .* \| {re.escape(value)} \|  \|$", card.text, re.MULTILINE)
-    assert "`meteor` is not here: `needs a download`." in card.text
+    assert "`meteor` is missing: `needs a download`." in card.text
 
 
 @pytest.mark.parametrize(
@@ -175,13 +175,13 @@ def test_the_page_says_what_was_done(tmp_path: Path) -> None:
         "- `lora`: `lr=0.002`, `targets=",
         "3,072 parameters, 6.775% of the backbone's 45,344 (`lora` 3,072); the head's 66 are counted apart",
         "`trainer.lr_factor` = `0.3`, the best on the validation split of `0.3` (70.00%), `10` (failed)",
-        "gains by 0.15 on average, 0.5 at most\n",
+        "gains 0.15 on average, 0.5 at most\n",
         "1,234 steps of 64 rows",
         "62 s of training, 80 s in all, 1.50 GiB at most, on `some`",
         "- Rows: train 72, validation 24, test 32\n",
-        "Overlap `train/test`: 1 rows of the second split have an input of the first",
-        "Overlap `train/test premise`: 3 rows of the second split have a value of the first in that column",
-        "Overlap `train/test:swapped`: 2 rows of the second split are pairs of the first with their texts swapped",
+        "Overlap `train/test`: 1 row of the second split with an input of the first",
+        "Overlap `train/test premise`: 3 rows of the second split with a value of the first in that column",
+        "Overlap `train/test:swapped`: 2 rows of the second split with the texts of a pair of the first, swapped",
         "- Labels: `entailment`, `not_entailment`\n",
         f"`{'f' * 64}`",
         'lnbench.load("FOLDER")',
@@ -223,6 +223,15 @@ def test_its_command_does_the_same_run(tmp_path: Path) -> None:
     (line,) = re.findall(r"^python -m lnbench (.*)$", text, re.MULTILINE)
     assert composed(*shlex.split(line)).identity() == config.identity()
     assert f"`{config.task.content['train']}`" in text
+
+
+def test_a_run_with_code_of_ones_own_is_shown_with_what_allows_it() -> None:
+    config = composed("method=ln").to_dict() | {"plugins": ["my_methods"]}
+    page = model_card(new_record(method="ln", task="tweets", model="minilm", config=config))
+    (python, shell, again) = re.findall(r"```(?:python)?\n(.*?)```", page, re.DOTALL)
+    assert "lnbench.allow_modules(['my_methods'])" in python
+    assert [" --plugin my_methods" in line for line in shell.splitlines()] == [True, True]
+    assert "plugins=[my_methods]" in again
 
 
 def test_data_of_ones_own_are_not_taken_for_the_hubs(tmp_path: Path) -> None:

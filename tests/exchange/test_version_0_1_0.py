@@ -9,8 +9,7 @@ import pytest
 
 from lnbench.exchange.tuned import load
 from lnbench.records.listing import find_runs
-from lnbench.report.load import frame
-from lnbench.report.load import load as load_runs
+from lnbench.report.load import frame, load_runs
 from lnbench.run.lifecycle import run
 from tests.conftest import Configure
 

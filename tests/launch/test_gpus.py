@@ -29,7 +29,7 @@ def deaths(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     def record_death(sweep: Sweep, job: Job, death: JobFailed) -> None:
         recorded.append((job.title, str(death)))
 
-    monkeypatch.setattr("lnbench.launch.launch.record_death", record_death)
+    monkeypatch.setattr("lnbench.launch.launch.record_dead_job", record_death)
     return recorded
 
 
@@ -114,6 +114,8 @@ def test_a_dead_job_does_not_end_the_sweep(
     assert (error.cause, str(error)) == (cause, message)
     assert deaths == ([(f"+x={x}", message)] if recorded else [])
     assert well.return_value == 0.5
+    (log,) = (tmp_path / "logs").glob("*-0.log")
+    assert ("in break_down" in log.read_text()) == (x == "crash"), "a crash leaves its place"
 
 
 def test_an_exception_comes_back_and_its_traceback_is_in_the_file(
@@ -145,7 +147,7 @@ def test_a_busy_job_is_done_after_the_others(tmp_path: Path, capsys: pytest.Capt
 def test_a_preloaded_fork_server_has_one_thread(tmp_path: Path) -> None:
     script = (
         "from pathlib import Path; from tests.launch import jobs; from tests.launch.launching import launch\n"
-        "preload = ['lnbench.run.lifecycle', 'lnbench.run.execute']\n"
+        "preload = ['lnbench.run.lifecycle', 'lnbench.run.execute', 'sklearn.metrics']\n"
         f"(job,) = launch(jobs.tell, [['+x=1']], Path({str(tmp_path)!r}), preload=preload)\n"
         "assert job.return_value['threads_of_parent'] == 1, job.return_value\n"
     )

@@ -1,11 +1,13 @@
 """The order in which jobs run, without processes."""
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import OmegaConf
 
 from lnbench.core.errors import JobFailed
 from lnbench.launch.interrupts import Interrupts
@@ -152,3 +154,16 @@ def test_after_an_interrupt_nothing_starts(interrupts_while_stopping: int, told:
         queue(pool, 5, interrupts, on_death=on_death).run()
     assert (pool.turns, pool.running, pool.told) == ([0, 1], [], told)
     on_death.assert_not_called()
+
+
+def test_the_results_of_a_long_sweep_take_little_memory() -> None:
+    config = OmegaConf.create(
+        {f"key_{number}": {"value": number, "reference": "${key_0.value}"} for number in range(300)}
+    )
+
+    def act(job: Job) -> JobReturn:
+        return JobReturn(list(job.overrides), config, config, status=JobStatus.COMPLETED, _return_value=0.5)
+
+    (returned,) = queue(InstantPool(act, 1), 1).run()
+    assert (returned.cfg, returned.hydra_cfg, returned.return_value) == (config, config, 0.5)
+    assert len(pickle.dumps(vars(returned))) < len(pickle.dumps(config)) / 3

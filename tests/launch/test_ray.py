@@ -3,31 +3,38 @@
 import importlib.util
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hydra.core.utils import JobReturn
 from hydra.test_utils.launcher_common_tests import LauncherTestSuite
+from omegaconf import OmegaConf
 
 import lnbench
 from lnbench.config.compose import ROOT, compose_config, config_dir, to_plain
 from lnbench.config.run import validate
 from lnbench.core.errors import JobFailed
 from lnbench.core.schema import ConfigError
-from lnbench.launch.job import error_of
+from lnbench.launch.job import Sweep, error_of
 from lnbench.launch.ray.parcel import pack, unpack
+from lnbench.launch.settings import RaySettings
 from lnbench.records.files import RECORD, RESUME
 from lnbench.records.identity import run_dir
 from tests.launch import jobs
-from tests.launch.launching import launch_on_ray
+from tests.launch.launching import RAY_SETTINGS, launch_on_ray
 from tests.waiting import wait_for
 
 ray = pytest.importorskip("ray")
 from ray.cluster_utils import Cluster  # noqa: E402
+
+from lnbench.launch.ray.cluster import Head  # noqa: E402
+from lnbench.launch.ray.pool import RayPool  # noqa: E402
 
 OVERRIDES = [f"hydra.searchpath=[file://{config_dir()}]", "hydra.job.chdir=true"]
 """The second is what Hydra's suite takes for the default, which it is only until some test sets `version_base`."""
@@ -117,7 +124,7 @@ def test_ctrl_c_lets_the_running_jobs_save_and_a_second_ends_them(cluster: Clust
         program.kill()
         program.communicate()
     assert program.returncode == 130
-    assert output.startswith("Stopping as soon as 2 running jobs have saved their state.")
+    assert output.startswith("Stopping. 2 running jobs will save the state first.")
     assert output.count(" stopped after ") == 2
     assert not (tmp_path / "pid-2").exists(), "no other job starts"
 
@@ -166,6 +173,26 @@ def test_the_job_of_a_dead_node_is_done_by_another(cluster: Cluster, tmp_path: P
     killer.join()
     assert returned.return_value in {node.node_id for node in cluster.worker_nodes}
     cluster.add_node(num_cpus=1)
+
+
+def test_a_head_that_is_silent_gets_no_jobs_and_one_that_is_dead_ends_the_sweep(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(gcs_address=address))
+        head = Head()
+        assert head.silence() == 0
+    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}})
+    sweep = Sweep(None, jobs.tell, config, {})  # type: ignore[arg-type]
+    pool = RayPool(sweep, RaySettings(**RAY_SETTINGS))
+    pool._head, pool._needs = head, {"CPU": 1, "GPU": 0}
+    assert head.silence() > 0
+    assert pool.free == 0
+    assert pool.wait(0) == []
+    monkeypatch.setattr("lnbench.launch.ray.cluster.HEAD_PATIENCE_SECONDS", 0)
+    with pytest.raises(ConfigError, match=f"head of the Ray cluster, {address}, does not answer any more"):
+        pool.wait(0)
 
 
 @pytest.mark.parametrize(("launcher_name", "overrides"), [("ray", OVERRIDES)])

@@ -19,7 +19,7 @@ from lnbench.core.atomic_files import write_atomically
 from lnbench.core.errors import JobFailed
 from lnbench.core.sealed import file_digest
 from lnbench.launch.job import Job, Sweep
-from lnbench.launch.records import done_before, record_death
+from lnbench.launch.records import done_before, record_dead_job
 from lnbench.records.failure import read_failure
 from lnbench.records.files import CONFIG, FAILURE, METRICS, RECORD
 from lnbench.records.identity import run_dir, run_id
@@ -110,14 +110,14 @@ def test_a_death_is_recorded(sweep: Sweep, tmp_path: Path) -> None:
     one, death = job(tmp_path), JobFailed("killed by SIGKILL", 1, "killed")
     config = configuration(one)
     folder = run_dir(config)
-    record_death(sweep, one, death)
+    record_dead_job(sweep, one, death)
     assert not (folder / FAILURE).exists(), "it died before it began"
     write_atomically(folder / CONFIG, json.dumps(config.to_dict()))
-    record_death(sweep, one, death)
+    record_dead_job(sweep, one, death)
     failure = read_failure(folder)
     assert failure
     assert (failure.cause, failure.message) == ("killed", "killed by SIGKILL")
-    record_death(sweep, job(tmp_path, "trainer.batch_size=0"), death)
+    record_dead_job(sweep, job(tmp_path, "trainer.batch_size=0"), death)
 
 
 def test_nothing_heavy_starts_when_all_is_finished(tmp_path: Path) -> None:

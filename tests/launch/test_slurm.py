@@ -71,6 +71,25 @@ def test_a_run_whose_time_is_up_saves_and_goes_on(tmp_path: Path) -> None:
     assert returned.return_value == "state"
 
 
+@pytest.mark.parametrize(("when", "requeued"), [("2026-11-29T18:48:19", [signal.SIGUSR2]), ("None", [])])
+def test_a_run_that_ends_because_its_job_is_preempted_is_queued_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str, requeued: list[int]
+) -> None:
+    told = f"JobId=7 JobState=RUNNING\n   PreemptEligibleTime=2026-11-29T18:40:00 PreemptTime={when}\n"
+    (tmp_path / "scontrol").write_text(f"#!/bin/sh\n[ $3 = 7 ] && printf '{told}'\n")
+    (tmp_path / "scontrol").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    asked: list[int] = []
+    before = signal.signal(signal.SIGUSR2, lambda number, _: asked.append(number))
+    try:
+        with pytest.raises(SystemExit), saved_before_requeue():
+            raise SystemExit(130)
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert asked == requeued
+
+
 def test_other_ends_are_left_alone() -> None:
     before = signal.getsignal(signal.SIGUSR2)
     with pytest.raises(SystemExit), saved_before_requeue():

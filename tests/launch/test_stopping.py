@@ -47,7 +47,7 @@ def test_ctrl_c_lets_the_running_jobs_save(start: Callable[..., Program], tmp_pa
     assert program.returncode == 130
     assert [(tmp_path / f"saved-{x}").read_text() for x in range(2)] == ["once ", "once "]
     assert not (tmp_path / "pid-2").exists(), "no other job starts"
-    assert output.startswith("Stopping as soon as 2 running jobs have saved their state.")
+    assert output.startswith("Stopping. 2 running jobs will save the state first.")
     assert output.endswith("Stopped. The same command goes on with what is left.\n")
     assert "Traceback" not in output
 

@@ -10,6 +10,7 @@ from lnbench.backbone.backbone import Backbone
 from lnbench.backbone.insertion import insert_parallel, insert_sequential
 from lnbench.backbone.tables import Map, Sublayer
 from lnbench.core.schema import ConfigError
+from lnbench.methods.parts.linear_change import fold_changes
 from tests.tiny import EVERY_ARCHITECTURE, HIDDEN, LAYERS, batch, hidden, part, shake, tiny, trained, tune
 
 SEQUENTIAL: dict[str, tuple[Sublayer, ...]] = {"adapter": ("ffn",), "mha_adapter": ("mha",), "houlsby": ("mha", "ffn")}
@@ -171,3 +172,13 @@ def test_a_layer_that_the_model_has_not_is_refused_by_name(method: str) -> None:
 def test_a_setting_out_of_range_is_refused_by_name(setting: str, value: object) -> None:
     with pytest.raises(ConfigError, match=rf"method\.parallel_adapter\.{setting} = "):
         part("parallel_adapter", **{setting: value})
+
+
+@pytest.mark.parametrize("architecture", ["bert", "distilbert", "gpt2"])
+def test_what_reads_the_block_reads_it_as_the_other_parts_leave_it(architecture: str) -> None:
+    model = tiny(architecture)
+    tune(model, {"adapter": part("adapter", reads="block"), "ssf": part("ssf")})
+    shake(model, scale=0.3)
+    expected = hidden(model.double(), batch())
+    fold_changes(model)
+    torch.testing.assert_close(hidden(model, batch()), expected)

@@ -168,6 +168,18 @@ def test_the_longest_text_is_checked_before_a_model_is_loaded(configure: Configu
         check_length(configure(*prompt, f"task.max_length={POSITIONS}"))
 
 
+@pytest.mark.parametrize(
+    ("length", "left"),
+    [(POSITIONS - 1, "leaves 1 tokens to a text"), (POSITIONS + 1, "leaves no room for text")],
+)
+def test_the_advice_on_too_long_a_prompt_can_be_followed(configure: Configure, length: int, left: str) -> None:
+    texts = "task.max_length=16"
+    message = rf"{left}; tiny has {POSITIONS} positions; choose {POSITIONS - 16} or less beside task.max_length = 16"
+    with pytest.raises(ConfigError, match=rf"^method\.prompt\.length = {length}: {message}$"):
+        check_length(configure("method=prompt", f"method.prompt.length={length}", texts))
+    check_length(configure("method=prompt", f"method.prompt.length={POSITIONS - 16}", texts))
+
+
 @pytest.mark.parametrize("length", [POSITIONS, POSITIONS + 1])
 def test_a_prompt_that_leaves_no_room_for_text_is_refused(length: int) -> None:
     with pytest.raises(

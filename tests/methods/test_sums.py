@@ -1,8 +1,12 @@
 """Every method, every pair of methods and the paper's sums on a tiny model of every architecture."""
 
+import functools
+from typing import NamedTuple
+
 import pytest
 import torch
 from safetensors.torch import load, save
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from lnbench.methods.base import SEPARATOR
@@ -38,12 +42,54 @@ CHANGES_AT_ONCE = {"prefix", "prompt"}
 """Parts that have no neutral start."""
 
 on_every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
-for_all_cases = pytest.mark.parametrize(("architecture", "method"), CASES)
 
 
-@for_all_cases
-def test_every_claimed_parameter_gets_a_gradient_and_no_other(architecture: str, method: str) -> None:
-    check_gradients(architecture, method)
+class Case(NamedTuple):
+    """A method on a model, and what it does there."""
+
+    architecture: str
+    method: str
+    model: PreTrainedModel
+    """With the trained tensors at random places."""
+    claimed: set[str]
+    """Names of parameters."""
+    start: Tensor
+    """Hidden states before the tensors were moved."""
+    values: Tensor
+    """Hidden states."""
+    gradients: dict[str, Tensor]
+    """Gradients that are not None, by name."""
+
+
+@pytest.fixture(scope="module")
+def case(request: pytest.FixtureRequest) -> Case:
+    architecture, method = request.param
+    model = tiny(architecture)
+    claimed = set().union(*tune(model, method).values())
+    with torch.no_grad():
+        start = hidden(model, batch())
+    return Case(architecture, method, model, claimed, start, *moved(model, claimed))
+
+
+def moved(model: PreTrainedModel, claimed: set[str]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Moves what is trained, and returns the hidden states then, and all gradients."""
+    shake(model)
+    values = hidden(model, batch())
+    if claimed:
+        values.pow(2).sum().backward()
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    return values.detach(), gradients
+
+
+def of_cases(cases: list[tuple[str, str]]) -> pytest.MarkDecorator:
+    """The tests of one case follow each other, so that the case is made once."""
+    return pytest.mark.parametrize("case", cases, ids=map("-".join, cases), indirect=True)
+
+
+@of_cases(CASES)
+def test_every_claimed_parameter_gets_a_gradient_and_no_other(case: Case) -> None:
+    check_gradients(case.method, case.model, case.claimed, case.gradients)
 
 
 @pytest.mark.parametrize("first", SUMMABLE)
@@ -51,50 +97,36 @@ def test_every_claimed_parameter_gets_a_gradient_and_no_other(architecture: str,
 def test_so_it_is_in_every_pair(architecture: str, first: str) -> None:
     for second in SUMMABLE[SUMMABLE.index(first) + 1 :]:
         if is_possible(architecture, method := f"{first}{SEPARATOR}{second}"):
-            check_gradients(architecture, method)
+            model = tiny(architecture)
+            claimed = set().union(*tune(model, method).values())
+            check_gradients(method, model, claimed, moved(model, claimed)[1])
 
 
-def check_gradients(architecture: str, method: str) -> None:
-    model = tiny(architecture)
-    claims = tune(model, method)
-    shake(model)
-    if claimed := set().union(*claims.values()):
-        hidden(model, batch()).pow(2).sum().backward()
-    with_gradient = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+def check_gradients(method: str, model: PreTrainedModel, claimed: set[str], gradients: dict[str, Tensor]) -> None:
     unused = {name for name in claimed if "pooler" in name}
-    assert with_gradient == claimed - unused, method
+    assert {name for name, gradient in gradients.items() if gradient.abs().sum() > 0} == claimed - unused, method
     assert set(trained(model)) == claimed, method
 
 
-@for_all_cases
-def test_the_trained_tensors_alone_restore_the_function(architecture: str, method: str) -> None:
-    model = tiny(architecture)
-    tune(model, method)
-    shake(model)
-    file = save({name: tensor.detach() for name, tensor in trained(model).items()})
-    again = tiny(architecture)
-    tune(again, method, seed=5)
+@of_cases(CASES)
+def test_the_trained_tensors_alone_restore_the_function(case: Case) -> None:
+    file = save({name: tensor.detach() for name, tensor in trained(case.model).items()})
+    again = tiny(case.architecture)
+    tune(again, case.method, seed=5)
     assert not again.load_state_dict(load(file), strict=False).unexpected_keys
-    torch.testing.assert_close(hidden(again, batch()), hidden(model, batch()), rtol=0, atol=0)
+    torch.testing.assert_close(hidden(again, batch()), case.values, rtol=0, atol=0)
 
 
-@for_all_cases
-def test_gradient_checkpointing_changes_no_gradient(architecture: str, method: str) -> None:
-    model = tiny(architecture)
-    claims = tune(model, method)
-    if not any(claims.values()) or not model.supports_gradient_checkpointing:
+@of_cases(CASES)
+def test_gradient_checkpointing_changes_no_gradient(case: Case) -> None:
+    if not case.claimed or not case.model.supports_gradient_checkpointing:
         return
-    shake(model)
+    model = without_dropout(case.model)
     model.config.use_cache = False
-    expected = gradients(model)
-    without_dropout(model).activation_checkpointing_enable({"use_reentrant": False})
-    torch.testing.assert_close(gradients(model), expected, rtol=1e-4, atol=1e-5)
-
-
-def gradients(model: PreTrainedModel) -> dict[str, torch.Tensor]:
-    model.zero_grad()
+    model.activation_checkpointing_enable({"use_reentrant": False})
     hidden(model, batch()).pow(2).sum().backward()
-    return {name: p.grad for name, p in trained(model).items() if p.grad is not None}
+    found = {name: p.grad for name, p in trained(model).items() if p.grad is not None}
+    torch.testing.assert_close(found, case.gradients, rtol=1e-4, atol=1e-5)
 
 
 def without_dropout(model: PreTrainedModel) -> PreTrainedModel:
@@ -105,15 +137,14 @@ def without_dropout(model: PreTrainedModel) -> PreTrainedModel:
     return model
 
 
-@pytest.mark.parametrize(
-    ("architecture", "method"),
-    [case for case in CASES if not CHANGES_AT_ONCE & set(parts(case[1]))],
-)
-def test_a_method_starts_from_the_pretrained_function(architecture: str, method: str) -> None:
-    expected = hidden(tiny(architecture), batch())
-    model = tiny(architecture)
-    tune(model, method)
-    torch.testing.assert_close(hidden(model, batch()), expected, rtol=0, atol=1e-6)
+@of_cases([case for case in CASES if not CHANGES_AT_ONCE & set(parts(case[1]))])
+def test_a_method_starts_from_the_pretrained_function(case: Case) -> None:
+    torch.testing.assert_close(case.start, pretrained(case.architecture), rtol=0, atol=1e-6)
+
+
+@functools.cache
+def pretrained(architecture: str) -> Tensor:
+    return hidden(tiny(architecture), batch())
 
 
 @on_every_architecture

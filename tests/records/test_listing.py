@@ -13,7 +13,7 @@ from lnbench.records.files import CONFIG, FAILURE, RECORD
 from lnbench.records.identity import run_dir
 from lnbench.records.listing import find_runs, look_at
 from lnbench.records.lock import LOCKS, hold
-from lnbench.report.load import load
+from lnbench.report.load import load_runs
 from tests.commands import Commands
 from tests.conftest import Configure
 from tests.records.many import begin, finish
@@ -63,20 +63,19 @@ def test_an_odd_file_changes_nothing_for_other_runs(configure: Configure, odd: s
     assert states == {run_dir(good).name: "finished", run_dir(bad).name: state}
 
 
-@pytest.mark.parametrize("odd", ODD)
-def test_one_odd_record_stops_neither_the_list_nor_the_report(
-    configure: Configure, commands: Commands, odd: str
-) -> None:
-    good, bad = configure(), configure("seed=1")
+def test_odd_records_stop_neither_the_list_nor_the_report(configure: Configure, commands: Commands) -> None:
+    good, *bad = [configure(f"seed={seed}") for seed in range(1 + len(ODD))]
     finish(good)
-    finish(bad)
-    ODD[odd](run_dir(bad) / RECORD)
+    for config, spoil in zip(bad, ODD.values(), strict=True):
+        finish(config)
+        spoil(run_dir(config) / RECORD)
     listed = commands.runs(good.runs_dir)
     assert (listed.code, listed.err) == (0, "")
-    assert listed.out.endswith("2 runs: 1 finished, 1 damaged\n")
+    assert listed.out.endswith(f"{1 + len(bad)} runs: 1 finished, {len(bad)} damaged\n")
     reported = commands.report(good.runs_dir)
     assert (reported.code, reported.err) == (0, "")
-    assert "Not in this report (1):\n  damaged" in reported.out
+    assert f"Not in this report ({len(bad)}):\n  damaged" in reported.out
+    assert all(run_dir(config).name in reported.out for config in bad)
 
 
 FOREIGN: dict[str, object] = {
@@ -88,15 +87,13 @@ FOREIGN: dict[str, object] = {
 }
 
 
-@pytest.mark.parametrize("config", FOREIGN)
-def test_a_whole_record_that_says_what_no_run_does_stops_no_report(
-    configure: Configure, commands: Commands, config: str
-) -> None:
-    good, bad = configure(), configure("seed=1")
+def test_whole_records_that_say_what_no_run_does_stop_no_report(configure: Configure, commands: Commands) -> None:
+    good, *bad = [configure(f"seed={seed}") for seed in range(1 + len(FOREIGN))]
     finish(good)
-    finish(bad)
-    sealed_with(config=FOREIGN[config])(run_dir(bad) / RECORD)
-    assert [record.seed for record in load(good.runs_dir).records] == [0]
+    for config, foreign in zip(bad, FOREIGN.values(), strict=True):
+        finish(config)
+        sealed_with(config=foreign)(run_dir(config) / RECORD)
+    assert [record.seed for record in load_runs(good.runs_dir).records] == [0]
     assert commands.runs(good.runs_dir).code == 0
     assert commands.report(good.runs_dir).code == 0
 

@@ -16,7 +16,7 @@ from lnbench.records.packed import SUFFIX, PackedRun, read_packed, write_packed
 from lnbench.records.packing import pack_run
 from lnbench.records.record import Record, RecordError, read_record
 from lnbench.report.history import read_curves
-from lnbench.report.load import load
+from lnbench.report.load import load_runs
 from lnbench.run.lifecycle import run
 from tests.commands import Commands
 from tests.conftest import Configure
@@ -43,14 +43,14 @@ def both(tmp_path: Path) -> tuple[Path, Path]:
     """A folder of runs, and a folder with the same finished runs in one file."""
     folders, results = tmp_path / "runs", tmp_path / "results"
     write_all(made_up(seeds=(0, 1)), folders)
-    loaded = load(folders)
+    loaded = load_runs(folders)
     lines = [packed(record, (loaded.folders[record.id] / METRICS).read_text()) for record in loaded.records]
     write_packed(results / NAME, lines)
     return folders, results
 
 
 def test_a_packed_file_is_read_like_the_folders(both: tuple[Path, Path]) -> None:
-    folders, results = map(load, both)
+    folders, results = map(load_runs, both)
     assert results.records == folders.records
     assert not results.problems
     for one, other in zip(folders.folders.values(), results.folders.values(), strict=True):

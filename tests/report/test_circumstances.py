@@ -7,8 +7,8 @@ import pytest
 
 from lnbench.records.packed import SUFFIX, PackedRun, write_packed
 from lnbench.records.record import Record
-from lnbench.report.circumstances import differences
-from lnbench.report.load import load
+from lnbench.report.circumstances import other_circumstances
+from lnbench.report.load import load_runs
 from tests.commands import Commands
 from tests.report.builders import finished, save
 
@@ -38,7 +38,7 @@ def test_other_versions_and_hardware_are_told(tmp_path: Path, change: dict[str, 
     own, results = tmp_path / "runs", tmp_path / "results"
     save(finished("ln", **change), runs_dir=own)
     publish(results, finished("bitfit"))
-    lines = list(differences(load(own, results), [own, results]))
+    lines = list(other_circumstances(load_runs(own, results), [own, results]))
     assert lines == [line.format(own, results) for line in told]
 
 
@@ -46,7 +46,7 @@ def test_a_run_in_both_places_is_there_once_and_from_the_first(tmp_path: Path) -
     own, results = tmp_path / "runs", tmp_path / "results"
     save(finished("ln"), runs_dir=own)
     publish(results, finished("ln"), finished("bitfit"))
-    loaded = load(own, results)
+    loaded = load_runs(own, results)
     assert [record.method for record in loaded.records] == ["ln", "bitfit"]
     assert loaded.folders[loaded.records[0].id].is_relative_to(own)
 

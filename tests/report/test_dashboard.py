@@ -21,7 +21,7 @@ from lnbench.report.__main__ import main
 from lnbench.report.claims.claims import read_claims
 from lnbench.report.dashboard.publish import publish
 from lnbench.report.dashboard.target import Target, target
-from lnbench.report.load import Loaded, load
+from lnbench.report.load import Loaded, load_runs
 from lnbench.training.loggers.log import summary_values
 from lnbench.training.loggers.wandb_log import STEP
 from tests.report.builders import finished, loaded, save
@@ -207,7 +207,7 @@ def test_models_and_settings_have_views_of_their_own(server: FakeServer) -> None
 
 def test_names_of_any_origin_are_shown_as_they_are(server: FakeServer, tmp_path: Path) -> None:
     hostile(tmp_path)
-    published(load(tmp_path))
+    published(load_runs(tmp_path))
     tokens = [token for text in texts(server.specs("runs")[0]) for token in MARKDOWN.parse(text)]
     inline = [child for token in tokens for child in token.children or []]
     assert "html_block" not in {token.type for token in tokens}

@@ -9,7 +9,7 @@ from lnbench.config.run import set_value
 from lnbench.records.files import CONFIG, RECORD
 from lnbench.records.record import Record, SearchResult, Trial, write_record
 from lnbench.records.shift import NormShift
-from lnbench.report.load import COLUMNS, frame, hardware_of, load, told
+from lnbench.report.load import COLUMNS, frame, hardware_of, load_runs, told
 from tests.records.builders import new_record
 from tests.report.builders import finished, folder_of, save
 
@@ -218,7 +218,7 @@ def test_the_number_of_layers_is_that_of_the_model() -> None:
 def test_a_trial_of_a_search_is_no_result(tmp_path: Path) -> None:
     trial = finished(metrics={"validation": {"accuracy": 0.9}})
     save(finished(), trial, runs_dir=tmp_path)
-    found = load(tmp_path)
+    found = load_runs(tmp_path)
     assert (len(found.records), len(found.trials), found.problems) == (1, 1, [])
 
 
@@ -236,7 +236,7 @@ def test_what_is_not_finished_is_listed_and_breaks_nothing(tmp_path: Path) -> No
     begun.mkdir()
     (begun / CONFIG).write_text(json.dumps(good.config))
     (tmp_path / "a file").write_text("")
-    found = load(tmp_path)
+    found = load_runs(tmp_path)
     assert found.records == [good]
     assert found.folders == {good.id: folder_of(good, tmp_path)}
     assert sorted(problem.state for problem in found.problems) == ["damaged", "damaged", "interrupted"]
@@ -246,7 +246,7 @@ def test_what_is_not_finished_is_listed_and_breaks_nothing(tmp_path: Path) -> No
 
 
 def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
-    found = load(tmp_path / "nowhere")
+    found = load_runs(tmp_path / "nowhere")
     assert (found.records, found.problems) == ([], [])
 
 

@@ -94,6 +94,15 @@ def test_it_tells_claims_tables_runs_and_problems(page: Path) -> None:
         assert words in text
 
 
+def test_scores_come_first_and_claims_without_runs_last(tmp_path: Path) -> None:
+    text = page_of(tmp_path, finished("ln"), finished("bitfit")).read_text()
+    places = [text.index(words) for words in ('id="scores"', 'id="claims"', "without runs</summary>", 'id="costs"')]
+    assert places == sorted(places)
+    shown, _, folded = text.partition("without runs</summary>")
+    assert "LN-tuning beats BitFit with half of its parameters." in shown
+    assert "0 pairs" in folded
+
+
 def test_every_run_can_be_opened_and_its_data_are_json(page: Path) -> None:
     seen = look_at(page)
     links = [attributes["href"] for tag, attributes in seen.tags if (attributes.get("href") or "").startswith("#run-")]

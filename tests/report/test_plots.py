@@ -10,9 +10,9 @@ import pytest
 from lnbench.records.record import Record, Selection
 from lnbench.records.shift import Norm
 from lnbench.report.history import MOST_POINTS
-from lnbench.report.load import frame, load
+from lnbench.report.load import frame, load_runs
 from lnbench.report.plots import make_plots, write_plots
-from lnbench.report.plots.plot import COLOURS, SYMBOLS, Plot, looks, plain
+from lnbench.report.plots.plot import COLOURS, SYMBOLS, Plot, plain, styles
 from lnbench.report.plots.shift import NORMS
 from lnbench.report.plots.tradeoff import Point, pareto_front
 from tests.report.browser import missing
@@ -87,6 +87,21 @@ def test_of_several_learning_rates_the_best_validated_one_is_shown() -> None:
     assert ln.y == (pytest.approx(80),)
 
 
+def test_a_plot_of_ranks_goes_from_the_best_to_the_worst_rank_of_each_method() -> None:
+    noise = (0.001, -0.002, 0.003, -0.001)
+    scores = {"ln": (0.8, 1.0), "bitfit": (0.7, -1.0), "lora": (0.8, 0.5)}
+    runs = [
+        finished(name, task, seed, score + scale * own)
+        for name, (score, scale) in scores.items()
+        for task in ("rte", "cb")
+        for seed, own in enumerate(noise)
+    ]
+    (bar,) = named(plots(*runs), "rank-minilm").figure.data
+    assert dict(zip(bar.y, bar.customdata, strict=True)) == {"ln": "1 to 2", "lora": "1 to 2", "bitfit": "3"}
+    ends = {label: (start, start + length) for label, start, length in zip(bar.y, bar.base, bar.x, strict=True)}
+    assert ends == {"ln": (0.75, 2.25), "lora": (0.75, 2.25), "bitfit": (2.75, 3.25)}
+
+
 def test_losses_are_not_percentages_and_less_of_them_is_better() -> None:
     runs = [
         finished(
@@ -146,7 +161,7 @@ def test_a_heat_map_has_the_mean_shift_of_each_layer_and_task() -> None:
 
 def test_curves_are_means_over_seeds_and_thinned(tmp_path: Path) -> None:
     write_all([finished("ln", seed=seed) for seed in (0, 1)], tmp_path, steps=5_000)
-    found = load(tmp_path)
+    found = load_runs(tmp_path)
     plot = named(make_plots(found, frame(found.records)), "curves-minilm-rte")
     lines = plot.figure.data
     assert [(line.name, line.yaxis) for line in lines] == [("ln", "y"), ("ln", "y2")]
@@ -161,9 +176,10 @@ def test_runs_without_metrics_or_shift_have_no_such_plots() -> None:
 
 def test_plots_of_a_kind_stand_together(tmp_path: Path) -> None:
     write_all(made_up(), tmp_path)
-    found = load(tmp_path)
+    found = load_runs(tmp_path)
     kinds = [plot.kind for plot in make_plots(found, frame(found.records))]
     assert list(dict.fromkeys(kinds)) == [
+        "Ranks",
         "Score against trained parameters",
         "Score against training time",
         "Learning curves",
@@ -175,10 +191,10 @@ def test_plots_of_a_kind_stand_together(tmp_path: Path) -> None:
 
 def test_looks_differ_and_keep_to_the_palette() -> None:
     labels = [str(number) for number in range(len(COLOURS) * len(SYMBOLS))]
-    found = looks(labels)
+    found = styles(labels)
     assert len(set(found.values())) == len(labels)
     assert {look.colour for look in found.values()} == set(COLOURS)
-    assert set(looks([str(number) for number in range(100)])) == {str(number) for number in range(100)}
+    assert set(styles([str(number) for number in range(100)])) == {str(number) for number in range(100)}
 
 
 def test_names_are_shown_and_never_read_as_tags() -> None:

@@ -109,6 +109,20 @@ def test_a_folder_that_is_missing_or_empty_is_told(report: Report, tmp_path: Pat
     assert report(tmp_path)[0] == f"{tmp_path}: has no finished runs; python -m lnbench does one"
 
 
+@pytest.mark.parametrize(
+    ("log", "tracker"),
+    [
+        ("wandb/offline-run-20261129_192128-11w9zk2k/run-11w9zk2k.wandb", "Weights & Biases"),  # of an interrupted run
+        ("version_0/events.out.tfevents.1796066488.host.1.0", "TensorBoard"),
+    ],
+)
+def test_the_logs_of_trackers_are_named(report: Report, tmp_path: Path, log: str, tracker: str) -> None:
+    (tmp_path / log).parent.mkdir(parents=True)
+    (tmp_path / log).write_bytes(b"")
+    code, _ = report(tmp_path)
+    assert f"{tmp_path / log}: is a log of {tracker}; it has curves and scores, and no record" in str(code)
+
+
 def test_without_a_finished_run_the_others_are_told(report: Report, tmp_path: Path) -> None:
     damaged = finished()
     save(damaged, runs_dir=tmp_path)

@@ -13,7 +13,7 @@ from lnbench.records.record import Record, write_record
 from lnbench.records.shift import Norm, NormShift, Term
 from lnbench.report.claims.claims import read_claims
 from lnbench.report.claims.verdicts import judge
-from lnbench.report.load import frame, load
+from lnbench.report.load import frame, load_runs
 from lnbench.report.page import write_page
 from lnbench.report.plots import make_plots
 from lnbench.report.tables.tables import tables
@@ -126,7 +126,7 @@ def _history(record: Record, steps: int) -> str:
 
 def report(runs_dir: Path, page: Path) -> None:
     """Writes the page of a folder of runs."""
-    loaded = load(runs_dir)
+    loaded = load_runs(runs_dir)
     runs = frame(loaded.records)
     verdicts = judge(read_claims(), loaded, runs)
     write_page(loaded, runs, tables(loaded, runs), verdicts, make_plots(loaded, runs), page)

@@ -4,6 +4,7 @@ import math
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 import lnbench
+from lnbench.config.run import RunConfig
 from lnbench.core import atomic_files
 from lnbench.core.errors import CheckpointError, DataError
 from lnbench.core.schema import ConfigError
@@ -24,9 +26,20 @@ from lnbench.core.sealed import read_sealed, write_sealed
 from lnbench.exchange.card import model_card
 from lnbench.exchange.tuned import load
 from lnbench.records.failure import RunFailed, describe, read_failure, write_failure
-from lnbench.records.files import ADAPTER, CARD, CHECKPOINTS, CONFIG, FAILURE, METRICS, PREDICTIONS, RECORD, RESUME
+from lnbench.records.files import (
+    ADAPTER,
+    CARD,
+    CHECKPOINTS,
+    CONFIG,
+    DAMAGED,
+    FAILURE,
+    METRICS,
+    PREDICTIONS,
+    RECORD,
+    RESUME,
+)
 from lnbench.records.identity import run_dir, run_id
-from lnbench.records.listing import look_at
+from lnbench.records.listing import find_runs, look_at
 from lnbench.records.lock import LOCKS, RunBusy, hold
 from lnbench.records.record import read_record
 from lnbench.run.lifecycle import run
@@ -39,6 +52,28 @@ from tests.records import many
 from tests.training.interruption import interrupt
 from tests.training.loggers.offline_wandb import isolate
 from tests.waiting import wait_for
+
+
+@pytest.fixture(scope="module")
+def undisturbed(sources: dict[str, Path], data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    """A run that is finished; `finished` copies it."""
+    config = runs.configure(sources["bert"], data_root, tmp_path_factory.mktemp("undisturbed") / "runs")
+    run(config)
+    return config
+
+
+@pytest.fixture
+def whole(undisturbed: RunConfig) -> dict[str, Any]:
+    """What `configure()` must come out with, whatever happens to it."""
+    return runs.results(undisturbed)
+
+
+@pytest.fixture
+def finished(configure: Configure, undisturbed: RunConfig) -> RunConfig:
+    """The configuration of a finished run, which the test may damage."""
+    config = configure()
+    shutil.copytree(undisturbed.runs_dir, config.runs_dir)
+    return config
 
 
 def test_a_run_leaves_a_record_with_all_that_is_needed_to_judge_it(configure: Configure) -> None:
@@ -62,8 +97,8 @@ def test_a_run_leaves_a_record_with_all_that_is_needed_to_judge_it(configure: Co
     assert record.config == json.loads((run_dir(config) / CONFIG).read_text())
 
 
-def test_a_run_leaves_what_it_should_and_nothing_else(configure: Configure) -> None:
-    config = configure()
+def test_a_run_leaves_what_it_should_and_nothing_else(undisturbed: RunConfig) -> None:
+    config = undisturbed
     record = run(config)
     files = {file.name for file in run_dir(config).iterdir()}
     assert files == {ADAPTER, CARD, CONFIG, METRICS, PREDICTIONS, RECORD}
@@ -91,38 +126,31 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_finished_run_is_not_done_again(
-    configure: Configure,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    request: pytest.FixtureRequest,
+    finished: RunConfig, configure: Configure, capsys: pytest.CaptureFixture[str], no_training: None
 ) -> None:
-    config = configure()
-    record = run(config)
-    before = contents(config.runs_dir)
-    request.getfixturevalue("no_training")
+    record = read_record(run_dir(finished))
+    before = contents(finished.runs_dir)
     assert run(configure("trainer.device=auto", "logger=wandb")) == record
-    assert contents(config.runs_dir) == before
+    assert contents(finished.runs_dir) == before
     assert "finished already" in capsys.readouterr().out
 
 
-def test_rerun_does_it_again(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = runs.results(configure())
-    path = run_dir(configure()) / RECORD
+def test_rerun_does_it_again(configure: Configure, finished: RunConfig, whole: dict[str, Any]) -> None:
+    path = run_dir(finished) / RECORD
     content = read_sealed(path)
     write_sealed(path, {**content, "seed": 77})
     assert run(configure()).seed == 77
-    config = configure("rerun=true")
-    assert runs.results(config) == first
+    assert runs.results(configure("rerun=true")) == whole
     assert run(configure()).seed == 0
 
 
-def test_an_interrupted_rerun_goes_on(configure: Configure) -> None:
-    first = runs.results(configure())
+@pytest.mark.usefixtures("finished")
+def test_an_interrupted_rerun_goes_on(configure: Configure, whole: dict[str, Any]) -> None:
     config = configure("rerun=true")
     interrupt(config, "on_train_batch_end", 6)
     assert not (run_dir(config) / RECORD).exists()
     assert (run_dir(config) / RESUME).is_file()
-    assert runs.results(config) == first
+    assert runs.results(config) == whole
 
 
 def test_a_rerun_does_not_go_on_from_an_older_end(configure: Configure) -> None:
@@ -136,24 +164,40 @@ def test_a_rerun_does_not_go_on_from_an_older_end(configure: Configure) -> None:
 
 
 @pytest.mark.parametrize("damage", ["truncated", "garbage", "a flipped bit", "of another run"])
-def test_a_damaged_record_is_not_trusted(configure: Configure, caplog: pytest.LogCaptureFixture, damage: str) -> None:
-    config = configure()
-    first = runs.results(config)
-    path = run_dir(config) / RECORD
+def test_a_damaged_record_is_not_trusted(
+    finished: RunConfig, whole: dict[str, Any], caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    path = run_dir(finished) / RECORD
     content = path.read_bytes()
     flipped = content.replace(b'"steps": 18', b'"steps": 19')
     if damage == "of another run":
         write_sealed(path, {**read_sealed(path), "id": "0123456789ab"})
     else:
         path.write_bytes({"truncated": content[:100], "garbage": os.urandom(99), "a flipped bit": flipped}[damage])
-    assert runs.results(config) == first
+    damaged = {file.name: content for file, content in contents(run_dir(finished)).items()}
+    assert runs.results(finished) == whole
+    kept = finished.runs_dir / DAMAGED / run_dir(finished).relative_to(finished.runs_dir)
+    assert {file.name: content for file, content in contents(kept).items()} == damaged
     (warning,) = caplog.records
     assert warning.getMessage().startswith(f"{path}: ")
     assert warning.getMessage().endswith("; running again")
     caplog.clear()
-    record = run(config)
-    assert read_record(run_dir(config)) == record
+    record = run(finished)
+    assert read_record(run_dir(finished)) == record
     assert not caplog.records
+
+
+def test_a_run_that_is_damaged_again_is_kept_each_time(configure: Configure) -> None:
+    config = configure("trainer.max_steps=1")
+    for note in ("one", "two"):
+        run(config)
+        (run_dir(config) / RECORD).write_text(note)
+    run(config)
+    kept = run_dir(config).relative_to(config.runs_dir)
+    found = [run.folder.name for run in find_runs(config.runs_dir / DAMAGED)]
+    assert found == [kept.name, f"{kept.name}-2"]
+    assert [(config.runs_dir / DAMAGED / kept.with_name(name) / RECORD).read_text() for name in found] == ["one", "two"]
+    assert [run.state for run in find_runs(config.runs_dir)] == ["finished"]
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_anything_is_loaded(
@@ -247,10 +291,9 @@ def test_bf16_on_a_cpu_that_has_it_is_taken(configure: Configure, monkeypatch: p
 
 @pytest.mark.parametrize("name", ["metrics.csv", "best.safetensors", "resume.safetensors", ADAPTER, RECORD])
 def test_a_full_disk_is_told_and_leaves_nothing_half_written(
-    configure: Configure, monkeypatch: pytest.MonkeyPatch, name: str
+    configure: Configure, whole: dict[str, Any], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     config = configure()
-    first = runs.results(configure(f"runs_dir={config.runs_dir}/whole"))
     fsync = os.fsync
 
     def full(descriptor: int) -> None:
@@ -269,7 +312,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(
     assert not {file for file in files if file.endswith(".tmp")}
     assert name not in files
     assert RECORD not in files
-    assert runs.results(config) == first
+    assert runs.results(config) == whole
 
 
 class Broken:
@@ -476,7 +519,7 @@ def break_training(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
 def test_a_failure_is_recorded_and_tried_again_on_request(
     configure: Configure, monkeypatch: pytest.MonkeyPatch, error: Exception, cause: str
 ) -> None:
-    config = configure()
+    config = configure("trainer.max_steps=3")
     with monkeypatch.context() as patch:
         break_training(patch, error)
         with pytest.raises(RunFailed):
@@ -490,7 +533,7 @@ def test_a_failure_is_recorded_and_tried_again_on_request(
     assert failure.config == config.to_dict()
     with pytest.raises(RunFailed, match=rf"\({cause}\): .*; at 20.*, retry_failed=true tries .*{FAILURE}"):
         run(config)
-    run(configure("retry_failed=true"))
+    run(configure("trainer.max_steps=3", "retry_failed=true"))
     assert not (run_dir(config) / FAILURE).exists()
 
 
@@ -533,10 +576,9 @@ def test_a_run_that_another_process_does_is_left_to_it(configure: Configure, no_
 
 
 def test_a_record_that_another_process_left_meanwhile_is_taken(
-    configure: Configure, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    configure: Configure, undisturbed: RunConfig, monkeypatch: pytest.MonkeyPatch, no_training: None
 ) -> None:
-    record = run(configure())
-    request.getfixturevalue("no_training")
+    record = read_record(run_dir(undisturbed))
     looks = iter([None, record])
     monkeypatch.setattr("lnbench.run.lifecycle.finished_record", lambda _: next(looks))
     assert run(configure()) == record
@@ -544,18 +586,19 @@ def test_a_record_that_another_process_left_meanwhile_is_taken(
 
 @pytest.mark.parametrize("name", [ADAPTER, PREDICTIONS, METRICS])
 def test_a_run_whose_files_are_damaged_is_done_again(
-    configure: Configure, caplog: pytest.LogCaptureFixture, name: str
+    finished: RunConfig, whole: dict[str, Any], caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
-    config = configure()
-    first = runs.results(config)
-    path = run_dir(config) / name
+    path = run_dir(finished) / name
     content = bytearray(path.read_bytes())
     content[-9] ^= 1
     path.write_bytes(content)
-    assert runs.results(config) == first
+    assert runs.results(finished) == whole
+    kept = finished.runs_dir / DAMAGED / run_dir(finished).relative_to(finished.runs_dir)
     assert [record.getMessage() for record in caplog.records] == [
-        f"{path}: is not what the run wrote; its checksum does not fit the record; running again"
+        f"{path}: is not what the run wrote; its checksum does not fit the record; its folder is kept as {kept}; "
+        f"running again"
     ]
+    assert (kept / name).read_bytes() == content
 
 
 def test_a_run_that_is_refused_says_why_and_is_tried_again(configure: Configure, tmp_path: Path) -> None:
@@ -572,7 +615,9 @@ def test_a_run_that_is_refused_says_why_and_is_tried_again(configure: Configure,
     assert look_at(run_dir(config), config.runs_dir).state == "finished"
 
 
-def test_a_run_that_was_begun_and_is_then_refused_can_still_go_on(configure: Configure, tmp_path: Path) -> None:
+def test_a_run_that_was_begun_and_is_then_refused_can_still_go_on(
+    configure: Configure, whole: dict[str, Any], tmp_path: Path
+) -> None:
     config = configure(f"data_root={runs.write_data(tmp_path / 'data')}")
     interrupt(config, "on_train_batch_end", 6)
     file = tmp_path / "data" / "sst2" / "train.jsonl"
@@ -582,7 +627,7 @@ def test_a_run_that_was_begun_and_is_then_refused_can_still_go_on(configure: Con
         run(config)
     assert look_at(run_dir(config), config.runs_dir).state == "interrupted"
     file.write_text(content)
-    assert runs.results(config) == runs.results(configure(f"runs_dir={config.runs_dir}/whole"))
+    assert runs.results(config) == whole
 
 
 def test_a_try_that_is_refused_before_it_begins_leaves_an_earlier_failure(
@@ -627,7 +672,7 @@ class Cli:
         return self.process.returncode, out, err
 
 
-LONGER = ("trainer.max_epochs=50", "trainer.validate_every=50")
+LONGER = ("trainer.max_epochs=25", "trainer.validate_every=25")
 
 
 @pytest.fixture
@@ -656,16 +701,16 @@ def test_ctrl_c_ends_with_its_exit_code_and_the_same_command_goes_on(
     assert str(folder) in out
     record = read_record(folder)
     assert record
-    assert record.cost.steps == 450
+    assert record.cost.steps == 225
     assert run(config) == record, "it is not done again"
     whole = runs.results(configure(*LONGER, f"runs_dir={tmp_path}/whole"))
     assert record.metrics == whole["metrics"]
 
 
-@pytest.mark.slow
-def test_a_mistake_found_late_is_a_message_without_a_traceback(command: list[str], tmp_path: Path) -> None:
-    with Cli([*command, f"model.source={tmp_path}/nowhere"], tmp_path) as cli:
-        code, _, err = cli.end()
+def test_a_mistake_found_late_is_a_message_without_a_traceback(
+    command: list[str], tmp_path: Path, commands: Commands
+) -> None:
+    code, _, err = commands.lnbench(*command, f"model.source={tmp_path}/nowhere")
     assert code == 2
     assert err.startswith(f"model.source = '{tmp_path}/nowhere': there is no such folder, and")
     assert "Traceback" not in err

@@ -69,6 +69,8 @@ def test_the_commands_it_shows_can_be_copied(capsys: pytest.CaptureFixture[str])
     lines = capsys.readouterr().out.splitlines()
     (predict,) = [line.removeprefix("try it") for line in lines if line.startswith("try it")]
     assert shlex.split(predict) == ["python", "-m", "lnbench.predict", str(folder), "some text"]
+    messages.show_finished(new_record(config={"plugins": ["my_methods"]}), new_task(), folder)
+    assert capsys.readouterr().out.splitlines()[-1].endswith(" 'some text' --plugin my_methods")
     assert shlex.split(place_of(None, folder)) == ["wandb", "sync", str(folder)]
 
 

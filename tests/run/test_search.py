@@ -128,7 +128,7 @@ def test_a_score_that_is_not_a_number_loses(configure: Configure, monkeypatch: p
 
     config = configure(*SEARCH)
     monkeypatch.setattr(module, "_try", lambda config, value, run: Trial(value=value, id="", score=SCORES[value]))
-    chosen, result = module.search(config, run)
+    chosen, result = module.search_by_trials(config, run)
     assert (chosen.trainer.lr_factor, result.chosen) == (1, 1)
 
 

@@ -3,25 +3,39 @@
 import os
 import shlex
 import signal
-import subprocess
 import sys
-import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from lnbench.records.listing import find_runs
 from lnbench.run.lifecycle import run
-from lnbench.runs.missing import Job
+from lnbench.runs.missing import SweepRun
+from scripts import record_day
 from scripts.record_day import in_order
 from tests import runs
 from tests.conftest import Configure
+from tests.waiting import wait_for
 
-ROOT = Path(__file__).parents[2]
+Record = Callable[..., tuple[int, list[str]]]
+PROGRAM = """
+import pathlib, signal, sys
+try:
+    pathlib.Path({begun!r}).touch()
+    signal.pause()
+except KeyboardInterrupt:
+    with open({saved!r}, "a") as file:
+        file.write("once")
+    sys.exit(130)
+"""
+"""Stands for a run: works until it is told to stop, and then saves."""
 
 
-def job(name: str, seed: int, state: str = "never started") -> Job:
-    return Job(f"{name} on sst2 with tiny, seed {seed}", f"{name}{seed}", "", state, "", "python -m lnbench")  # type: ignore[arg-type]
+def job(name: str, seed: int, state: str = "never started") -> SweepRun:
+    return SweepRun(f"{name} on sst2 with tiny, seed {seed}", f"{name}{seed}", "", state, "", "python -m lnbench")  # type: ignore[arg-type]
 
 
 def test_every_method_has_its_first_seed_before_any_has_its_second() -> None:
@@ -30,39 +44,61 @@ def test_every_method_has_its_first_seed_before_any_has_its_second() -> None:
     assert [one.id for one in in_order([first, second])] == ["bitfit0", "lora0", "ln1", "bitfit1"]
 
 
-def start(sources: dict[str, Path], data_root: Path, runs_dir: Path, hours: float, *more: str) -> subprocess.Popen[str]:
-    sweep = shlex.join([*runs.overrides(sources["bert"], data_root, runs_dir), "seed=0,1", *more])
-    command = ["-m", "scripts.record_day", "--hours", str(hours), "--runs-dir", str(runs_dir), sweep]
-    return subprocess.Popen([sys.executable, *command], cwd=ROOT, text=True, stdout=subprocess.PIPE)
+@pytest.fixture
+def record(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], runs_dir: Path) -> Iterator[Record]:
+    """Calls the script in this process; returns its exit code and what it printed."""
+    monkeypatch.setattr(os, "nice", lambda by: by)
+    handler = signal.getsignal(signal.SIGTERM)
 
+    def call(hours: float, *sweep: str) -> tuple[int, list[str]]:
+        arguments = ["--hours", str(hours), "--runs-dir", str(runs_dir), shlex.join(sweep)]
+        monkeypatch.setattr(sys, "argv", ["record_day", *arguments])
+        with pytest.raises(SystemExit) as end:
+            record_day.main()
+        return int(end.value.code or 0), capsys.readouterr().out.splitlines()
 
-def states(runs_dir: Path) -> list[str]:
-    return sorted(found.state for found in find_runs(runs_dir))
+    yield call
+    signal.signal(signal.SIGTERM, handler)
 
 
 def test_it_does_what_is_missing(
-    configure: Configure, sources: dict[str, Path], data_root: Path, runs_dir: Path
+    record: Record,
+    configure: Configure,
+    sources: dict[str, Path],
+    data_root: Path,
+    runs_dir: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     run(configure("trainer.max_steps=2"))
-    process = start(sources, data_root, runs_dir, 1.0, "trainer.max_steps=2")
-    out, _ = process.communicate(timeout=200)
-    assert process.returncode == 0
-    assert out.splitlines()[0] == "1/1 ln on sst2 with tiny, seed 1"
-    assert out.splitlines()[1].startswith("1 finished, 0 failed, 0 left")
-    assert states(runs_dir) == ["finished", "finished"]
+    capsys.readouterr()
+    code, told = record(1.0, *runs.overrides(sources["bert"], data_root, runs_dir), "seed=0,1", "trainer.max_steps=2")
+    assert code == 0
+    assert told[0] == "1/1 ln on sst2 with tiny, seed 1"
+    assert told[1].startswith("1 finished, 0 failed, 0 left")
+    assert [found.state for found in find_runs(runs_dir)] == ["finished", "finished"]
 
 
 @pytest.mark.parametrize("by", ["time", "signal"])
-def test_it_stops_when_told_and_leaves_what_was_begun(
-    sources: dict[str, Path], data_root: Path, runs_dir: Path, by: str
+def test_it_stops_when_told_and_lets_the_run_save(
+    record: Record, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, by: str
 ) -> None:
-    process = start(sources, data_root, runs_dir, 3 / 3600 if by == "time" else 1.0, "trainer.max_epochs=100000")
-    if by == "signal":
-        end = time.monotonic() + 200
-        while not list(runs_dir.rglob("config.json")) and time.monotonic() < end:
-            time.sleep(0.2)
-        os.kill(process.pid, signal.SIGTERM)
-    out, _ = process.communicate(timeout=200)
-    assert process.returncode == (0 if by == "time" else 130)
-    assert "0 finished, 0 failed, 2 left" in out
-    assert "finished" not in states(runs_dir)
+    begun, saved, moments = tmp_path / "begun", tmp_path / "saved", iter([0.0, 0.0])
+    program = PROGRAM.format(begun=str(begun), saved=str(saved))
+    jobs = [replace(job("ln", seed), command=shlex.join(["python", "-c", program])) for seed in range(2)]
+    monkeypatch.setattr(record_day, "runs_of_sweep", lambda *_: jobs)
+
+    def monotonic() -> float:
+        """Asked the third time, how long to wait for the run: when it has begun, the time is up or a signal comes."""
+        for moment in moments:
+            return moment
+        wait_for(begun.exists)
+        if by == "signal":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return 3600.0
+
+    monkeypatch.setattr(record_day, "time", SimpleNamespace(monotonic=monotonic))
+    code, told = record(1.0, "seed=0,1")
+    assert code == (0 if by == "time" else 130)
+    assert told[0] == "1/2 ln on sst2 with tiny, seed 0"
+    assert told[1].startswith("0 finished, 0 failed, 2 left")
+    assert saved.read_text() == "once"

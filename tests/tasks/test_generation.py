@@ -83,7 +83,7 @@ def test_rows_that_cannot_be_used_are_named(data: Rows, message: str) -> None:
 def test_empty_sources_are_left_out_on_demand_and_counted() -> None:
     task, data = new_generation(skip_empty=True), rows(("", "b"), ("a", "b"))
     assert clean(data, task)["source"].tolist() == ["a"]
-    assert task.remarks(pd.DataFrame(data)) == ["1 rows without a source are left out, as task.skip_empty says"]
+    assert task.remarks(pd.DataFrame(data)) == ["left out: 1 row without a source, as task.skip_empty says"]
     with pytest.raises(DataError, match=r"row 1: facts = ''; .*task\.skip_empty=true"):
         clean(data)
 
@@ -173,10 +173,10 @@ def test_what_is_too_long_loses_its_end_and_the_prompt_stays_whole() -> None:
     batch = examples.batch(np.array([0, 1]))
     assert tokenizer.batch_decode(batch["input_ids"]) == ["<123> goo", "<12> go<|endoftext|>" + "<|endoftext|>"]
     assert task.warnings(frame, examples) == [
-        "1 of 2 rows are cut off by task.max_source_length = 5 tokens",
-        "1 of 2 rows are cut off by task.max_target_length = 4 tokens",
+        "task.max_source_length = 5 cuts off 1 of 2 rows",
+        "task.max_target_length = 4 cuts off 1 of 2 rows",
     ]
-    with pytest.raises(ConfigError, match=r"task.max_source_length = 2: the template alone"):
+    with pytest.raises(ConfigError, match=r"task.max_source_length = 2: must be more than the \d tokens of"):
         new_generation(max_source_length=2).encode(frame, tokenizer)
 
 
@@ -187,7 +187,7 @@ def test_a_template_that_ends_in_white_space_joins_the_target_itself() -> None:
 
 
 def test_a_tokenizer_without_end_token_is_refused() -> None:
-    with pytest.raises(DataError, match="has no end-of-text token"):
+    with pytest.raises(DataError, match=r"^model.source = .*has no end-of-text token.* write its eos_token"):
         new_generation().encode(clean(rows(("a", "b"))), new_tokenizer())
 
 
@@ -362,9 +362,7 @@ def test_training_rows_that_are_tested_are_left_out_on_demand(write_root: Writer
     loaded = load_data(task, new_byte_tokenizer(), root, tmp_path)
     assert loaded.frames["train"]["source"].tolist() == (["b"] if drop else ["a", "A ", "b"])
     assert loaded.overlap["train/test"] == 1
-    assert loaded.warnings["train"] == (
-        ["2 rows are left out, because the test split has their text too"] if drop else []
-    )
+    assert loaded.warnings["train"] == (["left out: 2 rows whose text the test split has too"] if drop else [])
 
 
 def test_tokens_from_the_cache_can_be_turned_into_text(write_root: Writer, tmp_path: Path) -> None:

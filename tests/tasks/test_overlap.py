@@ -54,9 +54,9 @@ def test_a_run_on_the_same_file_twice_says_so_before_training(
     places = [f"model.source={sources['bert']}", f"runs_dir={tmp_path / 'runs'}", f"cache_dir={tmp_path}"]
     record = run(of_files(*files, *places, "model.name=tiny", "method=ln", *SHORT, "task.max_length=32"))
     said = " ".join(capsys.readouterr().out.split("trains")[0].split())
-    assert "validation: 30 of 30 rows have an input that train has too; it is the same as train, row for row" in said
-    assert "test: 7 of 7 rows have an input that train has too note" not in said
-    assert "test: 7 of 7 rows have an input that train has too" in said
+    assert "validation: train has the input of 30 of 30 rows; it is the same as train, row for row" in said
+    assert "test: train has the input of 7 of 7 rows note" not in said
+    assert "test: train has the input of 7 of 7 rows" in said
     assert record.data.overlap["train/validation"] == 30
 
 
@@ -65,7 +65,7 @@ def test_the_same_rows_in_another_format_are_the_same_file(tmp_path: Path, token
     table.write_text("label,text\n" + "".join(f"{row['label']},{row['text']}\n" for row in ROWS))
     config = of_files(f"task.path={write(tmp_path / 'train.jsonl', ROWS)}", f"task.test_path={table}")
     (note,) = load_data(config.task, tokenizer, None, tmp_path).warnings["test"]
-    assert note == "30 of 30 rows have an input that train has too; it is the same as train, row for row"
+    assert note == "train has the input of 30 of 30 rows; it is the same as train, row for row"
 
 
 def test_splits_that_share_nothing_are_not_mentioned(write_root: Writer, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -123,7 +123,7 @@ def test_pairs_that_train_has_with_their_texts_swapped_are_counted_and_told(
     assert loaded.overlap["train/validation"] == 0
     assert loaded.overlap["train/test"] == 2
     for role in ("validation", "test"):
-        assert "1 rows are pairs that train has with their texts swapped" in loaded.warnings[role]
+        assert "train has 1 pair of it with the texts swapped" in loaded.warnings[role]
     assert loaded.warnings["train"] == []
 
 
@@ -159,7 +159,7 @@ def test_groups_that_train_shares_with_a_given_split_are_counted_and_told(
     assert 0 in in_train
     assert loaded.overlap["train/test user"] == 1
     assert loaded.warnings["test"] == [
-        "shares groups with train: user in 1 rows; task.splits.group_by acts on what is cut from train alone"
+        "shares groups with train: user in 1 row; task.splits.group_by acts on what is cut from train alone"
     ]
     assert loaded.warnings["validation"] == []
 

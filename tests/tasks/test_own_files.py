@@ -22,6 +22,7 @@ from lnbench.tasks.data.load import load_data
 from lnbench.tasks.regression import Regression
 from lnbench.tasks.sequence_classification import SequenceClassification
 from lnbench.tasks.token_classification import TokenClassification
+from lnbench.tasks.tokens import iob2
 from tests.runs import SHORT
 
 Write = Callable[..., Path]
@@ -232,6 +233,35 @@ def test_a_document_starts_with_or_without_more_columns(write: Write, start: str
     assert read_file(write(text, "train.conll"))["tokens"].tolist() == [["Ann"], ["Bob", "saw"]]
 
 
+CORPORA = {
+    "CoNLL-2003": "-DOCSTART- -X- O\n\nAnn NNP I-NP I-PER\nsaw VB I-VP O\nNew NNP I-NP I-LOC\nYork NNP I-NP I-LOC\n",
+    "CoNLL-2002": "Ann N B-PER\nsaw V O\nNew N B-LOC\nYork N I-LOC\n\n",
+    "WNUT-2017": "Ann\tB-PER\nsaw\tO\nNew\tB-LOC\nYork\tI-LOC\n\t\n",
+    "GermEval-2014": "#\thttps://a.example/b [2010-01-02]\n1\tAnn\tB-PER\n2\tsaw\tO\n3\tNew\tB-LOC\n4\tYork\tI-LOC\n",
+    "CoNLL-U": "# sent_id = 7\n# text = Ann saw\n1\tAnn\t_\tU-PER\n2\tsaw\t_\tO\n3\tNew\t_\tB-LOC\n4\tYork\t_\tL-LOC\n",
+}
+
+
+@pytest.mark.parametrize("text", CORPORA.values(), ids=list(CORPORA))
+def test_the_files_of_corpora_give_the_same_sentence(write: Write, text: str) -> None:
+    frame = read_file(write(text, "train.conll"))
+    assert frame["tokens"].tolist() == [["Ann", "saw", "New", "York"]]
+    assert [iob2.from_any(tags) for tags in frame["tags"]] == [["B-PER", "O", "B-LOC", "I-LOC"]]
+
+
+def test_words_that_look_like_comments_or_numbers_are_words(write: Write) -> None:
+    hashtags = read_file(write("#begin of a file\n#\tO\n#fail\tB-X\nAnn\tO\n", "train.conll"))
+    assert hashtags["tokens"].tolist() == [["#", "#fail", "Ann"]]
+    numbers = read_file(write("1 CD O\n2 CD O\n\n7 CD O\n", "train.conll"))
+    assert numbers["tokens"].tolist() == [["1", "2"], ["7"]]
+
+
+def test_levels_of_nested_entities_are_refused(write: Write) -> None:
+    nested = "1\tUniversity\tB-ORG\tO\n2\tof\tI-ORG\tO\n3\tParis\tI-ORG\tB-LOC\n\n1\tParis\tB-LOC\tO\n"
+    with pytest.raises(DataError, match=r"last two columns are both tags, of LOC: .* cut -f1-3"):
+        read_file(write(nested, "train.conll"))
+
+
 def test_tags_are_taken_from_the_file_in_iob2(write: Write, tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     text = "".join(f"Ann I-PER\nsaw O\nParis I-LOC\nagain O\n{number} O\n\n" for number in range(40))
     task = configure("conll", write(text, "train.conll")).task
@@ -374,6 +404,8 @@ def test_a_file_that_is_not_compressed_as_its_name_says_is_named(write: Write) -
     ("text", "message"),
     [
         ("Ann B-PER\nsaw\n", "line 2: 'saw' has one column; there must be a word and its tag"),
+        ("Ann B-PER\nNew York B-LOC\n", "line 2: 'New York B-LOC' has 3 columns, .* the lines before it have 2"),
+        ("Ann B-PER\rsaw O\r", "line 1: has a carriage return in it"),
         ("Ann NNP\n", r"row 1: tags = \['NNP'\]; must be tags in IOB2"),
         ("Ann O\n", "column 'tags' has no tag but O"),
     ],

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import matthews_corrcoef
 
 from lnbench.core.errors import DataError
 from lnbench.core.schema import ConfigError
@@ -127,6 +128,28 @@ def test_nothing_correlates_with_a_constant_answer(labels: list[str]) -> None:
     rows = [{"label": "x", "reference": "x"}] * 3 + [{"label": "x", "reference": "y"}]
     swapped = [{"label": row["reference"], "reference": row["label"]} for row in rows]
     assert [new_task(labels=labels).score(some)["mcc"] for some in (rows, swapped, rows[:1])] == [0.0, 0.0, 0.0]
+
+
+def test_the_correlation_of_many_labels_is_that_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    task = new_task(labels=[str(place) for place in range(300)])
+    true = rng.integers(0, 200, 2000)
+    said = np.where(rng.random(2000) < 0.4, true, rng.integers(100, 300, 2000))
+    rows = [{"label": str(one), "reference": str(other)} for one, other in zip(said, true, strict=True)]
+    assert task.score(rows)["mcc"] == float(matthews_corrcoef(true, said))
+
+
+def test_predictions_of_many_labels_have_the_likeliest_ones() -> None:
+    task = new_task(labels=[f"label {place}" for place in range(1000)])
+    logits = np.zeros((1, 1000), np.float32)
+    logits[0, [7, 900]] = 5, 6
+    frame = pd.DataFrame({"text": ["a"]})
+    (row,) = task.predictions([{"logits": logits[0]}], frame, task.encode(frame, new_tokenizer()))
+    assert row["label"] == "label 900"
+    assert len(row["probabilities"]) == 100
+    assert list(row["probabilities"])[:9] == [f"label {place}" for place in range(9)]
+    assert row["probabilities"]["label 900"] == pytest.approx(math.exp(6) / (math.exp(5) + math.exp(6) + 998))
+    assert task.readable(row).startswith("label 900  (label 900 0.260, label 7 0.096, ")
 
 
 def test_the_trivial_answer_is_the_training_splits_most_frequent_label() -> None:

@@ -164,8 +164,8 @@ def test_words_without_tokens_are_predicted_to_be_outside() -> None:
         ["I-PER"],
     ]
     assert task.warnings(frame, examples) == [
-        "1 of 2 rows are cut off after task.max_length = 8 tokens; they lose 1 tokens on average, 1 at most",
-        "3 words have no token, cut off or unknown, and are predicted to be O",
+        "task.max_length = 8 cuts off 1 of 2 rows: 1 token on average, 1 at most",
+        "predicted to be O: 3 words without a token, because cut off or unknown",
     ]
 
 

@@ -125,7 +125,7 @@ def test_pieces_are_the_rows_of_the_batch_each_padded_to_its_own_longest(
         assert len(pieces) == math.ceil(len(rows["labels"]) / piece_size)
         for piece in pieces:
             assert piece.rows["input_ids"].shape[1] == lengths[piece.rows["labels"]].max()
-        assert sum(piece.share for piece in pieces) == pytest.approx(1)
+        assert sum(piece.weight for piece in pieces) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("labels", [[[0, 1], [2, 3], [4, 5]], [[-100, 1, 2], [-100, -100, 3], [-100, -100, -100]]])
@@ -137,7 +137,7 @@ def test_shares_make_the_mean_of_pieces_that_of_the_batch(labels: list[list[int]
         return total / (part["labels"] != -100).sum().clamp(min=1)
 
     pieces = in_pieces([{name: tensor[rows] for name, tensor in batch.items()} for rows in (slice(2), slice(2, 3))])
-    assert float(sum(piece.share * loss(piece.rows) for piece in pieces)) == pytest.approx(loss(batch).item())
+    assert float(sum(piece.weight * loss(piece.rows) for piece in pieces)) == pytest.approx(loss(batch).item())
 
 
 def test_evaluation_covers_every_row_longest_first() -> None:

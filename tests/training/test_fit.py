@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 import lnbench
 from lnbench.config.run import RunConfig
@@ -15,6 +17,7 @@ from lnbench.records.identity import run_dir
 from lnbench.run.lifecycle import run
 from lnbench.tasks.data.load import load_data
 from lnbench.training.callbacks.progress import Progress
+from lnbench.training.fit import new_trainer
 from lnbench.training.module import count_steps
 from tests import runs
 from tests.conftest import Configure
@@ -157,3 +160,14 @@ def test_the_bar_shows_the_latest_values(configure: Configure, monkeypatch: pyte
     run(loud)
     assert run_dir(loud) == run_dir(quiet)
     assert set(shown[-1]) == {"loss", "accuracy"}
+
+
+def test_a_run_leaves_slurm_alone(configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning 2.6 would warn where `srun` is installed, and in a job it would answer the signal before preemption."""
+    (tmp_path / "srun").write_text("#!/bin/sh\n")
+    (tmp_path / "srun").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for name, value in {"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "sweep", "SLURM_NTASKS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    trainer = new_trainer(configure(), [], tmp_path, 1, None)
+    assert isinstance(trainer._accelerator_connector.cluster_environment, LightningEnvironment)

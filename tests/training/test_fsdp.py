@@ -17,13 +17,13 @@ from lnbench.core.errors import ProcessKilled
 from lnbench.core.interruption import RunInterrupted
 from lnbench.core.schema import ConfigError
 from lnbench.records.files import ADAPTER, METRICS, PREDICTIONS, RESUME
-from lnbench.records.identity import run_dir, run_id
+from lnbench.records.identity import address_of, run_dir, run_id
 from lnbench.records.record import read_record
 from lnbench.run.lifecycle import run
-from lnbench.run.sharded import do_share
+from lnbench.run.sharded import run_rank
 from lnbench.tasks.tokens.examples import IGNORED
 from lnbench.training.batching import in_pieces
-from lnbench.training.sharded.processes import ProcessTraceback, run_together
+from lnbench.training.sharded.processes import ProcessTraceback, run_in_processes
 from lnbench.training.sharded.sharding import own_part
 from tests import runs
 from tests.conftest import Configure
@@ -67,7 +67,7 @@ class Pair:
 def do_all(configs: Sequence[RunConfig]) -> None:
     """Several runs in the same processes, which are slow to start."""
     for config in configs:
-        do_share(config, run_dir(config), None)
+        run_rank(config, address_of(config), None)
 
 
 def what_matters(folder: Path) -> dict[str, np.ndarray[Any, Any]]:
@@ -111,7 +111,7 @@ def test_a_sharded_run_equals_the_run_on_one_device(
     pairs = [Pair(calm[name], data_root, tmp_path, *settings, f"model.name={name}") for name, settings in cases]
     no_mask_left = ("method=head", "trainer.frozen_dropout=false", "trainer.max_epochs=2", UNEVEN)
     pairs.append(Pair(sources["bert"], data_root, tmp_path, *no_mask_left))
-    run_together(do_all, 2, False, [pair.two for pair in pairs])
+    run_in_processes(do_all, 2, False, [pair.two for pair in pairs])
     for pair in pairs:
         run(pair.one)
         check_equal(pair.one, pair.two)
@@ -126,7 +126,7 @@ def do_interrupted(config: RunConfig) -> None:
     with pytest.MonkeyPatch.context() as patch:
         if torch.distributed.get_rank() == 1:
             inject(patch, AtCall("on_train_batch_end", 6, send))
-        do_share(config, run_dir(config), None)
+        run_rank(config, address_of(config), None)
 
 
 @pytest.mark.slow
@@ -136,11 +136,11 @@ def test_an_interrupted_run_goes_on_on_any_number_of_devices(
     pair = Pair(calm["bert"], data_root, tmp_path, "method=ln+prefix", UNEVEN)
     run(pair.one)
     with pytest.raises(RunInterrupted):
-        run_together(do_interrupted, 2, False, pair.two)
+        run_in_processes(do_interrupted, 2, False, pair.two)
     assert (run_dir(pair.two) / RESUME).is_file()
     copy = pair.two.model_copy(update={"runs_dir": tmp_path / "copy"})
     shutil.copytree(pair.two.runs_dir, copy.runs_dir)
-    run_together(do_all, 2, False, [pair.two])
+    run_in_processes(do_all, 2, False, [pair.two])
     check_equal(pair.one, pair.two)
     on_one = copy.model_copy(update={"trainer": pair.one.trainer})
     run(on_one)
@@ -150,15 +150,17 @@ def test_an_interrupted_run_goes_on_on_any_number_of_devices(
 @pytest.mark.slow
 def test_what_one_process_raises_ends_all() -> None:
     with pytest.raises(ConfigError, match=r"^seed = 7: is unlucky$") as error:
-        run_together(fail_in, 2, False, 1, False)
+        run_in_processes(fail_in, 2, False, 1, None)
     assert isinstance(error.value.__cause__, ProcessTraceback)
     assert "in fail_in" in str(error.value.__cause__)
 
 
 @pytest.mark.slow
-def test_a_killed_process_ends_all() -> None:
-    with pytest.raises(ProcessKilled, match=r"^one of 2 processes was killed by SIGKILL$"):
-        run_together(fail_in, 2, False, 1, True)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT])
+def test_a_killed_process_ends_all(number: signal.Signals, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ProcessKilled, match=rf"^one of 2 processes was killed by {number.name}$"):
+        run_in_processes(fail_in, 2, False, 1, number)
+    assert ("in fail_in" in capfd.readouterr().err) == (number == signal.SIGABRT), "a crash shows its place"
 
 
 @pytest.mark.slow
@@ -173,7 +175,7 @@ def test_signals_are_passed_on(tmp_path: Path, number: signal.Signals, raised: t
     thread = threading.Thread(target=send_when_all_are_there, daemon=True)
     thread.start()
     with pytest.raises(raised):
-        run_together(wait_for_signal, 2, False, tmp_path)
+        run_in_processes(wait_for_signal, 2, False, tmp_path)
     assert signal.getsignal(number) == before
 
 

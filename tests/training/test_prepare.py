@@ -9,7 +9,7 @@ from transformers import AutoModel
 
 from lnbench.backbone.tuned_model import TunedModel, inputs_of
 from lnbench.core.schema import ConfigError
-from lnbench.run.execute import load
+from lnbench.run.execute import load_model_and_data
 from lnbench.tasks.data.load import TaskData
 from lnbench.tasks.parts.heads import Head
 from tests import runs
@@ -44,7 +44,7 @@ def states_of(model: TunedModel, data: TaskData) -> Tensor:
 
 @pytest.mark.parametrize("method", ["ln", "prefix", "full", "head"])
 def test_the_head_is_made_for_the_states_of_the_model_as_training_begins(configure: Configure, method: str) -> None:
-    model, data = load(configure(f"method={method}"))
+    model, data = load_model_and_data(configure(f"method={method}"))
     states = states_of(model, data)
     torch.testing.assert_close(head_of(model).mean, states.mean(dim=0), rtol=0, atol=1e-5)
     torch.testing.assert_close(head_of(model).scale, states.std(dim=0, correction=0), rtol=1e-4, atol=1e-5)
@@ -52,7 +52,7 @@ def test_the_head_is_made_for_the_states_of_the_model_as_training_begins(configu
 
 def test_it_is_the_same_for_every_seed_and_batch_size(configure: Configure) -> None:
     configs = [configure(*more) for more in ((), ("seed=1",), ("trainer.batch_size=3",))]
-    (first, _), *others = [load(config) for config in configs]
+    (first, _), *others = [load_model_and_data(config) for config in configs]
     for other, _ in others:
         assert torch.equal(head_of(other).mean, head_of(first).mean)
         assert torch.equal(head_of(other).scale, head_of(first).scale)
@@ -73,4 +73,4 @@ def test_states_that_are_no_numbers_are_refused_before_training(
 ) -> None:
     broken = rescaled(sources["bert"], tmp_path / "broken", float("nan"))
     with pytest.raises(ConfigError, match=r"^model.source = .*its states are not finite"):
-        load(configure("method=head", f"model.source={broken}"))
+        load_model_and_data(configure("method=head", f"model.source={broken}"))

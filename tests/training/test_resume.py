@@ -229,7 +229,7 @@ def test_other_data_makes_training_start_over(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr("lnbench.tasks.base.content_of", lambda task, data_root: {})  # as of a hub that cannot be asked
+    monkeypatch.setattr("lnbench.tasks.base.content_of_splits", lambda *_: {})  # as of a hub that cannot be asked
     folder = interrupted(configure)
     other = runs.write_data(tmp_path / "data")
     train = other / "sst2" / "train.jsonl"

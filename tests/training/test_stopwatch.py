@@ -179,13 +179,13 @@ def test_the_whole_time_is_that_of_all_processes(
     configure: Configure, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, taken = configure("trainer.checkpoint_minutes=1e9"), 0.0
-    load = execute.load
+    load = execute.load_model_and_data
 
     def slowly(config: RunConfig) -> Any:
         clock.move(1_000)
         return load(config)
 
-    monkeypatch.setattr(execute, "load", slowly)
+    monkeypatch.setattr(execute, "load_model_and_data", slowly)
     began = datetime.now(UTC)
     for count in (5, 2):
         start = clock.now

@@ -10,12 +10,12 @@ from torch import distributed
 from lnbench.core.schema import ConfigError
 
 
-def fail_in(rank: int, killed: bool) -> None:
+def fail_in(rank: int, killed_by: signal.Signals | None) -> None:
     """One process fails, while the other waits for it."""
     if distributed.get_rank() != rank:
         distributed.barrier()
-    if killed:
-        os.kill(os.getpid(), signal.SIGKILL)
+    if killed_by:
+        os.kill(os.getpid(), killed_by)
     raise ConfigError("seed = 7: is unlucky")
 
 

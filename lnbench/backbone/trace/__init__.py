@@ -1,1 +1,1 @@
-"""What is where in a transformer, found by what its parts compute."""
+"""Finds where the parts of a transformer are, by what they compute."""

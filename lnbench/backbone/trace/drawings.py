@@ -1,4 +1,4 @@
-"""Which drawing of docs/models.md a block is: what each part reads, as sums of the block's input and of parts."""
+"""Finds the drawing of docs/models.md that fits a block, from what each part of the block reads."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -23,14 +23,14 @@ class Drawing:
 
     @property
     def norms(self) -> set[str]:
-        """Paths of the norms that it explains."""
+        """Paths of the norms that the drawing explains."""
         norms = (self.mha_norm, self.ffn_norm, self.mha_output_norm, self.ffn_output_norm)
         return {norm.path for norm in norms if norm is not None}
 
 
 @dataclass(frozen=True)
 class Sublayers:
-    """Where a block's sublayers begin and end."""
+    """The tensors at which a block's sublayers begin and end."""
 
     x: Tensor
     """The block's input."""
@@ -43,7 +43,7 @@ class Sublayers:
 
 
 def fitting(parts: Sublayers, norms: list[Call]) -> list[Drawing]:
-    """The drawings that are true of a block, and use each of its norms."""
+    """The drawings that fit a block and use each of its norms."""
     x, y, a, f = parts.x, parts.y, parts.attention, parts.ffn
     before_a = [one for one in norms if equal(one.tensors[1], parts.read_by_attention)]
     before_f = [one for one in norms if equal(one.tensors[1], parts.read_by_ffn)]

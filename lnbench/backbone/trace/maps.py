@@ -1,4 +1,4 @@
-"""The linear maps of a block: which of them make queries, keys, values, and the feed-forward network."""
+"""Finds the linear maps of a block: those of queries, keys and values, and those of the feed-forward network."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,12 +13,12 @@ from lnbench.backbone.tables import Projection
 from lnbench.backbone.trace.record import Call, Edit, Pass, by_token, equal, gradient
 
 Again = Callable[[dict[str, Edit]], Pass]
-"""The same forward pass with edits, by path of a module."""
+"""Repeats a forward pass with edits of outputs, by path of a module."""
 
 
 @dataclass
 class Maps:
-    """What is found of a block's linear maps; what is not is empty, and `doubts` says why, by field."""
+    """The linear maps of a block. Fields of maps that were not found are empty, and `doubts` says why."""
 
     doubts: dict[str, str]
     attention: list[Call]
@@ -35,9 +35,9 @@ def find_maps(block: Call, calls: list[Call], again: Again, config: PreTrainedCo
 
     Args:
         block: the first call of the block.
-        calls: those of its parts.
-        again: makes the same pass with edits.
-        config: of the model.
+        calls: calls of the block's parts.
+        again: repeats the forward pass with edits.
+        config: configuration of the model.
     """
     found = Maps({}, [])
     x = block.tensors[0]
@@ -135,20 +135,20 @@ def _is_map(call: Call) -> bool:
 
 
 def _sees_others(tensor: Tensor, x: Tensor) -> bool:
-    """Whether the last token's part of a tensor depends on other tokens of `x`."""
+    """Whether a tensor's values at the last token depend on other tokens of `x`."""
     tensor = by_token(tensor)
     return tensor.shape[:2] == x.shape[:2] and bool(gradient(tensor[:, -1], x)[:, :-1].any())
 
 
 def _kinds_of_rows(call: Call, output: Call) -> Tensor | None:
-    """For each output of a map before attention, whether only the token itself uses it; None: attention does not."""
+    """For each output of a map before attention, whether only the token itself uses it; None: unused."""
     by = by_token(gradient(by_token(output.tensors[0])[:, -1], call.tensors[1]))[0]
     own, others = by[-1] != 0, (by[:-1] != 0).any(0)
     return ~others if bool((own | others).all()) else None
 
 
 def _is_value(path: str, rows: Tensor | None, output: Call, again: Again, config: PreTrainedConfig) -> bool:
-    """Whether what is added to all of these outputs is added, head by head, to what attention yields."""
+    """Whether a number added to all of these outputs is added, head by head, to the output of attention."""
     size = head_size(config)
     width: int = config.num_attention_heads * size
     sizes: list[int] = []
@@ -170,7 +170,7 @@ def _is_value(path: str, rows: Tensor | None, output: Call, again: Again, config
 
 
 def _is_linear(call: Call, output: Call, again: Again) -> bool:
-    """Whether what the network's last map reads grows in proportion to what a map yields."""
+    """Whether the input of the network's last map is proportional to the output of a map."""
     size = 3 * call.tensors[1].detach().abs().mean()
     shift = size * torch.randn(call.tensors[1].shape, generator=torch.Generator().manual_seed(4))
 
@@ -183,7 +183,7 @@ def _is_linear(call: Call, output: Call, again: Again) -> bool:
 def _with_biases(
     projections: tuple[Projection, ...], found: Maps, block: Call, output: Call, again: Again
 ) -> tuple[Projection, ...]:
-    """Adds the biases that are no layer's: those that, moved, do what it does to move all outputs of a map."""
+    """Adds biases outside of layers. Changing such a bias has the same effect as changing all outputs of its map."""
     layers = {call.path for call in found.attention}
     loose = [
         (name, value)

@@ -1,4 +1,4 @@
-"""Which modules are norms, told by what they compute, and how they store their gains."""
+"""Finds the norms of a model by what modules compute, and how they store their gains."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from lnbench.backbone.trace.record import Call, equal
 
 
 def is_norm(call: Call) -> bool:
-    """Whether a module brings its input to one size: what it yields does not change with the input's scale."""
+    """Whether a module normalises its input: its output does not change with the scale of the input."""
     if not _could_be(call):
         return False
     x = torch.randn(call.tensors[0].shape, generator=torch.Generator().manual_seed(2))
@@ -21,14 +21,14 @@ def is_norm(call: Call) -> bool:
 
 
 def outermost(calls: list[Call]) -> list[Call]:
-    """The norms among calls, without those that are part of another."""
+    """The norms among calls, without those inside another norm."""
     norms = [call for call in calls if is_norm(call)]
     return [one for one in norms if not any(one.path.startswith(f"{other.path}.") for other in norms)]
 
 
 @torch.no_grad()
 def gain_offset(call: Call) -> float | None:
-    """What a norm adds to its weight to make the gain: 0 or 1; None: it has no weight, or does something else."""
+    """The number that a norm adds to its weight to get the gain: 0 or 1; None: neither."""
     weights = [value for name, value in call.module.named_parameters() if name.rpartition(".")[2] == "weight"]
     if not weights:
         return None
@@ -50,7 +50,7 @@ def gain_offset(call: Call) -> float | None:
 
 
 def _is_normal(expected: Tensor, none: Tensor, step: Tensor) -> bool:
-    """Whether a weight of 0 yields what is expected, but for a bias, which is the same for all tokens."""
+    """Whether a weight of 0 gives the expected output, up to a bias, which is the same for all tokens."""
     left = none - expected
     tokens = left.flatten(0, -2)
     return bool((tokens - tokens[:1]).abs().max() <= 1e-3 * step.abs().max())

@@ -1,4 +1,4 @@
-"""What goes into and comes out of every module in one forward pass."""
+"""Records the inputs and outputs of every module in one forward pass."""
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -14,21 +14,21 @@ Edit = Callable[[Tensor], Tensor]
 
 @dataclass
 class Call:
-    """The first or a later call of a module."""
+    """One call of a module."""
 
     path: str
     module: nn.Module
     start: int
     """Place in the order in which calls begin."""
     given: Tensor | None
-    """The first tensor of floats that it was given."""
+    """The first float tensor among the inputs."""
     output: Tensor | None = None
-    """What it returned, or the first tensor in it."""
+    """The output, or the first tensor in it."""
     end: int = -1
 
     @property
     def tensors(self) -> tuple[Tensor, Tensor]:
-        """What went in and came out."""
+        """The input and the output."""
         assert self.given is not None
         assert self.output is not None
         return self.given, self.output
@@ -58,13 +58,13 @@ class Pass:
         return list({call.path: call for call in reversed(inside)}.values())[::-1]
 
 
-def run(base: nn.Module, ids: Tensor, edits: Mapping[str, Edit] | None = None) -> Pass:
+def run_recorded(base: nn.Module, ids: Tensor, edits: Mapping[str, Edit] | None = None) -> Pass:
     """One forward pass with gradients.
 
     Args:
         base: a headless model.
         ids: (1, L) tokens.
-        edits: by path of a module, what to make of the output of its first call.
+        edits: by path of a module, a function that changes the output of its first call.
     """
     seen, clock, left = Pass(), iter(range(10**9)), dict(edits or {})
     open_calls: list[Call] = []
@@ -93,7 +93,7 @@ def run(base: nn.Module, ids: Tensor, edits: Mapping[str, Edit] | None = None) -
 
 
 def gradient(of: Tensor, by: Tensor) -> Tensor:
-    """Of a random sum of `of`, as large as `by`; 0 where it does not depend on it."""
+    """The gradient of a random sum of `of` with respect to `by`, of the shape of `by`; 0 if there is no dependence."""
     if not of.requires_grad:
         return torch.zeros_like(by)
     weights = torch.randn(of.shape, generator=torch.Generator().manual_seed(1))
@@ -102,13 +102,13 @@ def gradient(of: Tensor, by: Tensor) -> Tensor:
 
 
 def equal(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors are the same values, but for rounding."""
+    """Whether two tensors are equal up to rounding."""
     one, other = by_token(one), by_token(other)
     return one.shape == other.shape and bool((one - other).abs().max() <= 1e-3 * (1e-6 + other.abs().max()))
 
 
 def by_token(tensor: Tensor) -> Tensor:
-    """(1, L, ...) also from (L, ...), as some networks see their input."""
+    """The shape (1, L, ...), also from (L, ...), which some networks use."""
     return tensor if tensor.ndim > 2 else tensor[None]
 
 

@@ -1,4 +1,4 @@
-"""A model of a configuration, with random weights and few blocks, words and positions, to look into."""
+"""Builds a small model of an architecture, with random weights and few blocks, words and positions."""
 
 import copy
 from typing import Any
@@ -15,14 +15,14 @@ WORDS = 128
 POSITIONS = 66
 FFN = 96
 SEARCHED = 12
-"""Most blocks that are built to see one of each kind."""
+"""Largest number of blocks that are built to see one of each kind."""
 
 
 def require_text(config: PreTrainedConfig) -> None:
-    """Refuses configurations that no role table can be of.
+    """Refuses configurations for which there can be no role table.
 
     Raises:
-        ConfigError: the model reads no text, or is not one list of blocks.
+        ConfigError: the model reads no text, or does not have exactly one list of blocks.
     """
     kind = config.model_type
     if config.is_encoder_decoder:
@@ -39,11 +39,11 @@ def require_text(config: PreTrainedConfig) -> None:
 
 
 def build(config: PreTrainedConfig, blocks: int | None = None, **settings: Any) -> PreTrainedModel:
-    """A headless model in evaluation, with weights for which no part is silent.
+    """A headless model in evaluation mode, with weights that give every part an effect.
 
     Args:
-        config: of the architecture; stays as it is.
-        blocks: how many; None: as many as the configuration says.
+        config: configuration of the architecture; it is not changed.
+        blocks: number of blocks; None: that of the configuration.
         settings: further settings of the configuration.
 
     Raises:
@@ -87,7 +87,7 @@ def shrunk(config: PreTrainedConfig) -> PreTrainedConfig:
 
 
 def enough_blocks(config: PreTrainedConfig) -> tuple[int, bool]:
-    """How many blocks show every kind of block of an architecture, and whether that is certain."""
+    """Number of blocks that show every kind of block of an architecture, and whether this is certain."""
     with torch.device("meta"):
         whole = build(config)
     layers: int = config.num_hidden_layers
@@ -102,7 +102,7 @@ def enough_blocks(config: PreTrainedConfig) -> tuple[int, bool]:
 
 @torch.no_grad()
 def fill(model: PreTrainedModel) -> None:
-    """Gives a model random weights: each map keeps the size of what it maps, gains are off 1 and biases off 0."""
+    """Gives a model random weights: maps keep the size of their input, gains differ from 1, and biases from 0."""
     generator = torch.Generator().manual_seed(0)
     for parameter in model.parameters():
         noise = torch.randn(parameter.shape, generator=generator)

@@ -1,11 +1,11 @@
-"""What was found, as text: in the order of a forward pass, then as a table to paste."""
+"""Writes the findings as text: in the order of a forward pass, then as a table to paste."""
 
 import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 from lnbench.backbone.tables import Projection
-from lnbench.backbone.trace.roles import DEFAULTS, Finding
+from lnbench.backbone.trace.roles import DEFAULTS, FoundField
 
 WIDTH = 110
 NEEDED = (
@@ -22,7 +22,7 @@ NEEDED = (
 )
 
 
-def told(found: Mapping[str, Finding]) -> str:
+def told(found: Mapping[str, FoundField]) -> str:
     """The parts that a text passes, in order, one line each."""
     placement = found["placement"].value
     attention = [
@@ -56,7 +56,7 @@ def told(found: Mapping[str, Finding]) -> str:
     return "\n".join([start, *around[0], kind, *inside, *around[1]])
 
 
-def as_table(kind: str, found: Mapping[str, Finding]) -> str:
+def as_table(kind: str, found: Mapping[str, FoundField]) -> str:
     """The entry of `TABLES` in lnbench/backbone/tables.py, each line marked."""
     lines = [f'"{kind}": RoleTable(']
     for name, finding in found.items():
@@ -75,7 +75,7 @@ def as_table(kind: str, found: Mapping[str, Finding]) -> str:
     return "\n".join([*lines, "),"])
 
 
-def _code(finding: Finding) -> str:
+def _code(finding: FoundField) -> str:
     value: Any = finding.value
     if isinstance(value, Projection):
         arguments = [_quoted(value.path)]
@@ -97,7 +97,7 @@ def _quoted(text: str) -> str:
     return f'"{text}"'
 
 
-def _part(finding: Finding) -> str:
+def _part(finding: FoundField) -> str:
     value = finding.value
     if value is None:
         return "not sure" if finding.doubt else "none"
@@ -107,7 +107,7 @@ def _part(finding: Finding) -> str:
     return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
-def _call(finding: Finding) -> str:
+def _call(finding: FoundField) -> str:
     if finding.doubt:
         return "not sure whether by transformers' function"
     return "computed by the model itself" if finding.value is None else f"{finding.value} calls transformers' function"

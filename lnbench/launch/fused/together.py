@@ -9,21 +9,20 @@ from torch import Tensor
 
 from lnbench.backbone.tuned_model import TunedModel
 from lnbench.config.run import RunConfig
-from lnbench.core.interruption import STOP
 from lnbench.records.record import Record
 from lnbench.run.lifecycle import run
 from lnbench.tasks.data.load import TaskData
+from lnbench.training.context import FusedTraining
 from lnbench.training.fused.module import FusedModule
 from lnbench.training.fused.stacker import Stacker
 from lnbench.training.fused.step import Learned, Step
 from lnbench.training.fused.turns import Worker
-from lnbench.training.new_module import NEW_MODULE
 
 Run = Worker[Step, Learned, Record]
-Outcome = Record | BaseException
+RecordOrError = Record | BaseException
 
 
-def run_together(configs: Sequence[RunConfig], stop: Event) -> Iterator[tuple[int, Outcome]]:
+def run_together(configs: Sequence[RunConfig], stop: Event) -> Iterator[tuple[int, RecordOrError]]:
     """Does runs that fit together (`groups.group`). Each run leaves the same files as on its own.
 
     Each run executes the code of a single run until it needs the loss of its next batch. Once all runs have come so
@@ -39,7 +38,7 @@ def run_together(configs: Sequence[RunConfig], stop: Event) -> Iterator[tuple[in
     shared: dict[str, Tensor] = {}
     new_module = partial(_new_module, shared=shared, together=len(configs))
     runs: dict[int, Run] = {
-        place: Worker(partial(_run, _in_company(config, len(configs)), new_module, stop))
+        place: Worker(partial(_run, _in_group(config, len(configs)), new_module, stop))
         for place, config in enumerate(configs)
     }
     for worker in runs.values():
@@ -55,9 +54,7 @@ def run_together(configs: Sequence[RunConfig], stop: Event) -> Iterator[tuple[in
 
 
 def _run(config: RunConfig, new_module: Callable[..., FusedModule], stop: Event, worker: Run) -> Record:
-    STOP.set(stop)
-    NEW_MODULE.set(partial(new_module, ask=worker.ask))
-    return run(config)
+    return run(config, FusedTraining(partial(new_module, ask=worker.ask), stop))
 
 
 def _new_module(
@@ -67,10 +64,10 @@ def _new_module(
     steps: int,
     *,
     shared: dict[str, Tensor],
-    **company: Any,
+    **fused: Any,
 ) -> FusedModule:
     _share(model, shared)
-    return FusedModule(model, config, data, steps, **company)
+    return FusedModule(model, config, data, steps, **fused)
 
 
 def _share(model: TunedModel, shared: dict[str, Tensor]) -> None:
@@ -80,7 +77,7 @@ def _share(model: TunedModel, shared: dict[str, Tensor]) -> None:
             parameter.data = shared.setdefault(name, parameter.data)
 
 
-def _in_company(config: RunConfig, runs: int) -> RunConfig:
+def _in_group(config: RunConfig, runs: int) -> RunConfig:
     """Turns the progress bar off, and splits the cache budget between the runs."""
     trainer = config.trainer.model_copy(
         update={"progress": False, "cache_frozen_gib": config.trainer.cache_frozen_gib / runs}

@@ -8,7 +8,7 @@ from lnbench.core.sealed import NewerError
 from lnbench.launch.fused.groups import group
 from lnbench.records.failure import read_failure
 from lnbench.records.finished import finished_record
-from lnbench.records.identity import run_dir, run_id
+from lnbench.records.identity import address_of, run_id
 from lnbench.records.record import RecordError
 
 
@@ -41,8 +41,9 @@ def _trials(config: RunConfig) -> list[RunConfig]:
 
 def _is_settled(config: RunConfig) -> bool:
     """Whether a trial has ended, successfully or not, and is not to be tried again. Trials of newer versions count."""
+    address = address_of(config)
     try:
-        record, failure = finished_record(config), read_failure(run_dir(config))
+        record, failure = finished_record(address), read_failure(address.folder)
     except RecordError:
         return False
     except NewerError:

@@ -18,7 +18,7 @@ colours, because jobs write to files."""
 
 
 def start_fork_server(preload: Sequence[str], environment: Mapping[str, str]) -> ForkServerContext:
-    """Starts the fork server of this process. A server that is already running stays as it is.
+    """Starts the fork server of this process, unless it is already running.
 
     Args:
         preload: modules to import in the server. They must start neither threads nor CUDA, which do not survive a fork.

@@ -1,10 +1,12 @@
-"""Connects to a Ray cluster or starts one, redirects its output, and reads its size."""
+"""Connects to a Ray cluster or starts one, redirects its output, reads its size, and notices the death of its head."""
 
 import contextlib
 import logging
 import os
 import signal
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,36 @@ from lnbench.core.interruption import SIGNALS
 from lnbench.core.schema import ConfigError
 from lnbench.launch.settings import RaySettings
 
+HEAD_PATIENCE_SECONDS = 30
+"""Seconds without an answer after which the head counts as dead. Ray ends this process after 60, without a message."""
+_TIMEOUT_SECONDS = 2.0
+
+
+class Head:
+    """The head node of the cluster. Without it, Ray answers nothing."""
+
+    def __init__(self) -> None:
+        host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+        self._place = host, int(port)
+        self._heard = time.monotonic()
+
+    def silence(self) -> float:
+        """Seconds since the last answer of the head, 0 if it answers now.
+
+        Call this before anything else is asked of Ray. Other calls wait for a dead head until Ray ends the process.
+        """
+        with contextlib.suppress(OSError), socket.create_connection(self._place, timeout=_TIMEOUT_SECONDS):
+            self._heard = time.monotonic()
+            return 0.0
+        return time.monotonic() - self._heard
+
+    def __str__(self) -> str:
+        return ":".join(map(str, self._place))
+
 
 @contextlib.contextmanager
-def connected(settings: RaySettings, messages: Path) -> Iterator[None]:
-    """Connects to the cluster or starts it, unless this process is connected already. Leaves it at the end.
+def connected(settings: RaySettings, messages: Path) -> Iterator[Head]:
+    """Connects to the cluster or starts it, unless this process is already connected. Disconnects at the end.
 
     Args:
         settings: settings of the launcher, with the cluster's address.
@@ -29,14 +57,16 @@ def connected(settings: RaySettings, messages: Path) -> Iterator[None]:
     """
     with messages.open("a", buffering=1) as file, contextlib.redirect_stdout(file):
         if ray.is_initialized():
-            yield
+            yield Head()
             return
         with _handlers_kept():
             _connect(settings)
+        head = Head()
         try:
-            yield
+            yield head
         finally:
-            ray.shutdown()
+            if not head.silence():
+                ray.shutdown()
 
 
 def needs(settings: RaySettings) -> dict[str, float]:

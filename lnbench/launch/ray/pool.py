@@ -12,17 +12,17 @@ import ray
 from hydra.core.utils import JobReturn
 from ray.exceptions import RayError, RayTaskError
 
-from lnbench.config.run import RunConfig
 from lnbench.core.errors import FAILED, INTERRUPTED, JobFailed
+from lnbench.core.schema import ConfigError
 from lnbench.launch.job import KILLED, STOPPED, Ended, Job, Sweep, death
 from lnbench.launch.logs import Logs
 from lnbench.launch.ray import cluster
 from lnbench.launch.ray.parcel import pack, unpack
-from lnbench.launch.ray.task import Answer, Task, work_apart, work_shared
+from lnbench.launch.ray.task import RemoteJob, RemoteResult, work_apart, work_shared
 from lnbench.launch.records import run_of
 from lnbench.launch.settings import RaySettings
 from lnbench.launch.slots import VISIBLE
-from lnbench.records.identity import run_dir
+from lnbench.records.identity import Address, address_of
 
 
 class RayPool:
@@ -37,15 +37,18 @@ class RayPool:
         self._sweep, self._encoded_sweep, self._settings = sweep, cloudpickle.dumps(sweep), settings
         self._logs = Logs(sweep.logs)
         self._needs: dict[str, float] | None = None
+        self._head: cluster.Head | None = None
         self._running: dict[ray.ObjectRef[Any], _Running] = {}
         self._stopping = False
         self._connection = contextlib.ExitStack()
 
     @property
     def free(self) -> int:
-        """Number of jobs that can be started now; 1 before the cluster has been reached."""
+        """Number of jobs that can be started now; 1 before the cluster has been reached, 0 while its head is silent."""
         if self._needs is None:
             return 1
+        if self._head and self._head.silence():
+            return 0
         return max(0, cluster.room(self._settings, self._needs) - len(self._running))
 
     def start(self, job: Job) -> str:
@@ -55,17 +58,28 @@ class RayPool:
             ConfigError: the cluster cannot be reached, or no node has the resources of a job.
         """
         if self._needs is None:
-            self._connection.enter_context(cluster.connected(self._settings, self._logs.named("ray")))
+            self._head = self._connection.enter_context(cluster.connected(self._settings, self._logs.named("ray")))
             self._needs = cluster.needs(self._settings)
         config = self._sweep.compose(job)
         environment = {"TERM": "dumb", **({} if self._needs["GPU"] else {VISIBLE: ""})}
-        task = Task(self._encoded_sweep, job, config, environment)
+        task = RemoteJob(self._encoded_sweep, job, config, environment)
         run = run_of(config) if self._settings.results == "collect" else None
-        self._submit(_Running(task, run, self._logs.of(job), time.monotonic(), self._settings.max_retries))
+        address = address_of(run) if run else None
+        self._submit(_Running(task, address, self._logs.of(job), time.monotonic(), self._settings.max_retries))
         return "Ray"
 
     def wait(self, seconds: float) -> list[Ended]:
-        """Waits until a job ends, at most `seconds`; returns the jobs that ended."""
+        """Waits until a job ends, at most `seconds`; returns the jobs that ended.
+
+        Raises:
+            ConfigError: the head of the cluster is dead.
+        """
+        if self._head and self._head.silence() > cluster.HEAD_PATIENCE_SECONDS:
+            self._running.clear()
+            raise ConfigError(
+                f"hydra.launcher.address: the head of the Ray cluster, {self._head}, does not answer any more, so that "
+                f"the running jobs are lost; what is finished is kept, and the same command does the rest"
+            )
         if not self._running:
             time.sleep(seconds)
             return []
@@ -92,7 +106,7 @@ class RayPool:
         if self._settings.results == "shared":
             ref = remote(work_shared).remote(running.task, Path.cwd(), running.log)
         else:
-            earlier = pack(run_dir(running.run), running.run.runs_dir) if running.run else {}
+            earlier = pack(running.address.folder, running.address.runs_dir) if running.address else {}
             ref = remote(work_apart).remote(running.task, earlier)
         self._running[ref] = running
 
@@ -107,11 +121,11 @@ class RayPool:
 
     def _result(self, ref: ray.ObjectRef[Any], running: "_Running") -> JobReturn | JobFailed:
         try:
-            answer: Answer = ray.get(ref)
+            answer: RemoteResult = ray.get(ref)
         except RayError as error:
             return death(INTERRUPTED) if self._stopping else _failure(error)
-        if running.run:
-            unpack(answer.files, running.run.runs_dir)
+        if running.address:
+            unpack(answer.files, running.address.runs_dir)
         with running.log.open("ab") as log:
             log.write(answer.log)
         return answer.result if isinstance(answer.result, JobFailed) else pickle.loads(answer.result)
@@ -124,9 +138,9 @@ class RayPool:
 
 @dataclass(frozen=True)
 class _Running:
-    task: Task
-    run: RunConfig | None
-    """The run that the job does, if its files are sent to the launcher."""
+    task: RemoteJob
+    address: Address | None
+    """Address of the run that the job does, if its files are sent to the launcher."""
     log: Path
     started: float
     retries: int

@@ -19,7 +19,7 @@ from lnbench.launch.ray.parcel import Parcel, pack, unpack
 
 
 @dataclass(frozen=True)
-class Task:
+class RemoteJob:
     """The input of a worker."""
 
     sweep: bytes
@@ -32,7 +32,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Answer:
+class RemoteResult:
     """The output of a worker."""
 
     result: bytes | JobFailed
@@ -41,7 +41,7 @@ class Answer:
     files: Parcel = field(default_factory=dict)
 
 
-def work_shared(task: Task, folder: Path, log: Path) -> Answer:
+def work_shared(task: RemoteJob, folder: Path, log: Path) -> RemoteResult:
     """Does a job in the launcher's own folder.
 
     Args:
@@ -53,10 +53,10 @@ def work_shared(task: Task, folder: Path, log: Path) -> Answer:
         OSError: this machine has no such folder.
     """
     os.chdir(folder)
-    return Answer(_work(task, log))
+    return RemoteResult(_work(task, log))
 
 
-def work_apart(task: Task, files: Parcel) -> Answer:
+def work_apart(task: RemoteJob, files: Parcel) -> RemoteResult:
     """Does a job on a disk of this machine, and returns the files that it leaves.
 
     Args:
@@ -70,10 +70,10 @@ def work_apart(task: Task, files: Parcel) -> Answer:
         if "runs_dir" in task.config:
             task.config.runs_dir = str(runs_dir)
         result = _work(task, log)
-        return Answer(result, log.read_bytes(), pack(runs_dir, runs_dir))
+        return RemoteResult(result, log.read_bytes(), pack(runs_dir, runs_dir))
 
 
-def _work(task: Task, log: Path) -> bytes | JobFailed:
+def _work(task: RemoteJob, log: Path) -> bytes | JobFailed:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the signal that a node sends when it shuts down
     write_to(log)
     os.environ.update(task.environment)

@@ -28,7 +28,7 @@ def check_sides(parts: Mapping[str, Method], config: PreTrainedConfig) -> None:
 
 
 def attach(parts: Mapping[str, Method], backbones: Sequence[Backbone], seed: int) -> dict[str, list[str]]:
-    """Freezes the backbone, then makes trainable the union of what the parts claim.
+    """Freezes the backbone, attaches all parts, and makes trainable everything that they claim.
 
     Parts are attached by stage, and within a stage in alphabetical order. Each has its own random numbers. So the
     initial values of a part do not depend on the order of the sum or on its other parts.
@@ -43,7 +43,7 @@ def attach(parts: Mapping[str, Method], backbones: Sequence[Backbone], seed: int
         claim is listed for each of them.
 
     Raises:
-        ConfigError: as `check_sides`; or a part has no place in the model.
+        ConfigError: as `check_sides`; or the model lacks the place where a part acts.
     """
     model = backbones[0].model
     check_sides(parts, model.config)

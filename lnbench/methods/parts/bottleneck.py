@@ -50,7 +50,7 @@ class BottleneckAdapter(Method):
 
 
 class SequentialAdapter(BottleneckAdapter):
-    """y -> y + A(y), with y the output of a sublayer."""
+    """y -> y + A(y), where y is the output of a sublayer."""
 
     def insert(self, backbone: Backbone, layer: int, sublayer: Sublayer, adapter: nn.Module) -> None:
         """Puts `adapter` after the sublayer's last linear map."""
@@ -60,7 +60,7 @@ class SequentialAdapter(BottleneckAdapter):
 
 
 class ParallelAdapter(BottleneckAdapter):
-    """y -> y + s A(x), with y the output of a sublayer, and x its input, taken after the norm in pre-LN models."""
+    """y -> y + s A(x), where y is the output of a sublayer and x its input (in pre-LN models after the norm)."""
 
     scale: Annotated[float, Field(gt=0)]
     """The factor s."""

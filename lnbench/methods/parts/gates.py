@@ -1,4 +1,4 @@
-"""Learned gates that scale what other parts of a sum add (Mao et al. 2022, arXiv 2110.07577)."""
+"""Learned gates that scale the changes by other parts of a sum (Mao et al. 2022, arXiv 2110.07577)."""
 
 from functools import partial
 from typing import Any
@@ -11,13 +11,13 @@ from lnbench.methods.parts.seen_text import SeenText
 
 
 class Gate(nn.Module):
-    """The mean over a text's tokens of sigmoid(w x + v), (B,). w and v start at zero, and so the gate at 1/2."""
+    """The mean over a text's tokens of sigmoid(w x + v), (B,). w and v start at zero, so the gate starts at 1/2."""
 
     def __init__(self, text: SeenText, size: int) -> None:
         """
         Args:
-            text: tells where padding is, which does not count.
-            size: of x.
+            text: knows where padding is, which is ignored.
+            size: size of x.
         """
         super().__init__()
         self._unregistered = (text,)
@@ -26,7 +26,7 @@ class Gate(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """From (B, L, size), or (B * L, size)."""
+        """The gate for x of shape (B, L, size) or (B * L, size)."""
         (text,) = self._unregistered
         mask = text.in_states(text.mask(), x)
         openness = torch.sigmoid(self.linear(x)).reshape(mask.shape) * mask
@@ -34,7 +34,7 @@ class Gate(nn.Module):
 
 
 class GateOfPrefix(Gate):
-    """The gate of a prefix, whose x is what a layer inside attention has read last."""
+    """The gate of a prefix. Its x is the last input of a layer inside attention."""
 
     def __init__(self, text: SeenText, size: int, reader: nn.Module) -> None:
         """
@@ -47,7 +47,7 @@ class GateOfPrefix(Gate):
         reader.register_forward_pre_hook(self._take)
 
     def scale(self, *tensors: Tensor) -> list[Tensor]:
-        """From keys and values, each (heads, P, head size), to those of each row, (B, heads, P, head size)."""
+        """Scales keys and values, each (heads, P, head size), for each row: (B, heads, P, head size)."""
         openness = self(self._given.pop())
         return [openness[:, None, None, None] * tensor for tensor in tensors]
 
@@ -56,7 +56,7 @@ class GateOfPrefix(Gate):
 
 
 def insert_gate(host: nn.Module, name: str, gate: Gate, scaled: nn.Module) -> None:
-    """Multiplies what `scaled` yields by a gate of what it reads; `gate` becomes the submodule `name` of `host`."""
+    """Multiplies the output of `scaled` by a gate of its input. `gate` becomes the submodule `name` of `host`."""
     host.add_module(name, gate)
     if isinstance(scaled, Change):
         scaled.foldable = False

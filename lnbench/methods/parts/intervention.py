@@ -17,10 +17,10 @@ class Intervention(nn.Module):
     def __init__(self, text: SeenText, size: int, rank: int, first: int, last: int) -> None:
         """
         Args:
-            text: tells where padding is.
-            size: of hidden states.
+            text: knows where padding is.
+            size: size of hidden states.
             rank: at most `size`.
-            first, last: numbers of tokens. A text of fewer tokens is edited at all of them.
+            first, last: numbers of tokens. In a text with fewer tokens, all of them are edited.
         """
         super().__init__()
         self._unregistered = (text,)

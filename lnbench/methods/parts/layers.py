@@ -28,13 +28,13 @@ def _check(value: str) -> str:
 Layers = Annotated[str, BeforeValidator(_join), AfterValidator(_check)]
 """`all`, or blocks counted from 1, such as `13-24` or `[1,3,7-9]`. Ranges include both ends.
 
-Of an encoder-decoder, these are the blocks of both sides. `encoder` and `decoder` are all of one side, and
-`decoder:1-3` some.
+In an encoder-decoder, these are the blocks of both sides. `encoder` and `decoder` mean all blocks of one side, and
+`decoder:1-3` some of them.
 """
 
 
 def side_of(layers: str) -> Side | None:
-    """The side of an encoder-decoder that `layers`, a value of the type `Layers`, names; None: both."""
+    """The side of an encoder-decoder that `layers` (of type `Layers`) names; None: both."""
     return _parts(layers)[0]
 
 

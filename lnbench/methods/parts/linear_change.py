@@ -1,4 +1,4 @@
-"""Changes of one linear map W x + b, which can be folded into its weights. The map may share its layer with others."""
+"""Changes of one linear map W x + b that can be folded into its weights. Maps may share a layer."""
 
 from functools import partial
 
@@ -22,17 +22,17 @@ class Rows(nn.Module):
         self.layer_outputs = target.layer.get_parameter("weight").numel() // target.in_features
 
     def spread(self, values: Tensor, elsewhere: float) -> Tensor:
-        """From (map's outputs, ...) to (layer's outputs, ...), with `elsewhere` at the outputs of other maps."""
+        """Spreads (map's outputs, ...) to (layer's outputs, ...), with `elsewhere` at the outputs of other maps."""
         if self.index is None:
             return values
         return self.put(values, values.new_full((self.layer_outputs, *values.shape[1:]), elsewhere))
 
     def put(self, values: Tensor, whole: Tensor) -> Tensor:
-        """`whole`, (layer's outputs, ...), with other values, (map's outputs, ...), at the map's outputs."""
+        """`whole`, (layer's outputs, ...), with new values, (map's outputs, ...), at the map's outputs."""
         return values if self.index is None else whole.index_copy(0, self.index, values)
 
     def of(self, values: Tensor) -> Tensor:
-        """From (layer's outputs, ...) to (map's outputs, ...)."""
+        """Picks (map's outputs, ...) from (layer's outputs, ...)."""
         return values if self.index is None else values[self.index]
 
 
@@ -42,11 +42,11 @@ class Change(nn.Module):
     hook: RemovableHandle
     """Hook of the layer that applies the change."""
     foldable: bool = True
-    """Whether the change can be folded into the layer's weight and bias. One that is gated by the input cannot."""
+    """Whether the change can be folded into the layer's weight and bias. A change with a gate cannot."""
     shifts: bool = False
-    """Whether the change adds to the layer's output, so that a layer without a bias gets one when it is folded."""
+    """Whether the change adds a constant to the layer's output. A layer without a bias then gets one by folding."""
     reads_weight: bool = False
-    """Whether its forward pass does more with the layer's weight than multiply, so that the weight keeps its number
+    """Whether its forward pass uses the layer's weight for more than a product. The weight then keeps its number
     format."""
 
     def fold(self, weight: Tensor, bias: Tensor | None, pretrained: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -135,20 +135,20 @@ def insert_update(layer: nn.Module, name: str, update: Update) -> None:
 
 
 def insert_on_output(layer: nn.Module, name: str, change: Change) -> None:
-    """Makes `layer` return change(y) where it returned y; `change` becomes its submodule `name`."""
+    """Makes `layer` return change(y) in place of y; `change` becomes its submodule `name`."""
     layer.add_module(name, change)
     change.hook = layer.register_forward_hook(partial(_change_output, name))
 
 
 def insert_on_input(layer: nn.Module, name: str, change: Change) -> None:
-    """Makes `layer` see change(x) where it saw x; `change` becomes its submodule `name`."""
+    """Makes `layer` read change(x) in place of x; `change` becomes its submodule `name`."""
     layer.add_module(name, change)
     change.hook = layer.register_forward_pre_hook(partial(_change_input, name))
 
 
 @torch.no_grad()
 def folded(layer: nn.Module) -> dict[str, Tensor]:
-    """Weight and bias, by name, of a layer with its changes folded in. Empty if the layer has none that can be.
+    """Weight and bias of a layer with its changes folded in, by name. Empty if there is nothing to fold.
 
     The weight has the layer's own shape.
     """

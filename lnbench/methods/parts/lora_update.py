@@ -14,8 +14,8 @@ from lnbench.methods.parts.singular import Singular
 class LowRankUpdate(Update):
     """D = scale * B A for a map W x + b, with A of shape (rank, in_features) and B (out_features, rank).
 
-    B starts at zero; or else D = scale * B A - P, and scale * B A starts at P = U S V^T, the principal part of W
-    (PiSSA). In both cases tuning starts from the pretrained function.
+    B starts at zero. With PiSSA, D = scale * B A - P, and scale * B A starts at P = U S V^T, the principal part of W.
+    In both cases tuning starts from the pretrained function.
     """
 
     scale: Tensor
@@ -64,8 +64,7 @@ class LowRankUpdate(Update):
         return self.rows.spread(self.b, elsewhere=0.0)
 
     def low_rank(self) -> tuple[Tensor, Tensor]:
-        """A and B with D = scale * B A; if the update has a P, of twice the rank. B has a row for each output of the
-        layer."""
+        """A and B with D = scale * B A, of twice the rank if there is a P. B has a row for each output of the layer."""
         if self.left is None or self.right is None:
             return self.a, self.unscaled_b()
         left = self.rows.spread(self.left, elsewhere=0.0) / self.scale

@@ -56,9 +56,9 @@ def prefix_attention(
     position_bias: Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """An attention function for transformers: as `attention`, and with a prefix where `module` has one.
+    """An attention function for transformers: `attention`, with the prefix of `module` if it has one.
 
-    A position bias of the text is none for the prefix, which has no positions.
+    The position bias of the prefix is 0, because it has no positions.
     """
     prefix = getattr(module, prefix_vectors.NAME, None)
     if prefix is not None:

@@ -15,8 +15,8 @@ from lnbench.methods.parts.seen_text import named_inputs
 class PromptEmbedding(nn.Module):
     """A prompt of P vectors, each of the size of the model's word embeddings.
 
-    The model's inputs and outputs are those of the text alone, so that heads and losses need not know of the prompt. A
-    cache holds the prompt as if it were text. Decoding that continues from a filled cache finds it there.
+    The model's inputs and outputs are those of the text alone, so heads and losses need not know of the prompt. A cache
+    holds the prompt like text, and decoding from a filled cache does not add it again.
     """
 
     def __init__(self, vectors: Tensor, longest: int | None, kept: bool = False) -> None:
@@ -33,7 +33,7 @@ class PromptEmbedding(nn.Module):
         self._prepended = False
 
     def insert_into(self, body: nn.Module) -> None:
-        """Becomes the submodule `prompt` of a transformer without a head, and acts in all its calls."""
+        """Becomes the submodule `prompt` of a transformer without a head, and acts in every call of it."""
         body.add_module("prompt", self)
         body.register_forward_pre_hook(self._before, with_kwargs=True)
         body.register_forward_hook(self._after)
@@ -85,7 +85,7 @@ class PromptEmbedding(nn.Module):
 
 
 def show_prompt(decoder: nn.Module, length: int) -> None:
-    """Lets a decoder attend to what its encoder yields for a prompt of `length` vectors."""
+    """Lets a decoder attend to its encoder's output for a prompt of `length` vectors."""
     decoder.register_forward_pre_hook(partial(_lengthen_source, length), with_kwargs=True)
 
 

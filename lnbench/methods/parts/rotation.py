@@ -35,7 +35,7 @@ class Rotation(Update):
         self.rows = Rows(target)
 
     def forward(self, x: Tensor, pretrained: Tensor) -> Tensor:
-        """W (R^T - I) x, in which a small turn keeps its precision."""
+        """W (R^T - I) x, computed so that a small rotation keeps its precision."""
         turns = enumerate(self.turn().chunk(self.factors))
         return linear(self._change(x, reversed(list(turns))), self._own(pretrained))
 
@@ -56,7 +56,7 @@ class Rotation(Update):
         return turn
 
     def _change(self, rows: Tensor, turns: Iterable[tuple[int, Tensor]]) -> Tensor:
-        """What a product of factors adds to rows, (..., inputs).
+        """The change of rows by a product of factors, (..., inputs).
 
         Args:
             rows: (..., inputs).
@@ -71,7 +71,7 @@ class Rotation(Update):
         return change
 
     def _blocks(self, rows: Tensor, number: int) -> Tensor:
-        """What each block of a factor reads, (..., blocks, block size)."""
+        """The inputs of each block of a factor, (..., blocks, block size)."""
         if number == 0:
             return rows.reshape(*rows.shape[:-1], -1, self.block_size)
         halves = rows.reshape(*rows.shape[:-1], -1, 2, 2**number, self.block_size // 2)

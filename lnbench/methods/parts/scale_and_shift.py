@@ -12,10 +12,10 @@ class ScaleAndShift(Change):
     def __init__(self, size: int, rows: Rows | None = None, scales: bool = True, shifts: bool = True) -> None:
         """
         Args:
-            size: of s and of t.
-            rows: of the map in its layer; None: all.
-            scales: whether there is s.
-            shifts: whether there is t.
+            size: size of s and of t.
+            rows: outputs of the map in its layer; None: all.
+            scales: whether there is an s.
+            shifts: whether there is a t.
         """
         super().__init__()
         self.scale = nn.Parameter(torch.ones(size)) if scales else None
@@ -54,23 +54,24 @@ class ScaleAndShiftOfInput(ScaleAndShift):
 
 
 class ScaleAndShiftOfNorm(ScaleAndShift):
-    """s * (g * z + b) + t, with z what the norm normalised; without t where the norm has no b.
+    """s * (g * z + b) + t, where z is the normalised input of the norm. If the norm has no b, there is no t.
 
-    Both are vectors, which do not decay, also where g is a matrix (Cohere's norms of queries and keys).
+    s and t are stored as vectors, which have no weight decay, also if g is a matrix (Cohere's norms of queries and
+    keys).
     """
 
     def __init__(self, norm: nn.Module, gain_offset: float) -> None:
         """
         Args:
-            norm: has a weight, and perhaps a bias.
-            gain_offset: g is the weight plus this.
+            norm: norm with a weight, and perhaps a bias.
+            gain_offset: g is the weight plus this number.
         """
         weight = norm.get_parameter("weight")
         super().__init__(weight.numel(), shifts=getattr(norm, "bias", None) is not None)
         self.gain_shape, self.gain_offset = weight.shape, gain_offset
 
     def fold(self, weight: Tensor, bias: Tensor | None, pretrained: Tensor) -> tuple[Tensor, Tensor | None]:
-        """s * g, less what the norm adds to its weight, and s * b + t."""
+        """s * g minus the norm's offset, and s * b + t."""
         scale, shift = self.whole()
         assert scale is not None
         scaled = None if bias is None else scale * bias
@@ -84,5 +85,5 @@ class ScaleAndShiftOfNorm(ScaleAndShift):
 
 
 def _sum(bias: Tensor | None, shift: Tensor | None) -> Tensor | None:
-    """Of what is there."""
+    """The parameters s and t, as far as they exist."""
     return shift if bias is None else bias if shift is None else bias + shift

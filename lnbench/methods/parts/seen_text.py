@@ -1,4 +1,4 @@
-"""Tells modules inside a transformer which tokens of the text that goes through it are padding."""
+"""Tells modules inside a transformer which tokens of the current text are padding."""
 
 import inspect
 from typing import Any
@@ -27,7 +27,7 @@ class SeenText:
         return copy
 
     def mask(self) -> Tensor:
-        """(B, cached tokens + L) bool, true for tokens that are no padding."""
+        """(B, cached tokens + L) bool, true for tokens that are not padding."""
         assert self._mask is not None, "the transformer has not been called"
         return self._mask
 

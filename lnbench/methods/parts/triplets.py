@@ -1,4 +1,4 @@
-"""Updates of a rank that changes in training, as AdaLoRA allots it (Zhang et al. 2023, arXiv 2303.10512)."""
+"""Updates whose ranks AdaLoRA changes in training (Zhang et al. 2023, arXiv 2303.10512)."""
 
 from collections.abc import Sequence
 
@@ -66,7 +66,7 @@ class TripletUpdate(FactoredUpdate):
             uncertainty.lerp_((now - sensitivity).abs(), 1 - beta2)
 
     def importance(self) -> Tensor:
-        """Of each triplet, (rank,): that of its e, and the means of those of its column and row."""
+        """Importance of each triplet, (rank,): that of its e plus the mean importances of its column and its row."""
         p, e, q = (self.get_buffer(name + SENSITIVITY) * self.get_buffer(name + UNCERTAINTY) for name in "peq")
         return e + p.mean(dim=0) + q.mean(dim=1)
 

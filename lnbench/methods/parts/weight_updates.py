@@ -1,4 +1,4 @@
-"""What all methods share that change the weights of linear maps: which maps, and how their changes get there."""
+"""The common part of methods that change weights of linear maps: the choice of the maps, and the insertion."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def _in_order(targets: tuple[Target, ...]) -> tuple[Target, ...]:
 
 
 class WeightUpdates(Method):
-    """W -> W + D for chosen linear maps, with a D of the method's own."""
+    """W -> W + D for the chosen linear maps. Each method has its own D."""
 
     kind: ClassVar[str]
-    """Name of the method, and beginning of the names of what it inserts."""
+    """Name of the method, and prefix of the names of its inserted modules."""
     folds: ClassVar[bool] = True
     stage: ClassVar[Stage] = Stage.WEIGHT
 
@@ -65,5 +65,5 @@ class WeightUpdates(Method):
         ]
 
     def update(self, target: LinearMap) -> Update:
-        """The update of one linear map, at its start."""
+        """A new update of one linear map, with its initial values."""
         raise NotImplementedError

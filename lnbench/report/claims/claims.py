@@ -55,7 +55,7 @@ def _listed(value: object) -> object:
 class Side(Schema):
     """One side of a comparison: a method, with changes to its shipped settings."""
 
-    method: str
+    method: Annotated[str, Field(description="a method, such as ln+prefix")]
     settings: dict[str, str | int | float | bool | list[str] | None] = Field(default_factory=dict)
     """Changed settings by dotted name, such as `ln.terms`."""
 
@@ -100,9 +100,11 @@ AnySide = Annotated[Side, BeforeValidator(_method_alone)]
 class Comparison(Schema):
     """The statement that the left side is better, or worse, than each of the right sides."""
 
-    left: AnySide
-    right: Annotated[list[AnySide], BeforeValidator(_listed), Field(min_length=1)]
-    left_is: Literal["better", "worse"]
+    left: Annotated[AnySide, Field(description="a method, such as ln+prefix")]
+    right: Annotated[
+        list[AnySide], BeforeValidator(_listed), Field(min_length=1, description="a method, or a list of them")
+    ]
+    left_is: Annotated[Literal["better", "worse"], Field(description="better or worse")]
     quantity: Quantity = "score"
     """Quantity to compare; `score` is the test score. For seconds, memory and parameters, less is better."""
     factor: Annotated[float, Field(gt=0)] = 1.0
@@ -145,11 +147,15 @@ class Comparison(Schema):
 class Claim(Schema):
     """A sentence that runs can support or contradict: all its comparisons must hold."""
 
-    id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
-    text: Annotated[str, Field(min_length=1)]
-    where: Annotated[str, Field(min_length=1)]
-    """The paper, and the place in it."""
-    comparisons: Annotated[list[Comparison], Field(min_length=1)]
+    id: Annotated[
+        str,
+        Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", description="a name of small letters and digits, with hyphens"),
+    ]
+    text: Annotated[str, Field(min_length=1, description="a sentence that says what is claimed")]
+    where: Annotated[str, Field(min_length=1, description="the paper and the place in it, such as 'our Section 4'")]
+    comparisons: Annotated[
+        list[Comparison], Field(min_length=1, description="a list of groups of left, left_is and right")
+    ]
     margin: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Margin of the comparisons that have none of their own and are not of exact quantities."""
 
@@ -185,7 +191,10 @@ def read_claim(file: Path) -> Claim:
     Raises:
         ConfigError: the file cannot be read, or the claim is wrong.
     """
-    return parse(Claim, _read(file), file.name)
+    try:
+        return parse(Claim, _read(file), file.name)
+    except ConfigError as error:
+        raise ConfigError(f"{error}\n{file}: is no claim; python -m lnbench.report --help shows one") from error
 
 
 def _files(folder: Path) -> list[Path]:

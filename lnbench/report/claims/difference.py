@@ -21,6 +21,8 @@ from lnbench.report.claims.noise import without_noise
 if TYPE_CHECKING:
     import pandas as pd
 
+ROUNDING = 1e-12
+"""Largest error of a mean of exact values, as a share of the mean if that is above 1."""
 CELL = ["task", "model", "setting"]
 """Columns that are equal for the repetitions of a pair."""
 Cell = tuple[str, str, str]
@@ -71,8 +73,7 @@ def difference_of(pairs: pd.DataFrame, resolution: float = 0.0) -> Difference:
     weights = np.array([1 / len(set(tasks)) / tasks.count(task) for task in tasks])
     means = np.array([own.mean() for own in used.values()])
     of_tasks = np.array([means[[one == task for one in tasks]].mean() for task in dict.fromkeys(tasks)])
-    varies = any(np.ptp(own) > 1e-12 * max(1.0, abs(own.mean())) for own in enough.values())
-    cells = Cells.of(list(enough.values())) if varies else None
+    cells = Cells.of(list(enough.values())) if any(map(_vary, enough.values())) else None
     return Difference(
         counts={cell: len(own) for cell, own in used.items()},
         few={cell: len(own) for cell, own in groups.items() if cell not in used},
@@ -80,8 +81,15 @@ def difference_of(pairs: pd.DataFrame, resolution: float = 0.0) -> Difference:
         weights=weights,
         cells=cells,
         here=on_these_tasks(cells, weights) if cells else None,
-        elsewhere=on_tasks_like_these(of_tasks) if len(of_tasks) >= LEAST_TASKS and np.ptp(of_tasks) > 0 else None,
+        elsewhere=on_tasks_like_these(of_tasks)
+        if len(of_tasks) >= LEAST_TASKS and _vary(of_tasks, resolution)
+        else None,
     )
+
+
+def _vary(values: Values, resolution: float = 0.0) -> bool:
+    """Whether values differ by more than the resolution, and by more than a mean is rounded."""
+    return bool(np.ptp(values) > max(resolution, ROUNDING * max(1.0, abs(values.mean()))))
 
 
 def _cell(key: Any) -> Cell:

@@ -8,6 +8,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from lnbench.core import escape
+from lnbench.core.words import number_of
 from lnbench.records.baseline import MARK, marked
 from lnbench.report.claims.claims import PERCENT
 from lnbench.report.claims.difference import Difference
@@ -32,18 +33,19 @@ COLOURS: dict[Outcome, str] = {
 }
 HEADINGS = ("", "comparison", "on these tasks", "on tasks like these", "pairs", "to decide")
 EXPLANATION = (
-    "Each comparison is of pairs of runs that agree in task, model, seed and all other settings (and, for costs, in "
-    "hardware). Differences of scores are left - right, and tasks whose scores have different units or scales are "
-    "judged apart; of all else they are left ÷ right. On these tasks: the mean of the tasks' mean differences; chance "
-    "is in the seeds alone. Its intervals hold together with 95% (Bonferroni's correction over all comparisons made "
-    "here, by Welch and Satterthwaite's t), and the verdict is read off them: ✔ and ✘ exclude no difference; ≈ no "
-    f"difference that matters, by two one-sided tests: less than 1 point of the metric or {PERCENT:g}%, unless the "
-    "claim sets another margin. On tasks like these: the 95% interval of each comparison by itself if the tasks were a "
-    "random sample of many; no verdict follows from it. To decide: further seeds of each task that decide with a "
-    "probability of 80% if the means and variances are as seen so far, and the hours of their runs one after the "
-    "other. The intervals are for data that are looked at once; python -m lnbench.decide allows for looking often. "
-    f"Tasks with fewer than {LEAST_SEEDS} pairs are left out, unless all have so few. {MARK} some of these runs are no "
-    "better than the majority baseline, or another answer that ignores the input."
+    "Each comparison uses pairs of runs with the same task, model, seed and other settings; for costs, also with the "
+    "same hardware. For scores, differences are left - right, and tasks with different units or scales are judged "
+    "separately. For all other quantities they are left ÷ right. On these tasks: the mean of the tasks' mean "
+    "differences, where only the seeds are random. With a probability of 95%, all intervals of this column are right "
+    "(Welch and Satterthwaite's t, Bonferroni's correction over all comparisons here). They give the verdicts. ✔ and "
+    "✘: the interval excludes no difference. ≈: no difference that matters, by two one-sided tests. The margin is 1 "
+    f"point of the metric or {PERCENT:g}%, unless the claim sets another one. On tasks like these: the 95% interval of "
+    "each comparison by itself, if the tasks were a random sample of many. It gives no verdict. To decide: the number "
+    "of further seeds of each task that decide with a probability of 80%, if the means and variances so far are the "
+    "true ones, and the hours of their runs one after the other. The intervals are valid if the data are looked at "
+    "once; python -m lnbench.decide looks often. "
+    f"Tasks with fewer than {LEAST_SEEDS} pairs are left out, unless all have so few. {MARK}: some of these runs are "
+    "no better than the majority baseline, or another answer that ignores the input."
 )
 
 
@@ -69,9 +71,12 @@ def to_markdown(verdicts: Sequence[Verdict]) -> str:
 
 
 def show(console: Console, verdicts: Sequence[Verdict]) -> None:
-    """Prints all claims with their comparisons, and the reason and the missing runs of those that are not decided."""
+    """Prints the claims with their comparisons, and the reason and the missing runs of those that are not decided.
+
+    Claims without any runs to judge them by have one line each.
+    """
     console.print(Text("Claims", "bold"))
-    for verdict in verdicts:
+    for verdict in [one for one in verdicts if one.has_pairs]:
         colour = COLOURS[verdict.outcome]
         head = f"{SIGNS[verdict.outcome]} {verdict.outcome:<13}"
         console.print(Text.assemble((head, f"bold {colour}"), verdict.claim.text, (f"  {verdict.claim.where}", "dim")))
@@ -79,7 +84,13 @@ def show(console: Console, verdicts: Sequence[Verdict]) -> None:
         if verdict.why:
             console.print(Text(f"    {escape.printable(verdict.why)}", "yellow"))
         show_commands(console, verdict.commands, indent="    ")
-    console.print(Text(EXPLANATION, "dim"))
+    if without := [one for one in verdicts if not one.has_pairs]:
+        title = "Claims without runs; claims.md has the commands that do them"
+        console.print(Text(title, f"bold {COLOURS['not decided']}"))
+        for verdict in without:
+            console.print(Text(f"{SIGNS['not decided']} {escape.printable(verdict.claim.text)}"))
+    if len(without) < len(verdicts):
+        console.print(Text(EXPLANATION, "dim"))
 
 
 def cells(finding: Finding) -> list[str]:
@@ -100,21 +111,17 @@ def cells(finding: Finding) -> list[str]:
 def _pairs(finding: Finding, found: Difference) -> str:
     """The numbers of tasks and pairs, such as `3 tasks x 5 to 9 seeds`."""
     least, most = min(found.counts.values()), max(found.counts.values())
-    seeds = f"{least} seed{'s' * (least != 1)}" if least == most else f"{least} to {most} seeds"
-    tasks = ", ".join(finding.tasks) if finding.apart else _number(len(finding.tasks), "task")
-    cells = f" in {len(found.counts)} settings" if len(found.counts) > len(finding.tasks) else ""
+    seeds = number_of(least, "seed") if least == most else f"{least} to {most} seeds"
+    tasks = ", ".join(finding.tasks) if finding.apart else number_of(len(finding.tasks), "task")
+    cells = f" in {number_of(len(found.counts), 'setting')}" if len(found.counts) > len(finding.tasks) else ""
     few = sorted({task for task, *_ in found.few} - set(finding.tasks))
     return f"{tasks}{cells} x {seeds}" + (f", without {', '.join(few)}" if few else "")
-
-
-def _number(count: int, name: str) -> str:
-    return f"{count} {name}{'s' * (count != 1)}"
 
 
 def _to_decide(finding: Finding) -> str:
     if finding.more is None or finding.hours is None:
         return f"more than {MOST:,} seeds" if finding.outcome == "not decided" and finding.interval else "-"
-    return f"{_number(finding.more, 'seed')} more, {finding.hours:.2g} h"
+    return f"{number_of(finding.more, 'seed')} more, {finding.hours:.2g} h"
 
 
 def _interval(finding: Finding, ends: tuple[float, float] | None) -> str:

@@ -51,8 +51,8 @@ def levels(level: float, comparisons: int, most_seeds: int) -> list[float]:
 def looks(tasks: int, most_seeds: int, shape: tuple[int, ...] = ()) -> Generator[Counts, tuple[Cells, Values], None]:
     """The numbers of seeds of each task at one look after the other.
 
-    They depend on the variances and costs that were seen at earlier looks and on nothing else, so that whoever asks
-    again, and whoever has made the runs, gets the same looks.
+    They depend only on the variances and costs seen at earlier looks. So the looks are the same for everyone who asks,
+    and whoever has made the runs.
 
     Args:
         tasks: number of tasks.
@@ -71,7 +71,7 @@ def looks(tasks: int, most_seeds: int, shape: tuple[int, ...] = ()) -> Generator
 
 
 def allocated(cells: Cells, seconds: Values, total: int, most_seeds: int) -> Counts:
-    """The numbers of seeds with a sum of `total` that tell most per second.
+    """The numbers of seeds, with a sum of `total`, that give most information per second.
 
     Pair after pair goes to the task where it lowers the variance of the mean difference most for its time. The numbers
     are then near Neyman's, in proportion to the standard deviation and the inverse square root of the time. No task

@@ -1,7 +1,7 @@
 """Statistics of paired differences whose seeds are nested in tasks.
 
-Two questions are kept apart. `on_these_tasks` takes the tasks as given: the only chance is in the seeds. A claim about
-other tasks needs `on_tasks_like_these`, for which the tasks are a sample. docs/statistics.md has formulas and sources.
+There are two questions. For `on_these_tasks` the tasks are fixed, and only the seeds are random. A claim about other
+tasks needs `on_tasks_like_these`, for which the tasks are a random sample. docs/statistics.md has formulas and sources.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Makes scores and differences equal that only rounding errors tell apart.
+"""Makes scores and differences equal if they differ only by rounding errors.
 
 Scores are counts, such as numbers of right answers, divided by numbers of rows, so equal differences are frequent. They
 must stay equal despite rounding errors. Differences that are nearer to each other than a resolution therefore count as

@@ -80,10 +80,12 @@ def pairs(comparison: Comparison, right: Side, runs: pd.DataFrame) -> pd.DataFra
     merged["seconds"] = merged.pop("total_seconds_left") + merged.pop("total_seconds_right")
     if not scores:
         merged = merged[(merged["left"] > 0) & (merged["right"] > 0)]
-    return merged.assign(difference=differences(comparison, merged["left"], merged["right"]))
+    return merged.assign(difference=paired_differences(comparison, merged["left"], merged["right"]))
 
 
-def differences(comparison: Comparison, left: pd.Series[float], right: pd.Series[float]) -> pd.Series[float] | Values:
+def paired_differences(
+    comparison: Comparison, left: pd.Series[float], right: pd.Series[float]
+) -> pd.Series[float] | Values:
     """What is tested: differences of scores, or logarithms of ratios of other quantities.
 
     Args:

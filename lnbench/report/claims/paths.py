@@ -16,8 +16,8 @@ from lnbench.report.tables.formats import markdown_row, markdown_rule
 
 ABOUT = (
     "These comparisons were looked at many times, and runs were added until they were decided. The levels of all looks "
-    "at all comparisons of one experiment add up to its error level, so that these verdicts hold, and not those above, "
-    "which are for runs that are looked at once."
+    "at all comparisons of one experiment add up to its error level. So these verdicts hold. The verdicts above do "
+    "not hold for these runs, because they assume that the data are looked at once."
 )
 HEADINGS = ("comparison", "seeds", "mean", "interval", "level", "verdict")
 
@@ -63,7 +63,7 @@ class ExperimentPath(Schema):
 
 
 def read_paths(runs_dir: Path) -> list[ExperimentPath]:
-    """The paths beside the runs, by file name. One that cannot be read is told in a warning and left out."""
+    """The paths beside the runs, by file name. A path that cannot be read causes a warning and is left out."""
     found = []
     for file in sorted((runs_dir / DECISIONS).glob("*.json")):
         try:

@@ -156,6 +156,11 @@ class Verdict:
         return "; ".join([*([f"no runs of {', '.join(absent)}"] if absent else []), *reasons])
 
     @property
+    def has_pairs(self) -> bool:
+        """Whether there are runs to judge any of the comparisons by."""
+        return any(finding.difference for finding in self.findings)
+
+    @property
     def commands(self) -> list[str]:
         """The commands that do the missing runs, each once."""
         return command_lines(runs for finding in self.findings for runs in finding.missing)

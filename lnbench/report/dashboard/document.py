@@ -10,6 +10,7 @@ import wandb_workspaces.reports.v2 as wr
 from wandb_workspaces.reports.v2.interface import BlockTypes, PanelTypes
 
 from lnbench import __version__
+from lnbench.core.words import number_of
 from lnbench.report.claims.pairs import at_best_rate
 from lnbench.report.claims.verdicts import Verdict
 from lnbench.report.dashboard.markdown import claims_markdown, comparisons_markdown, table_markdown
@@ -104,4 +105,5 @@ def _grid(runs: pd.DataFrame, loaded: Loaded, new_runset: NewRunset, panels: lis
 
 def _description(runs: pd.DataFrame) -> str:
     methods, tasks, models = (runs[name].nunique() for name in ("method", "task", "model"))
-    return f"{len(runs)} finished runs; methods: {methods}, tasks: {tasks}, models: {models}. By lnbench {__version__}."
+    count = number_of(len(runs), "finished run")
+    return f"{count}; methods: {methods}, tasks: {tasks}, models: {models}. By lnbench {__version__}."

@@ -57,13 +57,16 @@ def write_page(
     Raises:
         OSError: the page cannot be written.
     """
+    claims = [(one, list(zip(one.findings, intervals(one.findings), strict=True))) for one in verdicts]
     content = {
         "loaded": loaded,
         "rows": run_rows(runs),
         "details": details(loaded),
         "problems": problem_rows(loaded),
-        "tables": tables,
-        "claims": [(one, list(zip(one.findings, intervals(one.findings), strict=True))) for one in verdicts],
+        "scores": [table for table in tables if table.of_scores],
+        "costs": [table for table in tables if not table.of_scores],
+        "claims": claims,
+        "without_runs": [(verdict, findings) for verdict, findings in claims if not verdict.has_pairs],
         "paths": [(paths.title_of(one), one.level, paths.rows(one)) for one in paths.read_paths(loaded.runs_dir)],
         "kinds": [(kind, list(found)) for kind, found in groupby(plots, key=lambda plot: plot.kind)],
     }

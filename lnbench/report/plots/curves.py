@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from lnbench.report.history import MOST_POINTS, Curve, mean_curve, thinned
-from lnbench.report.plots.plot import Look, Plot, new_figure, plain
+from lnbench.report.plots.plot import Plot, Style, new_figure, plain
 from lnbench.report.tables.table import rows_of
 from lnbench.report.tables.units import metric_in
 
@@ -26,7 +26,7 @@ Curves = Mapping[str, Mapping[str, Curve]]
 """Curves by a run's id, then by the column of metrics.csv."""
 
 
-def curve_plots(name: str, title: str, runs: pd.DataFrame, look: dict[str, Look], curves: Curves) -> Iterator[Plot]:
+def curve_plots(name: str, title: str, runs: pd.DataFrame, look: dict[str, Style], curves: Curves) -> Iterator[Plot]:
     """One plot for each task.
 
     Args:
@@ -43,7 +43,7 @@ def curve_plots(name: str, title: str, runs: pd.DataFrame, look: dict[str, Look]
             yield Plot(f"curves-{name}-{task}", KIND, f"{task}, {title}", CAPTION, figure)
 
 
-def _lines(label: str, runs: pd.DataFrame, look: Look, curves: Curves) -> Iterator[go.Scatter]:
+def _lines(label: str, runs: pd.DataFrame, look: Style, curves: Curves) -> Iterator[go.Scatter]:
     """The validation score, for the upper panel, and the loss, for the lower one."""
     score, metric = f"{VALIDATION}{runs['metric'].iloc[0]}", metric_in(runs)
     for column, axis, factor in ((score, "y", metric.factor), (LOSS, "y2", 1.0)):

@@ -8,7 +8,8 @@ from lnbench.report.claims.pairs import at_best_rate
 from lnbench.report.history import read_curves
 from lnbench.report.plots.ablation import ablation_plots
 from lnbench.report.plots.curves import curve_plots
-from lnbench.report.plots.plot import Plot, looks
+from lnbench.report.plots.plot import Plot, styles
+from lnbench.report.plots.ranks import rank_plots
 from lnbench.report.plots.shift import shift_plots
 from lnbench.report.plots.tradeoff import tradeoff_plots
 from lnbench.report.tables.scores import ABLATED
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def make_plots(loaded: Loaded, runs: pd.DataFrame) -> list[Plot]:
-    """Plots of scores against costs, learning curves, ablations and shifts, with plots of one kind together.
+    """Plots of ranks, scores against costs, learning curves, ablations and shifts, with plots of one kind together.
 
     Each method is shown at the learning rate that validated best.
 
@@ -31,12 +32,13 @@ def make_plots(loaded: Loaded, runs: pd.DataFrame) -> list[Plot]:
         runs: table from `lnbench.report.load.frame`.
     """
     best = at_best_rate(runs).assign(lr="")
-    look = looks(row.label for row in rows_of(best))
+    look = styles(row.label for row in rows_of(best))
     records = {record.id: record for record in loaded.records}
     curves = {one: read_curves(loaded.folders[one]) for one in records}
     found = list(places(best))
     methods = list(places(best[~best["variant"].str.contains(ABLATED)]))
     made = [
+        *(plot for name, title, own in methods for plot in rank_plots(name, title, own)),
         *(plot for name, title, own in methods for plot in tradeoff_plots(name, title, own, look)),
         *(plot for name, title, own in methods for plot in curve_plots(name, title, own, look, curves)),
         *(plot for name, title, own in found for plot in ablation_plots(name, title, own)),

@@ -38,7 +38,7 @@ class Plot:
 
 
 @dataclass(frozen=True)
-class Look:
+class Style:
     """The colour and symbol of a method in all plots."""
 
     colour: str
@@ -46,10 +46,10 @@ class Look:
     dash: str
 
 
-def looks(labels: Iterable[str]) -> dict[str, Look]:
+def styles(labels: Iterable[str]) -> dict[str, Style]:
     """A look for each label, in the order of the labels. The colours repeat sooner than the symbols."""
     wheel = cycle([(symbol, dash) for symbol, dash in zip(SYMBOLS, DASHES, strict=True) for _ in COLOURS])
-    return {label: Look(colour, *shape) for label, colour, shape in zip(labels, cycle(COLOURS), wheel, strict=False)}
+    return {label: Style(colour, *shape) for label, colour, shape in zip(labels, cycle(COLOURS), wheel, strict=False)}
 
 
 def new_figure(x: str, y: str, entries: int = 0, **layout: Any) -> go.Figure:

@@ -38,7 +38,7 @@ CAPTION = (
 )
 
 Row = tuple[str, Norm]
-"""A side of an encoder-decoder, empty of other models, and a norm of its blocks."""
+"""A side of an encoder-decoder (empty for other models), and a norm of its blocks."""
 Panel = dict[tuple[str, int], float]
 """By task and layer."""
 
@@ -47,10 +47,10 @@ def shift_plots(name: str, title: str, runs: pd.DataFrame, records: Mapping[str,
     """One plot for each method that trains norms.
 
     Args:
-        name: of the runs, for names of files.
-        title: what the runs have in common.
-        runs: of one model and one setting, each method at one learning rate.
-        records: of the runs, by id.
+        name: name of the runs, for names of files.
+        title: text with the common properties of the runs.
+        runs: runs of one model and one setting, each method at one learning rate.
+        records: records of the runs, by id.
     """
     for number, row in enumerate(rows_of(runs), start=1):
         panels = _panels([records[one] for one in row.runs["id"]])

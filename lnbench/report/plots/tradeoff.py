@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import plotly.graph_objects as go
 
 from lnbench.records.baseline import footnote, marked
-from lnbench.report.plots.plot import NEUTRAL, Look, Plot, new_figure, plain
+from lnbench.report.plots.plot import NEUTRAL, Plot, Style, new_figure, plain
 from lnbench.report.tables.units import averaged, heading_of, metric_in
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Point:
         return plain(marked(self.label, self.no_better))
 
 
-def tradeoff_plots(name: str, title: str, runs: pd.DataFrame, look: dict[str, Look]) -> Iterator[Plot]:
+def tradeoff_plots(name: str, title: str, runs: pd.DataFrame, look: dict[str, Style]) -> Iterator[Plot]:
     """Plots of score against trained parameters, and against training time on each hardware, by task and on average.
 
     Args:
@@ -86,7 +86,7 @@ def pareto_front(points: Sequence[Point], larger: bool) -> list[Point]:
     return front
 
 
-def _plots(expense: Expense, name: str, title: str, runs: pd.DataFrame, look: dict[str, Look]) -> Iterator[Plot]:
+def _plots(expense: Expense, name: str, title: str, runs: pd.DataFrame, look: dict[str, Style]) -> Iterator[Plot]:
     order = list(look)
     for subject, found in _subjects(runs).items():
         points = sorted(_points(expense, found), key=lambda point: order.index(point.label))
@@ -126,7 +126,7 @@ def _points(expense: Expense, runs: pd.DataFrame) -> Iterator[Point]:
         yield Point(str(variant), float(costs[variant]), fmean(values), spread, len(values), variant in poor)
 
 
-def _figure(points: Sequence[Point], x: str, y: str, larger: bool, look: dict[str, Look]) -> go.Figure:
+def _figure(points: Sequence[Point], x: str, y: str, larger: bool, look: dict[str, Style]) -> go.Figure:
     figure = new_figure(x, y, len(points))
     paid = [point for point in points if point.expense > 0]
     figure.update_xaxes(type="log", tickformat="~s", range=_range([point.expense for point in paid]))
@@ -158,7 +158,7 @@ def _range(expenses: Sequence[float]) -> list[float]:
     return [low - room, high + room]
 
 
-def _marker(point: Point, look: Look) -> go.Scatter:
+def _marker(point: Point, look: Style) -> go.Scatter:
     return go.Scatter(
         x=[point.expense],
         y=[point.score],

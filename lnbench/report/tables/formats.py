@@ -23,7 +23,7 @@ Writer = Callable[[Table], str]
 def to_markdown(table: Table) -> str:
     """A heading, the table, its notes, and the commands that do its missing runs."""
     head = [f"## {escape.markdown(table.title)}", "", markdown_row(table.columns), markdown_rule(len(table.columns))]
-    rows = [escape.row(map(_markdown_cell, row)) for row in table.rows]
+    rows = [escape.markdown_row(map(_markdown_cell, row)) for row in table.rows]
     notes = [line for note in table.notes for line in ("", escape.markdown(note))]
     return "\n".join([*head, *rows, *notes, *markdown_commands(table.commands)]) + "\n"
 
@@ -108,7 +108,7 @@ def markdown_commands(commands: Sequence[str]) -> list[str]:
 
 def markdown_row(cells: Iterable[str]) -> str:
     """One row with texts of any origin."""
-    return escape.row(map(escape.markdown, cells))
+    return escape.markdown_row(map(escape.markdown, cells))
 
 
 def markdown_rule(columns: int, left: int = 1) -> str:

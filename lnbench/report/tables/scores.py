@@ -12,9 +12,20 @@ from lnbench.records.baseline import footnote, marked
 from lnbench.records.commands import MissingRuns, command_lines
 from lnbench.records.variant import all_changes
 from lnbench.report.claims.missing import missing_cells
+from lnbench.report.claims.ranks import Ranks, ranks_of
 from lnbench.report.tables.paper import Figures
-from lnbench.report.tables.table import Cell, Column, Row, Table, cells_of, long_form, mean_and_deviation, rows_of
-from lnbench.report.tables.units import averaged, metric_in
+from lnbench.report.tables.table import (
+    MISSING,
+    Cell,
+    Column,
+    Row,
+    Table,
+    cells_of,
+    long_form,
+    mean_and_deviation,
+    rows_of,
+)
+from lnbench.report.tables.units import averaged, heading_of, metric_in
 from lnbench.tasks.scores.metric import Metric
 
 if TYPE_CHECKING:
@@ -28,6 +39,11 @@ DATA = ["method", "task", "metric", "mean", "std", "n", "no_better"]
 WHAT = "Test scores, mean ± standard deviation over seeds (number of seeds)."
 AVERAGE = "An average is over all tasks of one unit and scale, and only for methods that have run on all of them."
 MARKS = "Bold: best of the column; underlined or in italics: second best."
+RANKS = (
+    "Rank 2 to 4: one method is surely better, and all but four are surely worse. The paired differences on these "
+    "tasks decide no more. With a probability of 95%, all ranks of a column are right. Only methods that have run on "
+    "all tasks have a rank."
+)
 
 
 def main_table(runs: pd.DataFrame, name: str, title: str, loaded: Loaded, figures: Figures) -> Table:
@@ -50,6 +66,23 @@ def ablation_table(runs: pd.DataFrame, name: str, title: str, loaded: Loaded, fi
     return _table(runs[beside], name, f"Ablations of LN-tuning: {title}", loaded, figures) if methods else None
 
 
+def ranks_by_unit(rows: Sequence[Row], runs: pd.DataFrame) -> Iterator[tuple[str, dict[str, Ranks]]]:
+    """A heading, and the ranks by the labels of rows, for each unit in which two rows can be compared.
+
+    Args:
+        rows: methods; those that have not run on all tasks of a unit have no rank in it.
+        runs: runs of all rows.
+    """
+    units = list(runs.groupby("unit", sort=False))
+    for _, found in units:
+        tasks, larger = set(found["task"]), _larger(found)
+        own = {row.label: row.runs[row.runs["task"].isin(tasks)].dropna(subset=["score"]) for row in rows}
+        complete = {label: of_row for label, of_row in own.items() if set(of_row["task"]) == tasks}
+        ranks = ranks_of(list(complete.values()), larger)
+        if ranks:
+            yield f"rank in {heading_of(found)}" if len(units) > 1 else "rank", dict(zip(complete, ranks, strict=True))
+
+
 def _ablated(runs: pd.DataFrame) -> pd.Series[bool]:
     return runs["variant"].str.contains(ABLATED)
 
@@ -66,13 +99,15 @@ def _table(runs: pd.DataFrame, name: str, title: str, loaded: Loaded, figures: F
         Column(name, partial(_average, tasks=sorted(found["task"].unique()), metric=metric_in(found)), _larger(found))
         for name, found in averages.items()
     ]
+    ranks = dict(ranks_by_unit(rows, runs))
+    columns += [Column(name, partial(_rank, ranks=found)) for name, found in ranks.items()]
     return Table(
         name=name,
         title=title,
         columns=[column.heading for column in columns],
-        rows=cells_of(rows, columns),
+        rows=[*_baseline(columns, tasks), *cells_of(rows, columns)],
         data=long_form([line for row in rows for line in _numbers(row, tasks)], DATA),
-        notes=_notes(runs, figures, averages),
+        notes=_notes(runs, figures, averages, bool(ranks)),
         commands=command_lines(missing for row in rows for missing in _missing(row, tasks, loaded, runs)),
     )
 
@@ -106,6 +141,24 @@ def _average(row: Row, tasks: Sequence[str], metric: Metric) -> Cell:
     return mean_and_deviation(values, metric.digits, metric.factor)
 
 
+def _rank(row: Row, ranks: Mapping[str, Ranks]) -> Cell:
+    found = ranks.get(row.label)
+    return Cell(str(found), found.best) if found else Cell(MISSING)
+
+
+def _baseline(columns: Sequence[Column], tasks: Mapping[str, pd.DataFrame]) -> list[list[Cell]]:
+    """The row of the input-free baselines; none if no run knows them."""
+    texts: dict[str, str] = {}
+    names: set[str] = set()
+    for task, runs in tasks.items():
+        known, metric = runs.dropna(subset=["baseline_score"]), metric_in(runs)
+        if len(known):
+            names.update(known["baseline"])
+            texts[f"{task} {metric.heading}"] = f"{metric.factor * known['baseline_score'].iloc[0]:.{metric.digits}f}"
+    first = " or ".join(sorted(names))
+    return [[Cell(first), *(Cell(texts.get(column.heading, MISSING)) for column in columns[1:])]] if texts else []
+
+
 def _numbers(row: Row, tasks: dict[str, pd.DataFrame]) -> Iterator[dict[str, object]]:
     for task in tasks:
         found = row.runs[row.runs["task"] == task].dropna(subset=["score"])
@@ -123,7 +176,7 @@ def _missing(row: Row, tasks: dict[str, pd.DataFrame], loaded: Loaded, runs: pd.
     return missing_cells(record.method, all_changes(record.config.get("method") or {}), cells, loaded, runs)
 
 
-def _notes(runs: pd.DataFrame, figures: Figures, averages: Mapping[str, pd.DataFrame]) -> list[str]:
+def _notes(runs: pd.DataFrame, figures: Figures, averages: Mapping[str, pd.DataFrame], ranked: bool) -> list[str]:
     poor = runs.loc[runs["no_better"].astype(bool), "baseline"]
     sources = figures.sources(str(runs["model"].iloc[0]), "score") if len(runs) else ""
     several = len(set(runs["lr"])) > 1 and (runs.groupby("variant")["lr"].nunique() > 1).any()
@@ -131,6 +184,7 @@ def _notes(runs: pd.DataFrame, figures: Figures, averages: Mapping[str, pd.DataF
         WHAT: True,
         f"{AVERAGE}{_left_out(runs, averages)}": bool(averages),
         MARKS: True,
+        RANKS: ranked,
         footnote(poor): len(poor) > 0,
         "Runs of one method at several learning rates are kept apart.": several,
         f"Paper: {sources}.": bool(sources),

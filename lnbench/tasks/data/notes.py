@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from lnbench.core.words import number_of
 from lnbench.tasks.data.split import SWAPPED
 from lnbench.tasks.parts.labels import look_alikes, unlearned
 
@@ -31,7 +32,7 @@ def _of_classes(task: Task, frames: Mapping[str, pd.DataFrame], examples: Mappin
 
 def of_leaks(rows: int) -> list[str]:
     """A note on the number of training rows that are left out. None if there are no such rows."""
-    return [f"{rows:,} rows are left out, because the test split has their text too"] * bool(rows)
+    return [f"left out: {number_of(rows, 'row')} whose text the test split has too"] * bool(rows)
 
 
 def of_overlap(task: Task, given: Mapping[str, pd.DataFrame], role: str, overlap: Mapping[str, int]) -> list[str]:
@@ -49,7 +50,7 @@ def of_overlap(task: Task, given: Mapping[str, pd.DataFrame], role: str, overlap
     dropped = role == "test" and task.splits.drop_overlap
     if (rows := overlap.get(f"train/{role}", 0)) and not dropped:
         same = "; it is the same as train, row for row" if given["train"].equals(given[role]) else ""
-        notes.append(f"{rows:,} of {len(given[role]):,} rows have an input that train has too{same}")
+        notes.append(f"train has the input of {rows:,} of {number_of(len(given[role]), 'row')}{same}")
     columns = {roles.partition(" ")[2]: rows for roles, rows in overlap.items() if roles.startswith(f"train/{role} ")}
     grouped = task.splits.group_by if role in given else ()
     groups = {column: columns.pop(column) for column in grouped if column in columns}
@@ -66,9 +67,9 @@ def of_overlap(task: Task, given: Mapping[str, pd.DataFrame], role: str, overlap
         if column not in groups
     ]
     if rows := overlap.get(f"train/{role}{SWAPPED}", 0):
-        notes.append(f"{rows:,} rows are pairs that train has with their texts swapped")
+        notes.append(f"train has {number_of(rows, 'pair')} of it with the texts swapped")
     return notes
 
 
 def _in_rows(columns: Mapping[str, int]) -> str:
-    return ", ".join(f"{column} in {rows:,} rows" for column, rows in columns.items() if rows)
+    return ", ".join(f"{column} in {number_of(rows, 'row')}" for column, rows in columns.items() if rows)

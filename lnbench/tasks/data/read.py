@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -17,9 +17,17 @@ from lnbench.tasks.data.source import ROLES, HubDataset, PackageFile, Source
 if TYPE_CHECKING:
     from lnbench.tasks.base import Task
 
+REMEDIES = {
+    "scripts are no longer supported": "read the hub's own copy by task.source.hub.revision=refs/convert/parquet",
+    "Config name is missing": "name one in task.source.hub.config",
+    "BuilderConfig": "name another in task.source.hub.config",
+    "Unknown split": "name another in task.splits",
+}
+"""Remedies, by a part of the error message of the library `datasets`."""
+
 
 @dataclass(frozen=True)
-class Part:
+class ReadSplit:
     """A split as it was read.
 
     Attributes:
@@ -31,32 +39,49 @@ class Part:
     where: str
 
 
-def read_roles(task: Task, data_root: Path | None, roles: Collection[str] = ROLES) -> dict[str, Part]:
+def read_roles(task: Task, data_root: Path | None, roles: Collection[str] = ROLES) -> dict[str, ReadSplit]:
     """Reads the splits that a task's data has for `roles`: the task's own files, or splits of its source.
 
     Raises:
         DataError: the data set, or a split of it, cannot be found or read, or has changed since the task was
             configured.
     """
-    if task.path is not None:
-        return _read_own(task, roles)
+    parts = _read_own(task, roles) if task.path is not None else _read_source(task, roles, data_root)
+    return {role: ReadSplit(unfolded(part.frame, task.columns()), part.where) for role, part in parts.items()}
+
+
+def _read_source(task: Task, roles: Collection[str], data_root: Path | None) -> dict[str, ReadSplit]:
     assert task.source is not None
     given = {role: split for role, split in task.splits.given().items() if role in roles}
     local = {role: local_file(task.source, split, data_root) for role, split in given.items()}
     _check_unchanged(task, {role: path for role, path in local.items() if path})
     frames = read_splits(task.source, given.values(), data_root)
-    return {role: Part(frames[split], f"{task.name}, split {split!r}") for role, split in given.items()}
+    return {role: ReadSplit(frames[split], f"{task.name}, split {split!r}") for role, split in given.items()}
 
 
-def _read_own(task: Task, roles: Collection[str]) -> dict[str, Part]:
+def _read_own(task: Task, roles: Collection[str]) -> dict[str, ReadSplit]:
     files = {role: path for role, path in task.files.items() if role in roles}
     _check_unchanged(task, files)
-    return {role: Part(read_file(path, task.encoding), str(path)) for role, path in files.items()}
+    return {role: ReadSplit(read_file(path, task.encoding), str(path)) for role, path in files.items()}
 
 
 def _check_unchanged(task: Task, files: Mapping[str, Path]) -> None:
-    if task.content and (path := changed_file(task, files)):
+    if task.content and (path := changed_file(task.content, files)):
         raise DataError(f"{path}: is not the file any more with which this run was configured")
+
+
+def unfolded(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
+    """The frame, with a column for each path of a nested value in `columns`, such as `translation.en`."""
+    found: dict[str, list[Any]] = {}
+    for column in columns:
+        first, *keys = column.split(".")
+        if column in frame or not keys or first not in frame:
+            continue
+        values = frame[first].tolist()
+        for key in keys:
+            values = [value.get(key) if isinstance(value, dict) else None for value in values]
+        found[column] = values
+    return frame.assign(**found) if found else frame
 
 
 def read_splits(source: Source, names: Iterable[str], data_root: Path | None) -> dict[str, pd.DataFrame]:
@@ -107,8 +132,10 @@ def _read_hub(hub: HubDataset, split: str, way_out: str) -> pd.DataFrame:
     try:
         rows = datasets.load_dataset(hub.id, name=hub.config, revision=hub.revision, split=split)
     except Exception as error:  # whatever fails between here and the hub, the remedy is the same
+        problem = " ".join(str(error).split())
+        remedy = next((some for sign, some in REMEDIES.items() if sign in problem), "go online")
         raise DataError(
-            f"split {split!r} of {hub.id!r} cannot be loaded from the hub ({error}); go online, or {way_out}"
+            f"split {split!r} of {hub.id!r} cannot be loaded from the hub ({problem}); {remedy}, or {way_out}"
         ) from error
     frame: pd.DataFrame = rows.to_pandas()
     return frame

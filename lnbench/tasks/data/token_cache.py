@@ -20,8 +20,8 @@ def token_file(cache_dir: Path | None, key: str) -> Path:
     return cache_root(cache_dir) / "tokens" / f"{key}.safetensors"
 
 
-def load(path: Path, pad_id: int) -> dict[str, Examples] | None:
-    """Reads the splits that `store` wrote to `path`. None if the file is missing, or its checksum or key is wrong."""
+def load_tokens(path: Path, pad_id: int) -> dict[str, Examples] | None:
+    """The splits that `store_tokens` wrote to `path`; None if the file is missing, or its checksum or key is wrong."""
     if not path.is_file():
         return None
     try:
@@ -38,7 +38,7 @@ def load(path: Path, pad_id: int) -> dict[str, Examples] | None:
         return None
 
 
-def store(path: Path, splits: Mapping[str, Examples]) -> None:
+def store_tokens(path: Path, splits: Mapping[str, Examples]) -> None:
     """Writes `splits` to `path`. Other processes may write the same file. A failure is only logged."""
     tensors = {
         f"{split}/{name}": torch.tensor(array)

@@ -1,4 +1,4 @@
-"""Settings of the search for a generated text."""
+"""Settings of the beam search that generates texts."""
 
 from typing import Annotated, Any
 
@@ -20,7 +20,7 @@ class BeamSearch(Schema):
     no_repeat_ngram_size: Annotated[int, Field(ge=0)] = 0
     """Length of token sequences that may not occur twice in prompt and text together. 0 allows all."""
     batch_size: Count = 16
-    """Texts that are generated at a time."""
+    """Number of texts that are generated at a time."""
 
     def options(self) -> dict[str, Any]:
         """Arguments of transformers' `generate`."""

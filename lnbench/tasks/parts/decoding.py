@@ -79,7 +79,7 @@ def generate(model: Any, batch: Mapping[str, Tensor], search: BeamSearch) -> Ten
         model: a language model of transformers, whose generation settings name the end and the padding token.
         batch: B rows, as for `left_padded_prompts`; of an encoder-decoder, `input_ids` and `attention_mask` of the
             sources, (B, S).
-        search: settings of the search; T is its `max_new_tokens`.
+        search: settings of the beam search; T is its `max_new_tokens`.
 
     Returns:
         (B, T) token ids. After a shorter text, an end token and padding follow.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lnbench.core.words import number_of
 from lnbench.tasks.parts.checks import is_empty
 
 if TYPE_CHECKING:
@@ -69,9 +70,7 @@ def rewritten(values: Iterable[Any], column: str) -> list[str]:
     if not changed:
         return []
     example = f"such as {changed[0]!r} for {label_name(changed[0])!r}"
-    return [
-        f"column {column!r}: {len(changed):,} labels are written otherwise than the label they stand for, {example}"
-    ]
+    return [f"column {column!r} writes {number_of(len(changed), 'label')} in another form, {example}"]
 
 
 def look_alikes(names: Iterable[str]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, model_validator
 
 from lnbench.core.errors import DataError
+from lnbench.core.words import number_of
 from lnbench.tasks.base import INPUT, Task
 from lnbench.tasks.data.split import normalise
 from lnbench.tasks.parts.checks import (
@@ -86,7 +87,7 @@ class SentenceTask(Task):
         """How many rows are left out because they have no text."""
         empty = self._labelled(frame)[self.texts].map(is_empty).any(axis=1)
         without = int(empty.sum()) if self.skip_empty else 0
-        return [f"{without:,} rows without a text are left out, as task.skip_empty says"] * bool(without)
+        return [f"left out: {number_of(without, 'row')} without a text, as task.skip_empty says"] * bool(without)
 
     def _rows(self, frame: pd.DataFrame, where: str) -> pd.DataFrame:
         """The columns in use, without the rows to skip."""

@@ -115,13 +115,13 @@ METRICS: Mapping[str, Metric] = {
 
 
 def metric_of(name: str, mode: Mode = "max") -> Metric:
-    """A metric by its name. A metric that a user's own task defines has an unknown scale and its own unit.
+    """A metric by its name. A metric that a user's own task defines has an unknown scale, and a unit of its task alone.
 
     Args:
         name: name in records.
         mode: direction of a metric that is not in `METRICS`.
     """
-    return METRICS.get(name) or Metric(name, name, mode=mode)
+    return METRICS.get(name) or Metric(name, name, mode=mode, of_task=True)
 
 
 def written(scores: Mapping[str, float]) -> dict[str, str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,18 @@ from lnbench.tasks.tokens.examples import IGNORED, Examples
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerBase
+
+CHUNK = 1000
+"""Number of texts tokenised at a time. The tokenizer's own results take far more memory than the arrays made from
+them."""
+
+
+class _Rows(NamedTuple):
+    """Some tokenised rows: their tokens one after another, and the length of each and what it lost."""
+
+    tokens: NDArray[np.int32]
+    lengths: NDArray[np.int64]
+    cut: NDArray[np.int64]
 
 
 def tokenise(
@@ -44,15 +57,19 @@ def tokenise(
     if pairs is not None and tokenizer.num_special_tokens_to_add(pair=True) == 0:
         pairs = [f"\n{text}" for text in pairs]
     columns = [texts] if pairs is None else [texts, pairs]
-    encoded = _encode(tokenizer, columns, max_length, return_token_type_ids=with_types)
-    rows = encoded["input_ids"]
+    rows: list[_Rows] = []
+    types: list[NDArray[np.uint8]] = []
+    for some in _chunks(columns):
+        encoded = _encode(tokenizer, some, max_length, return_token_type_ids=with_types)
+        rows.append(_rows(tokenizer, some, encoded["input_ids"], max_length))
+        types.append(_flat(encoded["token_type_ids"] if with_types else [], np.uint8))
     return Examples(
-        tokens=np.fromiter(chain.from_iterable(rows), np.int32),
-        offsets=_offsets(rows, texts),
+        tokens=np.concatenate([part.tokens for part in rows]),
+        offsets=_offsets(rows),
         labels=labels,
         pad_id=pad_id(tokenizer),
-        token_types=np.fromiter(chain.from_iterable(encoded["token_type_ids"]), np.uint8) if with_types else None,
-        extras={"cut": _cut_off(tokenizer, columns, rows, max_length)},
+        token_types=np.concatenate(types) if with_types else None,
+        extras={"cut": np.concatenate([part.cut for part in rows])},
     )
 
 
@@ -77,19 +94,21 @@ def tokenise_words(
     Raises:
         DataError: a sentence has no token at all.
     """
-    texts = [" ".join(words) for words in sentences]
-    encoded = _encode(tokenizer, [texts], max_length, return_token_type_ids=False, return_offsets_mapping=True)
-    rows = encoded["input_ids"]
-    spans = encoded["offset_mapping"]
-    words = [_first_tokens(sentence, span) for sentence, span in zip(sentences, spans, strict=True)]
-    by_token = [np.append(own, IGNORED)[places] for own, places in zip(labels, words, strict=True)]
+    rows: list[_Rows] = []
+    places: list[NDArray[np.int64]] = []
+    for (some,) in _chunks([sentences]):
+        texts = [" ".join(words) for words in some]
+        encoded = _encode(tokenizer, [texts], max_length, return_token_type_ids=False, return_offsets_mapping=True)
+        rows.append(_rows(tokenizer, [texts], encoded["input_ids"], max_length))
+        places += [_first_tokens(words, spans) for words, spans in zip(some, encoded["offset_mapping"], strict=True)]
+    by_token = [np.append(own, IGNORED)[first] for own, first in zip(labels, places, strict=True)]
     return Examples(
-        tokens=np.fromiter(chain.from_iterable(rows), np.int32),
-        offsets=_offsets(rows, texts),
+        tokens=np.concatenate([part.tokens for part in rows]),
+        offsets=_offsets(rows),
         labels=np.concatenate(by_token),
         pad_id=pad_id(tokenizer),
         by_token=True,
-        extras={"cut": _cut_off(tokenizer, [texts], rows, max_length), "words": np.concatenate(words)},
+        extras={"cut": np.concatenate([part.cut for part in rows]), "words": np.concatenate(places)},
     )
 
 
@@ -113,16 +132,36 @@ def _first_tokens(words: list[str], spans: list[tuple[int, int]]) -> NDArray[np.
     return firsts
 
 
+def _chunks(columns: list[list[Any]]) -> Iterator[list[list[Any]]]:
+    """The columns, `CHUNK` rows at a time."""
+    for start in range(0, max(1, len(columns[0])), CHUNK):
+        yield [column[start : start + CHUNK] for column in columns]
+
+
 def _encode(tokenizer: PreTrainedTokenizerBase, columns: list[list[str]], max_length: int, **options: bool) -> Any:
     return tokenizer(*columns, truncation=True, max_length=max_length, return_attention_mask=False, **options)
 
 
-def _offsets(rows: list[list[int]], texts: list[str]) -> NDArray[np.int64]:
-    """(N + 1,) boundaries of the rows when all are concatenated. Every row must have a token."""
+def _rows(
+    tokenizer: PreTrainedTokenizerBase, columns: list[list[str]], rows: list[list[int]], max_length: int
+) -> _Rows:
+    """The arrays of some rows. Every row must have a token."""
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))
     if not lengths.all():
-        raise DataError(f"{texts[int(lengths.argmin())]!r} has no token that the model knows")
-    return np.concatenate([[0], lengths.cumsum()])
+        raise DataError(
+            f"{columns[0][int(lengths.argmin())]!r} has no token that the model knows; leave its row out, or choose a "
+            f"model whose tokenizer has tokens for it"
+        )
+    return _Rows(_flat(rows, np.int32), lengths, _cut_off(tokenizer, columns, rows, max_length))
+
+
+def _flat(rows: list[list[int]], kind: type[Any]) -> NDArray[Any]:
+    return np.fromiter(chain.from_iterable(rows), kind)
+
+
+def _offsets(rows: list[_Rows]) -> NDArray[np.int64]:
+    """(N + 1,) boundaries of the rows when all are concatenated."""
+    return np.concatenate([[0], np.concatenate([part.lengths for part in rows]).cumsum()])
 
 
 def _cut_off(
@@ -141,7 +180,22 @@ def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
     for value in (tokenizer.pad_token_id, tokenizer.eos_token_id):
         if isinstance(value, int):
             return value
-    raise DataError(f"{type(tokenizer).__name__} has neither a padding nor an end-of-text token")
+    raise unsuitable(
+        tokenizer, "has neither a padding nor an end-of-text token; write a pad_token into its tokenizer_config.json"
+    )
+
+
+def unsuitable(tokenizer: PreTrainedTokenizerBase, why: str) -> DataError:
+    """The error for a model whose tokenizer lacks something.
+
+    Args:
+        tokenizer: the tokenizer.
+        why: what it lacks, and what to do in its files.
+    """
+    return DataError(
+        f"model.source = {tokenizer.name_or_path!r}: its tokenizer, a {type(tokenizer).__name__}, {why}, or choose "
+        f"another model"
+    )
 
 
 def tokenizer_identity(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -151,7 +205,7 @@ def tokenizer_identity(tokenizer: PreTrainedTokenizerBase) -> str:
         DataError: the tokenizer is not a fast one (backed by the `tokenizers` library).
     """
     if not tokenizer.is_fast:
-        raise DataError(f"{type(tokenizer).__name__} is not a fast tokenizer (one backed by the tokenizers library)")
+        raise unsuitable(tokenizer, "is not backed by the tokenizers library; convert it to a tokenizer.json")
     backend = json.loads(tokenizer.backend_tokenizer.to_str())
     for call_setting in ("truncation", "padding"):
         backend.pop(call_setting)

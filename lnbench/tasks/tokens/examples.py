@@ -122,7 +122,7 @@ class Examples:
         return np.diff(counts[self.offsets])
 
     def text(self, ids: NDArray[np.int64]) -> str:
-        """The text of generated token ids, up to the first end token, without white space around it."""
+        """The text of generated token ids up to the first end token, without surrounding white space."""
         assert self.tokenizer is not None
         ends = np.flatnonzero(ids == self.tokenizer.eos_token_id)
         kept = ids[: ends[0]] if len(ends) else ids

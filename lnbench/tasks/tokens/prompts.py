@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lnbench.backbone.vocabulary import start_of
-from lnbench.core.errors import DataError
 from lnbench.core.schema import ConfigError
-from lnbench.tasks.tokens.encode import pad_id
+from lnbench.tasks.tokens.encode import CHUNK, pad_id, unsuitable
 from lnbench.tasks.tokens.examples import IGNORED, Examples
 
 if TYPE_CHECKING:
@@ -55,7 +54,11 @@ def tokenise_prompts(
         DataError: the tokenizer has no end token.
     """
     if not isinstance(tokenizer.eos_token_id, int):
-        raise DataError(f"{type(tokenizer).__name__} has no end-of-text token, which a text to generate must end with")
+        raise unsuitable(
+            tokenizer,
+            "has no end-of-text token, which a text to generate must end with; write its eos_token into its "
+            "tokenizer_config.json",
+        )
     before, after = template
     apart = start_of(tokenizer) is not None
     start, cue = tokenizer(before)["input_ids"], _ids(tokenizer, [after])[0]
@@ -65,7 +68,10 @@ def tokenise_prompts(
         start, cue = [*opening, *_ids(tokenizer, [before])[0]], [*cue, *closing]
     room = max_source_length - len(start) - len(cue)
     if room < 1:
-        raise ConfigError(f"task.max_source_length = {max_source_length}: the template alone has more tokens")
+        raise ConfigError(
+            f"task.max_source_length = {max_source_length}: must be more than the {len(start) + len(cue)} tokens of "
+            f"task.template"
+        )
     bodies = _ids(tokenizer, sources)
     prompts = [[*start, *body[:room], *cue] for body in bodies]
     space = "" if apart or after[-1:].isspace() else " "
@@ -96,9 +102,10 @@ def _around(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
 
 def _ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
     """Token ids without special tokens, however long the texts are."""
-    ids: list[list[int]] = tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)[
-        "input_ids"
-    ]
+    ids: list[list[int]] = []
+    for start in range(0, len(texts), CHUNK):
+        some = texts[start : start + CHUNK]
+        ids += tokenizer(some, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
     return ids
 
 

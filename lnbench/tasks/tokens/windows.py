@@ -9,7 +9,7 @@ import numpy as np
 
 from lnbench.core.errors import DataError
 from lnbench.tasks.tokens.answer_spans import Span, tokens_of
-from lnbench.tasks.tokens.encode import pad_id
+from lnbench.tasks.tokens.encode import CHUNK, pad_id, unsuitable
 from lnbench.tasks.tokens.examples import Examples
 
 if TYPE_CHECKING:
@@ -17,12 +17,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 ROW, NO_ANSWER, PLACES = "row", "no_answer", "places"
-"""Names of extra arrays. They are, in this order, (N,) the row of each window; (N,) the window's token that stands for
-no answer; (T, 2) for each token its first character in the context and the one after its last, both 0 outside it."""
-
-
-CHUNK = 1000
-"""Texts tokenised at a time. The tokenizer's own results take far more memory than the arrays made from them."""
+"""Names of extra arrays. In this order, they are: (N,) the row of each window; (N,) the token of the window that means
+"no answer"; (T, 2) for each token its first character in the context and the one after its last, both 0 outside of the
+context."""
 
 
 class Layout(NamedTuple):
@@ -32,7 +29,7 @@ class Layout(NamedTuple):
     between: list[int]
     after: list[int]
     classifies: bool
-    """Whether the first token is the one that stands for the whole text, like BERT's [CLS]."""
+    """Whether the first token represents the whole text, like BERT's [CLS]."""
 
 
 class _Window(NamedTuple):
@@ -70,7 +67,11 @@ def layout_of(tokenizer: PreTrainedTokenizerBase) -> Layout:
 def _end_of_text(tokenizer: PreTrainedTokenizerBase) -> int:
     if isinstance(tokenizer.eos_token_id, int):
         return tokenizer.eos_token_id
-    raise DataError(f"{type(tokenizer).__name__} has neither a first token for the whole text nor an end-of-text token")
+    raise unsuitable(
+        tokenizer,
+        "has neither a first token for the whole text nor an end-of-text token, to stand for no answer; write its "
+        "cls_token or eos_token into its tokenizer_config.json",
+    )
 
 
 def tokenise_windows(
@@ -108,8 +109,9 @@ def tokenise_windows(
         room = max_length - special - len(question)
         if room <= stride:
             raise DataError(
-                f"question {questions[row]!r} has {len(question)} tokens and leaves {max(room, 0)} of max_length = "
-                f"{max_length} to its context; that must be more than stride = {stride}"
+                f"task.max_length = {max_length}: question {questions[row]!r} has {len(question)} tokens and leaves "
+                f"{max(room, 0)} to its context, which must be more than task.stride = {stride}; raise task.max_length "
+                f"or lower task.stride"
             )
         windows += _windows(layout, question, *known[context], answer, row, room, stride)
     return _examples(windows, tokenizer)

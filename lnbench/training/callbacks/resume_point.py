@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from types import FrameType
 from typing import Any
 
@@ -16,7 +17,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from lnbench import __version__
 from lnbench.core.errors import CheckpointError
-from lnbench.core.interruption import STOP, RunInterrupted, answered
+from lnbench.core.interruption import RunInterrupted, answered
 from lnbench.core.sealed import FORMAT, require_format
 from lnbench.training.callbacks.stopwatch import Stopwatch
 from lnbench.training.checkpoint import SafetensorsCheckpointIO
@@ -32,7 +33,15 @@ class ResumePoint(pl.Callback):
     raises at once.
     """
 
-    def __init__(self, path: Path, best: Path, origin: dict[str, Any], minutes: float, stopwatch: Stopwatch) -> None:
+    def __init__(
+        self,
+        path: Path,
+        best: Path,
+        origin: dict[str, Any],
+        minutes: float,
+        stopwatch: Stopwatch,
+        stop: Event | None = None,
+    ) -> None:
         """
         Args:
             path: checkpoint file to write.
@@ -40,12 +49,14 @@ class ResumePoint(pl.Callback):
             origin: JSON values that identify the model and the data; a checkpoint with other values cannot be used.
             minutes: longest time between two checkpoints.
             stopwatch: measures the time spent on saving.
+            stop: stops a run in a thread, which receives no signals.
         """
         self.path = path
         self.best = best
         self.origin = origin
         self.seconds = minutes * 60
         self.stopwatch = stopwatch
+        self._stop = stop
         self._signalled = False
         self._finished = False
         self._saved_at = time.monotonic()
@@ -68,10 +79,7 @@ class ResumePoint(pl.Callback):
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Handles Ctrl-C and SIGTERM within the context.
-
-        Only the main thread receives signals. In other threads `STOP` says when to stop.
-        """
+        """Handles Ctrl-C and SIGTERM within the context. Only the main thread receives them."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -108,7 +116,7 @@ class ResumePoint(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Adds the values that show later whether the checkpoint can be used."""
+        """Adds the values by which `usable` checks the checkpoint."""
         checkpoint |= {"origin": self.origin, "finished": self._finished, "has_best": self.best.is_file()}
         checkpoint["versions"] = {"lnbench": __version__}
         if not self._finished:
@@ -147,8 +155,7 @@ class ResumePoint(pl.Callback):
         self._raise_if_signalled()
 
     def _is_told_to_stop(self) -> bool:
-        stop = STOP.get()
-        return self._signalled or (stop is not None and stop.is_set())
+        return self._signalled or (self._stop is not None and self._stop.is_set())
 
     def _raise_if_signalled(self) -> None:
         if self._signalled:

@@ -22,7 +22,7 @@ KEPT = ("warm_up", "steady", "validation", "checkpoints")
 """Parts that a resumed run continues. The test is not among them, because it is done again."""
 
 
-class Span:
+class RunTime:
     """Time from the beginning of a run until now, summed over all its processes."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Span:
 
 
 @dataclass
-class Part:
+class Phase:
     """Cost of one part of a run, and the amount of work done in it."""
 
     seconds: float = 0.0
@@ -56,8 +56,8 @@ class Part:
     tokens: Tensor | int = 0
     """Number of tokens trained on, without padding."""
 
-    def __add__(self, other: "Part") -> "Part":
-        return Part(
+    def __add__(self, other: "Phase") -> "Phase":
+        return Phase(
             self.seconds + other.seconds,
             self.joules + other.joules,
             self.samples + other.samples,
@@ -72,27 +72,27 @@ class Stopwatch(pl.Callback):
     between steps.
     """
 
-    def __init__(self, gpus: int, span: Span | None = None) -> None:
+    def __init__(self, gpus: int, span: RunTime | None = None) -> None:
         """
         Args:
             gpus: number of GPUs of the run; their energy is measured.
             span: time of the whole run, started before anything was loaded; None starts it now.
         """
-        self.span = span or Span()
-        self.warm_up = Part()
-        self.steady = Part()
+        self.span = span or RunTime()
+        self.warm_up = Phase()
+        self.steady = Phase()
         """Training after the warm-up steps of each process."""
-        self.validation = Part()
-        self.checkpoints = Part()
-        self.test = Part()
+        self.validation = Phase()
+        self.checkpoints = Phase()
+        self.test = Phase()
         self.first_step_seconds: float | None = None
         """Seconds from the creation of this object to the end of the first training step after it, in the first process
         that saved its state; None before that."""
         self._meter = EnergyMeter(gpus)
         self._made_at = time.perf_counter()
         self._first_step = 0
-        self._running: Part | None = None
-        self._before_validation: Part | None = None
+        self._running: Phase | None = None
+        self._before_validation: Phase | None = None
         self._read = (0.0, 0.0)
         self._peak_memory_bytes = 0
 
@@ -102,17 +102,17 @@ class Stopwatch(pl.Callback):
         return max(self._peak_memory_bytes, peak_memory_bytes())
 
     @property
-    def training(self) -> Part:
+    def training(self) -> Phase:
         """All of training, without the other parts."""
         return self.warm_up + self.steady
 
     @property
-    def paced(self) -> Part:
+    def paced(self) -> Phase:
         """Training without the warm-up, which shows the speed; with the warm-up if there is nothing else."""
         return self.steady if self.steady.samples else self.warm_up
 
     @contextlib.contextmanager
-    def timing(self, part: Part) -> Iterator[None]:
+    def timing(self, part: Phase) -> Iterator[None]:
         """Measures the block as `part`, then continues with the previous part, except after an error."""
         before = self._running
         self._switch(part)
@@ -171,12 +171,12 @@ class Stopwatch(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continues from an earlier `state_dict`."""
         for name in KEPT:
-            setattr(self, name, Part(**state_dict[name]))
+            setattr(self, name, Phase(**state_dict[name]))
         self.span.load_state_dict(state_dict["span"])
         self.first_step_seconds = state_dict["first_step_seconds"]
         self._peak_memory_bytes = state_dict["peak_memory_bytes"]
 
-    def _switch(self, part: Part | None) -> None:
+    def _switch(self, part: Phase | None) -> None:
         """Adds the time and energy since the last call to the running part, and makes `part` the running one."""
         synchronise()
         seconds, joules = time.perf_counter(), self._meter.joules()

@@ -1,4 +1,4 @@
-"""The layers below the lowest trained layer: their dropout, and their output, which is kept across epochs."""
+"""The layers below the lowest trained layer: turns their dropout off, and keeps their output across epochs."""
 
 import logging
 from collections.abc import Mapping
@@ -18,11 +18,11 @@ log = logging.getLogger(__name__)
 
 
 class FrozenLayers(pl.Callback):
-    """Computes the frozen layers once for each training row, not once in every epoch, where that gives the same result.
+    """Computes the frozen layers once for each training row instead of in every epoch, if the result is the same.
 
-    This is so if the run has more than one epoch, the model is on one device and is no encoder-decoder, these layers
-    draw no dropout, and their output fits in the allowed memory. The output is computed before the first step, always
-    in the same order and the same batches. A resumed run therefore computes the same numbers again.
+    The conditions are: more than one epoch, one device, no encoder-decoder, no dropout in these layers, and enough
+    allowed memory for their output. The output is computed before the first step, always in the same order and the same
+    batches. So a resumed run computes the same numbers again.
     """
 
     def __init__(

@@ -17,35 +17,35 @@ from lnbench.training.fused.padding import Batch, length_of, stack_batches
 
 @dataclass(frozen=True)
 class Own:
-    """What a run has for itself in its model, in which all else is equal in all runs."""
+    """The tensors of a model that belong to one run. All other tensors are equal in all runs of a group."""
 
     trained: Mapping[str, nn.Parameter]
-    """By name."""
+    """Trained parameters by name."""
     buffers: Mapping[str, Tensor]
-    """Those without dimensions, such as the scale of LoRA, and what the head has measured, by name."""
+    """Scalar buffers, such as the scale of LoRA, and the measured buffers of the head, by name."""
 
     @classmethod
     def of(cls, model: TunedModel) -> "Own":
-        """Looks through a model, which takes too long for every step."""
+        """Collects the tensors of a model. This takes too long to do it at every step."""
         scalars = {name: one for name, one in model.named_buffers() if one.ndim == 0}
         return cls(model.trained(), scalars | model.measured())
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """What one run asks for: its loss on a batch, and the gradient of what it trains."""
+    """The request of one run: its loss on a batch, and the gradient of its trained parameters."""
 
     model: TunedModel
-    """In training."""
+    """Model in training mode."""
     own: Own
-    """Of the model."""
+    """Tensors of the model that belong to the run."""
     task: Task
     batch: Batch
     pad_id: int
     generator: Generator
-    """For dropout on a CPU."""
+    """Generator of dropout on a CPU."""
     precision: Callable[[], AbstractContextManager[None]] = field(default=nullcontext)
-    """In which the model is called."""
+    """Context in which the model is called."""
 
 
 @dataclass(frozen=True)
@@ -53,20 +53,21 @@ class Learned:
     """The answer to a `Step`."""
 
     loss: Tensor
-    """A scalar."""
+    """Scalar loss."""
     gradients: tuple[Tensor, ...]
-    """Of the trained parameters, in the order of `TunedModel.trained`; contiguous, as a fused optimiser needs them."""
+    """Gradients of the trained parameters, in the order of `TunedModel.trained`. They are contiguous, because a fused
+    optimiser needs this."""
 
 
 def learn(steps: Sequence[Step]) -> list[Learned]:
     """Does the steps of R runs in one pass.
 
-    The first run's model stands for all: it is called with the trained parameters and buffers of every
-    run, and with R batches of B rows each, of any lengths. Losses and gradients are those that each
-    run gets alone, up to rounding; on a CPU the masks of dropout are the same too.
+    Only the model of the first run is called, with the trained parameters and buffers of each run, and with R batches
+    of B rows each, of any lengths. Losses and gradients equal those of each run alone, up to rounding. On a CPU the
+    dropout masks are the same too.
 
     Args:
-        steps: of models that can be stacked, with equally many rows.
+        steps: steps of models that can be stacked, with equally many rows.
     """
     first = steps[0]
     with torch.no_grad():
@@ -90,10 +91,11 @@ def learn(steps: Sequence[Step]) -> list[Learned]:
 
 
 def can_be_stacked(model: TunedModel, task: Task) -> bool:
-    """Whether the passes of runs with such a model can be one, and each stay what it is alone.
+    """Whether runs with such a model can share a pass without changing their results.
 
-    Attention must be lnbench's own, and all dropout too, which functional dropout, and that of attention whose heads
-    share keys, is not. The loss of language models picks tokens by their labels.
+    This needs lnbench's own attention and dropout. Functional dropout is not lnbench's own, nor is the dropout of
+    attention whose heads share keys. Language models cannot share a pass, because their loss picks tokens by their
+    labels.
     """
     config = model.backbone.config
     table = role_table(config)
@@ -104,5 +106,5 @@ def can_be_stacked(model: TunedModel, task: Task) -> bool:
 
 
 def _stacked(tensors: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Those of every run by name, (R, ...)."""
+    """The tensors of all runs by name, (R, ...)."""
     return {name: torch.stack([own[name] for own in tensors]) for name in tensors[0]}

@@ -60,7 +60,7 @@ def warn(title: str, error: Exception) -> None:
     log.warning("%s: %s: %s; the run goes on", title, type(error).__name__, error)
 
 
-def name_of(config: RunConfig) -> str:
+def run_name(config: RunConfig) -> str:
     """A run's name where many runs are listed."""
     return f"{config.method_name}-{plain_name(config.task.name)}-{config.seed}"
 

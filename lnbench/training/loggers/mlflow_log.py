@@ -13,9 +13,9 @@ from pytorch_lightning.loggers import MLFlowLogger
 
 from lnbench.config.run import MlflowConfig, RunConfig
 from lnbench.records.files import ADAPTER, PREDICTIONS, RECORD, RESUME
-from lnbench.records.identity import run_id
+from lnbench.records.identity import Address
 from lnbench.records.record import Record
-from lnbench.training.loggers.log import FAILED, INTERRUPTED, SUCCEEDED, Log, group_of, name_of, summary_values
+from lnbench.training.loggers.log import FAILED, INTERRUPTED, SUCCEEDED, Log, group_of, run_name, summary_values
 
 ID = "lnbench.id"
 """Tag with the id of the run."""
@@ -29,29 +29,30 @@ class MlflowLog(Log):
 
     title = "MLflow"
 
-    def __init__(self, config: RunConfig, settings: MlflowConfig, folder: Path) -> None:
+    def __init__(self, config: RunConfig, settings: MlflowConfig, address: Address) -> None:
         """Starts the MLflow run; continues the latest one of the same id if training continues.
 
         Args:
             config: configuration of the run.
             settings: where it is logged.
-            folder: folder of the run.
+            address: address of the run.
         """
         super().__init__()
         for name in ("mlflow", "alembic", "pytorch_lightning.loggers.mlflow"):
             logging.getLogger(name).setLevel(logging.ERROR)  # they tell how they make the database and the experiment
         self._artifacts = settings.artifacts
-        runs_dir = config.runs_dir.resolve()
+        runs_dir = address.runs_dir.resolve()
         self._uri = settings.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{runs_dir}/mlflow.db"
         runs_dir.mkdir(parents=True, exist_ok=True)
         with FileLock(runs_dir / "mlflow.lock"):  # one process makes the database and the experiment
             client = MlflowClient(self._uri)
-            earlier = _earlier(client, config, settings.experiment) if (folder / RESUME).is_file() else None
+            goes_on = (address.folder / RESUME).is_file()
+            earlier = _earlier(client, address.id, settings.experiment) if goes_on else None
             self._logger = MLFlowLogger(
                 experiment_name=settings.experiment,
-                run_name=name_of(config),
+                run_name=run_name(config),
                 tracking_uri=self._uri,
-                tags={ID: run_id(config), "group": group_of(config), **_tags(config)},
+                tags={ID: address.id, "group": group_of(config), **_tags(config)},
                 artifact_location=f"{runs_dir}/mlflow" if self._uri.startswith(SQLITE) else None,
                 run_id=earlier,
             )
@@ -82,12 +83,12 @@ class MlflowLog(Log):
         self.announce(place)
 
 
-def _earlier(client: MlflowClient, config: RunConfig, experiment: str) -> str | None:
-    """MLflow's id of the latest run with the id of this one; None if there is none."""
+def _earlier(client: MlflowClient, run: str, experiment: str) -> str | None:
+    """MLflow's id of the latest run with the id `run` of lnbench; None if there is none."""
     known = client.get_experiment_by_name(experiment)
     if known is None:
         return None
-    query, latest = f"tags.`{ID}` = '{run_id(config)}'", ["attributes.start_time DESC"]
+    query, latest = f"tags.`{ID}` = '{run}'", ["attributes.start_time DESC"]
     found = client.search_runs([known.experiment_id], query, order_by=latest, max_results=1)
     return str(found[0].info.run_id) if found else None
 

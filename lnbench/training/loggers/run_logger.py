@@ -11,6 +11,7 @@ from pytorch_lightning.loggers import Logger
 from lnbench.config.run import LoggerConfig, RunConfig
 from lnbench.core.interruption import RunInterrupted
 from lnbench.core.schema import ConfigError
+from lnbench.records.identity import Address
 from lnbench.records.record import Record
 from lnbench.training.loggers.log import FAILED, INTERRUPTED, SUCCEEDED, Log, warn
 
@@ -69,9 +70,9 @@ def require_loggers(settings: LoggerConfig) -> None:
 
 
 @contextlib.contextmanager
-def open_logger(config: RunConfig, folder: Path) -> Iterator[RunLogger | None]:
+def open_logger(config: RunConfig, address: Address) -> Iterator[RunLogger | None]:
     """The run's logger, always closed at the end; None if the run asks for none, or no place could be opened."""
-    logs = [log for title, start in _chosen(config, folder) if (log := _started(title, start))]
+    logs = [log for title, start in _chosen(config, address) if (log := _started(title, start))]
     if not logs:
         yield None
         return
@@ -83,24 +84,24 @@ def open_logger(config: RunConfig, folder: Path) -> Iterator[RunLogger | None]:
         exit_code = INTERRUPTED
         raise
     finally:
-        logger.close(exit_code, folder)
+        logger.close(exit_code, address.folder)
 
 
-def _chosen(config: RunConfig, folder: Path) -> Iterator[tuple[str, Callable[[], Log]]]:
+def _chosen(config: RunConfig, address: Address) -> Iterator[tuple[str, Callable[[], Log]]]:
     """The places that a configuration names, each with the function that opens it."""
     chosen = config.logger
     if wandb := chosen.wandb:
         from lnbench.training.loggers.wandb_log import WandbLog
 
-        yield WandbLog.title, lambda: WandbLog(config, wandb, folder)
+        yield WandbLog.title, lambda: WandbLog(config, wandb, address)
     if tensorboard := chosen.tensorboard:
         from lnbench.training.loggers.tensorboard_log import TensorboardLog
 
-        yield TensorboardLog.title, lambda: TensorboardLog(config, tensorboard, folder)
+        yield TensorboardLog.title, lambda: TensorboardLog(config, tensorboard, address.folder)
     if mlflow := chosen.mlflow:
         from lnbench.training.loggers.mlflow_log import MlflowLog
 
-        yield MlflowLog.title, lambda: MlflowLog(config, mlflow, folder)
+        yield MlflowLog.title, lambda: MlflowLog(config, mlflow, address)
 
 
 def _started(title: str, start: Callable[[], Log]) -> Log | None:

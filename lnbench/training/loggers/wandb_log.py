@@ -16,9 +16,9 @@ from pytorch_lightning.loggers import WandbLogger
 
 from lnbench.config.run import RunConfig, WandbConfig
 from lnbench.records.files import RESUME
-from lnbench.records.identity import run_id
+from lnbench.records.identity import Address
 from lnbench.records.record import Record
-from lnbench.training.loggers.log import INTERRUPTED, Log, group_of, name_of, summary_values
+from lnbench.training.loggers.log import INTERRUPTED, Log, group_of, run_name, summary_values
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -41,16 +41,16 @@ class WandbLog(Log):
 
     title = "W&B"
 
-    def __init__(self, config: RunConfig, settings: WandbConfig, folder: Path) -> None:
+    def __init__(self, config: RunConfig, settings: WandbConfig, address: Address) -> None:
         """Starts the W&B run; continues it if training continues.
 
         Args:
             config: configuration of the run.
             settings: where it is logged.
-            folder: folder of the run.
+            address: address of the run.
         """
         super().__init__()
-        self.run = _start(config, settings, folder)
+        self.run = _start(config, settings, address)
         self._logger = WandbLogger(experiment=self.run)
         self._predictions = settings.predictions
 
@@ -81,21 +81,21 @@ class WandbLog(Log):
             self.announce(place_of(None if self.run.offline else self.run.url, folder / "wandb"))
 
 
-def _start(config: RunConfig, settings: WandbConfig, folder: Path) -> Run:
+def _start(config: RunConfig, settings: WandbConfig, address: Address) -> Run:
     """Starts the W&B run, with the run's identity as its id; continues it if training continues."""
     import wandb
 
     run = wandb.init(
-        id=run_id(config),
-        name=name_of(config)[:NAME_LENGTH],
+        id=address.id,
+        name=run_name(config)[:NAME_LENGTH],
         group=group_of(config)[:NAME_LENGTH],
         tags=_tags(config),
         project=settings.project,
         entity=settings.entity,
-        dir=folder,
+        dir=address.folder,
         mode=_mode(settings.mode),
         config=config.to_dict(),
-        resume="allow" if (folder / RESUME).is_file() else None,
+        resume="allow" if (address.folder / RESUME).is_file() else None,
         reinit="create_new",
         settings=wandb.Settings(finish_timeout=FINISH_SECONDS, quiet=True),
     )

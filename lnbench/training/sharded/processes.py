@@ -1,6 +1,7 @@
 """Runs one function in several communicating processes of this machine."""
 
 import contextlib
+import faulthandler
 import logging
 import multiprocessing
 import os
@@ -38,7 +39,7 @@ class ProcessTraceback(Exception):
         return f"\n{self.args[0]}"
 
 
-def run_together(work: Callable[..., None], count: int, gpu: bool, *arguments: Any) -> None:
+def run_in_processes(work: Callable[..., None], count: int, gpu: bool, *arguments: Any) -> None:
     """Calls `work(*arguments)` in `count` new processes, which are ranks 0, 1, ... of one torch process group.
 
     Ctrl-C and SIGTERM are passed on to all of them. When one process fails, all end.
@@ -127,6 +128,7 @@ def _take_part(
     arguments: tuple[Any, ...],
 ) -> None:
     """The main function of a new process."""
+    faulthandler.enable()  # a crash in a library shows its place
     os.setpgrp()  # a terminal then sends Ctrl-C to the parent alone, which passes it on
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:

@@ -1,4 +1,4 @@
-"""One model over several processes, each of which holds a share of every tensor.
+"""One model over several processes, each of which holds a shard of every tensor.
 
 Fully sharded data parallelism (Zhao et al. 2023, arXiv 2304.11277) by torch's `fully_shard`.
 """
@@ -16,7 +16,7 @@ from lnbench.training.batching import Piece, count_labels
 
 
 def shard(model: TunedModel, mesh: DeviceMesh) -> None:
-    """Keeps in this process, on its device, one share of every parameter of `model`. One block is gathered at a time.
+    """Keeps in this process, on its device, one shard of every parameter of `model`. One block is gathered at a time.
 
     The backbone is a unit of its own, because generation calls it without the rest of the model.
     """
@@ -36,7 +36,7 @@ def own_part(piece: Piece, rank: int, count: int) -> Piece:
     has_rows = rank < len(piece.rows["labels"])
     taken = slice(rank, None, count) if has_rows else slice(1)
     rows = {name: tensor[taken] for name, tensor in piece.rows.items()}
-    return Piece(rows, piece.share * has_rows * count_labels(rows) / count_labels(piece.rows).clamp(min=1))
+    return Piece(rows, piece.weight * has_rows * count_labels(rows) / count_labels(piece.rows).clamp(min=1))
 
 
 def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -45,13 +45,13 @@ def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.full_tensor() if isinstance(value, DTensor) else value for name, value in detached.items()}
 
 
-def shares(tensors: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def shards(tensors: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Cuts whole tensors so that they can replace `targets`, which may be sharded."""
-    return {name: share_as(tensor, targets[name]) if name in targets else tensor for name, tensor in tensors.items()}
+    return {name: shard_as(tensor, targets[name]) if name in targets else tensor for name, tensor in tensors.items()}
 
 
-def share_as(tensor: Tensor, target: Tensor) -> Tensor:
-    """Cuts from a whole tensor this process's share of `target`. A scalar is never cut."""
+def shard_as(tensor: Tensor, target: Tensor) -> Tensor:
+    """Cuts from a whole tensor this process's shard of `target`. A scalar is never cut."""
     if not isinstance(target, DTensor) or not tensor.ndim:
         return tensor
     return distribute_tensor(tensor.to(target.device), target.device_mesh, target.placements, src_data_rank=None)

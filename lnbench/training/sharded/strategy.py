@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from lnbench.core.seeding import derive_seed
 from lnbench.training.batching import Piece
 from lnbench.training.module import TuningModule
-from lnbench.training.sharded.sharding import own_part, shard, share_as, whole
+from lnbench.training.sharded.sharding import own_part, shard, shard_as, whole
 
 HARMLESS = (
     r"It is recommended to use `self\.log\(.*sync_dist=True",  # the scores of all processes are those of rank 0
@@ -64,7 +64,7 @@ class ShardedStrategy(SingleDeviceStrategy):
             torch.manual_seed(derive_seed(torch.initial_seed(), "process", self.global_rank))
         own = [own_part(piece, self.global_rank, self.count) for piece in batch]
         # `fully_shard` averages the gradients of all processes.
-        summed = [piece._replace(share=piece.share * self.count) for piece in own]
+        summed = [piece._replace(weight=piece.weight * self.count) for piece in own]
         loss = super().training_step(summed, batch_idx)
         assert isinstance(loss, Tensor)
         distributed.all_reduce(loss)
@@ -80,11 +80,11 @@ class ShardedStrategy(SingleDeviceStrategy):
         (optimizer,), (state,) = self.optimizers, checkpoint["optimizer_states"]
         parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
         numbers = (number for group in state["param_groups"] for number in group["params"])
-        shares = {
-            number: {name: share_as(value, parameter) for name, value in state["state"][number].items()}
+        shards = {
+            number: {name: shard_as(value, parameter) for name, value in state["state"][number].items()}
             for number, parameter in zip(numbers, parameters, strict=True)
         }
-        super().load_optimizer_state_dict({"optimizer_states": [{**state, "state": shares}]})
+        super().load_optimizer_state_dict({"optimizer_states": [{**state, "state": shards}]})
 
     def broadcast(self, obj: Any, src: int = 0) -> Any:
         """The value of `obj` in process `src`."""

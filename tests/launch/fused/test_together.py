@@ -14,7 +14,7 @@ from lnbench.launch.fused.together import run_together
 from lnbench.records.failure import RunFailed
 from lnbench.records.files import METRICS, PREDICTIONS, RESUME
 from lnbench.records.finished import finished_record
-from lnbench.records.identity import run_dir
+from lnbench.records.identity import address_of, run_dir
 from lnbench.records.record import Record
 from lnbench.run.lifecycle import run
 from lnbench.training.fused import stacker
@@ -93,7 +93,7 @@ def test_settings_hold_together_too(configure: Configure, settings: Sequence[str
 def test_records_are_whole(sweep: Sequence[Sequence[RunConfig]], records: list[list[Record]]) -> None:
     fused, alone = records
     assert [one.id for one in fused] == [one.id for one in alone]
-    assert [finished_record(config) for config in sweep[0]] == fused
+    assert [finished_record(address_of(config)) for config in sweep[0]] == fused
     assert [one.parameters for one in fused] == [one.parameters for one in alone]
     assert [one.cost.steps for one in fused] == [one.cost.steps for one in alone]
     assert [one.hardware["runs_together"] for one in fused + alone] == [3, 3, 3, 1, 1, 1]

@@ -49,7 +49,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown key": ({"cite": "x"}, r"^mine.yaml.cite: unknown key"),
     "an unknown quantity": (comparison(quantity="speed"), r"^mine.yaml.comparisons.0.quantity = 'speed': .*'score'"),
     "an unknown direction": (comparison(left_is="faster"), r"comparisons.0.left_is = 'faster'"),
-    "no comparison": ({"comparisons": []}, r"^mine.yaml.comparisons = \[\]"),
+    "no comparison": ({"comparisons": []}, r"^mine.yaml.comparisons = \[\]: must have at least 1 entries"),
     "no right side": (comparison(right=[]), r"comparisons.0.right = \[\]"),
     "a side against itself": (
         comparison(right=["bitfit", "prefix"]),
@@ -83,6 +83,21 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 def test_a_wrong_claim_is_told_by_field(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read_claims(write(tmp_path, **changes))
+
+
+def test_what_a_claim_lacks_is_told_with_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("text: x\nid: x\ncomparisons: [{left: {settings: {}}, rigth: bitfit}]\n")
+    with pytest.raises(ConfigError) as raised:
+        read_claims(tmp_path)
+    assert str(raised.value).splitlines() == [
+        "mine.yaml.where: is missing; it is the paper and the place in it, such as 'our Section 4'",
+        "mine.yaml.comparisons.0.left.method: is missing; it is a method, such as ln+prefix",
+        "mine.yaml.comparisons.0.right: is missing; it is a method, or a list of them",
+        "mine.yaml.comparisons.0.left_is: is missing; it is better or worse",
+        "mine.yaml.comparisons.0.rigth: unknown key; did you mean 'right'? known keys: factor, left, left_is, margin, "
+        "quantity, right",
+        f"{tmp_path / 'mine.yaml'}: is no claim; python -m lnbench.report --help shows one",
+    ]
 
 
 @pytest.mark.parametrize("content", ["[1, 2]", "a: [", "", "\tid: x"])

@@ -1,10 +1,12 @@
 from random import Random
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lnbench.report.claims.difference import difference_of
 from lnbench.report.claims.noise import without_noise
 
 RIGHT = [328, 225, 349, 321, 265, 360, 353, 321, 328, 349, 316, 308, 311, 314]
@@ -32,6 +34,21 @@ def test_noise_around_one_value_is_no_spread_and_around_0_is_0() -> None:
     assert np.ptp(without_noise(0.05 + noise, 1e-6)) == 0
     assert not without_noise(noise, 1e-6).any()
     assert np.ptp(without_noise(0.05 + noise, 0.0)) > 0
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_tasks_whose_means_only_rounding_tells_apart_say_nothing_of_other_tasks(
+    kind: type[np.floating],
+) -> None:
+    """Else the interval has no width: it seems sure of what two tasks, equal by chance, cannot tell."""
+    rows = [
+        {"task": task, "model": "tiny", "setting": "", "difference": float(kind((300 + more) / 408) - kind(300 / 408))}
+        for task, own in {"one": [28, 18, 34, 10, 16], "two": [20, 22, 20, 22, 22]}.items()
+        for more in own
+    ]
+    found = difference_of(pd.DataFrame(rows), resolution=1e-6)
+    assert found.here is not None
+    assert found.elsewhere is None
 
 
 @settings(max_examples=30, deadline=None)

@@ -158,7 +158,7 @@ def test_tasks_of_different_units_are_judged_apart() -> None:
     shown = [cells(finding) for finding in verdict.findings]
     assert [row[2].split()[-1] for row in shown] == ["points", "MCC", "nats"]
     assert [row[4] for row in shown] == ["cb, rte x 3 seeds", "cola x 3 seeds", "samsum x 3 seeds"]
-    assert "judged apart" in to_markdown([verdict])
+    assert "judged separately" in to_markdown([verdict])
 
 
 def of_metric(name: str, mode: Literal["max", "min"], method: str, seed: int, score: float) -> Record:

@@ -139,7 +139,8 @@ def test_runs_that_are_no_better_than_their_baseline_are_marked_in_every_format(
     baseline: dict[str, Any] = {"baseline": {"test": {"accuracy": 0.6}}, "baseline_name": "majority baseline"}
     runs = [finished(name, score=score, **baseline) for name, score in (("ln", 0.7), ("bitfit", 0.6))]
     table = made(*runs)["scores-minilm"]
-    assert {row[0].text: row[2].text for row in table.rows} == {"ln": "70.00 (1)", "bitfit": "60.00 (1) †"}
+    texts = {row[0].text: row[2].text for row in table.rows}
+    assert texts == {"majority baseline": "60.00", "ln": "70.00 (1)", "bitfit": "60.00 (1) †"}
     assert "† no better than the majority baseline on the test or the validation split" in to_markdown(table)
     assert "*60.00 (1) †*" in to_markdown(table)
     assert r"\underline{60.00 (1) $\dagger$}" in to_latex(table)
@@ -147,6 +148,26 @@ def test_runs_that_are_no_better_than_their_baseline_are_marked_in_every_format(
     assert [line.rpartition(",")[2] for line in to_csv(table).splitlines()] == ["no_better", "1", "0"]
     show(Console(highlight=False, width=110), table)
     assert capsys.readouterr().out.count("†") == 2
+
+
+def test_ranks_stand_beside_the_scores_once_seeds_tell_methods_apart() -> None:
+    scores = {"ln": (0.8, 1.0), "bitfit": (0.7, -1.0), "lora": (0.8, 0.5)}
+    noise = (0.001, -0.002, 0.003, -0.001)
+    runs = [
+        finished(name, task, seed, score + scale * own)
+        for name, (score, scale) in scores.items()
+        for task in ("rte", "cb")
+        for seed, own in enumerate(noise)
+    ]
+    table = made(*runs, finished("full", "rte", 0, 0.9))["scores-minilm"]
+    place = table.columns.index("rank")
+    assert {row[0].text: row[place].text for row in table.rows} == {
+        "full": "-",
+        "bitfit": "3",
+        "ln": "1 to 2",
+        "lora": "1 to 2",
+    }
+    assert any(note.startswith("Rank 2 to 4: one method is surely better") for note in table.notes)
 
 
 def test_scores_are_averaged_within_a_unit_and_what_is_left_out_is_named() -> None:

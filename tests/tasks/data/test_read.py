@@ -10,7 +10,7 @@ import pytest
 
 from lnbench.core.errors import DataError
 from lnbench.tasks.data.content import SUFFIXES
-from lnbench.tasks.data.read import read_splits
+from lnbench.tasks.data.read import read_splits, unfolded
 from lnbench.tasks.data.source import HubDataset, PackageFile, Source
 
 ROWS = [{"text": "12", "label": "NA"}, {"text": "2020-01-01", "label": "x\u2028y"}]
@@ -77,6 +77,47 @@ def test_an_unreachable_hub_names_the_way_out(monkeypatch: pytest.MonkeyPatch) -
         read_splits(Source(folder="films", hub=HubDataset(id="a/b")), ["train"], None)
 
 
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the layout of a data set on the hub."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    datasets.disable_progress_bars()
+    return tmp_path / "films"
+
+
+def test_a_repository_with_several_configurations_needs_one(repository: Path) -> None:
+    for name in ("short", "long"):
+        _write(repository / name / "train.parquet", ROWS)
+    listed = "".join(f"- config_name: {name}\n  data_files: {name}/*.parquet\n" for name in ("short", "long"))
+    (repository / "README.md").write_text(f"---\nconfigs:\n{listed}---\n")
+    source = Source(folder="films", hub=HubDataset(id=str(repository), config="long"))
+    assert read_splits(source, ["train"], None)["train"].to_dict("records") == ROWS
+    for config, split, message in (
+        (None, "train", r"available configs: \['short', 'long'\].*; name one in task.source.hub.config, or"),
+        ("middle", "train", r"Available: \['short', 'long'\]\); name another in task.source.hub.config, or"),
+        ("long", "dev", r"Should be one of \['train'\].*; name another in task.splits, or"),
+    ):
+        hub = HubDataset(id=str(repository), config=config)
+        with pytest.raises(DataError, match=message):
+            read_splits(Source(folder="films", hub=hub), [split], None)
+
+
+def test_a_script_beside_parquet_files_names_the_hubs_own_copy(repository: Path) -> None:
+    _write(repository / "train.parquet", ROWS)
+    (repository / "films.py").write_text("")
+    with pytest.raises(DataError, match=r"found films.py\); read .* by task.source.hub.revision=refs/convert/parquet"):
+        read_splits(Source(folder="films", hub=HubDataset(id=str(repository))), ["train"], None)
+
+
+def test_a_dotted_name_reaches_into_nested_values(repository: Path) -> None:
+    _write(repository / "train.parquet", [{"text": {"en": "a", "de": "b"}}, {"text": {"en": "c", "de": None}}])
+    frame = read_splits(Source(folder="films", hub=HubDataset(id=str(repository))), ["train"], None)["train"]
+    assert unfolded(frame, ["text.en", "text.fr", "label"]).drop(columns="text").to_dict("list") == {
+        "text.en": ["a", "c"],
+        "text.fr": [None, None],
+    }
+
+
 def test_a_data_root_without_the_data_sets_folder_names_that_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +143,15 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, source: Source, split: str
     (tmp_path / "broken" / "train.json").write_text('[{"text": ')
     with pytest.raises(DataError, match=message):
         read_splits(source, [split], tmp_path)
+
+
+def test_of_two_files_with_one_split_neither_is_taken_unless_they_are_alike(tmp_path: Path) -> None:
+    for name in ("train.jsonl", "train.jsonl.gz"):
+        _write(tmp_path / "films" / name, ROWS)
+    assert len(read_splits(Source(folder="films"), ["train"], tmp_path)["train"]) == len(ROWS)
+    _write(tmp_path / "films" / "train.csv", ROWS)
+    with pytest.raises(DataError, match=r"films: has .*train\.csv.*, which differ; leave one of them for 'train'"):
+        read_splits(Source(folder="films"), ["train"], tmp_path)
 
 
 def test_a_data_root_that_is_no_folder_is_refused(tmp_path: Path) -> None:

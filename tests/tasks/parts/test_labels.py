@@ -107,11 +107,9 @@ def test_spellings_of_a_label_are_one_class_in_all_splits_and_counted(
     assert resolved(root).labels == ["neg", "pos"]
     loaded = load(root, tokenizer)
     assert loaded.train.labels.tolist() == [1, 1, 1, 0]
-    assert loaded.warnings["train"] == [
-        "column 'label': 2 labels are written otherwise than the label they stand for, such as 'pos ' for 'pos'"
-    ]
-    assert loaded.warnings["validation"][0].startswith("column 'label': 1 labels are written otherwise")
-    assert loaded.warnings["test"][0].startswith("column 'label': 1 labels are written otherwise")
+    assert loaded.warnings["train"] == ["column 'label' writes 2 labels in another form, such as 'pos ' for 'pos'"]
+    assert loaded.warnings["validation"][0].startswith("column 'label' writes 1 label in another form")
+    assert loaded.warnings["test"][0].startswith("column 'label' writes 1 label in another form")
 
 
 def test_a_number_is_one_class_whichever_file_and_type_it_comes_in(
@@ -157,7 +155,7 @@ def test_a_type_of_entity_without_training_rows_and_tags_with_white_space_are_na
     )
     warnings = load_data(task, tokenizer, root, root / "cache").warnings
     assert warnings["train"] == [
-        "column 'tags': 1 labels are written otherwise than the label they stand for, such as 'B-PER ' for 'B-PER'",
+        "column 'tags' writes 1 label in another form, such as 'B-PER ' for 'B-PER'",
         "nothing is labelled 'LOC' here (0 in validation, 1 in test), so that cannot be learned",
     ]
 
@@ -180,7 +178,7 @@ def test_an_empty_text_is_refused_with_the_setting_that_skips_it_and_counted_whe
     with pytest.raises(DataError, match=r"row 3: text = ' '; must be a text that is not empty; task.skip_empty=true"):
         load(root, tokenizer)
     assert load(root, tokenizer, skip_empty=True).warnings["train"] == [
-        "1 rows without a text are left out, as task.skip_empty says"
+        "left out: 1 row without a text, as task.skip_empty says"
     ]
 
 

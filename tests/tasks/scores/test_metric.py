@@ -64,7 +64,11 @@ def test_every_score_of_a_text_is_known_and_lies_in_its_scale() -> None:
         assert value == pytest.approx(best) or math.isinf(METRICS[name].high)
 
 
-def test_errors_in_the_unit_of_a_label_are_of_its_task_alone() -> None:
-    assert METRICS["rmse"].unit_on("stsb") != METRICS["rmse"].unit_on("sick")
+@pytest.mark.parametrize("metric", ["rmse", "mae of a task of one's own"])
+def test_errors_in_the_unit_of_a_label_are_of_its_task_alone(metric: str) -> None:
+    assert metric_of(metric).unit_on("stsb") != metric_of(metric).unit_on("sick")
+
+
+def test_shares_have_one_unit() -> None:
     assert METRICS["accuracy"].unit_on("rte") == METRICS["macro_f1"].unit_on("cb")
     assert METRICS["accuracy"].unit_on("rte") != METRICS["mcc"].unit_on("cola")

@@ -1,9 +1,12 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from transformers import PreTrainedTokenizerFast
 
 from lnbench.core.errors import DataError
-from lnbench.tasks.tokens.encode import tokenise, tokenizer_identity
+from lnbench.tasks.tokens import encode
+from lnbench.tasks.tokens.encode import tokenise, tokenise_words, tokenizer_identity
 from lnbench.tasks.tokens.examples import Examples
 from tests.tasks.builders import WORDS, new_tokenizer
 
@@ -43,8 +46,22 @@ def test_without_padding_token_the_end_token_pads() -> None:
     tokenizer = new_tokenizer(pad=False)
     assert tokenise(tokenizer, ["a"], labels=np.array([0]), max_length=8).pad_id == WORDS.index("[SEP]")
     tokenizer.eos_token = None
-    with pytest.raises(DataError, match="neither a padding nor an end-of-text token"):
+    with pytest.raises(DataError, match=r"^model.source = .*neither a padding nor an end-of-text token; write"):
         tokenise(tokenizer, ["a"], labels=np.array([0]), max_length=8)
+
+
+def test_rows_are_the_same_a_few_at_a_time(tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts, labels = ["a b c d e", "good", "a b c d e good", "a", "b c"], np.arange(5)
+    sentences, tags = [text.split() for text in texts], [[0] * len(text.split()) for text in texts]
+
+    def everything() -> list[dict[str, Any]]:
+        pairs = tokenise(tokenizer, texts, texts[::-1], labels=labels, max_length=9)
+        taggings = tokenise_words(tokenizer, sentences, tags, max_length=5)
+        return [{name: array.tolist() for name, array in one.to_arrays().items()} for one in (pairs, taggings)]
+
+    at_once = everything()
+    monkeypatch.setattr(encode, "CHUNK", 2)
+    assert everything() == at_once
 
 
 def test_what_is_cut_off_is_counted(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -55,7 +72,7 @@ def test_what_is_cut_off_is_counted(tokenizer: PreTrainedTokenizerFast) -> None:
 
 
 def test_a_text_without_tokens_is_named() -> None:
-    with pytest.raises(DataError, match=r"' ' has no token"):
+    with pytest.raises(DataError, match=r"^' ' has no token .*leave its row out"):
         tokenise(new_tokenizer(special=False), ["a", " "], labels=np.array([0, 1]), max_length=8)
 
 

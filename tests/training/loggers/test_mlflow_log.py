@@ -13,7 +13,7 @@ from mlflow.tracking import MlflowClient
 
 from lnbench.config.run import RunConfig
 from lnbench.records.files import METRICS
-from lnbench.records.identity import run_dir
+from lnbench.records.identity import address_of, run_dir
 from lnbench.records.record import read_record
 from lnbench.run.lifecycle import run
 from lnbench.training.loggers.mlflow_log import ID, MlflowLog
@@ -84,7 +84,7 @@ def test_a_resumed_run_goes_on_in_the_same_log(configure: Configure) -> None:
 
 def open_and_close(config: RunConfig, problems: Any) -> None:
     try:
-        MlflowLog(config, config.logger.mlflow, run_dir(config)).close(0, run_dir(config))  # type: ignore[arg-type]
+        MlflowLog(config, config.logger.mlflow, address_of(config)).close(0, run_dir(config))  # type: ignore[arg-type]
     except Exception as error:
         problems.put(repr(error))
 
@@ -119,7 +119,7 @@ def test_an_error_of_one_log_does_not_touch_another(configure: Configure, monkey
     monkeypatch.setattr(
         "lnbench.training.loggers.tensorboard_log.TensorboardLog.log_metrics", lambda _, __, step: kept.append(step)
     )
-    with open_logger(config, run_dir(config)) as logger:
+    with open_logger(config, address_of(config)) as logger:
         assert logger
         logger.log_metrics({"a": 1.0}, 3)
     assert kept == [3]

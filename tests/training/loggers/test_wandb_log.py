@@ -13,7 +13,7 @@ import wandb
 
 from lnbench.config.run import RunConfig
 from lnbench.records.files import RESUME
-from lnbench.records.identity import run_dir, run_id
+from lnbench.records.identity import address_of, run_dir, run_id
 from lnbench.records.record import read_record
 from lnbench.training.loggers import wandb_log, wandb_results
 from lnbench.training.loggers.run_logger import open_logger
@@ -46,7 +46,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
     def start(config: RunConfig, run: Any = None) -> dict[str, Any]:
         asked: dict[str, Any] = {}
         monkeypatch.setattr(wandb, "init", lambda **settings: asked.update(settings) or run or FakeRun())
-        with open_logger(config, run_dir(config)) as logger:
+        with open_logger(config, address_of(config)) as logger:
             assert logger
         return asked
 
@@ -193,7 +193,7 @@ def test_another_open_wandb_run_is_left_alone(configure: Configure, monkeypatch:
 
 def test_without_a_logger_there_is_none(configure: Configure) -> None:
     config = configure()
-    with open_logger(config, run_dir(config)) as logger:
+    with open_logger(config, address_of(config)) as logger:
         assert logger is None
 
 

@@ -17,7 +17,7 @@ import wandb
 
 from lnbench.config.run import RunConfig
 from lnbench.records.files import ADAPTER, METRICS, PREDICTIONS
-from lnbench.records.identity import run_dir, run_id
+from lnbench.records.identity import address_of, run_dir, run_id
 from lnbench.records.record import Record
 from lnbench.run.lifecycle import run
 from lnbench.training.loggers.run_logger import open_logger
@@ -193,7 +193,7 @@ def write_results(folder: Path, predictions: list[dict[str, Any]]) -> None:
 
 def logged(config: RunConfig, record: Record, predictions: list[dict[str, Any]]) -> WandbFile:
     """What results alone leave."""
-    with open_logger(config, run_dir(config)) as logger:
+    with open_logger(config, address_of(config)) as logger:
         assert logger
         write_results(run_dir(config), predictions)
         logger.log_results(record, run_dir(config))
