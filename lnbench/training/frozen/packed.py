@@ -23,7 +23,7 @@ def pack_frozen_weights(model: nn.Module) -> None:
     """Packs the frozen weights of linear maps that are stored in bf16 on a CPU with products in bf16."""
     for module in model.modules():
         if type(module) is nn.Linear and "forward" not in vars(module) and _can_pack(module):
-            module.forward = partial(_forward, _Packed(module))
+            _replace_forward(module, _Packed(module))
 
 
 class _Packed:
@@ -49,6 +49,10 @@ def _can_pack(module: nn.Linear) -> bool:
 def _pack(weight: Tensor) -> Tensor:
     packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
     return packed
+
+
+def _replace_forward(module: nn.Module, packed: _Packed) -> None:
+    module.forward = partial(_forward, packed)
 
 
 def _forward(packed: _Packed, x: Tensor) -> Tensor:
