@@ -15,6 +15,7 @@ from transformers.masking_utils import sdpa_mask
 
 from lnbench.backbone.backbone import Backbone, role_table, views
 from lnbench.backbone.dropout import drop
+from lnbench.backbone.dropped_attention import dropped_attention
 from lnbench.backbone.mpnet import route_mpnet
 from lnbench.backbone.stack import current_stack
 from lnbench.core.schema import ConfigError
@@ -71,7 +72,11 @@ def attention(
         return sdpa_attention_forward(module, query, key, value, attention_mask, **arguments)
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     key, value = (repeat_kv(one, query.shape[1] // one.shape[1]) for one in (key, value))
-    scores = (query * (scaling or query.shape[-1] ** -0.5)) @ key.transpose(-1, -2)
+    scaling = scaling or query.shape[-1] ** -0.5
+    if dropped_here and not unknown_to_torch and position_bias is None and current_stack() is None:
+        mask = _causal_mask(query, key) if attention_mask is None and causal else attention_mask
+        return dropped_attention(query, key, value, mask, dropout, scaling), None
+    scores = (query * scaling) @ key.transpose(-1, -2)
     if softcap is not None:
         scores = softcap * (scores / softcap).tanh()
     if position_bias is not None:
@@ -239,11 +244,17 @@ def _fold(tensor: Tensor, dim: int | None, runs: int) -> Tensor:
 
 def _masked(scores: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
     """Scores (..., Lq, Lk), with the lowest number for each key that a query must not see."""
+    if mask is None and causal:
+        mask = _causal_mask(scores, scores.mT)
     if mask is None:
-        if not causal or scores.shape[-2] == 1:
-            return scores
-        mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+        return scores
     return scores.masked_fill(~mask, torch.finfo(scores.dtype).min) if mask.dtype == torch.bool else scores + mask
+
+
+def _causal_mask(query: Tensor, key: Tensor) -> Tensor | None:
+    """(1, 1, Lq, Lk), bool; None if a single query sees all keys."""
+    lengths = query.shape[-2], key.shape[-2]
+    return None if lengths[0] == 1 else torch.ones(1, 1, *lengths, dtype=torch.bool, device=query.device).tril()
 
 
 def _softmax(scores: Tensor, sinks: Tensor | None) -> Tensor:

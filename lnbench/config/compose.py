@@ -1,10 +1,11 @@
 """Composes configurations with Hydra. `method=a+b+c` is a sum of three parts, and loggers are summed too."""
 
+import copy
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins import file_config_source
@@ -65,6 +66,8 @@ class FileConfigSource(file_config_source.FileConfigSource):
     class of the same name.
     """
 
+    _read: ClassVar[dict[tuple[str, Path, int, int], ConfigResult]] = {}
+
     def is_config(self, config_path: str) -> bool:
         """Whether `config_path` is a file of the folder or a sum."""
         return _is_sum(config_path) or super().is_config(config_path)
@@ -76,12 +79,23 @@ class FileConfigSource(file_config_source.FileConfigSource):
             ConfigCompositionException: a part of the sum is empty or repeated.
         """
         if not _is_sum(config_path):
+            return self._load_file(config_path)
+        config = OmegaConf.create({"defaults": [*_parts(config_path), "_self_"]})
+        return ConfigResult(self.provider, self.full_path(), config, header={"package": None})
+
+    def _load_file(self, config_path: str) -> ConfigResult:
+        """Reads and completes a file, unless it has been read since it was written. Hydra changes what it gets."""
+        file = Path(self.path, self._normalize_file_name(config_path))
+        if not file.is_file():
+            return super().load_config(config_path)
+        about = file.stat()
+        key = (self.provider, file, about.st_mtime_ns, about.st_size)
+        if key not in self._read:
             result = super().load_config(config_path)
             if isinstance(result.config, DictConfig) and result.header["package"] != "_global_":
                 result.config = completed(config_path.rpartition("/")[0], result.config)
-            return result
-        config = OmegaConf.create({"defaults": [*_parts(config_path), "_self_"]})
-        return ConfigResult(self.provider, self.full_path(), config, header={"package": None})
+            self._read[key] = result
+        return copy.deepcopy(self._read[key])
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         """Sorted names in a group. While a shell completes a sum, the sums that continue it are added."""

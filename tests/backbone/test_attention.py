@@ -1,5 +1,6 @@
 """Attention with cheap dropout, against transformers' own and the formula."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,8 +11,9 @@ from transformers import PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from lnbench.backbone import attention as own
+from lnbench.backbone import dropped_attention
 from lnbench.backbone.attention import adapt_attention, attention
-from lnbench.backbone.dropout import factors
+from lnbench.backbone.dropout import Mask, factors
 from lnbench.core.schema import ConfigError
 from tests.tiny import EVERY_ARCHITECTURE, batch, hidden, tiny
 
@@ -38,6 +40,17 @@ class Module(nn.Module):
         self.num_key_value_groups = num_key_value_groups
 
 
+def all_kept(shape: Sequence[int], p: float) -> Mask:
+    return Mask(torch.ones(tuple(shape), dtype=torch.uint8), 1)
+
+
+def drop_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes masks that keep all."""
+    monkeypatch.setattr(own, "drop", lambda x, p: x)
+    monkeypatch.setattr(dropped_attention, "draw", all_kept)
+    monkeypatch.setattr(dropped_attention, "from_bits", lambda bits, shape, p: all_kept(shape, p))
+
+
 def _inputs() -> list[Tensor]:
     generator = torch.Generator().manual_seed(1)
     return [torch.randn(B, HEADS, L, SIZE, generator=generator, requires_grad=True) for _ in range(3)]
@@ -49,7 +62,7 @@ def _inputs() -> list[Tensor]:
 def test_when_nothing_is_dropped_it_equals_transformers(
     mask: str, causal: bool, scaling: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(own, "drop", lambda x, p: x)
+    drop_nothing(monkeypatch)
     query, key, value = _inputs()
     ours, _ = attention(Module(causal), query, key, value, MASKS[mask], dropout=P, scaling=scaling)
     theirs, _ = sdpa_attention_forward(Module(causal), query, key, value, MASKS[mask], scaling=scaling)
@@ -106,7 +119,7 @@ def by_formula(
 @pytest.mark.parametrize("keywords", KEYWORDS)
 @pytest.mark.parametrize("shared", [1, 2])
 def test_every_keyword_is_honoured(keywords: str, dropout: float, shared: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(own, "drop", lambda x, p: x)
+    drop_nothing(monkeypatch)
     if dropout and shared > 1 and keywords in ("position bias", "window"):
         dropout = 0.0  # is torch's own then, which cannot be stopped
     query, key, value = _inputs()

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 
 from lnbench.backbone.dropout import LEVELS, Dropout, factors, make_dropout_cheap
 from tests.tiny import tiny
@@ -55,6 +56,26 @@ def test_gradients_pass_where_values_do() -> None:
     y.sum().backward()
     assert x.grad is not None
     assert torch.equal(x.grad, y.detach())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_one_bit_an_element_is_kept_for_the_backward_pass(dtype: torch.dtype) -> None:
+    x = torch.randn(SHAPE).to(dtype).requires_grad_()
+    sizes: list[int] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        sizes.append(tensor.nbytes)
+        return tensor
+
+    torch.manual_seed(0)
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        y = Dropout(0.1)(x)
+    torch.manual_seed(0)
+    expected = factors(SHAPE, 0.1)
+    (gradient,) = torch.autograd.grad(y, x, torch.full_like(y, 2))
+    assert sum(sizes) == SIZE / 8
+    assert torch.equal(y, (x * expected).to(dtype))
+    assert torch.equal(gradient, (2 * expected).to(dtype))
 
 
 @pytest.mark.parametrize("p", [0.0, 1.0])

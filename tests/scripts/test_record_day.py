@@ -85,7 +85,7 @@ def test_it_stops_when_told_and_lets_the_run_save(
     begun, saved, moments = tmp_path / "begun", tmp_path / "saved", iter([0.0, 0.0])
     program = PROGRAM.format(begun=str(begun), saved=str(saved))
     jobs = [replace(job("ln", seed), command=shlex.join(["python", "-c", program])) for seed in range(2)]
-    monkeypatch.setattr(record_day, "jobs_of", lambda *_: jobs)
+    monkeypatch.setattr(record_day, "runs_of_sweep", lambda *_: jobs)
 
     def monotonic() -> float:
         """Asked the third time, how long to wait for the run: when it has begun, the time is up or a signal comes."""

@@ -34,7 +34,7 @@ from lnbench.tasks.parts.beam_search import BeamSearch
 from lnbench.tasks.parts.decoding import NextTokenLogits, generate, row_losses
 from lnbench.tasks.tokens.encode import tokenizer_identity
 from lnbench.tasks.tokens.examples import IGNORED, Examples
-from lnbench.training.assemble import build_model, build_skeleton
+from lnbench.training.assemble import build_model, build_skeleton, check_length
 from tests import runs
 from tests.tasks.builders import WORDS, new_generation, new_tokenizer
 from tests.tiny import TWO_SIDED, VOCABULARY, shake, tiny_generator, tune
@@ -294,7 +294,7 @@ def test_others_load_what_is_exported(configure: Any, architecture: str, tmp_pat
 
 def test_several_devices_are_refused(configure: Any) -> None:
     with pytest.raises(ConfigError, match=r"trainer\.devices = 2: the encoder-decoder tiny is not sharded"):
-        run(configure("t5", "method=ln", "trainer.devices=2"))
+        check_length(configure("t5", "method=ln", "trainer.devices=2"))
 
 
 def test_a_model_that_does_not_say_how_its_decoder_starts_is_refused(configure: Any, tmp_path: Path) -> None:
