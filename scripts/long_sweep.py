@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 from rich.console import Console
+from scipy.stats import theilslopes
 
 from lnbench.records.files import RECORD
 from lnbench.records.listing import find_runs
@@ -132,8 +133,11 @@ def report(seen: Seen) -> None:
             f"runs {part[0] + 1:>5} to {part[-1] + 1:>5}: {middle:5.2f} s a run [{low:.2f}, {high:.2f}], "
             f"launcher at most {memory:4.0f} MiB, {files:3.0f} descriptors"
         )
-    slope, level = np.polyfit(np.arange(len(gaps)), gaps, 1)
-    console.print(f"line through the times: {level:.2f} s + {1000 * slope:+.3f} ms a run")
+    slope, level, low, high = theilslopes(gaps)
+    console.print(
+        f"line through the times: {level:.2f} s, and for each run more {1000 * slope:+.2f} ms "
+        f"[{1000 * low:.2f}, {1000 * high:.2f}]"
+    )
 
 
 def plot(seen: Seen, file: Path) -> None:

@@ -106,7 +106,7 @@ def _text(text: str) -> str:
     return literal if _is_plain(literal) else QuotedString(literal, Quote.double).with_quotes()
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=65_536)
 def _is_plain(text: str) -> bool:
     """Whether Hydra reads a text without quotes as itself, alone and in a list."""
     try:
