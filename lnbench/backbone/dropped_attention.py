@@ -72,21 +72,30 @@ class _Attention(Function):
         kept = from_bits(bits, (rows * heads, length, key.shape[1]), ctx.p)
         added = None if mask is None else _added(mask, gradient.dtype)
         seen = mask if mask is not None and mask.dtype == torch.bool else None
-        found = [gradient.new_empty(rows, one.shape[1], heads, size) for one in flat]
+        needed = ctx.needs_input_grad[:3]
+        found = [
+            gradient.new_empty(rows, one.shape[1], heads, size) if wanted else None
+            for one, wanted in zip(flat, needed, strict=True)
+        ]
         for number, (some, (q, k, v)) in enumerate(_chunks(ctx.shape, flat)):
             above = _flat(gradient[some].transpose(1, 2))
             probabilities = known[number] if known else _probabilities(q, k, added, some, heads)
             factors = _part(kept, some, heads).factors(probabilities.dtype)
-            dropped = (probabilities * factors).to(q.dtype)
-            by_probability = factors.mul_((above @ v.mT).to(factors.dtype))
-            by_score = torch._softmax_backward_data(by_probability, probabilities, -1, probabilities.dtype)
-            if seen is not None:
-                by_score.view(-1, heads, *by_score.shape[1:]).mul_(_rows(seen, some))
-            by_score = by_score.to(q.dtype)
-            parts = (by_score @ k).mul_(ctx.scaling), by_score.mT @ q, dropped.mT @ above
+            parts: list[Tensor | None] = [None, None, None]
+            if needed[2]:
+                parts[2] = (probabilities * factors).to(q.dtype).mT @ above
+            if needed[0] or needed[1]:
+                by_probability = factors.mul_((above @ v.mT).to(factors.dtype))
+                by_score = torch._softmax_backward_data(by_probability, probabilities, -1, probabilities.dtype)
+                if seen is not None:
+                    by_score.view(-1, heads, *by_score.shape[1:]).mul_(_rows(seen, some))
+                by_score = by_score.to(q.dtype)
+                parts[0] = (by_score @ k).mul_(ctx.scaling) if needed[0] else None
+                parts[1] = by_score.mT @ q if needed[1] else None
             for whole, part in zip(found, parts, strict=True):
-                whole[some].copy_(_by_token(part, heads))
-        return *(one.transpose(1, 2) for one in found), None, None, None
+                if whole is not None and part is not None:
+                    whole[some].copy_(_by_token(part, heads))
+        return *(None if one is None else one.transpose(1, 2) for one in found), None, None, None
 
 
 def _flat(x: Tensor, scaling: float | None = None) -> Tensor:

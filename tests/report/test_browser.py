@@ -65,13 +65,14 @@ def test_every_plot_is_drawn_without_errors_or_requests(page: "Page") -> None:
 
 def test_another_plot_of_a_kind_can_be_chosen(page: "Page") -> None:
     draw_all(page)
-    plot = page.locator("figure.plot").first
+    plot = page.locator("figure.plot", has=page.get_by_role("heading", name="Score against trained parameters"))
+    canvas = plot.locator(".canvas")
     plot.locator("select").select_option(label="sst2, minilm")
-    shown = page.evaluate("[document.querySelector('.canvas').layout.yaxis.title.text, drawn.size]")
-    assert shown == ["test accuracy (%)", 5]
-    before = page.evaluate("JSON.stringify(document.querySelector('.canvas').data[1].y)")
+    assert canvas.evaluate("canvas => canvas.layout.yaxis.title.text") == "test accuracy (%)"
+    assert page.evaluate("drawn.size") == 6
+    before = canvas.evaluate("canvas => JSON.stringify(canvas.data[1].y)")
     plot.locator("select").select_option(label="rte, minilm")
-    assert page.evaluate("JSON.stringify(document.querySelector('.canvas').data[1].y)") != before
+    assert canvas.evaluate("canvas => JSON.stringify(canvas.data[1].y)") != before
 
 
 def test_a_heading_sorts_up_and_down_and_says_so(page: "Page") -> None:
