@@ -49,7 +49,7 @@ class _Attention(Function):
     ) -> Tensor:
         ctx.shape, ctx.p, ctx.scaling = query.shape, p, scaling
         rows, heads, length, size = query.shape
-        flat = (_flat(query, scaling), _flat(key), _flat(value))
+        flat = (_flat(query, scaling), _flat(key.mT), _flat(value))
         kept = draw((rows * heads, length, key.shape[2]), p)
         added = None if mask is None else _added(mask, query.dtype)
         output = query.new_empty(rows, length, heads, size)
@@ -69,13 +69,13 @@ class _Attention(Function):
         query, key, value, mask, bits, *known = ctx.saved_tensors  # may be read only once under checkpointing
         flat = (query, key, value)
         rows, heads, length, size = ctx.shape
-        kept = from_bits(bits, (rows * heads, length, key.shape[1]), ctx.p)
+        kept = from_bits(bits, (rows * heads, length, key.shape[2]), ctx.p)
         added = None if mask is None else _added(mask, gradient.dtype)
         seen = mask if mask is not None and mask.dtype == torch.bool else None
         needed = ctx.needs_input_grad[:3]
         found = [
-            gradient.new_empty(rows, one.shape[1], heads, size) if wanted else None
-            for one, wanted in zip(flat, needed, strict=True)
+            gradient.new_empty(rows, tokens, heads, size) if wanted else None
+            for tokens, wanted in zip((length, key.shape[2], key.shape[2]), needed, strict=True)
         ]
         for number, (some, (q, k, v)) in enumerate(_chunks(ctx.shape, flat)):
             above = _flat(gradient[some].transpose(1, 2))
@@ -90,8 +90,8 @@ class _Attention(Function):
                 if seen is not None:
                     by_score.view(-1, heads, *by_score.shape[1:]).mul_(_rows(seen, some))
                 by_score = by_score.to(q.dtype)
-                parts[0] = (by_score @ k).mul_(ctx.scaling) if needed[0] else None
-                parts[1] = by_score.mT @ q if needed[1] else None
+                parts[0] = (by_score @ k.mT).mul_(ctx.scaling) if needed[0] else None
+                parts[1] = (q.mT @ by_score).mT if needed[1] else None
             for whole, part in zip(found, parts, strict=True):
                 if whole is not None and part is not None:
                     whole[some].copy_(_by_token(part, heads))
@@ -113,7 +113,7 @@ def _by_token(x: Tensor, heads: int) -> Tensor:
 def _chunks(shape: torch.Size, flat: Any) -> Iterator[tuple[slice, tuple[Tensor, ...]]]:
     """Consecutive rows of a batch, and the part of each of `flat`, (B * heads, ...), that belongs to them."""
     rows, heads, length, _ = shape
-    count = -(-rows * heads * length * flat[1].shape[1] // AT_ONCE)
+    count = -(-rows * heads * length * flat[1].shape[2] // AT_ONCE)
     size = -(-rows // min(rows, count))
     for start in range(0, rows, size):
         yield slice(start, start + size), tuple(one[start * heads : (start + size) * heads] for one in flat)
@@ -135,8 +135,8 @@ def _rows(mask: Tensor, some: slice) -> Tensor:
 
 
 def _probabilities(query: Tensor, key: Tensor, added: Tensor | None, some: slice, heads: int) -> Tensor:
-    """(rows * heads, Lq, Lk), in fp32 unless queries are in fp64."""
-    scores = query @ key.mT
+    """(rows * heads, Lq, Lk), in fp32 unless queries are in fp64. Keys are (rows * heads, head size, Lk)."""
+    scores = query @ key
     if added is not None:
         scores.view(-1, heads, *scores.shape[1:]).add_(_rows(added, some))
     return (scores.float() if scores.dtype == torch.bfloat16 else scores).softmax(-1)
