@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import shutil
 from collections.abc import Callable
 from hashlib import sha256
@@ -241,3 +242,13 @@ def test_wrong_arguments_are_told(published: Path, commands: Commands, words: li
 def test_a_place_without_runs_is_told(commands: Commands, tmp_path: Path) -> None:
     assert "has no finished runs" in commands.verify(tmp_path).err
     assert "is no folder of results" in commands.verify(tmp_path / "none").err
+
+
+@pytest.mark.slow
+@pytest.mark.shared_data
+def test_todays_code_takes_the_first_steps_of_published_runs(commands: Commands, tmp_path: Path) -> None:
+    """Pretrained weights and texts of all lengths: on the CPU that made them, every bit is compared."""
+    published, data = Path(__file__).parents[1] / "results", os.environ["LNBENCH_DATA_ROOT"]
+    done = commands.verify(published, "--sample", "4", "--steps", "10", "--out", tmp_path, f"data_root={data}")
+    assert done.code == 0, done.out
+    assert "4 of 48 runs replayed (first 10 steps)" in done.out
