@@ -7,6 +7,7 @@ python -m scripts.two_hosts
 """
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -45,7 +46,8 @@ def main() -> None:
         swept = [f"method={','.join(METHODS)}", f"seed=range(0,{arguments.seeds})"]
         swept.append(f"trainer.max_epochs={arguments.epochs}")
         alone = [sys.executable, "-m", "lnbench", "-m", *_overrides(folder, calm), *swept, "hydra/launcher=basic"]
-        subprocess.run(alone, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # as the hosts have it; numbers depend on it
+        subprocess.run(alone, check=True, env=one_thread, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         console.print(f"in one process: {len(finished(calm))} runs")
         with Experiment(folder, swept) as experiment:
             happen(experiment, arguments.cut)

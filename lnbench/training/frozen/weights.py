@@ -8,7 +8,6 @@ from lnbench.backbone.quantization import is_quantized
 from lnbench.config.run import RunConfig
 from lnbench.methods.parts.linear_change import Change
 from lnbench.training.device import choose_precision, count_devices
-from lnbench.training.frozen.packed import pack_frozen_weights
 
 LINEAR = (nn.Linear, Conv1D)
 
@@ -16,8 +15,8 @@ LINEAR = (nn.Linear, Conv1D)
 def round_frozen_weights(config: RunConfig, model: nn.Module) -> None:
     """Rounds to bf16 once the weights that autocast would round for every product. Results stay equal to the last bit.
 
-    This also halves the memory of frozen layers; on a CPU, `pack_frozen_weights` then adds twice what is left. A
-    sharded model is left unchanged, because each of its shards holds a single format.
+    This also halves the memory of frozen layers. A sharded model is left unchanged, because each of its shards
+    holds a single format.
 
     Args:
         config: configuration of the run.
@@ -25,7 +24,6 @@ def round_frozen_weights(config: RunConfig, model: nn.Module) -> None:
     """
     if choose_precision(config.trainer) == "bf16-mixed" and count_devices(config.trainer) == 1:
         store_frozen_weights(model, torch.bfloat16)
-        pack_frozen_weights(model)
 
 
 def store_frozen_weights(model: nn.Module, dtype: torch.dtype) -> None:
