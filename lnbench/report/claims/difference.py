@@ -16,7 +16,8 @@ from lnbench.report.claims.nested import (
     on_tasks_like_these,
     on_these_tasks,
 )
-from lnbench.report.claims.noise import without_noise
+from lnbench.report.claims.noise import resolution_of, without_noise
+from lnbench.report.claims.pairs import SAME
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,6 +91,24 @@ def difference_of(pairs: pd.DataFrame, resolution: float = 0.0) -> Difference:
 def _vary(values: Values, resolution: float = 0.0) -> bool:
     """Whether values differ by more than the resolution, and by more than a mean is rounded."""
     return bool(np.ptp(values) > max(resolution, ROUNDING * max(1.0, abs(values.mean()))))
+
+
+def difference_of_scores(one: pd.DataFrame, other: pd.DataFrame, factor: float = 1.0) -> Difference | None:
+    """The difference of the scores of two methods, from pairs of runs of equal task, model, setting and seed.
+
+    Args:
+        one: runs of the left method, whose scores share a unit; from `lnbench.report.load.frame`.
+        other: runs of the right method.
+        factor: scale of the difference.
+
+    Returns:
+        None without pairs.
+    """
+    pairs = one.merge(other, on=SAME, suffixes=("", "_other"))
+    if pairs.empty:
+        return None
+    resolution = factor * resolution_of(pairs["score"], pairs["score_other"])
+    return difference_of(pairs.assign(difference=factor * (pairs["score"] - pairs["score_other"])), resolution)
 
 
 def _cell(key: Any) -> Cell:

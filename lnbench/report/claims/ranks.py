@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from lnbench.report.claims.difference import Difference, difference_of
-from lnbench.report.claims.noise import resolution_of
-from lnbench.report.claims.pairs import SAME
+from lnbench.report.claims.difference import difference_of_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +42,7 @@ def ranks_of(methods: Sequence[pd.DataFrame], larger: bool) -> list[Ranks]:
     found = {
         (one, other): difference.here
         for one, other in combinations(range(len(methods)), 2)
-        if (difference := _difference(methods[one], methods[other])) and difference.here
+        if (difference := difference_of_scores(methods[one], methods[other])) and difference.here
     }
     better, worse = [0] * len(methods), [0] * len(methods)
     for (one, other), estimate in found.items():
@@ -55,11 +53,3 @@ def ranks_of(methods: Sequence[pd.DataFrame], larger: bool) -> list[Ranks]:
             worse[above] += 1
     ranks = [Ranks(1 + above, len(methods) - below) for above, below in zip(better, worse, strict=True)]
     return ranks if found else []
-
-
-def _difference(one: pd.DataFrame, other: pd.DataFrame) -> Difference | None:
-    pairs = one.merge(other, on=SAME, suffixes=("", "_other"))
-    if pairs.empty:
-        return None
-    own = pairs.assign(difference=pairs["score"] - pairs["score_other"])
-    return difference_of(own, resolution_of(pairs["score"], pairs["score_other"]))

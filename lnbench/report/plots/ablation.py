@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from lnbench.report.claims.difference import Difference, difference_of
+from lnbench.report.claims.difference import Difference, difference_of_scores
 from lnbench.report.claims.nested import LEAST_SEEDS
-from lnbench.report.claims.noise import resolution_of
-from lnbench.report.claims.pairs import SAME
 from lnbench.report.plots.plot import COLOURS, NEUTRAL, Plot, new_figure, plain
 from lnbench.report.tables.units import averaged, metric_in, titles_in
 
@@ -62,11 +60,8 @@ def ablation_plots(name: str, title: str, runs: pd.DataFrame) -> Iterator[Plot]:
 def _bars(method: str, runs: pd.DataFrame) -> Iterator[Bar]:
     scale, whole = metric_in(runs).factor, runs[runs["variant"] == method]
     for variant, found in runs[runs["variant"] != method].groupby("variant"):
-        pairs = found.merge(whole, on=SAME, suffixes=("", "_whole"))
-        if len(pairs):
-            resolution = scale * resolution_of(pairs["score"], pairs["score_whole"])
-            own = pairs.assign(difference=scale * (pairs["score"] - pairs["score_whole"]))
-            yield Bar(str(variant), difference_of(own, resolution))
+        if difference := difference_of_scores(found, whole, scale):
+            yield Bar(str(variant), difference)
 
 
 def _figure(bars: list[Bar], unit: str) -> go.Figure:
