@@ -18,6 +18,7 @@ from plotly.offline import get_plotlyjs
 
 from lnbench import __version__
 from lnbench.core.atomic_files import write_atomically
+from lnbench.core.words import number_of
 from lnbench.records.baseline import footnote, marked
 from lnbench.report.claims import judgement, paths
 from lnbench.report.claims.verdicts import Verdict
@@ -103,6 +104,7 @@ def _environment() -> Environment:
         "explanation": judgement.EXPLANATION,
         "path_headings": paths.HEADINGS,
         "about_paths": paths.ABOUT,
+        "number_of": number_of,
         "width": WIDTH,
         "most_points": MOST_POINTS,
     }
