@@ -28,7 +28,9 @@ def first(values: str) -> str:
 
 
 def test_every_experiment_of_the_paper_has_a_small_version() -> None:
-    assert {*PAPER, *(f"mini_{name}" for name in PAPER), "hparams_search", "small", "smoke"} == set(EXPERIMENTS)
+    assert {*PAPER, *(f"mini_{name}" for name in PAPER), "hparams_search", "mini_claims", "small", "smoke"} == set(
+        EXPERIMENTS
+    )
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
