@@ -45,7 +45,7 @@ def inspect(config: RunConfig) -> float:
     tokenizer = load_tokenizer(config.model)
     if start_of(tokenizer) is not None:
         require_kind(load_config(config.model), config.task.backbone)
-    data = load_data(config.task, tokenizer, config.data_root, config.cache_dir)
+    data = load_data(config.task, tokenizer, config.data_root, config.cache_dir, config.seed)
     check_vocabulary(config, tokenizer, data.highest_token)
     console = Console(highlight=False)
     console.print(Text.assemble((config.task.name, "bold"), f" as {config.model.name} sees it"))

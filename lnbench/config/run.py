@@ -11,7 +11,7 @@ from lnbench.backbone.source import check_revision, content_of_model
 from lnbench.config.trainer import TrainerConfig
 from lnbench.core.names import require_name
 from lnbench.core.registry import KIND, Registry, allow_modules, kind_of
-from lnbench.core.schema import ConfigError, Free, Place, Schema, outside_identity, parse
+from lnbench.core.schema import ConfigError, Free, Later, Place, Schema, outside_identity, parse
 from lnbench.methods.base import METHODS, SEPARATOR, Method, canonical_name
 from lnbench.tasks.base import TASKS, Task
 
@@ -63,7 +63,9 @@ class SearchConfig(Schema):
     values: Annotated[tuple[int | float | str, ...], Field(min_length=2)]
     """Values to try, one trial each. Of equally good values, the first is taken."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    """Seed of the trials. Runs of all seeds share the trials."""
+    """First seed of the trials. Runs of all seeds share the trials."""
+    seeds: Later[Annotated[int, Field(ge=1, le=1000)]] = 1
+    """Number of seeds with which each value is tried: `seed`, `seed` + 1 and so on. The mean of their scores counts."""
 
 
 class Settings(Schema):
@@ -181,14 +183,28 @@ def identity_of_saved(raw: Mapping[str, Any]) -> dict[str, Any]:
     return _whole_identity(checked.identity(), parts, _identity_in(TASKS, task, "task"), checked.search)
 
 
-def trial(config: RunConfig, value: float | str) -> RunConfig:
-    """The run that tries one value of a configuration's search.
+def trial(config: RunConfig, value: float | str, place: int = 0) -> RunConfig:
+    """The run that tries one value of a configuration's search with one of its seeds.
+
+    Args:
+        config: configuration with a search.
+        value: value of the searched setting.
+        place: which of the seeds of the search: 0 is the first.
 
     Raises:
         ConfigError: the value is not allowed.
     """
     assert config.search
-    return settled(config, value, search=None, seed=config.search.seed, test=False)
+    return settled(config, value, search=None, seed=config.search.seed + place, test=False)
+
+
+def trials(config: RunConfig) -> list[tuple[float | str, RunConfig]]:
+    """Each value of a configuration's search, once for each seed of the search, with its run. None without a search."""
+    if config.search is None:
+        return []
+    return [
+        (value, trial(config, value, place)) for value in config.search.values for place in range(config.search.seeds)
+    ]
 
 
 def settled(config: RunConfig, value: float | str, **changes: Any) -> RunConfig:

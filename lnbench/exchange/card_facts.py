@@ -54,10 +54,11 @@ def settings_of_parts(record: Record) -> Iterator[tuple[str, str]]:
 def chosen_by_search(result: SearchResult, metric: Metric) -> str:
     """The sentence on how a setting was chosen."""
     tried = ", ".join(
-        f"{code(trial.value)} ({'failed' if trial.score is None else metric.written(trial.score)})"
-        for trial in result.trials
+        f"{code(value)} ({'failed' if score is None else metric.written(score)})"
+        for value, score in result.scores.items()
     )
-    return f"{code(result.parameter)} = {code(result.chosen)}, the best on the validation split of {tried}"
+    mean = f" (means over {result.seeds} seeds)" if result.seeds > 1 else ""
+    return f"{code(result.parameter)} = {code(result.chosen)}, the best on the validation split of {tried}{mean}"
 
 
 def moved(record: Record) -> str:

@@ -1,7 +1,10 @@
 """The record of a finished run: one JSON file, written last and atomically."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from math import nan
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
@@ -97,6 +100,17 @@ class Trial(Schema):
     """Score on the validation split; None if the run failed."""
     problem: str = ""
     """Reason for a failure; empty otherwise."""
+    seed: int | None = None
+    """Seed of the run; None in records of earlier versions."""
+
+
+def mean_scores(trials: Sequence[Trial]) -> dict[int | float | str, float | None]:
+    """Score of each value that was tried, on the validation split: the mean over the seeds; None if a run failed."""
+    found: dict[int | float | str, list[float | None]] = defaultdict(list)
+    for trial in trials:
+        found[trial.value].append(trial.score)
+    known = {value: [score for score in scores if score is not None] for value, scores in found.items()}
+    return {value: fmean(own) if len(own) == len(found[value]) else None for value, own in known.items()}
 
 
 class SearchResult(Schema):
@@ -105,6 +119,16 @@ class SearchResult(Schema):
     parameter: str
     trials: list[Trial]
     chosen: int | float | str
+
+    @property
+    def seeds(self) -> int:
+        """Number of seeds with which each value was tried."""
+        return len(self.trials) // len(self.scores)
+
+    @property
+    def scores(self) -> dict[int | float | str, float | None]:
+        """`mean_scores` of the trials."""
+        return mean_scores(self.trials)
 
 
 class Record(Schema):

@@ -87,7 +87,7 @@ def load_model_and_data(config: RunConfig) -> tuple[TunedModel, TaskData]:
     """Loads the data of a run and its model, ready for training."""
     check_length(config)
     tokenizer = load_tokenizer(config.model)
-    data = load_data(config.task, tokenizer, config.data_root, config.cache_dir)
+    data = load_data(config.task, tokenizer, config.data_root, config.cache_dir, config.seed)
     check_vocabulary(config, tokenizer, data.highest_token)
     model = build_model(config)
     prepare(config, model, data)

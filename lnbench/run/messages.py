@@ -131,6 +131,7 @@ def _parts(record: Record) -> str:
 def _trials(record: Record, search: SearchResult) -> str:
     metric = metric_of(record.selection.metric)
     tried = ", ".join(
-        f"{trial.value}: {'failed' if trial.score is None else metric.written(trial.score)}" for trial in search.trials
+        f"{value}: {'failed' if score is None else metric.written(score)}" for value, score in search.scores.items()
     )
-    return f"{search.parameter} = [bold]{search.chosen}[/] of {tried} (validation {metric.title})"
+    mean = f", mean over {search.seeds} seeds" if search.seeds > 1 else ""
+    return f"{search.parameter} = [bold]{search.chosen}[/] of {tried} (validation {metric.title}{mean})"

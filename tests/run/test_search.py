@@ -133,3 +133,30 @@ def test_a_score_that_is_not_a_number_loses(configure: Configure, monkeypatch: p
 
 
 SCORES = {0.01: math.nan, 1: 0.2}
+
+
+def test_the_mean_over_several_seeds_chooses(configure: Configure, runs_dir: Path) -> None:
+    config = configure(*SEARCH, "search.seed=5", "search.seeds=2")
+    record = run(config)
+    assert record.search
+    assert [(one.value, one.seed) for one in record.search.trials] == [(0.01, 5), (0.01, 6), (1, 5), (1, 6)]
+    scores = [one.score for one in record.search.trials if one.score is not None]
+    means = {0.01: (scores[0] + scores[1]) / 2, 1: (scores[2] + scores[3]) / 2}
+    assert (record.search.scores, record.search.seeds) == (means, 2)
+    assert record.search.chosen == max(means, key=means.__getitem__)
+    assert {found.id for found in find_runs(runs_dir)} == {record.id, *(one.id for one in record.search.trials)}
+
+
+def test_one_seed_leaves_the_identity_of_earlier_searches_as_it_was(configure: Configure) -> None:
+    config = configure(*SEARCH)
+    assert "seeds" not in config.identity()["search"]
+    assert run_id(config) != run_id(configure(*SEARCH, "search.seeds=2"))
+
+
+def test_a_value_that_fails_with_one_of_the_seeds_loses(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lnbench.run import search as module
+
+    scores = iter([0.9, None, 0.1, 0.2])
+    monkeypatch.setattr(module, "_try", lambda config, value, run: Trial(value=value, id="", score=next(scores)))
+    chosen, result = module.search_by_trials(configure(*SEARCH, "search.seeds=2"), run)
+    assert (chosen.trainer.lr_factor, result.scores) == (1, {0.01: None, 1: pytest.approx(0.15)})

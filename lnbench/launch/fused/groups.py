@@ -28,9 +28,13 @@ def can_be_fused(config: RunConfig) -> bool:
 
 
 def common_part(config: RunConfig) -> str:
-    """The settings, as JSON, that runs must share to train together: all but seeds, scales and optimiser settings."""
+    """The settings, as JSON, that runs must share to train together: all but seeds, scales and optimiser settings.
+
+    If each seed draws its own training rows, runs of different seeds do not share their data.
+    """
     part = config.identity()
-    del part["seed"]
+    if not config.task.splits.resample:
+        del part["seed"]
     for setting in OPTIMISER_SETTINGS:
         part["trainer"].pop(setting, None)
     for name, method in config.method.items():

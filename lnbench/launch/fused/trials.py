@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from threading import Event
 
-from lnbench.config.run import RunConfig, trial
+from lnbench.config.run import RunConfig, trials
 from lnbench.core.sealed import NewerError
 from lnbench.launch.fused.groups import group
 from lnbench.records.failure import read_failure
@@ -22,21 +22,17 @@ def do_trials(configs: Sequence[RunConfig], max_runs: int, stop: Event) -> None:
     """
     from lnbench.launch.fused.together import run_together
 
-    needed = {run_id(one): one for config in configs for one in _trials(config) if not _is_settled(one)}
-    trials = list(needed.values())
-    for places in group(trials, max_runs):
+    needed = {run_id(one): one for config in configs for _, one in trials(config) if not _is_settled(one)}
+    waiting = list(needed.values())
+    for places in group(waiting, max_runs):
         if not stop.is_set():
-            for _ in run_together([trials[place] for place in places], stop):
+            for _ in run_together([waiting[place] for place in places], stop):
                 pass
 
 
 def are_settled(config: RunConfig) -> bool:
     """Whether a run can start: it has no search, or all trials of its search have ended."""
-    return all(map(_is_settled, _trials(config)))
-
-
-def _trials(config: RunConfig) -> list[RunConfig]:
-    return [trial(config, value) for value in config.search.values] if config.search else []
+    return all(_is_settled(one) for _, one in trials(config))
 
 
 def _is_settled(config: RunConfig) -> bool:

@@ -77,7 +77,11 @@ class TaskData:
 
 
 def load_data(
-    task: Task, tokenizer: PreTrainedTokenizerBase, data_root: Path | None = None, cache_dir: Path | None = None
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    data_root: Path | None = None,
+    cache_dir: Path | None = None,
+    seed: int = 0,
 ) -> TaskData:
     """Reads, checks, splits and tokenises a task's data. Tokenised data is kept for the next run.
 
@@ -86,6 +90,7 @@ def load_data(
         tokenizer: tokenizer of the model that will be tuned.
         data_root: folder with one subfolder per data set, read first.
         cache_dir: folder for tokenised data; None: `$LNBENCH_CACHE` or the user's cache folder.
+        seed: seed of the run, which draws the training rows if `task.splits.resample` is set.
 
     Raises:
         DataError: the data cannot be found or used.
@@ -96,7 +101,7 @@ def load_data(
     leaks = _leaks(task, keys)
     groups = together([keys["train"], *_groups(task, read["train"], given["train"])])
     parts = _split(task, given, groups, leaks)
-    frames = _sampled(task, {role: task.arrange(frame, role) for role, frame in parts.items()})
+    frames = _sampled(task, {role: task.arrange(frame, role) for role, frame in parts.items()}, seed)
     fingerprint = fingerprint_of(frames)
     examples = _tokenised(task, frames, fingerprint, tokenizer, cache_dir)
     shared = {**overlap(keys), **_shared_groups(task, read, parts), **_shared_texts(task, parts)}
@@ -200,11 +205,14 @@ def _leaks(task: Task, keys: Mapping[str, Sequence[str]]) -> list[bool]:
     return [key in tested for key in keys["train"]]
 
 
-def _sampled(task: Task, frames: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+def _sampled(task: Task, frames: Mapping[str, pd.DataFrame], seed: int) -> dict[str, pd.DataFrame]:
     """The frames, with no more rows than their limits."""
-    limits = task.splits.limits()
+    limits, splits = task.splits.limits(), task.splits
+    seeds = {"train": f"{splits.seed} of run {seed}"} if splits.resample else {}
     return {
-        role: frame.iloc[sample(task.group_keys(frame), limits[role], task.splits.seed)] if role in limits else frame
+        role: frame.iloc[sample(task.group_keys(frame), limits[role], seeds.get(role, splits.seed))]
+        if role in limits
+        else frame
         for role, frame in frames.items()
     }
 

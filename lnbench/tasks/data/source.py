@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
-from lnbench.core.schema import Schema
+from lnbench.core.schema import Later, Schema
 
 ROLES = ("train", "validation", "test")
 
@@ -66,6 +66,9 @@ class Splits(Schema):
     """Leave out training rows with a text that the given test split has too. The record counts the overlap before."""
     train_limit: Limit = None
     """Most rows to train on, after the cuts. None is all. The rows are sampled by the text, like the cuts."""
+    resample: Later[bool] = False
+    """Draw other training rows for each seed of a run. Then the difference between seeds includes the chance in the
+    choice of the training rows. It needs `train_limit`. The other splits are the same for all seeds."""
     validation_limit: Limit = None
     """Most rows to validate on."""
     test_limit: Limit = None
@@ -84,6 +87,8 @@ class Splits(Schema):
     def _leaves_training_rows(self) -> Splits:
         if sum(self.cuts(self.given()).values()) >= 1:
             raise ValueError("validation_fraction and test_fraction leave nothing to train on: their sum must be < 1")
+        if self.resample and self.train_limit is None:
+            raise ValueError("resample = True: needs train_limit, the number of training rows that each seed draws")
         return self
 
     def given(self) -> dict[str, str]:

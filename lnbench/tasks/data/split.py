@@ -61,7 +61,7 @@ def together(columns: Sequence[Sequence[str]]) -> list[str]:
     return [find(key) for key in first]
 
 
-def sample(keys: Sequence[str], size: int, seed: int) -> list[int]:
+def sample(keys: Sequence[str], size: int, seed: int | str) -> list[int]:
     """Draws rows by the hashes of their keys.
 
     Whether a row is drawn depends on its key, the seed, and how many rows before it have the same key. So samples do

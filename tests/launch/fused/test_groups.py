@@ -33,6 +33,12 @@ def test_scales_may_differ_where_the_model_has_them_in_buffers(configure: Config
     assert group(sums, 16) == [[0], [1]]
 
 
+def test_seeds_that_draw_their_own_training_rows_do_not_share_data(configure: Configure) -> None:
+    own = ("++task.splits.train_limit=10", "++task.splits.resample=true")
+    runs = [configure(*own, f"seed={seed}", f"trainer.head_lr={rate}") for seed, rate in ((0, 0.1), (1, 0.1), (0, 0.2))]
+    assert group(runs, 16) == [[0, 2], [1]]
+
+
 @pytest.mark.parametrize("override", ALONE)
 def test_some_runs_stay_alone(configure: Configure, override: str) -> None:
     run = configure(override)

@@ -83,6 +83,27 @@ def test_limits_sample_rows_after_the_cuts(
     assert kept < there
 
 
+def test_each_seed_may_draw_its_own_training_rows(
+    write_root: Writer, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    root = write_root(train=films(*((f"a {number}", number % 2) for number in range(200))))
+    limits = {"train_limit": 50, "validation_limit": 10, "test_limit": 9}
+    shared, own = (
+        [
+            load_data(new_task(splits={**limits, "resample": draws}), tokenizer, root, tmp_path, seed=k)
+            for k in (0, 1, 1)
+        ]
+        for draws in (False, True)
+    )
+    assert len({one.fingerprint for one in shared}) == 1
+    assert own[1].fingerprint == own[2].fingerprint
+    train = [set(one.frames["train"]["text"]) for one in own]
+    assert train[0] != train[1]
+    assert [len(rows) for rows in train] == [50, 50, 50]
+    for split in ("validation", "test"):
+        assert len({tuple(one.frames[split]["text"]) for one in [*shared, *own]}) == 1
+
+
 def test_a_cut_that_leaves_nothing_is_named(
     write_root: Writer, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
 ) -> None:

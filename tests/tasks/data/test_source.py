@@ -27,6 +27,12 @@ def test_limits_are_of_the_roles_that_have_one() -> None:
         parse(Splits, {"test_limit": 0})
 
 
+def test_training_rows_of_each_seed_need_a_number() -> None:
+    with pytest.raises(ConfigError, match="resample = True: needs train_limit"):
+        parse(Splits, {"resample": True})
+    parse(Splits, {"resample": True, "train_limit": 100})
+
+
 @pytest.mark.parametrize("raw", [{"folder": ""}, {"folder": "a", "package": {"name": "a.b", "file": "c.csv"}}])
 def test_bad_sources_are_refused(raw: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=r"source\."):
