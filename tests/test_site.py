@@ -17,3 +17,5 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     subprocess.run(command, check=True, cwd=tmp_path)
     assert "several finished runs" in (tmp_path / "docs" / "api.html").read_text()
     assert "docs/index.html" in (tmp_path / "index.html").read_text()
+    assert 'href="report/index.html"' in (tmp_path / "docs" / "index.html").read_text()
+    assert "LN-tuning beats BitFit" in (tmp_path / "docs" / "report" / "index.html").read_text()
