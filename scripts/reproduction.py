@@ -5,8 +5,10 @@ python -m scripts.reproduction --images   # its plots, too, with a Chrome
 """
 
 import argparse
+import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lnbench.core.atomic_files import write_atomically
@@ -15,15 +17,19 @@ from lnbench.core.escape import markdown
 from lnbench.core.names import plain_name
 from lnbench.core.schema import ConfigError
 from lnbench.core.words import number_of
+from lnbench.deciding.recorded import decided
+from lnbench.records.commands import changes_of_method
 from lnbench.records.packed import SUFFIX
 from lnbench.records.record import Record
+from lnbench.records.variant import all_changes
 from lnbench.report.claims import judgement
 from lnbench.report.claims.claims import Claim, read_claims
-from lnbench.report.claims.verdicts import Outcome, Verdict, judge
+from lnbench.report.claims.verdicts import LEVEL, Outcome, Verdict, judge
 from lnbench.report.load import Loaded, frame, hardware_of, load_runs
 from lnbench.report.plots import make_plots, write_plots
 from lnbench.report.plots.plot import Plot
 from lnbench.report.tables import formats
+from lnbench.report.tables.formats import markdown_row, markdown_rule
 from lnbench.report.tables.table import Table
 from lnbench.report.tables.tables import tables
 
@@ -34,6 +40,8 @@ SHIFTS = "Shift of the norms: ln,"
 TIMES = ("train_seconds", "total_seconds", "train_samples_per_second", "test_samples_per_second", "peak_memory_bytes")
 COSTS = "efficiency"
 """Part of the name of a packed file whose runs had the machine to themselves. Times come from such files alone."""
+LOOKED_AT_OFTEN = {"mini_claims": 16}
+"""Experiments whose runs were added until they decided, with the largest number of seeds of a task that was planned."""
 RESULTS = Path("results")
 DOCUMENT = Path("docs/reproduction.md")
 INTRODUCTION = """# Reproduction
@@ -42,27 +50,34 @@ What the published runs say of *Parameter-Efficient Tuning on Layer Normalizatio
 (arXiv 2211.08682). The runs are small. A claim that is not decided here may hold for a larger model or a longer
 training. A claim that is contradicted is contradicted only for this model and budget.
 
-{sizes}
-
-{runs} runs; the last one ended on {date}; {machine}. {costs}
-
-These commands did the runs:
-
-```
-{commands}
-```
-
-This command writes everything below from their [records](results.md):
+Each experiment below is a [packed file](results.md) of runs. Its verdicts come from its own runs, and all of them
+together are right with a probability of 95%. This command writes everything below from the packed files:
 
 ```
 python -m scripts.reproduction --images
 ```
 """
-TIMED = (
-    "Claims on scores and claims on costs come from different runs. Their intervals are corrected separately, over all "
-    "comparisons of scores and over all comparisons of costs."
-)
+TIMED = "The runs had the machine to themselves."
 UNTIMED = "The runs shared the machine with other programs, so their times mean nothing."
+OFTEN = (
+    "The data of this experiment were looked at after 3, 4, 5 and more seeds, at most {seeds}. The intervals and "
+    "verdicts allow for that: they are those of `python -m lnbench.decide`, see [statistics](statistics.md)."
+)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The runs of one packed file, and what they say.
+
+    Attributes:
+        name: name of the file, which is that of the experiment.
+        loaded: runs.
+        verdicts: verdicts on the claims about scores, or about costs if the runs were timed.
+    """
+
+    name: str
+    loaded: Loaded
+    verdicts: tuple[Verdict, ...]
 
 
 def main() -> None:
@@ -73,9 +88,9 @@ def main() -> None:
     parser.add_argument("--images", action="store_true", help="also write the plots")
     options = parser.parse_args()
     write_atomically(options.out, document(options.results, options.out.stem))
-    if options.images:
-        pictures = options.out.with_suffix("")
-        if problem := write_plots(_shown(_scores(options.results)), pictures):
+    for experiment in experiments(options.results) if options.images else []:
+        pictures = options.out.with_suffix("") / experiment.name
+        if problem := write_plots(_shown(experiment), pictures):
             parser.error(problem)
         for file in pictures.glob("*.svg"):
             file.unlink()
@@ -90,37 +105,57 @@ def document(results: Path, pictures: str) -> str:
             from the others.
         pictures: folder of the plots, seen from the document.
     """
-    scores, costs = _scores(results), _of(results, timed=True)
-    verdicts = [*_judged(scores, timed=False), *(_judged(costs, timed=True) if costs else [])]
-    parts = [
-        _introduction(results, scores, costs),
-        _summary(verdicts),
-        *(formats.to_markdown(table) for table in _tables(scores, costs)),
-        *(_figure(plot, pictures) for plot in _shown(scores)),
-        judgement.to_markdown(verdicts).replace("\n## ", "\n### ").replace("# Claims", "## Claims in full", 1),
-    ]
+    found = experiments(results)
+    parts = [INTRODUCTION, _in_short(found), *(_section(experiment, pictures) for experiment in found)]
     return "\n".join(parts).replace(f"runs_dir={results}", "runs_dir=runs")
 
 
-def _scores(results: Path) -> Loaded:
-    loaded = _of(results, timed=False)
-    if loaded is None:
-        raise ConfigError(f"{results}: has no packed file of runs whose scores count")
-    return loaded
+def experiments(results: Path) -> list[Experiment]:
+    """The experiment of each packed file, by name.
+
+    Raises:
+        ConfigError: there is no packed file.
+    """
+    files = sorted(results.glob(f"*{SUFFIX}"))
+    if not files:
+        raise ConfigError(f"{results}: has no packed file of runs")
+    return [_experiment(file, results) for file in files]
 
 
-def _of(results: Path, timed: bool) -> Loaded | None:
-    """The runs of all packed files that are, or are not, for times; None without any."""
-    files = [file for file in _files(results) if (COSTS in file.name) == timed]
-    return replace(load_runs(*files), runs_dir=results) if files else None
+def _experiment(file: Path, results: Path) -> Experiment:
+    name = file.name.removesuffix(SUFFIX)
+    loaded = replace(load_runs(file), runs_dir=results)
+    claims = [claim for claim in read_claims() if _is_timed(claim) == (COSTS in name)]
+    if name in LOOKED_AT_OFTEN:
+        verdicts = decided(claims, loaded.records, LEVEL, LOOKED_AT_OFTEN[name])
+    else:
+        verdicts = judge(claims, loaded, frame(loaded.records))
+    return Experiment(name, loaded, tuple(verdicts))
 
 
-def _files(results: Path) -> list[Path]:
-    return sorted(results.glob(f"*{SUFFIX}"))
+def _is_timed(claim: Claim) -> bool:
+    return any(comparison.quantity in TIMES for comparison in claim.comparisons)
 
 
-def _shown(scores: Loaded) -> list[Plot]:
-    return [plot for plot in make_plots(scores, frame(scores.records)) if _is_shown(plot)]
+def _section(experiment: Experiment, pictures: str) -> str:
+    """All about one experiment. The headings of a report stand one level lower here."""
+    judged = [verdict for verdict in experiment.verdicts if verdict.has_pairs]
+    claims = judgement.to_markdown(judged).replace("\n## ", "\n### ").replace("# Claims", "## In full", 1)
+    parts = [
+        _summary(experiment.verdicts),
+        *(formats.to_markdown(table) for table in _tables(experiment)),
+        *(_figure(plot, f"{pictures}/{experiment.name}") for plot in _shown(experiment)),
+        *([claims] if judged else []),
+    ]
+    return "\n".join([_head(experiment), *(re.sub(r"^#", "##", part, flags=re.MULTILINE) for part in parts)])
+
+
+def _shown(experiment: Experiment) -> list[Plot]:
+    """The plots of scores; times have none."""
+    if COSTS in experiment.name:
+        return []
+    loaded = experiment.loaded
+    return [plot for plot in make_plots(loaded, frame(loaded.records)) if _is_shown(plot)]
 
 
 def _is_shown(plot: Plot) -> bool:
@@ -132,42 +167,55 @@ def _figure(plot: Plot, folder: str) -> str:
     return f"## {plot.kind}: {title}\n\n![{title}]({folder}/{plain_name(plot.name)}.png)\n\n{caption}\n"
 
 
-def _judged(loaded: Loaded, timed: bool) -> list[Verdict]:
-    claims = [claim for claim in read_claims() if _is_timed(claim) == timed]
-    return judge(claims, loaded, frame(loaded.records))
+def _tables(experiment: Experiment) -> Iterator[Table]:
+    """The tables of costs, or all others."""
+    loaded, timed = experiment.loaded, COSTS in experiment.name
+    yield from (one for one in tables(loaded, frame(loaded.records)) if one.name.startswith(COSTS) == timed)
 
 
-def _is_timed(claim: Claim) -> bool:
-    return any(comparison.quantity in TIMES for comparison in claim.comparisons)
+def _head(experiment: Experiment) -> str:
+    """The heading, what was run, where and how."""
+    records = experiment.loaded.records
+    models = sorted({record.model for record in records})
+    machines = "; ".join(sorted({hardware_of(record) for record in records}))
+    last, searches = max(record.finished_at for record in records)[:10], any(record.search for record in records)
+    often = LOOKED_AT_OFTEN.get(experiment.name)
+    lines = [
+        f"## {markdown(experiment.name)}",
+        "",
+        *(_size([one for one in records if one.model == model]) for model in models),
+        "",
+        f"{len(records):,} runs; the last one ended on {last}; {machines}. "
+        + ("The learning rates were searched. " if searches else "The learning rates are those that are shipped. ")
+        + (TIMED if COSTS in experiment.name else UNTIMED),
+        *(["", OFTEN.format(seeds=often)] if often else []),
+        "",
+        "```",
+        *_commands(experiment),
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
 
 
-def _tables(scores: Loaded, costs: Loaded | None) -> Iterator[Table]:
-    yield from (one for one in tables(scores, frame(scores.records)) if not one.name.startswith(COSTS))
-    if costs:
-        yield from (one for one in tables(costs, frame(costs.records)) if one.name.startswith(COSTS))
-
-
-def _introduction(results: Path, scores: Loaded, costs: Loaded | None) -> str:
-    records = [*scores.records, *(costs.records if costs else [])]
-    models = sorted({record.model for record in scores.records})
-    return INTRODUCTION.format(
-        sizes="\n".join(_size([one for one in scores.records if one.model == model]) for model in models),
-        runs=len(records),
-        date=max(record.finished_at for record in records)[:10],
-        machine="; ".join(sorted({hardware_of(record) for record in records})),
-        costs=TIMED if costs else UNTIMED,
-        commands="\n".join(_command(file) for file in _files(results)),
-    )
-
-
-def _command(file: Path) -> str:
-    """The sweep that did the runs of a packed file, which is named by its experiment."""
-    records = load_runs(file).records
-    swept = {name: sorted({getattr(record, name) for record in records}) for name in ("method", "task", "seed")}
-    words = [f"experiment={file.name.removesuffix(SUFFIX)}", *(override(name, *found) for name, found in swept.items())]
+def _commands(experiment: Experiment) -> Iterator[str]:
+    """The sweeps that did the runs. Methods that have the same tasks and seeds share one."""
+    records = experiment.loaded.records
+    seeds: dict[tuple[tuple[str, ...], str], dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
+    for record in records:
+        changes = tuple(changes_of_method(all_changes(record.config["method"])))
+        seeds[changes, record.method][record.task].add(record.seed)
+    alike: dict[tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]], set[str]] = defaultdict(set)
+    for (changed, method), of_tasks in seeds.items():
+        for own in of_tasks.values():
+            same = tuple(sorted(task for task, others in of_tasks.items() if others == own))
+            alike[changed, same, tuple(sorted(own))].add(method)
     threads = {record.hardware.get("threads") for record in records}
     prefix = f"OMP_NUM_THREADS={threads.pop()} " if len(threads) == 1 else ""
-    return prefix + command([*words, "data_root=path/to/data"])
+    for (changed, tasks, found), methods in alike.items():
+        words = [f"experiment={experiment.name}", override("method", *sorted(methods)), *changed]
+        swept = [override("task", *tasks), override("seed", *found), "data_root=path/to/data"]
+        yield prefix + command([*words, *swept], several=True)
 
 
 def _size(records: Sequence[Record]) -> str:
@@ -178,10 +226,29 @@ def _size(records: Sequence[Record]) -> str:
     return f"- {records[0].model}: {steps}, {number_of(seeds, 'seed')}, on {', '.join(tasks)}"
 
 
+def _in_short(found: Sequence[Experiment]) -> str:
+    """The verdicts of all experiments in one table."""
+    lines = [
+        "## In short",
+        "",
+        markdown_row(["claim", *(one.name for one in found)]),
+        markdown_rule(1 + len(found), left=1),
+    ]
+    for claim in read_claims():
+        cells = [_cell([one for one in experiment.verdicts if one.claim == claim]) for experiment in found]
+        lines.append(markdown_row([claim.text, *cells]))
+    signs = [f"{judgement.SIGNS[outcome]} {outcome}" for outcome in judgement.OF_CLAIMS]
+    return "\n".join([*lines, "", f"{', '.join(signs)}; -: no runs.", ""])
+
+
+def _cell(verdicts: Sequence[Verdict]) -> str:
+    return next((judgement.SIGNS[verdict.outcome] for verdict in verdicts if verdict.has_pairs), "-")
+
+
 def _summary(verdicts: Sequence[Verdict]) -> str:
-    lines = ["## In short", ""]
+    lines = ["## Verdicts", ""]
     for outcome in judgement.OF_CLAIMS:
-        lines += _listed(outcome, [_line(verdict) for verdict in verdicts if verdict.outcome == outcome])
+        lines += _listed(outcome, [_line(one) for one in verdicts if one.outcome == outcome and one.has_pairs])
     return "\n".join(lines)
 
 

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
-from lnbench.config.run import RunConfig
-from lnbench.deciding.runs import Run, Runs
+from lnbench.deciding.runs import Run
 from lnbench.records.record import Record
 from lnbench.report.claims.claims import EXACT, Claim, Comparison, Side
-from lnbench.report.claims.looks import looks
+from lnbench.report.claims.looks import levels, looks
 from lnbench.report.claims.nested import Cells, Values
 from lnbench.report.claims.pairs import METRIC, paired_differences
-from lnbench.report.claims.verdicts import Finding, finding_of, with_outcome
+from lnbench.report.claims.verdicts import Finding, Verdict, finding_of, with_outcome
 from lnbench.report.load import values_of
-from lnbench.tasks.scores.metric import metric_of
 
 Pair = tuple[Run, Run]
+
+
+class Source(Protocol):
+    """Where the records of an experiment come from."""
+
+    def arm(self, side: Side, task: str) -> tuple[str, ...]:
+        """What chooses the method of a side of a comparison on a task, in a `Run`."""
+
+    def unit(self, run: Run) -> str:
+        """The unit of the scores of a run, as `lnbench.tasks.scores.metric.Metric.unit_on` gives it."""
+
+    def record(self, run: Run) -> Record | None:
+        """The record of a run; None if it is not finished."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +115,7 @@ class Course:
         return bool(self.wanted) and not self.problem
 
 
-def contests(claims: Sequence[Claim], tasks: Sequence[str], runs: Runs) -> list[Contest]:
+def contests(claims: Sequence[Claim], tasks: Sequence[str], runs: Source) -> list[Contest]:
     """The comparisons of the claims, separately for tasks of different units.
 
     Raises:
@@ -119,22 +131,19 @@ def contests(claims: Sequence[Claim], tasks: Sequence[str], runs: Runs) -> list[
     ]
 
 
-def _contests(place: int, comparison: Comparison, right: Side, tasks: Sequence[str], runs: Runs) -> Iterator[Contest]:
+def _contests(place: int, comparison: Comparison, right: Side, tasks: Sequence[str], runs: Source) -> Iterator[Contest]:
     arms = {task: (runs.arm(comparison.left, task), runs.arm(right, task)) for task in tasks}
-    units = {task: _unit(comparison, [runs.config(Run(arm, task, 0)) for arm in both]) for task, both in arms.items()}
+    units = {task: _unit(comparison, [runs.unit(Run(arm, task, 0)) for arm in both]) for task, both in arms.items()}
     for unit in dict.fromkeys(units.values()):
         own = {task: both for task, both in arms.items() if units[task] == unit}
         yield Contest(place, comparison, right, own, apart=len(own) < len(arms))
 
 
-def _unit(comparison: Comparison, configs: Sequence[RunConfig]) -> str:
-    if comparison.quantity != "score":
-        return comparison.quantity
-    task = configs[0].task
-    return metric_of(task.metric, task.mode).unit_on(task.name)
+def _unit(comparison: Comparison, units: Sequence[str]) -> str:
+    return units[0] if comparison.quantity == "score" else comparison.quantity
 
 
-def follow(contest: Contest, runs: Runs, levels: Sequence[float], most_seeds: int) -> Course:
+def follow(contest: Contest, runs: Source, levels: Sequence[float], most_seeds: int) -> Course:
     """Looks at the data as often as the finished runs allow, and stops when the contest is decided.
 
     The looks depend only on the records. The same runs give the same looks, whatever their order and whoever has done
@@ -170,6 +179,28 @@ def follow(contest: Contest, runs: Runs, levels: Sequence[float], most_seeds: in
         if finding.outcome != "not decided":
             break
     return Course(contest, tuple(found))
+
+
+def follow_all(contests: Sequence[Contest], runs: Source, level: float, most_seeds: int) -> list[Course]:
+    """All contests as far as their runs are done. Those that depend on chance share the error level.
+
+    Args:
+        contests: contests to follow.
+        runs: runs of the experiment.
+        level: error level of all decisions together.
+        most_seeds: largest number of seeds of a task.
+    """
+    tested = sum(not contest.exact for contest in contests)
+    of_looks = levels(level, max(1, tested), most_seeds)
+    return [follow(contest, runs, of_looks, most_seeds) for contest in contests]
+
+
+def verdicts_of(claims: Sequence[Claim], courses: Sequence[Course]) -> list[Verdict]:
+    """The verdict on each claim, by the contests over its comparisons."""
+    return [
+        Verdict(claim, tuple(course.finding for course in courses if course.contest.claim == place))
+        for place, claim in enumerate(claims)
+    ]
 
 
 def _seen(finding: Finding, tasks: Sequence[str]) -> tuple[Cells, Values]:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from math import inf
 
 from lnbench.core.words import number_of
-from lnbench.deciding.contest import Contest, Course, Pair, follow
+from lnbench.deciding.contest import Contest, Course, Pair, follow_all, verdicts_of
 from lnbench.deciding.runs import Run, Runs
 from lnbench.report.claims.claims import Claim
-from lnbench.report.claims.looks import levels
 from lnbench.report.claims.verdicts import Verdict
 
 
@@ -40,9 +39,7 @@ class Experiment:
 
     def courses(self) -> list[Course]:
         """All comparisons as far as their runs are done. Those that depend on chance share the error level."""
-        tested = sum(not contest.exact for contest in self.contests)
-        of_looks = levels(self.level, max(1, tested), self.most_seeds)
-        return [follow(contest, self.runs, of_looks, self.most_seeds) for contest in self.contests]
+        return follow_all(self.contests, self.runs, self.level, self.most_seeds)
 
     def wanted(self, courses: Sequence[Course]) -> list[Pair]:
         """The pairs of the next look of all open comparisons, those of the likely cheapest decision first."""
@@ -83,10 +80,7 @@ class Experiment:
 
     def verdicts(self, courses: Sequence[Course]) -> list[Verdict]:
         """The verdict on each claim."""
-        return [
-            Verdict(claim, tuple(course.finding for course in courses if course.contest.claim == place))
-            for place, claim in enumerate(self.claims)
-        ]
+        return verdicts_of(self.claims, courses)
 
     def _cost_to_decide(self, course: Course) -> float:
         """Likely seconds to a decision, or to the first look as long as there was none."""

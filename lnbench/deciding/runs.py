@@ -31,6 +31,7 @@ from lnbench.records.commands import changes_of_method
 from lnbench.records.identity import address_of
 from lnbench.records.record import Record, RecordError, read_record
 from lnbench.report.claims.claims import HALVES, Side
+from lnbench.tasks.scores.metric import metric_of
 
 CHOSEN = {"method": "the claims name the methods", "task": "give --tasks", "seed": "seeds are added as they are needed"}
 """Settings that no override may give, with the reason."""
@@ -82,6 +83,16 @@ class Runs:
         halves = any(value in HALVES for value in side.settings.values())
         changed = side.resolved(self._depth(self.config(Run((own,), task, 0))) if halves else None) or {}
         return (own, *changes_of_method(changed))
+
+    def unit(self, run: Run) -> str:
+        """The unit of the scores of a run.
+
+        Raises:
+            ConfigError: a setting is wrong.
+            DataError: the data cannot be found.
+        """
+        task = self.config(run).task
+        return metric_of(task.metric, task.mode).unit_on(task.name)
 
     def config(self, run: Run) -> RunConfig:
         """The configuration of a run.

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lnbench.core.schema import ConfigError
+from lnbench.deciding.recorded import decided
 from lnbench.records.packed import SUFFIX, PackedRun, write_packed
 from lnbench.records.record import Record
 from lnbench.report.claims.claims import read_claims
@@ -32,19 +33,19 @@ def test_it_has_every_claim_table_and_command_and_no_folder_of_this_machine(tmp_
     publish(tmp_path, "mini_efficiency", made_up(seeds=(0,), tasks=("rte",)))
     text = document(tmp_path, "pictures")
     assert str(tmp_path) not in text
-    assert "python -m lnbench experiment=mini_main_nlu method=adapter,adapter+ln,bitfit," in text
+    assert "python -m lnbench -m experiment=mini_main_nlu method=adapter,adapter+ln,bitfit," in text
     assert " task=mrpc,rte,sst2 seed=0,1,2 data_root=path/to/data\n" in text
-    for heading in ("# Reproduction", "## In short", "## Test scores", "## Costs", "## Claims in full"):
+    for heading in ("# Reproduction", "## In short", "### Test scores", "### Costs", "### In full"):
         assert f"\n{heading}" in f"\n{text}"
     assert "](pictures/" in text
     for claim in read_claims():
-        assert text.count(claim.text) == 3, "in short, in the summary of the claims, and in full"
+        assert text.count(claim.text) == 4, "in short, by verdict, in the summary of the claims, and in full"
 
 
 def test_times_are_judged_by_the_runs_that_had_the_machine_to_themselves(tmp_path: Path) -> None:
     publish(tmp_path, "mini_main_nlu", made_up())
     assert "in training time" not in document(tmp_path, "pictures")
-    assert "## Costs" not in document(tmp_path, "pictures")
+    assert "# Costs" not in document(tmp_path, "pictures")
     publish(tmp_path, "mini_efficiency", made_up(seeds=(0,), tasks=("rte",)))
     rows = [line for line in document(tmp_path, "pictures").splitlines() if "in training time" in line]
     assert rows
@@ -61,5 +62,53 @@ def test_what_is_not_decided_says_against_what_the_means_are(tmp_path: Path, bit
 
 
 def test_without_results_there_is_no_document(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="has no packed file of runs whose scores count"):
+    with pytest.raises(ConfigError, match="has no packed file of runs"):
         document(tmp_path, "pictures")
+
+
+def clear() -> list[Record]:
+    """Runs that support the first claim if they are looked at once."""
+    scores = {"ln": (0.60, 0.63, 0.60), "bitfit": (0.55, 0.56, 0.57)}
+    return [
+        finished(method, task, seed, score)
+        for method, of_seeds in scores.items()
+        for task in ("rte", "sst2")
+        for seed, score in enumerate(of_seeds)
+    ]
+
+
+def test_each_experiment_is_judged_by_its_own_runs(tmp_path: Path) -> None:
+    publish(tmp_path, "first", clear())
+    publish(tmp_path, "second", [finished(method) for method in ("ln", "bitfit")])
+    text = document(tmp_path, "pictures")
+    assert "| claim | first | second |" in text
+    assert "| LN-tuning beats BitFit with half of its parameters. | ✔ | ? |" in text
+    assert "](pictures/first/" in text
+    assert "](pictures/second/" in text
+
+
+def test_what_is_looked_at_often_is_judged_by_the_rule_for_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scripts.reproduction.LOOKED_AT_OFTEN", {"often": 16})
+    publish(tmp_path, "often", clear())
+    publish(tmp_path, "once", clear())
+    text = document(tmp_path, "pictures")
+    assert "| LN-tuning beats BitFit with half of its parameters. | ? | ✔ |" in text
+    assert text.count("at most 16") == 1
+
+
+def test_methods_with_other_settings_have_a_command_of_their_own(tmp_path: Path) -> None:
+    changed = [finished("ln", seed=seed, settings={"ln.terms": ["bias"]}) for seed in range(2)]
+    publish(tmp_path, "both", [finished("ln"), finished("bitfit"), *changed])
+    commands = [line for line in document(tmp_path, "p").splitlines() if "experiment=both" in line]
+    assert [line.partition("experiment=both ")[2] for line in commands] == [
+        "method=bitfit,ln task=rte seed=0 data_root=path/to/data",
+        "method=ln 'method.ln.terms=[bias]' task=rte seed=0,1 data_root=path/to/data",
+    ]
+
+
+def test_two_runs_of_one_cell_are_refused_where_runs_are_looked_at_often() -> None:
+    twice = [finished("ln"), finished("ln", config={"trainer.lr_factor": 3})]
+    with pytest.raises(ConfigError, match=r"^ln on rte with minilm, seed 0: there is more than one run"):
+        decided(read_claims(), twice, 0.05, 16)
