@@ -12,6 +12,7 @@ from lnbench.arguments import add_plugins
 from lnbench.core.errors import plainly
 from lnbench.core.packages import require_tuning
 from lnbench.core.schema import ConfigError
+from lnbench.core.words import number_of
 from lnbench.records.contradictions import contradictions
 from lnbench.records.listing import find_runs, holds_runs
 from lnbench.records.packed import LEVELS, SUFFIX, PackedRun, write_packed
@@ -74,7 +75,9 @@ def submit(runs_dir: Path, out: Path, filters: list[str]) -> str:
         )
     write_packed(path, runs)
     size = decimal(path.stat().st_size)
-    return f"{path}: {len(own):,} runs and {len(runs) - len(own):,} trials of their searches, {size}"
+    return (
+        f"{path}: {number_of(len(own), 'run')} and {number_of(len(runs) - len(own), 'trial')} of their searches, {size}"
+    )
 
 
 def _packed(record: Record, folder: Path) -> PackedRun:

@@ -109,7 +109,8 @@ def _read(place: Path) -> tuple[list[PackedRun], int]:
             print(printable("\n    ".join([f"WRONG  {found.folder}", *problems])))
     if not runs and not wrong:
         raise ConfigError(f"{place}: has no finished runs")
-    print(f"{len(runs)} runs agree with themselves, {wrong} do not")
+    agree = "1 run agrees with itself" if len(runs) == 1 else f"{len(runs):,} runs agree with themselves"
+    print(f"{agree}, {wrong:,} {'does' if wrong == 1 else 'do'} not")
     return runs, wrong
 
 

@@ -40,6 +40,13 @@ LONGEST = (
     "report/test_dashboard.py",
     "launch/test_gpus.py",
     "test_site.py",
+    "training/test_memory.py",
+    "test_runs.py",
+    "tasks/test_encoder_decoders.py",
+    "training/test_accumulate.py",
+    "training/loggers/test_wandb_log.py",
+    "deciding/test_decide.py",
+    "scripts/test_reproduction.py",
 )
 """Files that take longer than ten seconds, the longest first."""
 

@@ -74,7 +74,7 @@ def test_trials_come_along_and_must_be_there(configure: Configure, runs_dir: Pat
     config = configure("search=lr_coarse", "trainer.max_steps=2")
     record = run(config)
     assert record.search
-    assert "1 runs and 3 trials" in submit(runs_dir, runs_dir.parent / "mine", [])
+    assert "1 run and 3 trials" in submit(runs_dir, runs_dir.parent / "mine", [])
     (trial,) = [one for one in load_runs(runs_dir).trials if one.id == record.search.trials[0].id]
     (trial.folder / RECORD).unlink()
     (trial.folder / CONFIG).unlink()

@@ -77,7 +77,7 @@ def test_a_run_is_equal_to_the_last_bit_in_a_folder_of_its_own(
     done = verify(published)
     assert (done.code, done.err) == (0, ""), done.out
     lines = done.out.splitlines()
-    assert lines[0] == "1 runs agree with themselves, 0 do not"
+    assert lines[0] == "1 run agrees with itself, 0 do not"
     assert lines[1].startswith("equal to the last bit")
     assert lines[-1] == "1 of 1 runs replayed: 1 equal to the last bit"
     (record,) = replays.rglob("record.json")
@@ -150,7 +150,7 @@ def test_what_only_a_replay_shows_is_found_by_it(published: Path, verify: Callab
     falsify(published, change)
     done = verify(published)
     assert done.code == 1
-    assert "1 runs agree with themselves" in done.out
+    assert "1 run agrees with itself" in done.out
     assert "DIFFERENT" in done.out
     assert told in done.out
 
