@@ -1,6 +1,10 @@
 """The command, with tiny models that are really tuned."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ from lnbench.records.files import DECISIONS, RECORD
 from tests import runs
 from tests.commands import Commands
 from tests.tiny import LAYERS
+from tests.waiting import wait_for
 
 CLAIM = "ln better than bitfit"
 
@@ -72,6 +77,27 @@ def test_it_does_the_runs_of_a_sweep_and_goes_on_after_ctrl_c(
         text = (runs_dir / "report" / file).read_text()
         assert "Run until they decided" in text
         assert "sst2 3" in text
+
+
+@pytest.mark.slow
+def test_it_goes_on_after_a_kill_and_two_of_it_share_the_runs(overrides: list[str], runs_dir: Path) -> None:
+    launcher = ["hydra.launcher.cpu_slots=2", "hydra.launcher.busy_poll_seconds=0.5"]
+    tasks = [CLAIM, "--tasks", "sst2", "--seeds-max", "3"]
+    command = [sys.executable, "-m", "lnbench.decide", *tasks, *overrides, *launcher]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    killed = subprocess.Popen(command, env=environment)
+    wait_for(lambda: ids(runs_dir))
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    before = {path: path.read_bytes() for path in runs_dir.rglob(RECORD)}
+    assert len(before) < 6
+
+    both = [subprocess.Popen(command, env=environment) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    assert len(ids(runs_dir)) == 6
+    assert {path: path.read_bytes() for path in before} == before
+    assert path_in(runs_dir)["comparisons"][0]["looks"][0]["seeds"] == {"sst2": 3}
 
 
 def test_a_plan_runs_nothing(commands: Commands, overrides: list[str], runs_dir: Path) -> None:
