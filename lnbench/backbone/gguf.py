@@ -23,6 +23,9 @@ CHECKSUMS = "checksums.json"
 
 SCALING_TENSORS = {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"}
 """Tensors that scale the rotary embedding of Llama 3.1 and Phi-3."""
+KEY_LENGTHS = {"gemma2.attention.key_length": 256, "gemma3.attention.key_length": 256}
+"""Sizes of heads whose attention has the scale that transformers takes for a GGUF file of Gemma, 1/16. The 27B models
+have smaller heads and another scale (1/12 in Gemma 2, 1/sqrt(168) in Gemma 3), which is in no field of the file."""
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +39,7 @@ def unpacked(folder: Path, name: str) -> Path | None:
         The folder; None if it cannot be written.
 
     Raises:
-        ConfigError: the package that reads GGUF files is not installed, or `require_plain_positions` says so.
+        ConfigError: the package that reads GGUF files is not installed, or `require_nothing_dropped` says so.
         OSError, ValueError: the file is missing or damaged.
     """
     require_reader(name)
@@ -79,21 +82,25 @@ def require_reader(name: str) -> None:
         )
 
 
-def require_plain_positions(folder: Path, name: str) -> None:
-    """Checks that the rotary embedding of a GGUF file is not scaled. transformers would ignore the scaling.
+def require_nothing_dropped(folder: Path, name: str) -> None:
+    """Checks that a GGUF file has nothing that transformers ignores and that changes what the model computes.
 
     Raises:
-        ConfigError: it is scaled.
+        ConfigError: its rotary embedding is scaled, or its attention is scaled as in Gemma's 27B models.
     """
     reader: Any = importlib.import_module("gguf").GGUFReader(folder / name)
     scaled = [tensor.name for tensor in reader.tensors if tensor.name in SCALING_TENSORS]
     for key, value in reader.fields.items():
         if key.endswith(".rope.scaling.type") and value.contents() != "none":
             scaled.append(f"{key} = {value.contents()}")
-    if scaled:
+    dropped = f"its rotary embedding is scaled ({', '.join(scaled)})" if scaled else ""
+    for key, value in reader.fields.items():
+        if key in KEY_LENGTHS and value.contents() != KEY_LENGTHS[key]:
+            dropped = f"its attention is scaled as in Gemma's 27B models ({key} = {value.contents()})"
+    if dropped:
         raise ConfigError(
-            f"model.gguf_file = {name!r}: its rotary embedding is scaled ({', '.join(scaled)}), which transformers "
-            f"ignores in GGUF files, so it would be another model; take the model's safetensors files"
+            f"model.gguf_file = {name!r}: {dropped}, which transformers ignores in GGUF files, so it would be another "
+            f"model; take the model's safetensors files"
         )
 
 
@@ -137,9 +144,9 @@ def _read(folder: Path, name: str) -> PreTrainedModel:
     transformers returns a model that is marked as quantised and cannot be saved. Its weights are copied to a new one.
 
     Raises:
-        ConfigError: as `require_plain_positions`.
+        ConfigError: as `require_nothing_dropped`.
     """
-    require_plain_positions(folder, name)
+    require_nothing_dropped(folder, name)
     dense = GgufConfig(dequantize=True)
     packed = AutoModelForCausalLM.from_pretrained(
         folder, gguf_file=name, quantization_config=dense, local_files_only=True, dtype=torch.float32

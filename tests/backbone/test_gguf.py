@@ -72,10 +72,18 @@ def test_a_damaged_folder_is_unpacked_again(
     assert "unpacking the GGUF file again" in caplog.text
 
 
-def write_gguf(path: Path, scaling: str | None = None, tensor: str = "output.weight") -> None:
-    """A GGUF file with the metadata of a Llama and one tensor."""
+def write_gguf(
+    path: Path,
+    scaling: str | None = None,
+    tensor: str = "output.weight",
+    architecture: str = "llama",
+    key_length: int | None = None,
+) -> None:
+    """A GGUF file with the metadata of a language model and one tensor."""
     library = pytest.importorskip("gguf", reason="pip install gguf")
-    writer = library.GGUFWriter(path, "llama")
+    writer = library.GGUFWriter(path, architecture)
+    if key_length:
+        writer.add_key_length(key_length)
     if scaling:
         writer.add_rope_scaling_type(library.RopeScalingType(scaling))
     writer.add_tensor(tensor, np.ones(8, np.float32))
@@ -108,4 +116,16 @@ def test_scaled_positions_are_refused_because_transformers_drops_them(
 @pytest.mark.parametrize("scaling", [None, "none"])
 def test_plain_positions_are_taken(tmp_path: Path, scaling: str | None) -> None:
     write_gguf(tmp_path / "model.gguf", scaling)
-    gguf.require_plain_positions(tmp_path, "model.gguf")
+    gguf.require_nothing_dropped(tmp_path, "model.gguf")
+
+
+@pytest.mark.parametrize("architecture", ["gemma2", "gemma3"])
+def test_the_scale_of_attention_in_gemmas_27b_models_is_refused_because_transformers_drops_it(
+    tmp_path: Path, architecture: str
+) -> None:
+    write_gguf(tmp_path / "small.gguf", architecture=architecture, key_length=256)
+    gguf.require_nothing_dropped(tmp_path, "small.gguf")
+    write_gguf(tmp_path / "27b.gguf", architecture=architecture, key_length=128)
+    message = rf"^model\.gguf_file = '27b\.gguf': its attention .* \({architecture}\.attention\.key_length = 128\)"
+    with pytest.raises(ConfigError, match=message):
+        gguf.require_nothing_dropped(tmp_path, "27b.gguf")
