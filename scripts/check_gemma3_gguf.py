@@ -65,7 +65,8 @@ class Gemma3:
         logits = (self._norm(x, "output_norm") @ embedding.T).astype(np.float64)[:-1]
         top = logits.max(axis=-1)
         likely = logits[np.arange(len(ids) - 1), ids[1:]]
-        return top + np.log(np.exp(logits - top[:, None]).sum(axis=-1)) - likely
+        found: NDArray[np.float64] = top + np.log(np.exp(logits - top[:, None]).sum(axis=-1)) - likely
+        return found
 
     def _block(self, x: Array, block: int) -> Array:
         name = f"blk.{block}"
@@ -100,7 +101,8 @@ class Gemma3:
     def _norm(self, x: Array, name: str) -> Array:
         """RMS norm over the last axis, with the file's gain as it is."""
         epsilon = self.setting("attention.layer_norm_rms_epsilon")
-        return x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + epsilon) * self.weights[f"{name}.weight"]
+        found: Array = x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + epsilon) * self.weights[f"{name}.weight"]
+        return found
 
 
 def _rotated(x: Array, base: float) -> Array:

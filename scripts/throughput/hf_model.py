@@ -6,25 +6,39 @@ from typing import Any
 import torch
 from peft import LNTuningConfig, LoraConfig, PrefixTuningConfig, TaskType, get_peft_model
 from torch import nn
-from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers import AutoModelForSequenceClassification, BitsAndBytesConfig, PreTrainedModel
 from transformers.utils import logging
 
 from lnbench.backbone.backbone import SUBLAYERS, Backbone
+from lnbench.backbone.quantization import quantize
 from lnbench.config.run import RunConfig
 from lnbench.tasks.sequence_classification import SequenceClassification
 
+QLORA = {
+    "load_in_4bit": True,
+    "bnb_4bit_quant_type": "nf4",
+    "bnb_4bit_use_double_quant": True,
+    "bnb_4bit_compute_dtype": torch.float32,
+}
+"""Settings of QLoRA (arXiv 2305.14314), with computation in 32 bits."""
 
-def new_model(config: RunConfig) -> nn.Module:
+
+def new_model(config: RunConfig, bitsandbytes: bool = False) -> nn.Module:
     """A pretrained model with a new head, of which the method's parameters and the head are trained.
 
     Args:
-        config: of a run whose method is in `METHODS`, and whose model is a folder.
+        config: of a run whose method is in `METHODS`, and whose model is a folder. With `model.quantization`, the
+            blocks' linear maps are stored as in lnbench.
+        bitsandbytes: store them with bitsandbytes instead, in nf4 with quantised scales, as QLoRA does.
     """
     assert isinstance(config.task, SequenceClassification)
     logging.disable_progress_bar()
+    options = {"quantization_config": BitsAndBytesConfig(**QLORA)} if bitsandbytes else {}
     model = AutoModelForSequenceClassification.from_pretrained(
-        config.model.source, num_labels=len(config.task.labels), dtype=torch.float32, local_files_only=True
+        config.model.source, num_labels=len(config.task.labels), dtype=torch.float32, local_files_only=True, **options
     )
+    if config.model.quantization and not bitsandbytes:
+        quantize(model.base_model, config.model.quantization)
     ((name, part),) = config.method.items()
     return METHODS[name](model, part)
 

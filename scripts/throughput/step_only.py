@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from lnbench.backbone.loading import load_config
+from lnbench.backbone.quantization import is_quantized, stored_parts
 from lnbench.config.run import RunConfig
 from lnbench.training.assemble import build_model
 from lnbench.training.frozen.weights import round_frozen_weights
@@ -36,6 +37,8 @@ class Variant:
     """Number of trained parameters, including the head."""
     flops: float
     """Operations of one step."""
+    frozen_bytes: int
+    """Memory of the parameters that are not trained."""
     peak_bytes: int | None = None
 
 
@@ -98,9 +101,9 @@ def lnbench_variant(config: RunConfig, batch: Batch, compiled: bool = False) -> 
     return variant
 
 
-def hf_variant(config: RunConfig, batch: Batch) -> Variant:
+def hf_variant(config: RunConfig, batch: Batch, bitsandbytes: bool = False) -> Variant:
     """Hugging Face's model with peft, and the optimiser that its Trainer takes by default."""
-    model = hf_model.new_model(config).to(device_of(config)).train()
+    model = hf_model.new_model(config, bitsandbytes).to(device_of(config)).train()
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     step = new_step(config, parameters, AdamW(parameters, lr=5e-5, weight_decay=0.0, fused=True))
     return _variant(model, batch, step, lambda: model(**batch).loss)
@@ -148,4 +151,15 @@ def _variant(model: nn.Module, batch: Batch, step: Step, loss: Callable[[], Tens
         step=lambda: step(loss),
         trained=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
         flops=count_flops(model).of([length] * rows),
+        frozen_bytes=sum(stored_bytes(one) for one in model.parameters() if not one.requires_grad),
     )
+
+
+def stored_bytes(tensor: Tensor) -> int:
+    """Memory of a tensor; of a quantised one, that of the parts that it is stored in."""
+    if state := getattr(tensor, "quant_state", None):  # of bitsandbytes: scales, and the scales of scales
+        scales = (tensor.data, state.absmax, *([state.state2.absmax] if state.nested else []))
+        return sum(one.numel() * one.element_size() for one in scales)
+    if not is_quantized(tensor):
+        return tensor.numel() * tensor.element_size()
+    return sum(map(stored_bytes, stored_parts(tensor).values()))

@@ -1,6 +1,7 @@
 """The cache of unpacked GGUF files, with a stand-in for what unpacks them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,7 +103,7 @@ def write_gguf(
     ],
 )
 def test_scaled_positions_are_refused_because_transformers_drops_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: dict[str, str], told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: dict[str, Any], told: str
 ) -> None:
     monkeypatch.setenv("LNBENCH_CACHE", str(tmp_path / "cache"))
     write_gguf(tmp_path / "model.gguf", **file)
