@@ -229,6 +229,30 @@ class Task(Schema):
         """The metrics that `numbers` determine, by name; `score` gives the same values."""
         return {}
 
+    def row_scores(self, numbers: Mapping[str, Sequence[Any]], metric: str) -> NDArray[np.float64] | None:
+        """The score of each row, (N,), if the metric is the mean of such scores; None if it is not.
+
+        Args:
+            numbers: as `numbers` returns them, for N rows.
+            metric: name of a metric.
+        """
+        return None
+
+    def resampled(
+        self, numbers: Mapping[str, Sequence[Any]], metric: str, counts: NDArray[np.float64]
+    ) -> NDArray[np.float64] | None:
+        """A metric, without `row_scores`, of test sets that are made of the same rows; None if it is not known.
+
+        Args:
+            numbers: as `numbers` returns them, for N rows.
+            metric: name of a metric.
+            counts: how often each row occurs in each of R test sets, (R, N), at least one row in each.
+
+        Returns:
+            The scores, (R,). `score_numbers` gives the same for one test set.
+        """
+        return None
+
     def missing(self) -> dict[str, str]:
         """Metrics that `score` leaves out on this machine, each with what it needs."""
         return {}

@@ -19,6 +19,7 @@ from lnbench.tasks.parts.beam_search import BeamSearch
 from lnbench.tasks.parts.checks import SKIP_EMPTY, each, is_empty, is_text, require, require_columns
 from lnbench.tasks.scores.metric import METRICS
 from lnbench.tasks.scores.references import linear, reference_lists
+from lnbench.tasks.scores.resamples import ratio
 from lnbench.tasks.scores.texts import Metric, missing, score
 
 if TYPE_CHECKING:
@@ -244,6 +245,14 @@ class ConditionalGeneration(Task):
     def score_numbers(self, numbers: Mapping[str, Sequence[Any]]) -> dict[str, float]:
         """The loss alone."""
         return {"loss": sum(numbers["nll"]) / sum(numbers["tokens"])}
+
+    def resampled(
+        self, numbers: Mapping[str, Sequence[Any]], metric: str, counts: NDArray[np.float64]
+    ) -> NDArray[np.float64] | None:
+        """The loss alone."""
+        if metric != "loss":
+            return None
+        return ratio(*(np.array(numbers[name], np.float64) for name in ("nll", "tokens")), counts)
 
     def missing(self) -> dict[str, str]:
         """Metrics that this machine cannot compute."""

@@ -190,6 +190,10 @@ class ExtractiveQA(Task):
         """All metrics."""
         return {name: float(np.mean(numbers[name])) for name in ("exact_match", "f1")}
 
+    def row_scores(self, numbers: Mapping[str, Sequence[Any]], metric: str) -> NDArray[np.float64] | None:
+        """Those of all metrics."""
+        return np.array(numbers[metric], np.float64) if metric in ("exact_match", "f1") else None
+
     def _agreement(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
         """The metrics of each answer."""
         pairs = [(row["answer"], self._counted(row["references"])) for row in predictions]

@@ -14,6 +14,7 @@ from pydantic import model_validator
 from lnbench.core.errors import DataError
 from lnbench.tasks.parts.checks import each, require
 from lnbench.tasks.parts.sentences import SentenceTask
+from lnbench.tasks.scores import resamples
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,6 +155,14 @@ class Regression(SentenceTask):
         """All metrics."""
         pairs = zip(numbers["answer"], numbers["reference"], strict=True)
         return self.score([{"label": said, "reference": true} for said, true in pairs])
+
+    def resampled(
+        self, numbers: Mapping[str, Sequence[Any]], metric: str, counts: NDArray[np.float64]
+    ) -> NDArray[np.float64] | None:
+        """All metrics, of finite answers."""
+        said, true = (np.array(numbers[name], np.float64) for name in ("answer", "reference"))
+        known = {"pearson": resamples.pearson, "spearman": resamples.spearman, "rmse": resamples.rmse}.get(metric)
+        return known(said, true, counts) if known and np.isfinite(said).all() else None
 
     def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> list[dict[str, Any]]:
         """Always the mean of `train`."""

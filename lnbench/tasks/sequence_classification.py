@@ -14,6 +14,7 @@ from lnbench.core.errors import DataError
 from lnbench.tasks.parts.checks import each, require
 from lnbench.tasks.parts.labels import by_number, is_label, is_number, label_name, label_names, rewritten
 from lnbench.tasks.parts.sentences import SentenceTask
+from lnbench.tasks.scores import resamples
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -167,6 +168,20 @@ class SequenceClassification(SentenceTask):
         """All metrics."""
         pairs = zip(numbers["answer"], numbers["reference"], strict=True)
         return self.score([{"label": self.labels[said], "reference": self.labels[true]} for said, true in pairs])
+
+    def row_scores(self, numbers: Mapping[str, Sequence[Any]], metric: str) -> NDArray[np.float64] | None:
+        """Whether each answer is right, for the accuracy."""
+        if metric != "accuracy":
+            return None
+        return (np.array(numbers["answer"]) == np.array(numbers["reference"])).astype(np.float64)
+
+    def resampled(
+        self, numbers: Mapping[str, Sequence[Any]], metric: str, counts: NDArray[np.float64]
+    ) -> NDArray[np.float64] | None:
+        """Macro F1 and Matthews' correlation coefficient."""
+        said, true = (np.array(numbers[name], np.int64) for name in ("answer", "reference"))
+        known = {"macro_f1": resamples.macro_f1, "mcc": resamples.mcc}.get(metric)
+        return known(said, true, len(self.labels), counts) if known else None
 
     def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> list[dict[str, Any]]:
         """The majority baseline, which always predicts the most frequent label of `train`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from operator import eq
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -17,6 +18,7 @@ from lnbench.tasks.base import INPUT, Task
 from lnbench.tasks.data.split import normalise
 from lnbench.tasks.parts.checks import each, replace, require
 from lnbench.tasks.parts.labels import rewritten
+from lnbench.tasks.scores.resamples import entities, ratio
 from lnbench.tasks.tokens import iob2
 from lnbench.tasks.tokens.tagged_rows import as_list, named_tags, tagged_rows
 
@@ -197,6 +199,18 @@ class TokenClassification(Task):
         """All metrics."""
         said, true = ([[self.labels[tag] for tag in row] for row in numbers[key]] for key in ("answer", "reference"))
         return self.score([{"tags": one, "reference": other} for one, other in zip(said, true, strict=True)])
+
+    def resampled(
+        self, numbers: Mapping[str, Sequence[Any]], metric: str, counts: NDArray[np.float64]
+    ) -> NDArray[np.float64] | None:
+        """All metrics."""
+        pairs = list(zip(numbers["answer"], numbers["reference"], strict=True))
+        if metric == "accuracy":
+            right = np.array([sum(map(eq, *pair)) for pair in pairs], np.float64)
+            return ratio(right, np.array([len(true) for _, true in pairs], np.float64), counts)
+        same, said, true = entities(numbers["answer"], numbers["reference"], self.labels)
+        parts = {"f1": (2 * same, said + true), "precision": (same, said), "recall": (same, true)}
+        return ratio(*parts[metric], counts) if metric in parts else None
 
     def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> list[dict[str, Any]]:
         """O for every word."""
