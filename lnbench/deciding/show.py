@@ -29,7 +29,7 @@ def show_courses(console: Console, experiment: Experiment, courses: Sequence[Cou
     table = Table(*HEADINGS, box=None, padding=(0, 2, 0, 0))
     for course in courses:
         finding = course.finding
-        sign, name, here, _, pairs, _ = cells(finding)
+        sign, name, here, *_, pairs, _ = cells(finding)
         colour = COLOURS[finding.outcome]
         table.add_row(
             Text(sign, colour),

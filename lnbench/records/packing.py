@@ -1,10 +1,10 @@
 """Makes the line of a packed file from the folder of a finished run."""
 
-import json
 from pathlib import Path
 
 from lnbench.config.run import validate_saved
-from lnbench.records.files import METRICS, PREDICTIONS
+from lnbench.records.answers import answers_of
+from lnbench.records.files import METRICS
 from lnbench.records.identity import PROTOCOL, id_of_saved
 from lnbench.records.packed import PackedRun, packed_file, read_packed
 from lnbench.records.public import public
@@ -26,14 +26,10 @@ def pack_run(record: Record, folder: Path) -> PackedRun:
     if packed_file(folder):
         return read_packed(folder)
     check_files(record, folder)
-    task, numbers = validate_saved(record.config).task, {}
-    if "test" in record.metrics:
-        lines = (folder / PREDICTIONS).read_text(encoding="utf-8").split("\n")
-        numbers = task.numbers([json.loads(line) for line in lines if line])
     return PackedRun(
         record=public(record),
         history=(folder / METRICS).read_bytes().decode() if METRICS in record.files else "",
-        numbers=numbers,
+        numbers=answers_of(record, folder, validate_saved(record.config).task),
     )
 
 

@@ -15,6 +15,9 @@ from lnbench.report.load import Loaded, frame, told
 from lnbench.report.tables import formats
 from lnbench.report.tables.tables import tables
 
+SHOWN = ("scores-", "interquartile-")
+"""Prefixes of the names of tables that are printed."""
+
 
 def write_report(loaded: Loaded, claims: Sequence[Claim], folder: Path, console: Console, images: bool = True) -> None:
     """Writes the tables, claims, the page and images, and prints the scores, the verdicts and the problems.
@@ -36,7 +39,7 @@ def write_report(loaded: Loaded, claims: Sequence[Claim], folder: Path, console:
     runs = frame(loaded.records)
     made, verdicts = tables(loaded, runs), judge(claims, loaded, runs)
     for table in made:
-        if table.name.startswith("scores"):
+        if table.name.startswith(SHOWN):
             formats.show(console, table)
         for ending, text in formats.FILES.items():
             write_atomically(folder / "tables" / f"{table.name}.{ending}", text(table))

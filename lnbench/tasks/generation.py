@@ -252,7 +252,8 @@ class ConditionalGeneration(Task):
         """The loss alone."""
         if metric != "loss":
             return None
-        return ratio(*(np.array(numbers[name], np.float64) for name in ("nll", "tokens")), counts)
+        nll, tokens = (np.array(numbers[name], np.float64) for name in ("nll", "tokens"))
+        return ratio(nll, tokens, counts)
 
     def missing(self) -> dict[str, str]:
         """Metrics that this machine cannot compute."""

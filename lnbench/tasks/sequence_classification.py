@@ -173,7 +173,8 @@ class SequenceClassification(SentenceTask):
         """Whether each answer is right, for the accuracy."""
         if metric != "accuracy":
             return None
-        return (np.array(numbers["answer"]) == np.array(numbers["reference"])).astype(np.float64)
+        said, true = (np.array(numbers[name], np.int64) for name in ("answer", "reference"))
+        return np.equal(said, true).astype(np.float64)
 
     def resampled(
         self, numbers: Mapping[str, Sequence[Any]], metric: str, counts: NDArray[np.float64]

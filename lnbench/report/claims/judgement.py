@@ -31,7 +31,16 @@ COLOURS: dict[Outcome, str] = {
     "no difference that matters": "blue",
     "not decided": "yellow",
 }
-HEADINGS = ("", "comparison", "on these tasks", "on tasks like these", "pairs", "to decide")
+HEADINGS = (
+    "",
+    "comparison",
+    "on these tasks",
+    "with other test rows",
+    "on tasks like these",
+    "P(left better)",
+    "pairs",
+    "to decide",
+)
 EXPLANATION = (
     "Each comparison uses pairs of runs with the same task, model, seed and other settings; for costs, also with the "
     "same hardware. For scores, differences are left - right, and tasks with different units or scales are judged "
@@ -39,11 +48,14 @@ EXPLANATION = (
     "differences, where only the seeds are random. With a probability of 95%, all intervals of this column are right "
     "(Welch and Satterthwaite's t, Bonferroni's correction over all comparisons here). They give the verdicts. ✔ and "
     "✘: the interval excludes no difference. ≈: no difference that matters, by two one-sided tests. The margin is 1 "
-    f"point of the metric or {PERCENT:g}%, unless the claim sets another one. On tasks like these: the 95% interval of "
-    "each comparison by itself, if the tasks were a random sample of many. It gives no verdict. To decide: the number "
-    "of further seeds of each task that decide with a probability of 80%, if the means and variances so far are the "
-    "true ones, and the hours of their runs one after the other. The intervals are valid if the data are looked at "
-    "once; python -m lnbench.decide looks often. "
+    f"point of the metric or {PERCENT:g}%, unless the claim sets another one. The next three columns give no verdict. "
+    "With other test rows: the interval on these tasks if the test rows are random, too, and their share of the "
+    "variance; only for scores that follow from the recorded answers. On tasks like these: the 95% interval of each "
+    "comparison by itself, if the tasks were a random sample of many. P(left better): the probability that a run of "
+    "the left side has a better score than one of the right side, averaged over the tasks, and its 95% interval. To "
+    "decide: the number of further seeds of each task that decide with a probability of 80%, if the means and "
+    "variances so far are the true ones, and the hours of their runs one after the other. The intervals are valid if "
+    "the data are looked at once; python -m lnbench.decide looks often. "
     f"Tasks with fewer than {LEAST_SEEDS} pairs are left out, unless all have so few. {MARK}: some of these runs are "
     "no better than the majority baseline, or another answer that ignores the input."
 )
@@ -98,11 +110,13 @@ def cells(finding: Finding) -> list[str]:
     found = finding.difference
     start = [SIGNS[finding.outcome], finding.title]
     if found is None:
-        return [*start, "-", "-", "0 pairs", "-"]
+        return [*start, "-", "-", "-", "-", "0 pairs", "-"]
     return [
         *start,
         _amount(finding, found.mean, *(finding.interval or ())),
+        _on_other_rows(finding),
         _interval(finding, finding.elsewhere),
+        "-" if finding.improvement is None else finding.improvement.written(2),
         marked(_pairs(finding, found), bool(finding.pairs["no_better"].any())),
         _to_decide(finding),
     ]
@@ -122,6 +136,13 @@ def _to_decide(finding: Finding) -> str:
     if finding.more is None or finding.hours is None:
         return f"more than {MOST:,} seeds" if finding.outcome == "not decided" and finding.interval else "-"
     return f"{number_of(finding.more, 'seed')} more, {finding.hours:.2g} h"
+
+
+def _on_other_rows(finding: Finding) -> str:
+    """The interval, and the share of the test rows in its variance."""
+    if finding.on_other_rows is None or finding.share_of_rows is None:
+        return "-"
+    return f"{_interval(finding, finding.on_other_rows)}, rows {finding.share_of_rows:.0%}"
 
 
 def _interval(finding: Finding, ends: tuple[float, float] | None) -> str:
@@ -145,11 +166,13 @@ def _grid(findings: Sequence[Finding]) -> RichTable:
 
 def _rows(findings: Sequence[Finding]) -> Iterator[list[Text]]:
     for finding in findings:
-        sign, title, here, elsewhere, pairs, more = cells(finding)
+        sign, title, here, other_rows, elsewhere, improvement, pairs, more = cells(finding)
         colour = COLOURS[finding.outcome]
         told = [
             pairs,
+            *([f"other test rows {other_rows}"] if other_rows != "-" else []),
             *([f"tasks like these {elsewhere}"] if elsewhere != "-" else []),
+            *([f"P(left better) {improvement}"] if improvement != "-" else []),
             *([more] if more != "-" else []),
         ]
         yield [

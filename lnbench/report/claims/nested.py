@@ -108,6 +108,24 @@ def on_tasks_like_these(means: Values) -> Estimate:
     return Estimate(means.mean(axis=-1), error, np.full_like(error, float(tasks - 1)))
 
 
+def interval_with(noise: Estimate, found: Estimate, level: float) -> tuple[Values, Values]:
+    """The confidence intervals of estimates that have independent noise of another kind besides.
+
+    The squares of the distances from mean to end add up, that of the estimate and that of the noise (Zou and Donner,
+    2008, *Construction of confidence limits about effect measures*). So no interval is narrower than without the noise.
+
+    Args:
+        noise: the noise, with a mean of 0.
+        found: estimates whose error does not include it.
+        level: error level, such as 0.05.
+
+    Raises:
+        ValueError: the level is not between 0 and 1.
+    """
+    reach = np.hypot(*(one.error * quantile(level, one.freedom) for one in (noise, found)))
+    return found.mean - reach, found.mean + reach
+
+
 def decisions(found: Estimate, level: float, margin: float | None) -> NDArray[np.str_]:
     """What each estimate decides, as an array of `Decision`.
 

@@ -57,8 +57,9 @@ def pairs(comparison: Comparison, right: Side, runs: pd.DataFrame) -> pd.DataFra
 
     Returns:
         The columns `task`, `model`, `setting`, `seed`, `metric`, `mode`, `unit`, `no_better` (whether either run is no
-        better than its baseline), `seconds` (total time of both runs), `left` and `right` (the values), and
-        `difference`. For scores, the difference is left - right, for all other quantities log(left / (factor * right)).
+        better than its baseline), `seconds` (total time of both runs), `left` and `right` (the values), `id_left` and
+        `id_right` (the runs), and `difference`. For scores, the difference is left - right, for all other quantities
+        log(left / (factor * right)).
         Differences of scores are comparable only within a unit.
     """
     import numpy as np
@@ -70,7 +71,7 @@ def pairs(comparison: Comparison, right: Side, runs: pd.DataFrame) -> pd.DataFra
         runs_of(side, runs)
         .sort_values("finished_at")
         .drop_duplicates(same, keep="last")
-        .assign(value=lambda own: own[quantity])[[*same, "value", "no_better", "total_seconds"]]
+        .assign(value=lambda own: own[quantity])[[*same, "value", "no_better", "total_seconds", "id"]]
         for side in (comparison.left, right)
     ]
     merged: pd.DataFrame = values[0].merge(values[1], on=same, suffixes=("_left", "_right"))

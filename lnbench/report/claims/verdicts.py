@@ -8,13 +8,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from lnbench.records.commands import MissingRuns, command_lines
+from lnbench.report.claims.aggregates import Aggregate, probability_of_improvement
 from lnbench.report.claims.claims import EXACT, NAMES, Claim, Comparison, Side
 from lnbench.report.claims.difference import CELL, Difference, difference_of
 from lnbench.report.claims.missing import missing_for
-from lnbench.report.claims.nested import LEAST_SEEDS, Decision, Estimate, decisions
+from lnbench.report.claims.nested import LEAST_SEEDS, Decision, Estimate, decisions, interval_with
 from lnbench.report.claims.noise import resolution_of
 from lnbench.report.claims.pairs import at_best_rate, pairs, runs_of, sign_of_better
 from lnbench.report.claims.power import seeds_to_decide
+from lnbench.report.claims.rows import Samples, noise_of_rows
 from lnbench.tasks.scores.metric import Metric, metric_of
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ class Finding:
         why: reason why the comparison is not decided.
         absent: sides without runs.
         missing: runs that are missing for a decision.
+        rows: part of the difference that comes from the choice of the test rows, whose mean is 0; None if it is not
+            known.
     """
 
     comparison: Comparison
@@ -56,6 +60,7 @@ class Finding:
     why: str = ""
     absent: tuple[str, ...] = ()
     missing: tuple[MissingRuns, ...] = ()
+    rows: Estimate | None = None
 
     @property
     def title(self) -> str:
@@ -84,6 +89,35 @@ class Finding:
     def interval(self) -> tuple[float, float] | None:
         """The interval on these tasks, of the error level `level`; None where nothing can be tested."""
         return _ends(self.difference.here, self.level) if self.difference else None
+
+    @property
+    def on_other_rows(self) -> tuple[float, float] | None:
+        """The interval on these tasks, of the level `level`, if the test rows are random, too; None if not known."""
+        if self.difference is None or self.difference.here is None or self.rows is None:
+            return None
+        low, high = interval_with(self.rows, self.difference.here, self.level)
+        return float(low), float(high)
+
+    @property
+    def share_of_rows(self) -> float | None:
+        """Share of the test rows in the variance of the mean difference; None if not known."""
+        if self.difference is None or self.difference.here is None or self.rows is None:
+            return None
+        rows, seeds = float(self.rows.error**2), float(self.difference.here.error**2)
+        return rows / (rows + seeds)
+
+    @cached_property
+    def improvement(self) -> Aggregate | None:
+        """The probability that a run of the left side is better than one of the right side, as a mean over the tasks.
+
+        None for quantities other than scores, and with too few seeds.
+        """
+        found = self.difference
+        if self.comparison.quantity != "score" or found is None or min(found.counts.values()) < LEAST_SEEDS:
+            return None
+        groups, resolution = self.pairs.groupby(CELL), resolution_of(self.pairs["left"], self.pairs["right"])
+        scores = [self.sign * groups.get_group(cell)[["left", "right"]].to_numpy(float).T for cell in found.counts]
+        return probability_of_improvement([(left, right) for left, right in scores], found.weights, resolution)
 
     @property
     def elsewhere(self) -> tuple[float, float] | None:
@@ -177,9 +211,15 @@ def judge(claims: Sequence[Claim], loaded: Loaded, runs: pd.DataFrame) -> list[V
     runs = at_best_rate(runs)
     found = [list(_findings(claim, runs)) for claim in claims]
     tested = [finding for findings in found for finding in findings if finding.interval]
-    level = LEVEL / max(1, len(tested))
+    level, samples = LEVEL / max(1, len(tested)), Samples(loaded)
     return [
-        Verdict(claim, tuple(_decided(replace(finding, level=level), loaded, runs) for finding in findings))
+        Verdict(
+            claim,
+            tuple(
+                replace(_decided(replace(finding, level=level), loaded, runs), rows=_rows(finding, samples))
+                for finding in findings
+            ),
+        )
         for claim, findings in zip(claims, found, strict=True)
     ]
 
@@ -222,6 +262,12 @@ def _findings(claim: Claim, runs: pd.DataFrame) -> Iterator[Finding]:
             groups = [own for _, own in found.groupby("unit", sort=False)] if scores else [found]
             for own in groups:
                 yield finding_of(comparison, right, own, apart=len(groups) > 1)
+
+
+def _rows(finding: Finding, samples: Samples) -> Estimate | None:
+    if finding.comparison.quantity != "score" or finding.difference is None or finding.difference.here is None:
+        return None
+    return noise_of_rows(finding.pairs, finding.difference, samples)
 
 
 def _difference(comparison: Comparison, found: pd.DataFrame) -> Difference | None:

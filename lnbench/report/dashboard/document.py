@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TITLE = "lnbench"
-SCORES = ("scores-", "ablations-")
-"""Prefixes of the names of tables of scores."""
 ABOUT_PLOTS = (
     "The plots below are of the runs in these tables, each method at the learning rate that validated best: means over "
     "seeds and, where W&B shows them, standard deviations. Runs that are not at W&B are missing in them."
@@ -66,11 +64,11 @@ def new_report(
         wr.MarkdownBlock(claims_markdown(verdicts)),
         wr.H2("Comparisons", collapsed_blocks=[wr.MarkdownBlock(comparisons_markdown(verdicts))]),
         wr.H1("Scores"),
-        *(wr.MarkdownBlock(table_markdown(table)) for table in tables if table.name.startswith(SCORES)),
+        *(wr.MarkdownBlock(table_markdown(table)) for table in tables if table.of_scores),
         wr.P(ABOUT_PLOTS),
         *_score_plots(best, loaded, new_runset),
         wr.H1("Costs"),
-        *(wr.MarkdownBlock(table_markdown(table)) for table in tables if not table.name.startswith(SCORES)),
+        *(wr.MarkdownBlock(table_markdown(table)) for table in tables if not table.of_scores),
         *_cost_plots(best, loaded, new_runset),
         wr.H1("All runs of the project"),
         wr.PanelGrid(runsets=[new_runset(name="All runs", pinned_columns=COLUMNS)], panels=overview_panels()),

@@ -15,6 +15,7 @@ from lnbench.report.claims.missing import missing_cells
 from lnbench.report.claims.ranks import Ranks, ranks_of
 from lnbench.report.tables.paper import Figures
 from lnbench.report.tables.table import (
+    MARKS,
     MISSING,
     Cell,
     Column,
@@ -38,7 +39,6 @@ ABLATED = re.compile(r"(?:^|\+)ln\[")
 DATA = ["method", "task", "metric", "mean", "std", "n", "no_better"]
 WHAT = "Test scores, mean ± standard deviation over seeds (number of seeds)."
 AVERAGE = "An average is over all tasks of one unit and scale, and only for methods that have run on all of them."
-MARKS = "Bold: best of the column; underlined or in italics: second best."
 RANKS = (
     "Rank 2 to 4: one method is surely better, and all but four are surely worse. The paired differences on these "
     "tasks decide no more. With a probability of 95%, all ranks of a column are right. Only methods that have run on "
@@ -56,13 +56,13 @@ def main_table(runs: pd.DataFrame, name: str, title: str, loaded: Loaded, figure
         loaded: records of the runs.
         figures: figures of papers.
     """
-    return _table(runs[~_ablated(runs)], name, f"Test scores: {title}", loaded, figures)
+    return _table(runs[~is_ablated(runs)], name, f"Test scores: {title}", loaded, figures)
 
 
 def ablation_table(runs: pd.DataFrame, name: str, title: str, loaded: Loaded, figures: Figures) -> Table | None:
     """The table of LN-tuning with some of its terms, norms or layers, beside all of it; None without such runs."""
-    methods = set(runs.loc[_ablated(runs), "method"])
-    beside = _ablated(runs) | (runs["method"].isin(methods) & (runs["variant"] == runs["method"]))
+    methods = set(runs.loc[is_ablated(runs), "method"])
+    beside = is_ablated(runs) | (runs["method"].isin(methods) & (runs["variant"] == runs["method"]))
     return _table(runs[beside], name, f"Ablations of LN-tuning: {title}", loaded, figures) if methods else None
 
 
@@ -83,7 +83,8 @@ def ranks_by_unit(rows: Sequence[Row], runs: pd.DataFrame) -> Iterator[tuple[str
             yield f"rank in {heading_of(found)}" if len(units) > 1 else "rank", dict(zip(complete, ranks, strict=True))
 
 
-def _ablated(runs: pd.DataFrame) -> pd.Series[bool]:
+def is_ablated(runs: pd.DataFrame) -> pd.Series[bool]:
+    """Whether each run changes settings of LN-tuning."""
     return runs["variant"].str.contains(ABLATED)
 
 

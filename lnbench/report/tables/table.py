@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MISSING = "-"
+MARKS = "Bold: best of the column; underlined or in italics: second best."
+OF_SCORES = ("scores-", "interquartile-", "ablations-")
+"""Prefixes of the names of tables that show scores."""
 REFERENCES = ("full", "head")
 """Methods that serve as upper and lower reference for all others. They come first."""
 
@@ -56,7 +59,7 @@ class Table:
     @property
     def of_scores(self) -> bool:
         """Whether it shows scores, and not costs or sizes."""
-        return self.name.startswith(("scores-", "ablations-"))
+        return self.name.startswith(OF_SCORES)
 
 
 @dataclass(frozen=True)

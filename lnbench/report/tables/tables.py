@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from lnbench.core.names import plain_name
 from lnbench.report.tables.efficiency import efficiency_table
+from lnbench.report.tables.interquartile import interquartile_table
 from lnbench.report.tables.paper import Figures
 from lnbench.report.tables.parameters import parameter_table
-from lnbench.report.tables.scores import ablation_table, main_table
+from lnbench.report.tables.scores import ablation_table, is_ablated, main_table
 from lnbench.report.tables.table import Table
 
 if TYPE_CHECKING:
@@ -31,13 +32,14 @@ def tables(loaded: Loaded, runs: pd.DataFrame) -> list[Table]:
     figures = Figures()
     found = list(places(runs))
     scores = [main_table(group, f"scores-{name}", title, loaded, figures) for name, title, group in found]
+    middles = [interquartile_table(own[~is_ablated(own)], f"interquartile-{name}", title) for name, title, own in found]
     ablations = [ablation_table(group, f"ablations-{name}", title, loaded, figures) for name, title, group in found]
     costs = [table for name, title, group in found for table in _costs(group, name, title, loaded)]
     sizes = [
         parameter_table(group, f"parameters-{plain_name(str(model))}", str(model), figures)
         for model, group in runs.groupby("model")
     ]
-    return [*(table for table in scores if table.rows), *filter(None, ablations), *costs, *sizes]
+    return [*(table for table in scores if table.rows), *filter(None, [*middles, *ablations]), *costs, *sizes]
 
 
 def places(runs: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:

@@ -28,7 +28,8 @@ def ratio(numerators: Values, denominators: Values, counts: Values) -> Values:
 def macro_f1(said: Places, true: Places, labels: int, counts: Values) -> Values:
     """The mean F1 of the labels that occur in the test set, said or true; labels count from 0."""
     saids, trues, hits = _by_label(said, true, labels, counts)
-    return _divided(2 * hits, saids + trues).sum(axis=1) / (saids + trues > 0).sum(axis=1)
+    means: Values = _divided(2 * hits, saids + trues).sum(axis=1) / (saids + trues > 0).sum(axis=1)
+    return means
 
 
 def mcc(said: Places, true: Places, labels: int, counts: Values) -> Values:

@@ -1,6 +1,6 @@
 """The metrics of many test sets at once are those that the scorers give one after the other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,8 @@ def agreement(rng: np.random.Generator) -> dict[str, list[Any]]:
     return {"exact_match": rng.integers(0, 2, ROWS).tolist(), "f1": rng.random(ROWS).tolist()}
 
 
-FAMILIES = {
+Draw = Callable[[np.random.Generator], dict[str, list[Any]]]
+FAMILIES: dict[str, tuple[tuple[str, ...], Draw]] = {
     "two labels": (("task=sst2",), lambda rng: labels(rng, 2)),
     "many labels": (("task=sst2", "task.labels=[a,b,c,d,e]"), lambda rng: labels(rng, 5)),
     "numbers": (("task=stsb",), numbers),
