@@ -58,7 +58,7 @@ def test_the_report_is_printed_and_written(report: Report, runs_dir: Path) -> No
     ):
         assert text in said
     written = {path.relative_to(runs_dir / "report").as_posix() for path in (runs_dir / "report").rglob("*.*")}
-    tables = {"scores-minilm", "efficiency-minilm", "parameters-minilm"}
+    tables = {"scores-minilm", "interquartile-minilm", "efficiency-minilm", "parameters-minilm"}
     assert written == {
         "index.html",
         "claims.md",

@@ -59,23 +59,20 @@ class Sample:
     data: tuple[str, str, str]
 
 
-class Samples:
-    """The samples of runs by id, each read when it is first asked for."""
+class Samples(dict[str, Sample | None]):
+    """The samples of runs by id, each read when it is first asked for. None stands for a run without one."""
 
     def __init__(self, loaded: Loaded) -> None:
         """
         Args:
             loaded: runs, and the folders with their answers.
         """
-        self._records = {record.id: record for record in loaded.records}
-        self._folders = loaded.folders
-        self._known: dict[str, Sample | None] = {}
+        super().__init__()
+        self._records, self._folders = {record.id: record for record in loaded.records}, loaded.folders
 
-    def __getitem__(self, run_id: str) -> Sample | None:
-        """The sample of a run; None if its answers to single rows are not there or do not give its score."""
-        if run_id not in self._known:
-            self._known[run_id] = sample_of(self._records[run_id], self._folders[run_id])
-        return self._known[run_id]
+    def __missing__(self, run_id: str) -> Sample | None:
+        self[run_id] = sample_of(self._records[run_id], self._folders[run_id])
+        return self[run_id]
 
 
 def sample_of(record: Record, folder: Path) -> Sample | None:
@@ -98,7 +95,7 @@ def sample_of(record: Record, folder: Path) -> Sample | None:
     return Sample(drawn.values, drawn.scale, rows, (record.task, metric, rows), data)
 
 
-def noise_of_rows(pairs: pd.DataFrame, difference: Difference, samples: Samples) -> Estimate | None:
+def noise_of_rows(pairs: pd.DataFrame, difference: Difference, samples: Mapping[str, Sample | None]) -> Estimate | None:
     """The part of a mean difference that comes from the choice of the test rows, whose mean is 0.
 
     Its standard error is that of the mean over many seeds, if other test rows were drawn. The noise that seeds and rows
@@ -107,7 +104,7 @@ def noise_of_rows(pairs: pd.DataFrame, difference: Difference, samples: Samples)
     Args:
         pairs: pairs of scores, from `lnbench.report.claims.pairs.pairs`.
         difference: their mean difference.
-        samples: samples of all runs.
+        samples: samples of all runs by id.
 
     Returns:
         None if a run has no sample, or the runs of a pair were not tested on the same rows.

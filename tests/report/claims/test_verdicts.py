@@ -10,7 +10,7 @@ from scipy import stats
 from lnbench.records.record import Record, Selection
 from lnbench.records.shift import NormShift
 from lnbench.report.claims.claims import Claim, Comparison, Side, read_claims
-from lnbench.report.claims.judgement import cells, to_markdown
+from lnbench.report.claims.judgement import HEADINGS, cells, to_markdown
 from lnbench.report.claims.pairs import at_best_rate
 from lnbench.report.claims.power import seeds_to_decide
 from lnbench.report.claims.verdicts import Outcome, Verdict, judge
@@ -26,6 +26,7 @@ NOISE = 0.004
 LOUD = {"not decided": 0.05}
 """Noise with which runs do not even show that a difference does not matter."""
 TRAINED = {"ln": 9_216, "bitfit": 25_344}
+PAIRS, TO_DECIDE = (HEADINGS.index(heading) for heading in ("pairs", "to decide"))
 
 
 def runs_of(
@@ -157,7 +158,7 @@ def test_tasks_of_different_units_are_judged_apart() -> None:
     ]
     shown = [cells(finding) for finding in verdict.findings]
     assert [row[2].split()[-1] for row in shown] == ["points", "MCC", "nats"]
-    assert [row[4] for row in shown] == ["cb, rte x 3 seeds", "cola x 3 seeds", "samsum x 3 seeds"]
+    assert [row[PAIRS] for row in shown] == ["cb, rte x 3 seeds", "cola x 3 seeds", "samsum x 3 seeds"]
     assert "judged separately" in to_markdown([verdict])
 
 
@@ -218,9 +219,9 @@ def test_pairs_with_a_run_that_is_no_better_than_its_baseline_are_marked() -> No
         for method, score in (("ln", 0.8 + seed / 10), ("bitfit", 0.6))
     ]
     [verdict] = judged([CLAIM], *records)
-    assert cells(verdict.findings[0])[4] == "1 task x 3 seeds †"
+    assert cells(verdict.findings[0])[PAIRS] == "1 task x 3 seeds †"
     better = [record.model_copy(update={"baseline": {"test": {"accuracy": 0.599}}}) for record in records]
-    assert cells(judged([CLAIM], *better)[0].findings[0])[4] == "1 task x 3 seeds"
+    assert cells(judged([CLAIM], *better)[0].findings[0])[PAIRS] == "1 task x 3 seeds"
 
 
 def test_the_level_is_divided_by_the_number_of_all_comparisons_of_all_claims() -> None:
@@ -258,7 +259,7 @@ def test_a_task_with_more_seeds_counts_no_more_than_another() -> None:
     finding = judged([CLAIM], *records)[0].findings[0]
     assert finding.difference
     assert finding.difference.mean == pytest.approx(0.15, abs=0.01)
-    assert cells(finding)[4] == "2 tasks x 3 to 8 seeds"
+    assert cells(finding)[PAIRS] == "2 tasks x 3 to 8 seeds"
 
 
 def test_settings_of_one_task_share_the_weight_of_the_task() -> None:
@@ -272,7 +273,7 @@ def test_settings_of_one_task_share_the_weight_of_the_task() -> None:
     finding = judged([CLAIM], *records)[0].findings[0]
     assert finding.difference
     assert finding.difference.mean == pytest.approx((0.1 + (0.1 + 0.3) / 2) / 2, abs=0.01)
-    assert cells(finding)[4] == "2 tasks in 3 settings x 3 seeds"
+    assert cells(finding)[PAIRS] == "2 tasks in 3 settings x 3 seeds"
 
 
 def test_a_task_with_too_few_pairs_is_left_out_and_does_not_stop_the_others() -> None:
@@ -352,7 +353,7 @@ def test_what_is_open_says_how_many_seeds_decide_it_and_what_they_cost() -> None
     assert finding.difference.cells
     assert finding.more == seeds_to_decide(finding.difference.cells, finding.difference.weights, 0.05, 0.01)
     assert finding.hours == pytest.approx((finding.more or 0) * 2 * 180 / 3600)
-    assert cells(finding)[5] == f"{finding.more} seeds more, {finding.hours:.2g} h"
+    assert cells(finding)[TO_DECIDE] == f"{finding.more} seeds more, {finding.hours:.2g} h"
 
 
 def test_a_metric_without_a_scale_needs_a_margin_of_its_own() -> None:
@@ -382,7 +383,7 @@ def test_a_score_that_is_not_a_number_is_no_pair() -> None:
     )
     [verdict] = judged([CLAIM], lost, *records[1:])
     assert len(verdict.findings[0].pairs) == 5
-    assert cells(verdict.findings[0])[4] == "1 task x 3 seeds, without rte"
+    assert cells(verdict.findings[0])[PAIRS] == "1 task x 3 seeds, without rte"
 
 
 def test_a_verdict_reads_as_markdown() -> None:
@@ -390,7 +391,8 @@ def test_a_verdict_reads_as_markdown() -> None:
     records = [finished(name, seed=seed, score=score) for name, row in scores.items() for seed, score in enumerate(row)]
     lines = to_markdown(judged([CLAIM], *records)).splitlines()
     assert "| ✔ | x | supported |" in lines
-    assert r"| ✔ | ln better than bitfit | +11.00 \[+8.52, +13.48\] points | - | 1 task x 3 seeds | - |" in lines
+    row = r"| ✔ | ln better than bitfit | +11.00 \[+8.52, +13.48\] points | - | - | 1.00 \[1.00, 1.00\] |"
+    assert f"{row} 1 task x 3 seeds | - |" in lines
 
 
 def test_runs_dir_stands_in_the_commands() -> None:
