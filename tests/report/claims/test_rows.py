@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,12 @@ from lnbench.records.record import DataSeen, Record, write_record
 from lnbench.report.claims.claims import Claim, Comparison, Side
 from lnbench.report.claims.difference import difference_of
 from lnbench.report.claims.judgement import HEADINGS, cells
-from lnbench.report.claims.nested import Values, interval_with
-from lnbench.report.claims.rows import RESAMPLES, Sample, noise_of_rows, resamples, sample_of
+from lnbench.report.claims.nested import Values
+from lnbench.report.claims.rows import RESAMPLES, noise_of_rows, resamples, sample_of
 from lnbench.report.claims.verdicts import Finding, judge
 from lnbench.report.load import frame, load_runs
 from lnbench.tasks.base import TASKS, Task
+from scripts.simulate_rows import SIDES, comparison, sample
 from tests.report.builders import finished, folder_of
 
 METHODS = ("ln", "bitfit")
@@ -174,8 +174,8 @@ def test_the_variance_is_that_of_a_paired_bootstrap_with_the_scorer_itself(tmp_p
             again = family.score_numbers({key: [column[row] for row in chosen] for key, column in own.items()})[metric]
             table[record.seed, place] += again if record.method == METHODS[0] else -again
     around = table - table.mean(axis=0)
-    apart = around.var(axis=1, ddof=1).sum() / (SEEDS - 1) / SEEDS
-    expected = table.mean(axis=0).var(ddof=1) - apart
+    alone = around.var(axis=1, ddof=1).sum() / (SEEDS - 1) / SEEDS
+    expected = table.mean(axis=0).var(ddof=1) - alone
     assert expected > 0.5 * table.mean(axis=0).var()
     assert variance(packed(tmp_path, runs)) == pytest.approx(expected, rel=0.3)
 
@@ -202,80 +202,42 @@ def test_resamples_are_the_same_each_time_and_differ_between_blocks() -> None:
     assert (first != resamples(7, 5, 1)).any()
 
 
-def samples_of(scores: Values, task: int) -> dict[str, Sample]:
-    """Samples of accuracy from right answers, (seeds, rows), by id."""
-    rows = scores.shape[1]
-    name = f"task {task}"
-    sample = Sample(scores[0], 1 / rows, rows, (name, "accuracy", rows), (name, "", ""))
-    return {f"{task} {seed}": replace(sample, values=own) for seed, own in enumerate(scores)}
-
-
-def experiment(rng: np.random.Generator, seeds: int, rows: int, tasks: int) -> tuple[pd.DataFrame, dict[str, Sample]]:
-    """Pairs of runs without a true difference: rows are hard for one method or the other, and seeds good or bad."""
-    pairs: list[dict[str, Any]] = []
-    samples: dict[str, Sample] = {}
-    for task in range(tasks):
-        hard = rng.normal(0, 1.5, (2, 1, rows))
-        chance = stats.norm.cdf(0.8 + hard + rng.normal(0, 0.08, (2, seeds, 1)))
-        answers = (rng.random(chance.shape) < chance).astype(float)
-        for side, own in zip(("left", "right"), answers, strict=True):
-            samples |= {f"{side} {key}": sample for key, sample in samples_of(own, task).items()}
-        for seed, difference in enumerate((answers[0] - answers[1]).mean(axis=1)):
-            ids = {f"id_{side}": f"{side} {task} {seed}" for side in ("left", "right")}
-            pairs.append({"task": f"task {task}", "model": "m", "setting": "", "difference": difference, **ids})
-    return pd.DataFrame(pairs), samples
-
-
-def test_the_interval_holds_for_new_rows_and_new_seeds_and_that_of_the_seeds_alone_does_not() -> None:
-    """Of 400 experiments with new seeds and new rows each, 95% should have the true difference in their interval."""
-    rng, held, alone = np.random.default_rng(0), 0, 0
-    for _ in range(400):
-        pairs, samples = experiment(rng, seeds=6, rows=150, tasks=2)
-        difference = difference_of(pairs)
-        assert difference.here is not None
-        noise = noise_of_rows(pairs, difference, samples)
-        assert noise is not None
-        ends = [interval_with(noise, difference.here, 0.05), difference.here.interval(0.05)]
-        whole, of_seeds = (bool(low <= 0 <= high) for low, high in ends)
-        held, alone = held + whole, alone + of_seeds
-    assert 0.93 <= held / 400 <= 0.985
-    assert alone / 400 <= 0.75
+def apart(table: Values) -> float:
+    """The part of the variance of a mean over seeds that single seeds make, from (seeds, rows)."""
+    seeds, rows = table.shape
+    return float((table - table.mean(axis=0)).var(axis=1, ddof=1).sum() / (seeds - 1) / seeds / rows)
 
 
 def test_rows_of_one_task_in_two_settings_are_one_sample_of_rows() -> None:
-    """The same answers in two settings leave the noise of the rows as it is, and halve that of the seeds."""
-    pairs, samples = experiment(np.random.default_rng(1), 6, 200, 1)
+    """The same answers in two settings leave the noise of the rows as it is, and halve that of single seeds."""
+    pairs, samples = comparison(np.random.default_rng(1), seeds=6, tasks=1, rows=200)
     both = pd.concat([pairs, pairs.assign(setting="other")])
     one, two = (noise_of_rows(own, difference_of(own), samples) for own in (pairs, both))
     assert one is not None
     assert two is not None
-    shared = pairs.assign(left=pairs["id_left"].map(samples), right=pairs["id_right"].map(samples))
-    table = np.stack([left.values - right.values for left, right in zip(shared["left"], shared["right"], strict=True)])
-    apart = (table - table.mean(axis=0)).var(axis=1, ddof=1).sum() / 5 / 6
-    assert float(two.error) ** 2 == pytest.approx(float(one.error) ** 2 + apart / 2 / 200)
+    left, right = (np.stack([samples[run].values for run in pairs[f"id_{side}"]]) for side in SIDES)
+    assert float(two.error) ** 2 == pytest.approx(float(one.error) ** 2 + apart(left - right) / 2)
 
 
 def test_seeds_that_err_on_rows_of_their_own_leave_nothing_to_the_rows() -> None:
     """All rows are alike, and each seed has others wrong: the variance over the seeds has all of it."""
-    rng = np.random.default_rng(3)
-    shares = []
+    rng, shares = np.random.default_rng(3), []
     for _ in range(100):
-        answers = (rng.random((2, 6, 200)) < 0.8).astype(float)
-        samples = {
-            f"{side} {key}": one
-            for side, own in zip("lr", answers, strict=True)
-            for key, one in samples_of(own, 0).items()
+        right = (rng.random((6, 2, 200)) < 0.8).astype(float)
+        ids = [{f"id_{side}": f"{side} {seed}" for side in SIDES} for seed in range(6)]
+        runs = {
+            run: own
+            for names, both in zip(ids, right, strict=True)
+            for run, own in zip(names.values(), both, strict=True)
         }
-        ids = [{"id_left": f"l 0 {seed}", "id_right": f"r 0 {seed}"} for seed in range(6)]
-        pairs = pd.DataFrame(ids).assign(
-            task="task 0", model="m", setting="", difference=(answers[0] - answers[1]).mean(axis=1)
-        )
+        differences = right[:, 0].mean(axis=1) - right[:, 1].mean(axis=1)
+        pairs = pd.DataFrame(ids).assign(task="t", model="m", setting="", difference=differences)
         difference = difference_of(pairs)
-        noise = noise_of_rows(pairs, difference, samples)
+        noise = noise_of_rows(pairs, difference, {run: sample(own, "t") for run, own in runs.items()})
         assert noise is not None
         assert difference.here is not None
-        assert float(noise.error) >= 0
         shares.append(float(noise.error**2 / (noise.error**2 + difference.here.error**2)))
+    assert min(shares) == 0, "a variance is never negative"
     assert np.median(shares) < 0.1
 
 
