@@ -1,6 +1,7 @@
 """An installation without the extra `run`, which reads runs and tunes none."""
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -57,6 +58,12 @@ def test_runs_are_listed_and_reported(finished: Path, tmp_path: Path) -> None:
     reported = light("lnbench.report", finished, "--out", tmp_path)
     assert reported.returncode == 0, reported.stderr
     assert (tmp_path / "index.html").is_file()
+
+
+def test_a_report_has_the_noise_of_the_test_rows(tmp_path: Path) -> None:
+    reported = light("lnbench.report", ROOT / "results", "--out", tmp_path)
+    assert reported.returncode == 0, reported.stderr
+    assert re.search(r"points, rows \d+%", (tmp_path / "claims.md").read_text())
 
 
 @pytest.mark.parametrize(

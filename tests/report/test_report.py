@@ -1,5 +1,6 @@
 """The command, on folders of runs."""
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from lnbench.records.files import RECORD
 from lnbench.report.__main__ import main
 from tests.report.builders import finished, folder_of, save
 
+RESULTS = Path(__file__).parents[2] / "results"
 Report = Callable[..., tuple[object, str]]
 
 
@@ -88,6 +90,20 @@ def test_claims_of_ones_own_are_judged_too(report: Report, runs_dir: Path, tmp_p
     assert code is None
     assert "My claim." in said
     assert "## ✘ My claim." in (tmp_path / "out" / "claims.md").read_text()
+
+
+def test_the_published_results_have_the_noise_of_their_rows_in_every_format(report: Report, tmp_path: Path) -> None:
+    code, said = report(RESULTS, "--out", tmp_path)
+    assert code is None
+    assert re.search(r"other test rows \[.*P\(left better\) \d", " ".join(said.split()))
+    assert "Interquartile means: minilm" in said
+    for name in ("claims.md", "index.html"):
+        text = (tmp_path / name).read_text()
+        assert "with other test rows" in text
+        assert re.search(r"points, rows \d+%", text), name
+    for name in ("md", "tex", "csv"):
+        assert "normalised" in (tmp_path / "tables" / f"interquartile-minilm.{name}").read_text()
+    assert "Interquartile means: minilm" in (tmp_path / "index.html").read_text()
 
 
 WRONG = {

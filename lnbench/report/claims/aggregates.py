@@ -16,6 +16,8 @@ RESAMPLES = 2_000
 LEVEL = 0.05
 """Error level of each interval by itself."""
 SEED = 0
+DIGITS = 12
+"""Digits after the point that are kept, so that all machines round a number such as 0.625 alike."""
 
 
 @dataclass(frozen=True)
@@ -77,5 +79,6 @@ def _draws(seeds: int, generator: np.random.Generator) -> Values:
 
 def _aggregate(values: Values) -> Aggregate:
     """The first value, between the quantiles of the others."""
-    low, high = np.quantile(values[1:], [LEVEL / 2, 1 - LEVEL / 2])
-    return Aggregate(float(values[0]), float(low), float(high))
+    exact = np.round(values, DIGITS)
+    low, high = np.quantile(exact[1:], [LEVEL / 2, 1 - LEVEL / 2])
+    return Aggregate(float(exact[0]), float(low), float(high))
