@@ -77,15 +77,11 @@ class Samples(dict[str, Sample | None]):
 
 def sample_of(record: Record, folder: Path) -> Sample | None:
     """The sample of a run; None if its answers are missing or damaged, or do not give its score."""
+    metric = record.selection.metric
     try:
-        task, metric, rows = (
-            TASKS.parse(record.config["task"], "task"),
-            record.selection.metric,
-            record.data.rows["test"],
-        )
-        numbers = answers_of(record, folder, task)
-        drawn = _drawn(task, numbers, metric, rows)
-        told = record.metrics["test"][metric]
+        task = TASKS.parse(record.config["task"], "task")
+        numbers, rows = answers_of(record, folder, task), record.data.rows["test"]
+        drawn, told = _drawn(task, numbers, metric, rows), record.metrics["test"][metric]
     except Exception:  # such as from answers that are no labels of the task; a record may come from anyone
         return None
     if drawn is None or not isclose(drawn.score, told, rel_tol=RESOLUTION, abs_tol=RESOLUTION):
@@ -113,9 +109,7 @@ def noise_of_rows(pairs: pd.DataFrame, difference: Difference, samples: Mapping[
     of_cells = pairs.groupby(CELL)
     for cell, weight in zip(difference.counts, difference.weights, strict=True):
         found = of_cells.get_group(cell)
-        both = [
-            (samples[left], samples[right]) for left, right in zip(found["id_left"], found["id_right"], strict=True)
-        ]
+        both = [(samples[left], samples[right]) for left, right in found[["id_left", "id_right"]].to_numpy().tolist()]
         whole = [(left, right) for left, right in both if left and right and left.data == right.data]
         if len(whole) < len(both) or len({left.group for left, _ in whole}) > 1:
             return None

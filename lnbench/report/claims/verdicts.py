@@ -213,13 +213,7 @@ def judge(claims: Sequence[Claim], loaded: Loaded, runs: pd.DataFrame) -> list[V
     tested = [finding for findings in found for finding in findings if finding.interval]
     level, samples = LEVEL / max(1, len(tested)), Samples(loaded)
     return [
-        Verdict(
-            claim,
-            tuple(
-                replace(_decided(replace(finding, level=level), loaded, runs), rows=_rows(finding, samples))
-                for finding in findings
-            ),
-        )
+        Verdict(claim, tuple(_decided(_prepared(finding, level, samples), loaded, runs) for finding in findings))
         for claim, findings in zip(claims, found, strict=True)
     ]
 
@@ -264,10 +258,12 @@ def _findings(claim: Claim, runs: pd.DataFrame) -> Iterator[Finding]:
                 yield finding_of(comparison, right, own, apart=len(groups) > 1)
 
 
-def _rows(finding: Finding, samples: Samples) -> Estimate | None:
-    if finding.comparison.quantity != "score" or finding.difference is None or finding.difference.here is None:
-        return None
-    return noise_of_rows(finding.pairs, finding.difference, samples)
+def _prepared(finding: Finding, level: float, samples: Samples) -> Finding:
+    """The finding with its error level, and with the noise of the test rows in a difference of scores."""
+    found, rows = finding.difference, None
+    if finding.comparison.quantity == "score" and found and found.here:
+        rows = noise_of_rows(finding.pairs, found, samples)
+    return replace(finding, level=level, rows=rows)
 
 
 def _difference(comparison: Comparison, found: pd.DataFrame) -> Difference | None:
