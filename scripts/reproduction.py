@@ -127,7 +127,7 @@ def _experiment(file: Path, results: Path) -> Experiment:
     loaded = replace(load_runs(file), runs_dir=results)
     claims = [claim for claim in read_claims() if _is_timed(claim) == (COSTS in name)]
     if name in LOOKED_AT_OFTEN:
-        verdicts = decided(claims, loaded.records, LEVEL, LOOKED_AT_OFTEN[name])
+        verdicts = decided(claims, loaded, LEVEL, LOOKED_AT_OFTEN[name])
     else:
         verdicts = judge(claims, loaded, frame(loaded.records))
     return Experiment(name, loaded, tuple(verdicts))

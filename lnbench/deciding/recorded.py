@@ -1,6 +1,7 @@
 """Claims judged by given records, with the rule by which `python -m lnbench.decide` judges them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from lnbench.core.schema import ConfigError
 from lnbench.deciding.contest import contests, follow_all, verdicts_of
@@ -8,25 +9,29 @@ from lnbench.deciding.runs import Run
 from lnbench.records.identity import title
 from lnbench.records.record import Record
 from lnbench.report.claims.claims import Claim, Side
-from lnbench.report.claims.verdicts import Verdict
-from lnbench.report.load import frame
+from lnbench.report.claims.rows import Samples
+from lnbench.report.claims.verdicts import Verdict, with_noise_of_rows
+from lnbench.report.load import Loaded, frame
 
 
-def decided(claims: Sequence[Claim], records: Sequence[Record], level: float, most_seeds: int) -> list[Verdict]:
+def decided(claims: Sequence[Claim], loaded: Loaded, level: float, most_seeds: int) -> list[Verdict]:
     """The verdicts on claims, as if `python -m lnbench.decide` had been called after each of its looks.
 
     Args:
         claims: claims to judge.
-        records: runs of one model with one setting; their tasks are those of the experiment.
+        loaded: runs of one model with one setting; their tasks are those of the experiment.
         level: error level of all decisions together.
         most_seeds: largest number of seeds of a task that was planned.
 
     Raises:
         ConfigError: two runs have the same variant, task and seed.
     """
-    runs = Recorded(records)
-    own = contests(claims, runs.tasks, runs)
-    return verdicts_of(claims, follow_all(own, runs, level, most_seeds))
+    runs, samples = Recorded(loaded.records), Samples(loaded)
+    courses = follow_all(contests(claims, runs.tasks, runs), runs, level, most_seeds)
+    return [
+        replace(verdict, findings=tuple(with_noise_of_rows(one, samples) for one in verdict.findings))
+        for verdict in verdicts_of(claims, courses)
+    ]
 
 
 class Recorded:

@@ -11,7 +11,7 @@ from lnbench.records.packed import SUFFIX, PackedRun, write_packed
 from lnbench.records.record import Record
 from lnbench.report.claims.claims import read_claims
 from scripts.reproduction import DOCUMENT, RESULTS, document
-from tests.report.builders import finished
+from tests.report.builders import finished, loaded
 from tests.report.whole import made_up
 
 ROOT = Path(__file__).parents[2]
@@ -111,4 +111,4 @@ def test_methods_with_other_settings_have_a_command_of_their_own(tmp_path: Path)
 def test_two_runs_of_one_cell_are_refused_where_runs_are_looked_at_often() -> None:
     twice = [finished("ln"), finished("ln", config={"trainer.lr_factor": 3})]
     with pytest.raises(ConfigError, match=r"^ln on rte with minilm, seed 0: there is more than one run"):
-        decided(read_claims(), twice, 0.05, 16)
+        decided(read_claims(), loaded(*twice), 0.05, 16)

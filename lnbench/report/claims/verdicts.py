@@ -213,7 +213,13 @@ def judge(claims: Sequence[Claim], loaded: Loaded, runs: pd.DataFrame) -> list[V
     tested = [finding for findings in found for finding in findings if finding.interval]
     level, samples = LEVEL / max(1, len(tested)), Samples(loaded)
     return [
-        Verdict(claim, tuple(_decided(_prepared(finding, level, samples), loaded, runs) for finding in findings))
+        Verdict(
+            claim,
+            tuple(
+                _decided(with_noise_of_rows(replace(finding, level=level), samples), loaded, runs)
+                for finding in findings
+            ),
+        )
         for claim, findings in zip(claims, found, strict=True)
     ]
 
@@ -248,6 +254,19 @@ def with_outcome(finding: Finding) -> Finding:
     return _by_interval(finding, finding.difference)
 
 
+def with_noise_of_rows(finding: Finding, samples: Samples) -> Finding:
+    """The finding with the noise of the test rows, if it is about a difference of scores that has an interval.
+
+    Args:
+        finding: finding whose pairs have the columns `id_left` and `id_right`.
+        samples: samples of all runs.
+    """
+    found = finding.difference
+    if finding.comparison.quantity != "score" or found is None or found.here is None:
+        return finding
+    return replace(finding, rows=noise_of_rows(finding.pairs, found, samples))
+
+
 def _findings(claim: Claim, runs: pd.DataFrame) -> Iterator[Finding]:
     for comparison in claim.all_comparisons:
         for right in comparison.right:
@@ -256,14 +275,6 @@ def _findings(claim: Claim, runs: pd.DataFrame) -> Iterator[Finding]:
             groups = [own for _, own in found.groupby("unit", sort=False)] if scores else [found]
             for own in groups:
                 yield finding_of(comparison, right, own, apart=len(groups) > 1)
-
-
-def _prepared(finding: Finding, level: float, samples: Samples) -> Finding:
-    """The finding with its error level, and with the noise of the test rows in a difference of scores."""
-    found, rows = finding.difference, None
-    if finding.comparison.quantity == "score" and found and found.here:
-        rows = noise_of_rows(finding.pairs, found, samples)
-    return replace(finding, level=level, rows=rows)
 
 
 def _difference(comparison: Comparison, found: pd.DataFrame) -> Difference | None:
