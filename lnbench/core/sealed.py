@@ -139,7 +139,8 @@ def parse_json(text: str | bytes) -> Any:
     """
     try:
         value = json.loads(text, parse_int=_integer)
-        json.dumps(value, ensure_ascii=False).encode()
+        if not _is_plain(text):
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise SealError(f"not JSON: {error}") from None
     if _is_deep(value):
@@ -176,12 +177,22 @@ def _integer(digits: str) -> int:
     return value
 
 
+def _is_plain(text: str | bytes) -> bool:
+    """Whether a text is of ASCII characters that stand for themselves; all of them can be stored."""
+    if not text.isascii():
+        return False
+    raw = text.encode() if isinstance(text, str) else text
+    return b"\\u" not in raw and b"\0" not in raw  # zeros: UTF-16, in which an escape has zeros in it
+
+
 def _is_deep(value: Any) -> bool:
-    layer = [value]
-    for _ in range(DEEPEST):
-        nodes = [node.values() if isinstance(node, dict) else node for node in layer if isinstance(node, dict | list)]
-        layer = [child for node in nodes for child in node]
-    return bool(layer)
+    layer = [value] if isinstance(value, dict | list) else []
+    for _ in range(DEEPEST - 1):
+        if not layer:
+            break
+        nodes = [node.values() if isinstance(node, dict) else node for node in layer]
+        layer = [child for node in nodes for child in node if isinstance(child, (dict, list))]
+    return any(layer)
 
 
 def _version(content: dict[str, Any]) -> object:

@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from lnbench.records.packed import history_of
@@ -14,17 +14,27 @@ Curve = dict[int, float]
 """Values by training step, in the order of the steps."""
 
 
-def read_curves(folder: Path) -> dict[str, Curve]:
-    """The finite values of each column of a run's metrics.csv; empty if the file is missing or damaged."""
+def read_curves(folder: Path, names: Collection[str] | None = None) -> dict[str, Curve]:
+    """The finite values of each column of a run's metrics.csv; empty if the file is missing or damaged.
+
+    Args:
+        folder: folder of the run, or its path in a packed file.
+        names: the columns that are wanted; None: all.
+    """
+    history = history_of(folder)
+    lines = history.splitlines()
     try:
-        return _curves(list(csv.reader(history_of(folder).splitlines())))
+        return _curves(list(csv.reader(lines)) if '"' in history else [line.split(",") for line in lines], names)
     except csv.Error:
         return {}
 
 
 def mean_curve(curves: Sequence[Curve]) -> Curve:
     """The mean over several runs, at the steps that all of them have."""
-    common = [step for step in curves[0] if all(step in curve for curve in curves)] if curves else []
+    if not curves:
+        return {}
+    everywhere = set(curves[0]).intersection(*curves[1:])
+    common = [step for step in curves[0] if step in everywhere]
     return {step: math.fsum(curve[step] for curve in curves) / len(curves) for step in common}
 
 
@@ -37,25 +47,33 @@ def thinned(curve: Curve) -> Curve:
     return dict(points[round(place * last / (MOST_POINTS - 1))] for place in range(MOST_POINTS))
 
 
-def _curves(rows: Sequence[Sequence[str]]) -> dict[str, Curve]:
+def _curves(rows: Sequence[Sequence[str]], names: Collection[str] | None) -> dict[str, Curve]:
     header = rows[0] if rows else []
     if "step" not in header:
         return {}
-    place = header.index("step")
-    curves: dict[str, Curve] = {name: {} for name in header if name not in ("epoch", "step")}
-    for row in rows[1:]:
-        step = _number(row[place]) if len(row) == len(header) else None
-        if step is None:
-            continue
-        for name, text in zip(header, row, strict=True):
-            if name in curves and text and (value := _number(text)) is not None:
-                curves[name][int(step)] = value
+    columns = dict(zip(header, zip(*(row for row in rows[1:] if len(row) == len(header)), strict=True), strict=False))
+    steps = _numbers(columns.pop("step", ()))
+    wanted = columns.keys() - {"epoch"} if names is None else names
+    curves = {name: _curve(steps, texts) for name, texts in columns.items() if name in wanted}
     return {name: curve for name, curve in curves.items() if curve}
 
 
-def _number(text: str) -> float | None:
+def _curve(steps: Sequence[float], texts: Sequence[str]) -> Curve:
+    known = [(step, text) for step, text in zip(steps, texts, strict=True) if text and math.isfinite(step)]
+    values = _numbers([text for _, text in known])
+    return {int(step): value for (step, _), value in zip(known, values, strict=True) if math.isfinite(value)}
+
+
+def _numbers(texts: Sequence[str]) -> list[float]:
+    """The numbers that texts tell; NaN for a text that is no number."""
     try:
-        value = float(text)
+        return [*map(float, texts)]
     except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+        return [_number(text) for text in texts]
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lnbench.report.claims.nested import (
     LEAST_SEEDS,
@@ -27,6 +29,7 @@ ROUNDING = 1e-12
 CELL = ["task", "model", "setting"]
 """Columns that are equal for the repetitions of a pair."""
 Cell = tuple[str, str, str]
+Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,55 @@ def difference_of(pairs: pd.DataFrame, resolution: float = 0.0) -> Difference:
         pairs: at least one row; the columns are `difference` and those of `CELL`.
         resolution: differences nearer to each other than this count as equal.
     """
-    exact = pairs.assign(difference=without_noise(pairs["difference"].to_numpy(np.float64), resolution))
-    groups = {_cell(key): own.to_numpy(np.float64) for key, own in exact.groupby(CELL)["difference"]}
+    grouped = pairs.groupby(CELL)
+    places = grouped.ngroup().to_numpy()
+    return _difference(_cells(grouped), places, pairs["difference"].to_numpy(np.float64), resolution)
+
+
+def differences_of_scores(
+    groups: Sequence[pd.DataFrame], which: Iterable[tuple[int, int]], factor: float = 1.0
+) -> dict[tuple[int, int], Difference]:
+    """Differences of the scores of methods, from pairs of runs of equal task, model, setting and seed.
+
+    Args:
+        groups: runs of each method, whose scores share a unit; from `lnbench.report.load.frame`.
+        which: the left and the right method of each difference, by their places in `groups`.
+        factor: scale of the differences.
+
+    Returns:
+        The differences, without those that have no pairs.
+    """
+    import pandas as pd
+
+    together = pd.concat([group[[*SAME, "score"]] for group in groups], ignore_index=True)
+    grouped = together.groupby(CELL)
+    ends = np.cumsum([len(group) for group in groups])[:-1]
+    columns = (together.groupby(SAME).ngroup(), grouped.ngroup(), together["score"].astype(np.float64))
+    keys, places, scores = (np.split(column.to_numpy(), ends) for column in columns)
+    cells = _cells(grouped)
+    found = {}
+    for left, right in which:
+        one, other = _matching(keys[left], keys[right])
+        if len(one):
+            pair = scores[left][one], scores[right][other]
+            resolution = factor * resolution_of(*pair)
+            found[left, right] = _difference(cells, places[left][one], factor * (pair[0] - pair[1]), resolution)
+    return found
+
+
+def _matching(left: Places, right: Places) -> tuple[Places, Places]:
+    """Where the left and where the right keys are of all pairs of equal keys, in the order of the left ones."""
+    order = np.argsort(right, kind="stable")
+    first, last = (np.searchsorted(right[order], left, side) for side in ("left", "right"))
+    counts = last - first
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.repeat(np.arange(len(left)), counts), order[np.repeat(first, counts) + within]
+
+
+def _difference(cells: Sequence[Cell], places: Places, differences: Values, resolution: float) -> Difference:
+    """The difference of one pair or more, with the place of each among the cells."""
+    exact = without_noise(differences, resolution)
+    groups = {cells[place]: exact[places == place] for place in np.unique(places)}
     enough = {cell: own for cell, own in groups.items() if len(own) >= LEAST_SEEDS}
     used = enough or groups
     tasks = [task for task, *_ in used]
@@ -93,24 +143,6 @@ def _vary(values: Values, resolution: float = 0.0) -> bool:
     return bool(np.ptp(values) > max(resolution, ROUNDING * max(1.0, abs(values.mean()))))
 
 
-def difference_of_scores(one: pd.DataFrame, other: pd.DataFrame, factor: float = 1.0) -> Difference | None:
-    """The difference of the scores of two methods, from pairs of runs of equal task, model, setting and seed.
-
-    Args:
-        one: runs of the left method, whose scores share a unit; from `lnbench.report.load.frame`.
-        other: runs of the right method.
-        factor: scale of the difference.
-
-    Returns:
-        None without pairs.
-    """
-    pairs = one.merge(other, on=SAME, suffixes=("", "_other"))
-    if pairs.empty:
-        return None
-    resolution = factor * resolution_of(pairs["score"], pairs["score_other"])
-    return difference_of(pairs.assign(difference=factor * (pairs["score"] - pairs["score_other"])), resolution)
-
-
-def _cell(key: Any) -> Cell:
-    task, model, setting = map(str, key)
-    return task, model, setting
+def _cells(grouped: Any) -> list[Cell]:
+    """The task, model and setting of each group, in the order of the groups' numbers."""
+    return [(str(task), str(model), str(setting)) for task, model, setting in grouped.size().index]

@@ -153,11 +153,11 @@ def quantile(level: float, freedom: Values) -> Values:
     Raises:
         ValueError: the level is not between 0 and 1.
     """
-    from scipy import stats
+    from scipy.special import stdtrit  # scipy.stats takes ten times as long to import
 
     if not 0 < level < 1:
         raise ValueError(f"level = {level}: must be between 0 and 1")
-    found: Any = stats.t.isf(level / 2, freedom)
+    found: Any = -stdtrit(freedom, level / 2)
     return np.asarray(found, dtype=np.float64)
 
 

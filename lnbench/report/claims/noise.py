@@ -34,6 +34,8 @@ def without_noise(values: Values, resolution: float) -> Values:
     return np.where(groups > 0, np.sign(values) * means[groups], 0.0)
 
 
-def resolution_of(*scores: pd.Series[float]) -> float:
+def resolution_of(*scores: pd.Series[float] | Values) -> float:
     """The size below which differences of these scores count as 0."""
-    return RESOLUTION * max((float(column.abs().max()) for column in scores if len(column)), default=0.0)
+    sizes = np.abs(np.concatenate([np.asarray(column, dtype=np.float64) for column in scores]))
+    known = sizes[~np.isnan(sizes)]
+    return RESOLUTION * float(known.max(initial=0.0))

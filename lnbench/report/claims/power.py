@@ -54,7 +54,7 @@ def chance(cells: Cells, weights: Values, level: float, margin: float | None) ->
         level: error level of the decision.
         margin: size from which on a difference matters; None if it is not known.
     """
-    from scipy import stats
+    from scipy.special import ndtr
 
     found = on_these_tasks(cells, weights)
     size, error = abs(float(found.mean)), max(float(found.error), 1e-300)
@@ -64,5 +64,4 @@ def chance(cells: Cells, weights: Values, level: float, margin: float | None) ->
         inside = margin - float(quantile(2 * level, found.freedom)) * error
         if inside > 0:
             lies = [(-inside, inside), (max(reach, inside), np.inf), (-np.inf, -max(reach, inside))]
-    normal = stats.norm(size, error)
-    return float(sum(normal.cdf(high) - normal.cdf(low) for low, high in lies))
+    return float(sum(ndtr((high - size) / error) - ndtr((low - size) / error) for low, high in lies))

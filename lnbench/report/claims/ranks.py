@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from lnbench.report.claims.difference import difference_of_scores
+from lnbench.report.claims.difference import differences_of_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,11 +39,8 @@ def ranks_of(methods: Sequence[pd.DataFrame], larger: bool) -> list[Ranks]:
         methods: runs of each method on the same tasks, whose scores share a unit; from `lnbench.report.load.frame`.
         larger: whether larger scores are better.
     """
-    found = {
-        (one, other): difference.here
-        for one, other in combinations(range(len(methods)), 2)
-        if (difference := difference_of_scores(methods[one], methods[other])) and difference.here
-    }
+    differences = differences_of_scores(methods, combinations(range(len(methods)), 2)) if methods else {}
+    found = {pair: difference.here for pair, difference in differences.items() if difference.here}
     better, worse = [0] * len(methods), [0] * len(methods)
     for (one, other), estimate in found.items():
         low, high = estimate.interval(LEVEL / len(found))

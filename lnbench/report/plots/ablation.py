@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from lnbench.report.claims.difference import Difference, difference_of_scores
+from lnbench.report.claims.difference import Difference, differences_of_scores
 from lnbench.report.claims.nested import LEAST_SEEDS
 from lnbench.report.plots.plot import COLOURS, NEUTRAL, Plot, new_figure, plain
 from lnbench.report.tables.units import averaged, metric_in, titles_in
@@ -58,10 +58,13 @@ def ablation_plots(name: str, title: str, runs: pd.DataFrame) -> Iterator[Plot]:
 
 
 def _bars(method: str, runs: pd.DataFrame) -> Iterator[Bar]:
-    scale, whole = metric_in(runs).factor, runs[runs["variant"] == method]
-    for variant, found in runs[runs["variant"] != method].groupby("variant"):
-        if difference := difference_of_scores(found, whole, scale):
-            yield Bar(str(variant), difference)
+    whole, others = runs[runs["variant"] == method], list(runs[runs["variant"] != method].groupby("variant"))
+    if not others:
+        return
+    which = [(place, 0) for place in range(1, len(others) + 1)]
+    found = differences_of_scores([whole, *(own for _, own in others)], which, metric_in(runs).factor)
+    for (place, _), difference in found.items():
+        yield Bar(str(others[place - 1][0]), difference)
 
 
 def _figure(bars: list[Bar], unit: str) -> go.Figure:

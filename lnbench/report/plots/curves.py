@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from lnbench.report.history import MOST_POINTS, Curve, mean_curve, thinned
+from lnbench.report.history import MOST_POINTS, mean_curve, read_curves, thinned
 from lnbench.report.plots.plot import Plot, Style, new_figure, plain
 from lnbench.report.tables.table import rows_of
 from lnbench.report.tables.units import metric_in
@@ -22,11 +23,11 @@ CAPTION = (
     f"that of single batches. Curves are thinned to at most {MOST_POINTS} points."
 )
 
-Curves = Mapping[str, Mapping[str, Curve]]
-"""Curves by a run's id, then by the column of metrics.csv."""
+Folders = Mapping[str, Path]
+"""Folders of runs by their ids."""
 
 
-def curve_plots(name: str, title: str, runs: pd.DataFrame, look: dict[str, Style], curves: Curves) -> Iterator[Plot]:
+def curve_plots(name: str, title: str, runs: pd.DataFrame, look: dict[str, Style], folders: Folders) -> Iterator[Plot]:
     """One plot for each task.
 
     Args:
@@ -34,20 +35,21 @@ def curve_plots(name: str, title: str, runs: pd.DataFrame, look: dict[str, Style
         title: text with the common properties of the runs.
         runs: runs of one model and one setting, each method at one learning rate.
         look: look of each label.
-        curves: curves of each run.
+        folders: folder of each run.
     """
     for task, found in runs.groupby("task"):
-        lines = [line for row in rows_of(found) for line in _lines(row.label, row.runs, look[row.label], curves)]
+        lines = [line for row in rows_of(found) for line in _lines(row.label, row.runs, look[row.label], folders)]
         if lines:
             figure = _figure(lines, metric_in(found).heading)
             yield Plot(f"curves-{name}-{task}", KIND, f"{task}, {title}", CAPTION, figure)
 
 
-def _lines(label: str, runs: pd.DataFrame, look: Style, curves: Curves) -> Iterator[go.Scatter]:
+def _lines(label: str, runs: pd.DataFrame, look: Style, folders: Folders) -> Iterator[go.Scatter]:
     """The validation score, for the upper panel, and the loss, for the lower one."""
     score, metric = f"{VALIDATION}{runs['metric'].iloc[0]}", metric_in(runs)
+    curves = [read_curves(folders[one], (score, LOSS)) for one in runs["id"]]
     for column, axis, factor in ((score, "y", metric.factor), (LOSS, "y2", 1.0)):
-        known = [curves[one][column] for one in runs["id"] if column in curves[one]]
+        known = [curve[column] for curve in curves if column in curve]
         line = thinned(mean_curve(known))
         if line:
             yield go.Scatter(

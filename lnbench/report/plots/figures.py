@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lnbench.report.claims.pairs import at_best_rate
-from lnbench.report.history import read_curves
 from lnbench.report.plots.ablation import ablation_plots
 from lnbench.report.plots.curves import curve_plots
 from lnbench.report.plots.plot import Plot, styles
@@ -34,13 +33,12 @@ def make_plots(loaded: Loaded, runs: pd.DataFrame) -> list[Plot]:
     best = at_best_rate(runs).assign(lr="")
     look = styles(row.label for row in rows_of(best))
     records = {record.id: record for record in loaded.records}
-    curves = {one: read_curves(loaded.folders[one]) for one in records}
     found = list(places(best))
     methods = list(places(best[~best["variant"].str.contains(ABLATED)]))
     made = [
         *(plot for name, title, own in methods for plot in rank_plots(name, title, own)),
         *(plot for name, title, own in methods for plot in tradeoff_plots(name, title, own, look)),
-        *(plot for name, title, own in methods for plot in curve_plots(name, title, own, look, curves)),
+        *(plot for name, title, own in methods for plot in curve_plots(name, title, own, look, loaded.folders)),
         *(plot for name, title, own in found for plot in ablation_plots(name, title, own)),
         *(plot for name, title, own in found for plot in shift_plots(name, title, own, records)),
     ]
