@@ -1,6 +1,7 @@
 """`python -m lnbench.report RUNS_DIR...` writes tables, statistics and verdicts on claims, from finished runs."""
 
 import argparse
+import gc
 import sys
 from pathlib import Path
 
@@ -48,6 +49,7 @@ commands."""
 def main() -> None:
     """Entry point of `python -m lnbench.report`."""
     options = _options()
+    gc.disable()  # records have no cycles, and looking for cycles takes longer than reading them
     for place in options.runs_dirs:
         if not holds_runs(place):
             sys.exit(f"{place}: is not a folder; give the runs_dir of finished runs, such as runs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import nan
@@ -48,6 +49,7 @@ def load_runs(runs_dir: Path, *others: Path) -> Loaded:
     """
     loaded = Loaded(runs_dir, [], {}, [], [])
     known: set[str] = set()
+    shared: dict[str, Any] = {}
     for found in (checked(run) for place in (runs_dir, *others) for run in find_runs(place)):
         if found.record and found.id in known:
             continue
@@ -55,9 +57,9 @@ def load_runs(runs_dir: Path, *others: Path) -> Loaded:
         if found.record is None:
             loaded.problems.append(found)
         elif "test" not in found.record.metrics:
-            loaded.trials.append(found.record)
+            loaded.trials.append(_sharing(found.record, shared))
         else:
-            loaded.records.append(found.record)
+            loaded.records.append(_sharing(found.record, shared))
             loaded.folders[found.record.id] = found.folder
     return replace(loaded, records=with_data(loaded.records))
 
@@ -114,6 +116,8 @@ def hardware_of(record: Record) -> str:
     return ", ".join(filter(None, [str(chip), size, others, hardware.get("precision", "")]))
 
 
+ALIKE = ("versions", "hardware", "baseline")
+"""Fields of a record that are equal for many runs, like the groups of its configuration."""
 COLUMNS = [
     "id",
     "method",
@@ -168,7 +172,7 @@ def values_of(record: Record, setting: str = "") -> dict[str, Any]:
         "hardware": hardware_of(record),
         "num_layers": _num_layers(record),
     }
-    values = {**dict(record), **dict(record.parameters), **dict(record.cost), **own}
+    values = {**vars(record), **vars(record.parameters), **vars(record.cost), **own}
     return {column: values[column] for column in COLUMNS}
 
 
@@ -182,6 +186,18 @@ def checked(found: FoundRun) -> FoundRun:
     if found.record is None or not (problem := _problem(found.record, found.id)):
         return found
     return replace(found, state="damaged", record=None, problem=problem)
+
+
+def _sharing(record: Record, shared: dict[str, Any]) -> Record:
+    """The record, with each part that equals one of an earlier record in the same memory.
+
+    Args:
+        record: record of a run.
+        shared: parts of the earlier records, by their JSON.
+    """
+    config = {name: shared.setdefault(json.dumps(group), group) for name, group in record.config.items()}
+    parts = {name: shared.setdefault(json.dumps(part := getattr(record, name)), part) for name in ALIKE}
+    return record.model_copy(update={"config": config, **parts})
 
 
 def _problem(record: Record, run_id: str) -> str:

@@ -60,6 +60,8 @@ def missing_cells(
     seeds_of: dict[str, list[int]] = defaultdict(list)
     for task, seed in sorted(cells):
         seeds_of[task].append(seed)
+    if not seeds_of:
+        return []
     tasks_of: dict[tuple[int, ...], list[str]] = defaultdict(list)
     for task, seed_list in seeds_of.items():
         tasks_of[tuple(seed_list)].append(task)

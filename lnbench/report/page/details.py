@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from lnbench.records.baseline import note_on
+from lnbench.records.baseline import marked, note_on
 from lnbench.records.record import Record
 from lnbench.records.setting import leaves
 from lnbench.report.history import Curve, read_curves, thinned
-from lnbench.tasks.scores.metric import metric_of, written
+from lnbench.report.tables.table import MISSING, Cell
+from lnbench.tasks.scores.metric import Mode, metric_of, written
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +19,28 @@ if TYPE_CHECKING:
 
 APART = ("id", "format", "status", "config", "shift", "metrics", "baseline", "baseline_name", "selection")
 """Fields of a record that the details leave out or show elsewhere."""
+MOST_OPENED = 2_000
+"""Largest number of runs whose details are on the page."""
+HEADINGS = (
+    "run",
+    "method",
+    "task",
+    "model",
+    "seed",
+    "metric",
+    "test",
+    "validation",
+    "trained %",
+    "train s",
+    "peak GiB",
+    "lr",
+    "setting",
+    "finished",
+)
+"""Columns of the list of runs."""
+SHOWN = ["id", "variant", "task", "model", "seed", "metric", "mode", "score", "validation_score", "no_better"]
+SHOWN += ["trained_percent", "train_seconds", "peak_memory_bytes", "lr", "setting", "finished_at"]
+"""Columns of the table of runs from which the list is made."""
 
 
 def details(loaded: Loaded) -> dict[str, dict[str, Any]]:
@@ -25,12 +48,9 @@ def details(loaded: Loaded) -> dict[str, dict[str, Any]]:
     return {record.id: _details(record, loaded) for record in loaded.records}
 
 
-def run_rows(runs: pd.DataFrame) -> list[dict[str, Any]]:
-    """The cells of the list of runs."""
-    columns = ["id", "variant", "task", "model", "seed", "metric", "mode", "score", "validation_score", "no_better"]
-    more = ["baseline", "trained_percent", "train_seconds", "peak_memory_bytes", "lr", "setting", "finished_at"]
-    rows = [dict(zip((*columns, *more), row, strict=True)) for row in runs[[*columns, *more]].itertuples(index=False)]
-    return [{**row, "metric": metric_of(row["metric"], row["mode"])} for row in rows]
+def run_rows(runs: pd.DataFrame) -> list[list[Cell]]:
+    """The cells of the list of runs, by the columns of `HEADINGS`."""
+    return [_cells(**row) for row in runs[SHOWN].to_dict("records")]
 
 
 def problem_rows(loaded: Loaded) -> list[dict[str, str]]:
@@ -43,6 +63,26 @@ def problem_rows(loaded: Loaded) -> list[dict[str, str]]:
             "traceback": found.failure.traceback if found.failure else "",
         }
         for found in loaded.problems
+    ]
+
+
+def _cells(metric: str, mode: Mode, score: float, validation_score: float, no_better: bool, **row: Any) -> list[Cell]:
+    shown = metric_of(metric, mode)
+    return [
+        Cell(row["id"]),
+        Cell(row["variant"]),
+        Cell(row["task"]),
+        Cell(row["model"]),
+        Cell(str(row["seed"])),
+        Cell(shown.title),
+        Cell(marked(shown.written(score), no_better), score),
+        Cell(shown.written(validation_score), validation_score),
+        Cell(f"{row['trained_percent']:.3f}", row["trained_percent"]),
+        Cell(f"{row['train_seconds']:,.1f}", row["train_seconds"]),
+        Cell(f"{row['peak_memory_bytes'] / 2**30:.2f}", row["peak_memory_bytes"]),
+        Cell(row["lr"]),
+        Cell(row["setting"] or MISSING),
+        Cell(row["finished_at"][:16].replace("T", " ")),
     ]
 
 

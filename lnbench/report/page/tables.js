@@ -2,12 +2,12 @@
 const collator = new Intl.Collator(undefined, { numeric: true });
 const NUMBER = /^[-+]?[\d,]*\.?\d+(e[-+]?\d+)?(?=$|[\s%])/i;
 
-function cellValue(row, column) {
-  const cell = row.cells[column];
-  const text = cell.dataset.value ?? cell.textContent.trim();
+function valueOf(text) {
   if (text === "-" || text === "nan") return null;
   return NUMBER.test(text) ? parseFloat(text.replaceAll(",", "")) : text;
 }
+
+const cellValue = ({ dataset, textContent }) => valueOf(dataset.value ?? textContent.trim());
 
 function compareValues(a, b) {
   if (typeof a === "number" && typeof b === "number") return a - b;
@@ -15,18 +15,29 @@ function compareValues(a, b) {
 }
 
 /* What is missing stays at the end, whichever the direction. */
-function sortBy(table, column, descending) {
-  const keyed = [...table.tBodies[0].rows].map((row) => [cellValue(row, column), row]);
+function sorted(rows, valueIn, descending) {
+  const keyed = rows.map((row) => [valueIn(row), row]);
   keyed.sort(([a], [b]) => {
     if (a === null || b === null) return (a === null) - (b === null);
     return descending ? compareValues(b, a) : compareValues(a, b);
   });
-  table.tBodies[0].append(...keyed.map(([, row]) => row));
+  return keyed.map(([, row]) => row);
+}
+
+function markSorted(table, column, descending) {
   for (const [place, head] of [...table.tHead.rows[0].cells].entries()) {
     if (place === column) head.setAttribute("aria-sort", descending ? "descending" : "ascending");
     else head.removeAttribute("aria-sort");
   }
 }
+
+function sortBy(table, column, descending) {
+  table.tBodies[0].append(...sorted([...table.tBodies[0].rows], (row) => cellValue(row.cells[column]), descending));
+  markSorted(table, column, descending);
+}
+
+const wordsIn = (input) => input.value.toLowerCase().split(/\s+/).filter(Boolean);
+const told = (shown, all) => `${shown.toLocaleString("en")} of ${all.toLocaleString("en")} rows`;
 
 function filterRows(table, words, count) {
   const rows = [...table.tBodies[0].rows];
@@ -35,7 +46,7 @@ function filterRows(table, words, count) {
     row.hidden = !words.every((word) => text.includes(word));
   }
   const shown = rows.filter((row) => !row.hidden).length;
-  count.value = words.length ? `${shown.toLocaleString("en")} of ${rows.length.toLocaleString("en")} rows` : "";
+  count.value = words.length ? told(shown, rows.length) : "";
 }
 
 function alignColumns(table) {
@@ -52,16 +63,21 @@ function alignColumns(table) {
   }
 }
 
-for (const table of all("table.sortable")) {
-  alignColumns(table);
+/* Calls `sort` with a column and a direction, and `filter` with words, when the reader asks for it. */
+function listen(table, sort, filter) {
   for (const [column, head] of [...table.tHead.rows[0].cells].entries()) {
-    head.querySelector("button").addEventListener("click", () => {
-      sortBy(table, column, head.getAttribute("aria-sort") === "ascending");
-    });
+    head.querySelector("button").addEventListener("click", () => sort(column, head.getAttribute("aria-sort") === "ascending"));
   }
-  const box = table.closest(".table");
-  const input = box.querySelector("input[type=search]");
-  input.addEventListener("input", () => {
-    filterRows(table, input.value.toLowerCase().split(/\s+/).filter(Boolean), box.querySelector(".count"));
-  });
+  const input = table.closest(".table").querySelector("input[type=search]");
+  input.addEventListener("input", () => filter(wordsIn(input)));
+}
+
+for (const table of all("table.sortable:not([data-many])")) {
+  alignColumns(table);
+  const count = table.closest(".table").querySelector(".count");
+  listen(
+    table,
+    (column, descending) => sortBy(table, column, descending),
+    (words) => filterRows(table, words, count),
+  );
 }

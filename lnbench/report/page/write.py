@@ -24,7 +24,7 @@ from lnbench.report.claims import judgement, paths
 from lnbench.report.claims.verdicts import Verdict
 from lnbench.report.history import MOST_POINTS
 from lnbench.report.load import Loaded
-from lnbench.report.page.details import details, problem_rows, run_rows
+from lnbench.report.page.details import HEADINGS, MOST_OPENED, details, problem_rows, run_rows
 from lnbench.report.page.interval import WIDTH, intervals
 from lnbench.report.plots.plot import Plot, Theme, template
 from lnbench.report.tables.table import Table
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 THEMES: tuple[Theme, ...] = ("light", "dark")
-SCRIPTS = ("common.js", "tables.js", "plots.js", "runs.js")
+SCRIPTS = ("common.js", "tables.js", "plots.js")
+OPENED, MANY = "runs.js", "many_runs.js"
+"""Scripts of the list of runs: with the details of each run, or too long for that."""
 
 
 def write_page(
@@ -46,6 +48,8 @@ def write_page(
     path: Path,
 ) -> None:
     """Writes a page with all results, which loads nothing from other files or the network.
+
+    With more than `MOST_OPENED` runs, the page has the list of the runs as texts, and not the details of each run.
 
     Args:
         loaded: records, and the folders of their runs.
@@ -59,10 +63,14 @@ def write_page(
         OSError: the page cannot be written.
     """
     claims = [(one, list(zip(one.findings, intervals(one.findings), strict=True))) for one in verdicts]
+    rows, opened = run_rows(runs), len(loaded.records) <= MOST_OPENED
     content = {
         "loaded": loaded,
-        "rows": run_rows(runs),
-        "details": details(loaded),
+        "opened": opened,
+        "rows": rows,
+        "texts": [] if opened else [[cell.text for cell in row] for row in rows],
+        "details": details(loaded) if opened else {},
+        "poor": runs.loc[runs["no_better"].astype(bool), "baseline"].tolist(),
         "problems": problem_rows(loaded),
         "scores": [table for table in tables if table.of_scores],
         "costs": [table for table in tables if not table.of_scores],
@@ -71,11 +79,15 @@ def write_page(
         "paths": [(paths.title_of(one), one.level, paths.rows(one)) for one in paths.read_paths(loaded.runs_dir)],
         "kinds": [(kind, list(found)) for kind, found in groupby(plots, key=lambda plot: plot.kind)],
     }
-    write_atomically(path, _environment().get_template("page.html").render(content))
+    write_atomically(path, _environment(OPENED if opened else MANY).get_template("page.html").render(content))
 
 
-def _environment() -> Environment:
-    """The templates, with the values that are the same on every page."""
+def _environment(of_runs: str) -> Environment:
+    """The templates, with the values that are the same on every page.
+
+    Args:
+        of_runs: script of the list of runs.
+    """
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -90,7 +102,7 @@ def _environment() -> Environment:
         "marked": marked,
         "footnote": footnote,
     }
-    scripts = [get_plotlyjs(), "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)]
+    scripts = [get_plotlyjs(), "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in (*SCRIPTS, of_runs))]
     environment.globals |= {
         "style": Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
         "scripts": [Markup(script) for script in scripts],
@@ -107,6 +119,7 @@ def _environment() -> Environment:
         "number_of": number_of,
         "width": WIDTH,
         "most_points": MOST_POINTS,
+        "run_headings": HEADINGS,
     }
     return environment
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from lnbench.report.history import MOST_POINTS, mean_curve, read_curves, thinned
-from lnbench.report.plots.plot import Plot, Style, new_figure, plain
+from lnbench.report.plots.plot import Plot, Style, Trace, new_figure, plain
 from lnbench.report.tables.table import rows_of
 from lnbench.report.tables.units import metric_in
 
@@ -44,7 +44,7 @@ def curve_plots(name: str, title: str, runs: pd.DataFrame, look: dict[str, Style
             yield Plot(f"curves-{name}-{task}", KIND, f"{task}, {title}", CAPTION, figure)
 
 
-def _lines(label: str, runs: pd.DataFrame, look: Style, folders: Folders) -> Iterator[go.Scatter]:
+def _lines(label: str, runs: pd.DataFrame, look: Style, folders: Folders) -> Iterator[Trace]:
     """The validation score, for the upper panel, and the loss, for the lower one."""
     score, metric = f"{VALIDATION}{runs['metric'].iloc[0]}", metric_in(runs)
     curves = [read_curves(folders[one], (score, LOSS)) for one in runs["id"]]
@@ -52,21 +52,22 @@ def _lines(label: str, runs: pd.DataFrame, look: Style, folders: Folders) -> Ite
         known = [curve[column] for curve in curves if column in curve]
         line = thinned(mean_curve(known))
         if line:
-            yield go.Scatter(
-                x=list(line),
-                y=[float(f"{factor * value:.5g}") for value in line.values()],
-                yaxis=axis,
-                mode="lines+markers" if len(line) < 30 else "lines",
-                name=plain(label),
-                legendgroup=label,
-                showlegend=axis == "y",
-                line={"color": look.colour, "dash": look.dash, "width": 2 if axis == "y" else 1.2},
-                marker={"symbol": look.symbol, "size": 5},
-                hovertemplate=f"step %{{x}}: %{{y:.4f}}, n = {len(known)}",
-            )
+            yield {
+                "type": "scatter",
+                "x": list(line),
+                "y": [float(f"{factor * value:.5g}") for value in line.values()],
+                "yaxis": axis,
+                "mode": "lines+markers" if len(line) < 30 else "lines",
+                "name": plain(label),
+                "legendgroup": label,
+                "showlegend": axis == "y",
+                "line": {"color": look.colour, "dash": look.dash, "width": 2 if axis == "y" else 1.2},
+                "marker": {"symbol": look.symbol, "size": 5},
+                "hovertemplate": f"step %{{x}}: %{{y:.4f}}, n = {len(known)}",
+            }
 
 
-def _figure(lines: list[go.Scatter], heading: str) -> go.Figure:
+def _figure(lines: list[Trace], heading: str) -> go.Figure:
     figure = new_figure("training step", f"validation {plain(heading)}", len(lines) // 2)
     figure.update_layout(
         height=figure.layout.height + 120,

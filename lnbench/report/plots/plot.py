@@ -16,6 +16,8 @@ NEUTRAL = "#808890"
 """Colour of everything that belongs to no method; readable on white and on black."""
 
 Theme = Literal["light", "dark"]
+Trace = dict[str, Any]
+"""A trace as plotly's JSON. A figure takes it in half of the time that it takes a trace object in."""
 
 
 @dataclass(frozen=True)

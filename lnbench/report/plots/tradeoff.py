@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import plotly.graph_objects as go
 
 from lnbench.records.baseline import footnote, marked
-from lnbench.report.plots.plot import NEUTRAL, Plot, Style, new_figure, plain
+from lnbench.report.plots.plot import NEUTRAL, Plot, Style, Trace, new_figure, plain
 from lnbench.report.tables.units import averaged, heading_of, metric_in
 
 if TYPE_CHECKING:
@@ -158,14 +158,15 @@ def _range(expenses: Sequence[float]) -> list[float]:
     return [low - room, high + room]
 
 
-def _marker(point: Point, look: Style) -> go.Scatter:
-    return go.Scatter(
-        x=[point.expense],
-        y=[point.score],
-        error_y={"type": "data", "array": [point.deviation], "thickness": 1, "visible": point.seeds > 1},
-        mode="markers",
-        name=point.name,
-        marker={"color": look.colour, "symbol": look.symbol, "size": 11},
-        customdata=[[point.deviation, point.seeds]],
-        hovertemplate="%{y:.2f} ± %{customdata[0]:.2f}, n = %{customdata[1]}<br>%{x:,.5~r}",
-    )
+def _marker(point: Point, look: Style) -> Trace:
+    return {
+        "type": "scatter",
+        "x": [point.expense],
+        "y": [point.score],
+        "error_y": {"type": "data", "array": [point.deviation], "thickness": 1, "visible": point.seeds > 1},
+        "mode": "markers",
+        "name": point.name,
+        "marker": {"color": look.colour, "symbol": look.symbol, "size": 11},
+        "customdata": [[point.deviation, point.seeds]],
+        "hovertemplate": "%{y:.2f} ± %{customdata[0]:.2f}, n = %{customdata[1]}<br>%{x:,.5~r}",
+    }

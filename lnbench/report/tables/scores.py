@@ -161,10 +161,10 @@ def _baseline(columns: Sequence[Column], tasks: Mapping[str, pd.DataFrame]) -> l
 
 
 def _numbers(row: Row, tasks: dict[str, pd.DataFrame]) -> Iterator[dict[str, object]]:
+    by_task = dict(iter(row.runs.dropna(subset=["score"]).groupby("task")))
     for task in tasks:
-        found = row.runs[row.runs["task"] == task].dropna(subset=["score"])
-        scores = found["score"]
-        if len(found):
+        if task in by_task:
+            found, scores = by_task[task], by_task[task]["score"]
             metric, spread, low = tasks[task]["metric"].iloc[0], scores.std(ddof=1), int(found["no_better"].sum())
             yield dict(zip(DATA, (row.label, task, metric, scores.mean(), spread, len(scores), low), strict=True))
 
@@ -172,6 +172,8 @@ def _numbers(row: Row, tasks: dict[str, pd.DataFrame]) -> Iterator[dict[str, obj
 def _missing(row: Row, tasks: dict[str, pd.DataFrame], loaded: Loaded, runs: pd.DataFrame) -> list[MissingRuns]:
     """The runs that would fill the row's empty cells, with the seeds and learning rates of its other runs."""
     empty = set(tasks) - set(row.runs.dropna(subset=["score"])["task"])
+    if not empty:
+        return []
     record = next(record for record in loaded.records if record.id == row.runs["id"].iloc[0])
     cells = {(task, int(seed)) for task in empty for seed in row.runs["seed"].unique()}
     return missing_cells(record.method, all_changes(record.config.get("method") or {}), cells, loaded, runs)
