@@ -1,5 +1,6 @@
 """JSON files with a checksum, which reveals damage, and with the number of their format."""
 
+import contextlib
 import hashlib
 import json
 from pathlib import Path
@@ -11,6 +12,8 @@ from lnbench.core.atomic_files import write_atomically
 from lnbench.core.schema import ConfigError, Schema
 
 SEAL = "sha256"
+LAST = f',\n  "{SEAL}": '.encode()
+"""What precedes the checksum in a file of `write_sealed`, which has nothing else after it."""
 FORMAT = "format"
 """Field in the schema of such a file. Its default is the newest format that this version of lnbench knows."""
 DEEPEST = 100
@@ -66,18 +69,29 @@ def read_sealed(path: Path) -> dict[str, Any]:
     return _unsealed(read_json(path))
 
 
-def read_as(schema: type[S], path: Path) -> S:
+def read_as(schema: type[S], path: Path, intact: bool = False) -> S:
     """Reads a file of `write_sealed` as a schema that has a `format`.
 
     A file is damaged if it is not JSON or its checksum does not fit. A file of an unknown format, or an intact file
     that does not fit the schema, is from another version of lnbench. The format is checked before the checksum, which
     another format may compute differently.
 
+    Args:
+        schema: schema that has a `format`.
+        path: the file.
+        intact: whether this very file has been read before. It is then read in a third of the time, without a look at
+            its checksum.
+
     Raises:
         OSError: the file cannot be read.
         SealError: the file is damaged.
         NewerError: the file is from another version of lnbench.
     """
+    if intact:
+        content, end, _ = path.read_bytes().rpartition(LAST)
+        with contextlib.suppress(ValidationError):
+            if end:
+                return schema.model_validate_json(content + b"}")
     return unsealed_as(schema, read_json(path), path)
 
 

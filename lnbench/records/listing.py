@@ -12,6 +12,10 @@ from lnbench.records.files import CONFIG, FAILURE, RECORD
 from lnbench.records.lock import is_held
 from lnbench.records.packed import LEVELS, SUFFIX, packed_file, packed_folders, read_packed
 from lnbench.records.record import Record, read_record
+from lnbench.records.remembered import Memory, stamp_of
+
+FOLDER = "intact"
+"""Folder of the cache that tells which records are intact."""
 
 State = Literal["finished", "failed", "running", "interrupted", "newer", "damaged"]
 
@@ -53,13 +57,27 @@ def holds_runs(path: Path) -> bool:
     return path.is_dir() or (path.name.endswith(SUFFIX) and path.is_file())
 
 
-def find_runs(runs_dir: Path) -> Iterator[FoundRun]:
+def find_runs(runs_dir: Path, remember: bool = False) -> Iterator[FoundRun]:
     """Every run below a folder, those in its packed files included, sorted by task, model, method and id.
 
     A packed file may stand in the place of the folder. Unreadable files are reported, never raised.
+
+    Args:
+        runs_dir: folder of the runs.
+        remember: whether to remember which records are intact, so that the next time they need not be checked.
     """
+    memory = Memory(runs_dir, FOLDER) if remember else None
     for folder in run_folders(runs_dir):
-        yield look_at(folder, runs_dir)
+        if memory is None:
+            yield look_at(folder, runs_dir)
+            continue
+        stamp = stamp_of(folder)
+        run = look_at(folder, runs_dir, intact=bool(memory.recall(folder, stamp)))
+        if run.record:
+            memory.keep(folder, stamp, True)
+        yield run
+    if memory:
+        memory.save()
 
 
 def run_folders(runs_dir: Path) -> list[Path]:
@@ -70,21 +88,27 @@ def run_folders(runs_dir: Path) -> list[Path]:
     return sorted(folders, key=lambda folder: (folder.parts[-LEVELS:], folder))
 
 
-def look_at(folder: Path, runs_dir: Path) -> FoundRun:
-    """The run of one folder, with its state. Unreadable files are reported, never raised."""
+def look_at(folder: Path, runs_dir: Path, intact: bool = False) -> FoundRun:
+    """The run of one folder, with its state. Unreadable files are reported, never raised.
+
+    Args:
+        folder: folder of the run, or its path in a packed file.
+        runs_dir: folder of all runs.
+        intact: whether its record has been read before, and need not be checked.
+    """
     try:
         if packed_file(folder):
             record = read_packed(folder).record
             return FoundRun(folder, "finished", record=record, config=record.config)
-        return _look_at(folder, runs_dir)
+        return _look_at(folder, runs_dir, intact)
     except NewerError as error:
         return FoundRun(folder, "newer", config=_config(folder), problem=str(error))
     except (OSError, ValueError) as error:
         return FoundRun(folder, "damaged", config=_config(folder), problem=str(error))
 
 
-def _look_at(folder: Path, runs_dir: Path) -> FoundRun:
-    if record := read_record(folder):
+def _look_at(folder: Path, runs_dir: Path, intact: bool) -> FoundRun:
+    if record := read_record(folder, intact):
         return FoundRun(folder, "finished", record=record, config=record.config)
     if is_held(runs_dir, folder.name):
         return FoundRun(folder, "running", config=_config(folder))

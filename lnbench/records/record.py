@@ -207,8 +207,12 @@ def write_record(record: Record, folder: Path) -> None:
     write_sealed(folder / RECORD, record.model_dump(mode="json"))
 
 
-def read_record(folder: Path) -> Record | None:
+def read_record(folder: Path, intact: bool = False) -> Record | None:
     """The record of a finished run; None if there is none.
+
+    Args:
+        folder: folder of the run.
+        intact: whether this very record has been read before, and need not be checked.
 
     Raises:
         RecordError: the file is damaged.
@@ -216,7 +220,7 @@ def read_record(folder: Path) -> Record | None:
     """
     path = folder / RECORD
     try:
-        return read_as(Record, path)
+        return read_as(Record, path, intact)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, SealError) as error:

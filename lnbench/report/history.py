@@ -3,6 +3,7 @@
 import csv
 import math
 from collections.abc import Collection, Sequence
+from itertools import compress
 from pathlib import Path
 
 from lnbench.records.packed import history_of
@@ -59,9 +60,12 @@ def _curves(rows: Sequence[Sequence[str]], names: Collection[str] | None) -> dic
 
 
 def _curve(steps: Sequence[float], texts: Sequence[str]) -> Curve:
-    known = [(step, text) for step, text in zip(steps, texts, strict=True) if text and math.isfinite(step)]
-    values = _numbers([text for _, text in known])
-    return {int(step): value for (step, _), value in zip(known, values, strict=True) if math.isfinite(value)}
+    known = [*compress(steps, texts)]
+    values = _numbers([*filter(None, texts)])
+    if not all(map(math.isfinite, known)) or not all(map(math.isfinite, values)):
+        finite = [math.isfinite(step) and math.isfinite(value) for step, value in zip(known, values, strict=True)]
+        known, values = [*compress(known, finite)], [*compress(values, finite)]
+    return dict(zip(map(int, known), values, strict=True))
 
 
 def _numbers(texts: Sequence[str]) -> list[float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import nan
@@ -13,7 +12,7 @@ from lnbench.core.escape import printable
 from lnbench.core.words import number_of
 from lnbench.records.listing import FoundRun, find_runs
 from lnbench.records.record import Record
-from lnbench.records.setting import check_settings, rates, settings
+from lnbench.records.setting import check_settings, key_of, rates, settings
 from lnbench.records.variant import variant_of
 from lnbench.tasks.scores.metric import metric_of
 
@@ -49,8 +48,8 @@ def load_runs(runs_dir: Path, *others: Path) -> Loaded:
     """
     loaded = Loaded(runs_dir, [], {}, [], [])
     known: set[str] = set()
-    shared: dict[str, Any] = {}
-    for found in (checked(run) for place in (runs_dir, *others) for run in find_runs(place)):
+    shared: dict[bytes, Any] = {}
+    for found in (checked(run) for place in (runs_dir, *others) for run in find_runs(place, remember=True)):
         if found.record and found.id in known:
             continue
         known.add(found.id)
@@ -188,15 +187,15 @@ def checked(found: FoundRun) -> FoundRun:
     return replace(found, state="damaged", record=None, problem=problem)
 
 
-def _sharing(record: Record, shared: dict[str, Any]) -> Record:
+def _sharing(record: Record, shared: dict[bytes, Any]) -> Record:
     """The record, with each part that equals one of an earlier record in the same memory.
 
     Args:
         record: record of a run.
-        shared: parts of the earlier records, by their JSON.
+        shared: parts of the earlier records, by `key_of` them.
     """
-    config = {name: shared.setdefault(json.dumps(group), group) for name, group in record.config.items()}
-    parts = {name: shared.setdefault(json.dumps(part := getattr(record, name)), part) for name in ALIKE}
+    config = {name: shared.setdefault(key_of(group), group) for name, group in record.config.items()}
+    parts = {name: shared.setdefault(key_of(part := getattr(record, name)), part) for name in ALIKE}
     return record.model_copy(update={"config": config, **parts})
 
 

@@ -42,6 +42,8 @@ def ablation_plots(name: str, title: str, runs: pd.DataFrame) -> Iterator[Plot]:
         runs: runs of one model and one setting, each method at one learning rate.
     """
     for method, of_method in runs.dropna(subset=["score"]).groupby("method"):
+        if set(of_method["variant"]) <= {method}:
+            continue
         tasks = {str(task): found for task, found in of_method.groupby("task")}
         together = {f"all {titles_in(found)} tasks": found for found in averaged(of_method).values()}
         for subject, found in {**together, **tasks}.items():
