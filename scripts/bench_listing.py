@@ -34,13 +34,29 @@ def main() -> None:
         make_runs(runs, options.runs, options.packed)
         for name, command in _commands(runs, options.report).items():
             rounds = 1 if "first" in name else options.rounds
-            measured = [_measure([sys.executable, "-m", *command]) for _ in range(rounds)]
+            measured = [measure([sys.executable, "-m", *command]) for _ in range(rounds)]
             seconds, peaks = zip(*measured, strict=True)
             print(
                 f"{options.runs:,} runs, {name}: median {median(seconds):.2f} s, "
                 f"{min(seconds):.2f} to {max(seconds):.2f} s in {rounds} rounds, {max(peaks) / 2**20:,.0f} MiB",
                 flush=True,
             )
+
+
+def measure(command: list[str]) -> tuple[float, int]:
+    """Seconds of one command, and its peak of memory in bytes.
+
+    Raises:
+        OSError: the command fails.
+    """
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise OSError(f"{' '.join(command)}: fails with {process.returncode}")
+    return seconds, usage.ru_maxrss * 1024
 
 
 def _commands(runs: Path, report: bool) -> dict[str, list[str]]:
@@ -52,18 +68,6 @@ def _commands(runs: Path, report: bool) -> dict[str, list[str]]:
         "list, filtered": ["lnbench.runs", str(runs), "trainer.batch_size=32", "seed=1?"],
     }
     return reports if report else {**lists, "report": reports["report"]}
-
-
-def _measure(command: list[str]) -> tuple[float, int]:
-    """Seconds and peak of memory, in bytes, of one command."""
-    started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
-    return seconds, usage.ru_maxrss * 1024
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from tests.records.many import begin, finish
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LNBENCH_CACHE", str(tmp_path / "cache"))
     later = time.time_ns() + 60 * 10**9
-    monkeypatch.setattr("lnbench.runs.listed.time.time_ns", lambda: later)
+    monkeypatch.setattr("lnbench.records.remembered.time.time_ns", lambda: later)
     return tmp_path / "cache"
 
 
@@ -76,7 +76,7 @@ def test_a_record_younger_than_the_clock_can_tell_is_not_remembered(
     config = configure("method=ln")
     finish(config)
     monkeypatch.setattr(
-        "lnbench.runs.listed.time.time_ns", lambda: (run_dir(config) / RECORD).stat().st_ctime_ns + 10**9
+        "lnbench.records.remembered.time.time_ns", lambda: (run_dir(config) / RECORD).stat().st_ctime_ns + 10**9
     )
     list_runs(config.runs_dir)
     list_runs(config.runs_dir)

@@ -49,18 +49,20 @@ commands."""
 def main() -> None:
     """Entry point of `python -m lnbench.report`."""
     options = _options()
-    gc.disable()  # records have no cycles, and looking for cycles takes longer than reading them
     for place in options.runs_dirs:
         if not holds_runs(place):
             sys.exit(f"{place}: is not a folder; give the runs_dir of finished runs, such as runs")
     if options.wandb and (problem := obstacle()):
         print(problem, file=sys.stderr)
         sys.exit(2)
+    gc.disable()  # records have no cycles, and looking for cycles takes longer than reading them
     try:
         loaded = filtered(load_runs(*options.runs_dirs), options.filter)
         _report(loaded, options)
     except (ConfigError, OSError) as error:
         sys.exit(plainly(error))
+    finally:
+        gc.enable()
 
 
 def _report(loaded: Loaded, options: argparse.Namespace) -> None:

@@ -25,9 +25,13 @@ def read_curves(folder: Path, names: Collection[str] | None = None) -> dict[str,
     history = history_of(folder)
     lines = history.splitlines()
     try:
-        return _curves(list(csv.reader(lines)) if '"' in history else [line.split(",") for line in lines], names)
+        columns = _columns(list(csv.reader(lines))) if '"' in history else _plain_columns(lines)
     except csv.Error:
         return {}
+    steps = _numbers(columns.pop("step", ()))
+    wanted = columns.keys() - {"epoch"} if names is None else columns.keys() & names
+    curves = {name: _curve(steps, columns[name]) for name in columns if name in wanted}
+    return {name: curve for name, curve in curves.items() if curve}
 
 
 def mean_curve(curves: Sequence[Curve]) -> Curve:
@@ -48,15 +52,20 @@ def thinned(curve: Curve) -> Curve:
     return dict(points[round(place * last / (MOST_POINTS - 1))] for place in range(MOST_POINTS))
 
 
-def _curves(rows: Sequence[Sequence[str]], names: Collection[str] | None) -> dict[str, Curve]:
+def _plain_columns(lines: Sequence[str]) -> dict[str, Sequence[str]]:
+    """The columns of a table without quotes. Lines of equal length are taken apart together, which is faster."""
+    header = lines[0].split(",") if lines else []
+    if {line.count(",") for line in lines} != {len(header) - 1}:
+        return _columns([line.split(",") for line in lines])
+    cells = ",".join(lines[1:]).split(",")
+    return {name: cells[place :: len(header)] for place, name in enumerate(header)} if "step" in header else {}
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> dict[str, Sequence[str]]:
+    """The columns of a table by their names, without rows of another length; none if there are no steps."""
     header = rows[0] if rows else []
-    if "step" not in header:
-        return {}
-    columns = dict(zip(header, zip(*(row for row in rows[1:] if len(row) == len(header)), strict=True), strict=False))
-    steps = _numbers(columns.pop("step", ()))
-    wanted = columns.keys() - {"epoch"} if names is None else names
-    curves = {name: _curve(steps, texts) for name, texts in columns.items() if name in wanted}
-    return {name: curve for name, curve in curves.items() if curve}
+    whole = [row for row in rows[1:] if len(row) == len(header)]
+    return {name: [row[place] for row in whole] for place, name in enumerate(header)} if "step" in header else {}
 
 
 def _curve(steps: Sequence[float], texts: Sequence[str]) -> Curve:

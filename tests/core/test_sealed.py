@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lnbench.core.sealed import SealError, file_digest, read_sealed, write_sealed
+from lnbench.core.sealed import DEEPEST, SealError, file_digest, parse_json, read_sealed, write_sealed
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(),
@@ -79,3 +79,23 @@ def test_what_is_no_file_is_told(tmp_path: Path, make: Callable[[Path], None]) -
     make(tmp_path / "file")
     with pytest.raises(SealError, match="is not a file"):
         read_sealed(tmp_path / "file")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-be", "utf-16-le", "utf-32"])
+def test_half_a_character_is_refused_in_every_encoding(encoding: str) -> None:
+    assert parse_json('["\\u00e9"]'.encode(encoding)) == ["é"]
+    with pytest.raises(SealError, match="not JSON"):
+        parse_json('["\\ud800"]'.encode(encoding))
+    with pytest.raises(SealError, match="not JSON"):
+        parse_json('["\ud800"]'.encode(encoding, "surrogatepass"))
+
+
+def test_values_are_as_deep_as_they_may_be() -> None:
+    def nested(levels: int, inner: str) -> str:
+        return "[" * levels + inner + "]" * levels
+
+    assert parse_json(nested(DEEPEST, ""))
+    assert parse_json(nested(DEEPEST - 1, "1"))
+    for text in (nested(DEEPEST + 1, ""), nested(DEEPEST, "1")):
+        with pytest.raises(SealError, match="levels"):
+            parse_json(text)

@@ -206,3 +206,25 @@ def test_a_smuggled_script_would_be_refused(running: "Browser", path: Path, tmp_
         result.page.locator("#run-list a").first.wait_for()
         assert result.page.evaluate("window.ran") is None
         assert len(result.errors) >= 2
+
+
+def test_of_very_many_runs_the_first_that_fit_are_shown(
+    running: "Browser", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lnbench.report.page.write.MOST_OPENED", 100)
+    write_all(made_up(seeds=range(14), tasks=["rte"]), tmp_path / "runs")
+    report(tmp_path / "runs", tmp_path / "page.html")
+    with opened(running, tmp_path / "page.html") as result:
+        box = result.page.locator("#runs .table")
+        assert len(column(box, 1)) == 200
+        assert box.locator("output").inner_text() == "210 of 210 rows; the first 200 are shown"
+        heading = box.locator("th").nth(6)
+        for _ in range(2):
+            heading.locator("button").click()
+        assert heading.get_attribute("aria-sort") == "descending"
+        scores = [float(text.rstrip("%")) for text in column(box, 7)]
+        assert scores == sorted(scores, reverse=True)
+        box.locator("input").fill("LN[terms=gain] RTE")
+        assert set(column(box, 2)) == {"ln[terms=gain]"}
+        assert box.locator("output").inner_text() == "14 of 210 rows"
+        assert (result.errors, result.requests) == ([], [])

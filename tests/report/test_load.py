@@ -1,5 +1,8 @@
 import copy
 import json
+import math
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,7 @@ import pytest
 from lnbench.config.run import set_value
 from lnbench.records.files import CONFIG, RECORD
 from lnbench.records.record import Record, SearchResult, Trial, write_record
+from lnbench.records.setting import rates
 from lnbench.records.shift import NormShift
 from lnbench.report.load import COLUMNS, frame, hardware_of, load_runs, told
 from tests.records.builders import new_record
@@ -258,3 +262,49 @@ def test_a_chosen_text_is_allowed() -> None:
 def test_runs_that_trained_together_are_on_hardware_of_their_own() -> None:
     shared = finished("ln", hardware={"cpu": "some", "threads": 2, "runs_together": 4, "precision": "32-true"})
     assert hardware_of(shared) == "some, 2 threads, 4 runs together, 32-true"
+
+
+@pytest.fixture
+def later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of its own, and a clock at which all records are old enough to be remembered."""
+    monkeypatch.setenv("LNBENCH_CACHE", str(tmp_path / "cache"))
+    then = time.time_ns() + 60 * 10**9
+    monkeypatch.setattr("lnbench.records.remembered.time.time_ns", lambda: then)
+
+
+@pytest.mark.usefixtures("later")
+def test_records_that_are_known_to_be_intact_are_read_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shift = [NormShift(layer=1, norm="mha", term="gain", mean_abs=0.1, max_abs=1.0, relative=None)]
+    trials = [Trial(value=value, id="0" * 12, score=None) for value in (1, 1.0, "one")]
+    search = SearchResult(parameter="trainer.lr", trials=trials, chosen=1.0)
+    metrics = {split: {"accuracy": score, "mcc": math.nan} for split, score in (("validation", 1.0), ("test", 1e-320))}
+    records = [finished(seed=seed, shift=shift, search=search, metrics=metrics, git_commit="é") for seed in range(2)]
+    save(*records, runs_dir=tmp_path / "runs")
+    first = load_runs(tmp_path / "runs")
+    monkeypatch.setattr("lnbench.core.sealed.read_json", pytest.fail)
+    again = load_runs(tmp_path / "runs")
+    assert [repr(one) for one in again.records] == [repr(one) for one in first.records]
+    assert len(again.records) == 2
+
+
+@pytest.mark.usefixtures("later")
+@pytest.mark.parametrize("change", ["0.75", "0,75"])
+def test_a_record_that_changed_is_checked_again(tmp_path: Path, change: str) -> None:
+    record = finished(score=0.85)
+    save(record, runs_dir=tmp_path)
+    path = folder_of(record, tmp_path) / RECORD
+    about = path.stat()
+    assert load_runs(tmp_path).records == [record]
+    time.sleep(0.02)
+    path.write_text(path.read_text().replace("0.85", change))
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    loaded = load_runs(tmp_path)
+    assert (loaded.records, [found.state for found in loaded.problems]) == ([], ["damaged"])
+
+
+def test_what_records_have_in_common_is_in_memory_once(tmp_path: Path) -> None:
+    save(finished(seed=0), finished(seed=1), finished(seed=1, config={"trainer.lr": 0.5}), runs_dir=tmp_path)
+    one, other, third = sorted(load_runs(tmp_path).records, key=lambda record: (rates(record), record.seed))
+    assert one.config["task"] is other.config["task"] is third.config["task"]
+    assert one.config["trainer"] is other.config["trainer"] != third.config["trainer"]
+    assert [record.config["seed"] for record in (one, other, third)] == [0, 1, 1]

@@ -176,3 +176,20 @@ def test_a_run_that_is_no_better_than_its_baseline_is_marked_and_says_so(tmp_pat
     assert "† no better than the majority baseline on the test or the validation split" in text
     notes = {json.loads(one)["note"] for one in found.data if '"scores"' in one}
     assert notes == {"no better than the majority baseline on test", ""}
+
+
+def test_very_many_runs_are_listed_as_texts(tmp_path: Path, page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lnbench.report.page.write.MOST_OPENED", 44)
+    seen = look_at(page_of(tmp_path, *made_up(seeds=(0, 1, 2), tasks=["rte"])))
+    assert not [attributes for _, attributes in seen.tags if "data-run" in attributes]
+    assert f"python -m lnbench.runs {tmp_path / 'runs'} --show RUN" in seen.text
+    place = next(place for place, (_, attributes) in enumerate(seen.tags) if attributes.get("id") == "run-rows")
+    data = [attributes for _, attributes in seen.tags[:place] if attributes.get("type") == "application/json"]
+    rows = json.loads(seen.data[len(data)])
+    small = look_at(page)
+    start = next(place for place, text in enumerate(small.text) if text.startswith("Open a run"))
+    texts = [text for text in small.text[start:] if text.strip()]
+    assert [len(row) for row in rows] == [14] * 45
+    for row in rows:
+        first = texts.index(row[0])
+        assert texts[first : first + 14] == row

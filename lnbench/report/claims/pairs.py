@@ -16,6 +16,8 @@ SAME = ["task", "model", "setting", "seed"]
 """Columns that are equal for the two runs of a pair."""
 METRIC = ["metric", "mode", "unit"]
 """Columns that describe the metric of a task; they are equal for the two runs of a pair, too."""
+BESIDE = ["no_better", "total_seconds", "id"]
+"""Columns that a pair has of both runs, besides their values."""
 
 
 def runs_of(side: Side, runs: pd.DataFrame) -> pd.DataFrame:
@@ -67,11 +69,12 @@ def pairs(comparison: Comparison, right: Side, runs: pd.DataFrame) -> pd.DataFra
     quantity = comparison.quantity
     scores = quantity == "score"
     same = [*SAME, *METRIC] if scores or quantity in EXACT else [*SAME, *METRIC, "hardware"]
+    needed = runs[list(dict.fromkeys([*same, "variant", "num_layers", "finished_at", quantity, *BESIDE]))]
     values = [
-        runs_of(side, runs)
+        runs_of(side, needed)
         .sort_values("finished_at")
         .drop_duplicates(same, keep="last")
-        .assign(value=lambda own: own[quantity])[[*same, "value", "no_better", "total_seconds", "id"]]
+        .assign(value=lambda own: own[quantity])[[*same, "value", *BESIDE]]
         for side in (comparison.left, right)
     ]
     merged: pd.DataFrame = values[0].merge(values[1], on=same, suffixes=("_left", "_right"))
