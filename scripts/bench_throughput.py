@@ -72,7 +72,9 @@ def bench(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             configs, data, options.frameworks, options.rounds, options.steps, matmul
         )
     if options.only != "end_to_end":
-        measured["step"] = step_only.measure(configs, options.length, options.repeats, matmul, options.compile)
+        asked = {step_only.COMPILED: options.compile, step_only.GRAPHS: options.graphs}
+        compiled = [name for name, wanted in asked.items() if wanted]
+        measured["step"] = step_only.measure(configs, options.length, options.repeats, matmul, compiled)
     peak, mean = max(matmul.measured), statistics.mean(matmul.measured)
     for row in (row for rows in measured.values() for row in rows):
         row["peak_share"] = {name: value / peak for name, value in row["flops_per_second"].items()}
@@ -98,6 +100,7 @@ def parser() -> argparse.ArgumentParser:
     add("--repeats", type=positive, default=20, help="step only: number of times that each is timed (default: 20)")
     add("--length", type=positive, default=32, help="step only: number of tokens of a row (default: 32)")
     add("--compile", action="store_true", help="step only: also time lnbench under torch.compile; needs a compiler")
+    add("--graphs", action="store_true", help="step only: also time lnbench with CUDA graphs; needs a compiler")
     add("--random-weights", action="store_true", help="use random weights, which need no download")
     add("--save", type=Path, help="JSON file for the numbers")
     return result

@@ -1,6 +1,6 @@
 """Times one optimisation step on one batch without padding, for lnbench's model and for Hugging Face's with peft."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -24,7 +24,9 @@ from scripts.throughput.step import Step, device_of, new_step
 
 WARM_UP_STEPS = 3
 REFERENCE = "full"
-COMPILED = "lnbench, compiled"
+COMPILED, GRAPHS = "lnbench, compiled", "lnbench, CUDA graphs"
+COMPILING: Mapping[str, Mapping[str, Any]] = {COMPILED: {"dynamic": True}, GRAPHS: {"mode": "reduce-overhead"}}
+"""What torch.compile is told: one graph for all lengths of a batch, or CUDA graphs for this one length."""
 Batch = dict[str, Tensor]
 
 
@@ -43,7 +45,11 @@ class Variant:
 
 
 def measure(
-    configs: Mapping[str, RunConfig], length: int, repeats: int, matmul: MatmulSpeed, compiled: bool = False
+    configs: Mapping[str, RunConfig],
+    length: int,
+    repeats: int,
+    matmul: MatmulSpeed,
+    compiled: Collection[str] = (),
 ) -> list[dict[str, Any]]:
     """Times one step of each model and method in turn, repeatedly.
 
@@ -52,7 +58,7 @@ def measure(
         length: number of tokens in each row.
         repeats: number of repeats, after some that do not count.
         matmul: speed of a matrix product, measured before each repeat.
-        compiled: whether to include lnbench's model under torch.compile.
+        compiled: which of `COMPILING` to include.
 
     Returns:
         One row for each supported pair of method and model.
@@ -62,7 +68,7 @@ def measure(
         (method, name): ready(lambda make=make, config=config: make(config, batch))  # type: ignore[misc]
         for method, config in configs.items()
         for name, make in MAKERS.items()
-        if supports(name, method) and (compiled or name != COMPILED)
+        if supports(name, method) and (name in compiled or name not in COMPILING)
     }
     seconds: dict[tuple[str, str], list[float]] = {pair: [] for pair in variants}
     for _ in track(range(repeats), description="step only", auto_refresh=False):
@@ -90,14 +96,20 @@ def new_batch(config: RunConfig, length: int) -> Batch:
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": torch.zeros_like(ids[:, 0])}
 
 
-def lnbench_variant(config: RunConfig, batch: Batch, compiled: bool = False) -> Variant:
-    """lnbench's model and optimiser. With `compiled`, the model is compiled once for all lengths of a batch."""
+def lnbench_variant(config: RunConfig, batch: Batch, compiled: str = "") -> Variant:
+    """lnbench's model and optimiser.
+
+    Args:
+        config: configuration of the run.
+        batch: batch to train on.
+        compiled: one of `COMPILING`; empty: the model is not compiled.
+    """
     model = build_model(config).to(device_of(config)).train()
     step = bare_runner.step_of(model, config)
     variant = _variant(model, batch, step, lambda: bare_runner.loss(model, config, batch))
     round_frozen_weights(config, model)
     if compiled:
-        model.compile(dynamic=True)
+        model.compile(**COMPILING[compiled])
     return variant
 
 
@@ -109,7 +121,11 @@ def hf_variant(config: RunConfig, batch: Batch, bitsandbytes: bool = False) -> V
     return _variant(model, batch, step, lambda: model(**batch).loss)
 
 
-MAKERS = {"lnbench": lnbench_variant, COMPILED: partial(lnbench_variant, compiled=True), "hf": hf_variant}
+MAKERS = {
+    "lnbench": lnbench_variant,
+    **{name: partial(lnbench_variant, compiled=name) for name in COMPILING},
+    "hf": hf_variant,
+}
 
 
 def ready(make: Callable[[], Variant]) -> Variant:

@@ -29,7 +29,7 @@ ROUNDING = 1e-12
 CELL = ["task", "model", "setting"]
 """Columns that are equal for the repetitions of a pair."""
 Cell = tuple[str, str, str]
-Places = NDArray[np.int64]
+Places = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,12 @@ def differences_of_scores(
     import pandas as pd
 
     together = pd.concat([group[[*SAME, "score"]] for group in groups], ignore_index=True)
-    grouped = together.groupby(CELL)
     ends = np.cumsum([len(group) for group in groups])[:-1]
-    columns = (together.groupby(SAME).ngroup(), grouped.ngroup(), together["score"].astype(np.float64))
-    keys, places, scores = (np.split(column.to_numpy(), ends) for column in columns)
-    cells = _cells(grouped)
+    keys, places = (
+        np.split(by.ngroup().to_numpy(), ends) for by in (together.groupby(SAME), together.groupby(CELL))
+    )
+    scores: list[Values] = np.split(together["score"].to_numpy(np.float64), ends)
+    cells = _cells(together.groupby(CELL))
     found = {}
     for left, right in which:
         one, other = _matching(keys[left], keys[right])
@@ -114,10 +115,10 @@ def _matching(left: Places, right: Places) -> tuple[Places, Places]:
     return np.repeat(np.arange(len(left)), counts), order[np.repeat(first, counts) + within]
 
 
-def _difference(cells: Sequence[Cell], places: Places, differences: Values, resolution: float) -> Difference:
-    """The difference of one pair or more, with the place of each among the cells."""
+def _difference(known: Sequence[Cell], places: Places, differences: Values, resolution: float) -> Difference:
+    """The difference of one pair or more, with the place of each among the known cells."""
     exact = without_noise(differences, resolution)
-    groups = {cells[place]: exact[places == place] for place in np.unique(places)}
+    groups = {known[place]: exact[places == place] for place in np.unique(places)}
     enough = {cell: own for cell, own in groups.items() if len(own) >= LEAST_SEEDS}
     used = enough or groups
     tasks = [task for task, *_ in used]

@@ -50,7 +50,8 @@ def details(loaded: Loaded) -> dict[str, dict[str, Any]]:
 
 def run_rows(runs: pd.DataFrame) -> list[list[Cell]]:
     """The cells of the list of runs, by the columns of `HEADINGS`."""
-    return [_cells(**row) for row in runs[SHOWN].to_dict("records")]
+    rows: list[dict[str, Any]] = runs[SHOWN].to_dict("records")  # type: ignore[assignment]
+    return [_cells(**row) for row in rows]
 
 
 def problem_rows(loaded: Loaded) -> list[dict[str, str]]:
