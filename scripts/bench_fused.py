@@ -34,7 +34,7 @@ SEQUENCE, TOGETHER = "one after the other", "together"
 
 def main() -> None:
     """Entry point of the benchmark."""
-    carry_out(bench, _print, _parser().parse_intermixed_args())
+    carry_out(bench, _print, parser().parse_intermixed_args())
 
 
 def bench(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -88,6 +88,21 @@ def configure(seed: int, options: argparse.Namespace) -> RunConfig:
     return validate(to_plain(compose_config(*options.overrides, *fixed, *short)))
 
 
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
+    result = argparse.ArgumentParser(
+        prog="python -m scripts.bench_fused", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = result.add_argument
+    add("overrides", nargs="*", help="overrides of lnbench: model=, task=, data_root=, trainer.batch_size=")
+    add("--method", default="ln", help="method or sum of methods (default: ln)")
+    add("--runs", type=positive, default=16, help="number of runs, each with its own seed (default: 16)")
+    add("--rounds", type=positive, default=3, help="number of times that both are timed (default: 3)")
+    add("--steps", type=positive, default=50, help="number of steps of each run (default: 50)")
+    add("--save", type=Path, help="JSON file for the numbers")
+    return result
+
+
 def _in(config: RunConfig, folder: Path) -> RunConfig:
     return config.model_copy(update={"runs_dir": folder})
 
@@ -112,20 +127,6 @@ def _print(report: dict[str, Any]) -> None:
             name, f"{rate['median']:,.0f}", f"{rate['low']:,.0f}-{rate['high']:,.0f}", f"{gain['median']:.2f}"
         )
     Console().print(table, machine(report))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.bench_fused", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("overrides", nargs="*", help="overrides of lnbench: model=, task=, data_root=, trainer.batch_size=")
-    add("--method", default="ln", help="method or sum of methods (default: ln)")
-    add("--runs", type=positive, default=16, help="number of runs, each with its own seed (default: 16)")
-    add("--rounds", type=positive, default=3, help="number of times that both are timed (default: 3)")
-    add("--steps", type=positive, default=50, help="number of steps of each run (default: 50)")
-    add("--save", type=Path, help="JSON file for the numbers")
-    return parser
 
 
 if __name__ == "__main__":
