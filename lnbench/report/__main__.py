@@ -70,7 +70,6 @@ def _report(loaded: Loaded, options: argparse.Namespace) -> None:
     from rich.text import Text
 
     from lnbench.report.claims.claims import read_claims
-    from lnbench.report.dashboard.publish import publish
     from lnbench.report.write import write_report
 
     claims = read_claims(*filter(None, [options.claims]))
@@ -80,6 +79,8 @@ def _report(loaded: Loaded, options: argparse.Namespace) -> None:
     for line in other_circumstances(loaded, options.runs_dirs):
         console.print(Text(line, "yellow"), soft_wrap=True)
     if options.wandb:
+        from lnbench.report.dashboard.publish import publish
+
         publish(options.wandb, loaded, claims, console)
 
 

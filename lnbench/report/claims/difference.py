@@ -91,9 +91,7 @@ def differences_of_scores(
 
     together = pd.concat([group[[*SAME, "score"]] for group in groups], ignore_index=True)
     ends = np.cumsum([len(group) for group in groups])[:-1]
-    keys, places = (
-        np.split(by.ngroup().to_numpy(), ends) for by in (together.groupby(SAME), together.groupby(CELL))
-    )
+    keys, places = (np.split(by.ngroup().to_numpy(), ends) for by in (together.groupby(SAME), together.groupby(CELL)))
     scores: list[Values] = np.split(together["score"].to_numpy(np.float64), ends)
     cells = _cells(together.groupby(CELL))
     found = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from lnbench.records.baseline import marked, note_on
@@ -90,7 +89,7 @@ def _cells(metric: str, mode: Mode, score: float, validation_score: float, no_be
 def _details(record: Record, loaded: Loaded) -> dict[str, Any]:
     folder = loaded.folders[record.id]
     dumped = record.model_dump(mode="json", exclude=set(APART))
-    shown = {
+    return {
         "folder": str(folder),
         "metric": record.selection.metric,
         "axis": metric_of(record.selection.metric, record.selection.mode).logged,
@@ -102,19 +101,8 @@ def _details(record: Record, loaded: Loaded) -> dict[str, Any]:
         "config": dict(leaves(record.config)),
         "curves": {name: _points(curve) for name, curve in read_curves(folder).items()},
     }
-    finite: dict[str, Any] = _finite(shown)
-    return finite
 
 
 def _points(curve: Curve) -> dict[str, list[float]]:
     points = thinned(curve)
     return {"x": list(points), "y": [float(f"{value:.5g}") for value in points.values()]}
-
-
-def _finite(value: Any) -> Any:
-    """The value with texts for numbers that JSON does not support."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, dict):
-        return {str(key): _finite(one) for key, one in value.items()}
-    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,7 +128,20 @@ def _environment(of_runs: str) -> Environment:
 
 def _json(value: Any) -> Markup:
     """JSON that is safe in a script element, whatever text it contains."""
-    return _harmless(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
+    dump = partial(json.dumps, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    try:
+        return _harmless(dump(value))
+    except ValueError:  # a number that JSON does not support
+        return _harmless(dump(_finite(value)))
+
+
+def _finite(value: Any) -> Any:
+    """The value with texts for numbers that JSON does not support."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, dict):
+        return {str(key): _finite(one) for key, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _figure(plot: Plot) -> Markup:
