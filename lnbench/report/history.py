@@ -1,6 +1,7 @@
 """Reads the metrics of runs by step, from their metrics.csv."""
 
 import csv
+import functools
 import math
 from collections.abc import Collection, Sequence
 from itertools import compress
@@ -10,6 +11,9 @@ from lnbench.records.packed import history_of
 
 MOST_POINTS = 200
 """Largest number of points of a curve in a plot."""
+
+REMEMBERED = 100
+"""Number of columns of steps that are kept in memory."""
 
 Curve = dict[int, float]
 """Values by training step, in the order of the steps."""
@@ -28,7 +32,7 @@ def read_curves(folder: Path, names: Collection[str] | None = None) -> dict[str,
         columns = _columns(list(csv.reader(lines))) if '"' in history else _plain_columns(lines)
     except csv.Error:
         return {}
-    steps = _numbers(columns.pop("step", ()))
+    steps = _steps(tuple(columns.pop("step", ())))
     wanted = columns.keys() - {"epoch"} if names is None else columns.keys() & names
     curves = {name: _curve(steps, columns[name]) for name in columns if name in wanted}
     return {name: curve for name, curve in curves.items() if curve}
@@ -75,6 +79,12 @@ def _curve(steps: Sequence[float], texts: Sequence[str]) -> Curve:
         finite = [math.isfinite(step) and math.isfinite(value) for step, value in zip(known, values, strict=True)]
         known, values = [*compress(known, finite)], [*compress(values, finite)]
     return dict(zip(map(int, known), values, strict=True))
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _steps(texts: tuple[str, ...]) -> list[float]:
+    """The numbers of a column of steps, which many runs share."""
+    return _numbers(texts)
 
 
 def _numbers(texts: Sequence[str]) -> list[float]:

@@ -96,7 +96,7 @@ def _relative(row: Row, full: pd.DataFrame, quantity: str, per_second: bool = Tr
 
 
 def _numbers(row: Row, quantities: Sequence[str]) -> Iterator[dict[str, object]]:
-    for task, found in row.runs.groupby("task"):
+    for task, found in row.by_task.items():
         for quantity in quantities:
             mean, count = found[quantity].mean(), found[quantity].count()
             yield dict(zip(DATA, (row.label, task, quantity, mean, count), strict=True))

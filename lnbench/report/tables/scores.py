@@ -126,7 +126,9 @@ def _larger(runs: pd.DataFrame) -> bool:
 
 
 def _score(row: Row, task: str, metric: Metric) -> Cell:
-    found = row.runs[row.runs["task"] == task]
+    if task not in row.by_task:
+        return Cell(MISSING)
+    found = row.by_task[task]
     cell = mean_and_deviation(found["score"].tolist(), metric.digits, metric.factor)
     return replace(cell, text=marked(cell.text, bool(found["no_better"].any())))
 
@@ -161,17 +163,17 @@ def _baseline(columns: Sequence[Column], tasks: Mapping[str, pd.DataFrame]) -> l
 
 
 def _numbers(row: Row, tasks: dict[str, pd.DataFrame]) -> Iterator[dict[str, object]]:
-    by_task = dict(iter(row.runs.dropna(subset=["score"]).groupby("task")))
     for task in tasks:
-        if task in by_task:
-            found, scores = by_task[task], by_task[task]["score"]
+        found = row.by_task[task].dropna(subset=["score"]) if task in row.by_task else row.runs.iloc[:0]
+        scores = found["score"]
+        if len(found):
             metric, spread, low = tasks[task]["metric"].iloc[0], scores.std(ddof=1), int(found["no_better"].sum())
             yield dict(zip(DATA, (row.label, task, metric, scores.mean(), spread, len(scores), low), strict=True))
 
 
 def _missing(row: Row, tasks: dict[str, pd.DataFrame], loaded: Loaded, runs: pd.DataFrame) -> list[MissingRuns]:
     """The runs that would fill the row's empty cells, with the seeds and learning rates of its other runs."""
-    empty = set(tasks) - set(row.runs.dropna(subset=["score"])["task"])
+    empty = set(tasks) - {task for task, found in row.by_task.items() if found["score"].notna().any()}
     if not empty:
         return []
     record = next(record for record in loaded.records if record.id == row.runs["id"].iloc[0])

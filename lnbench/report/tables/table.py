@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -75,6 +76,11 @@ class Row:
     label: str
     variant: str
     runs: pd.DataFrame
+
+    @functools.cached_property
+    def by_task(self) -> dict[str, pd.DataFrame]:
+        """The runs of each task that has any."""
+        return {str(task): found for task, found in self.runs.groupby("task")}
 
 
 @dataclass(frozen=True)
