@@ -21,7 +21,7 @@ from scripts.listing.made_up import make_runs
 
 
 def main() -> None:
-    """Prints the median and the range of each command's seconds, and its peak of memory."""
+    """Prints the median and the range of each command's seconds, its processor time, and its peak of memory."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=1_000)
     parser.add_argument("--rounds", type=int, default=3)
@@ -35,16 +35,17 @@ def main() -> None:
         for name, command in _commands(runs, options.report).items():
             rounds = 1 if "first" in name else options.rounds
             measured = [measure([sys.executable, "-m", *command]) for _ in range(rounds)]
-            seconds, peaks = zip(*measured, strict=True)
+            seconds, processor, peaks = zip(*measured, strict=True)
             print(
                 f"{options.runs:,} runs, {name}: median {median(seconds):.2f} s, "
-                f"{min(seconds):.2f} to {max(seconds):.2f} s in {rounds} rounds, {max(peaks) / 2**20:,.0f} MiB",
+                f"{min(seconds):.2f} to {max(seconds):.2f} s in {rounds} rounds; "
+                f"processor {median(processor):.2f} s; {max(peaks) / 2**20:,.0f} MiB",
                 flush=True,
             )
 
 
-def measure(command: list[str]) -> tuple[float, int]:
-    """Seconds of one command, and its peak of memory in bytes.
+def measure(command: list[str]) -> tuple[float, float, int]:
+    """Seconds of one command, its processor time in seconds, and its peak of memory in bytes.
 
     Raises:
         OSError: the command fails.
@@ -56,7 +57,7 @@ def measure(command: list[str]) -> tuple[float, int]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise OSError(f"{' '.join(command)}: fails with {process.returncode}")
-    return seconds, usage.ru_maxrss * 1024
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
 
 
 def _commands(runs: Path, report: bool) -> dict[str, list[str]]:

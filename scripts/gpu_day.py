@@ -82,7 +82,8 @@ def main() -> None:
         chosen = [one for one in measurements(texts, options.small) if one.name in (options.only or [one.name])]
         results = _known(options.out)
         for one in chosen:
-            if "figures" in results.get(one.name, {}):
+            known = results.get(one.name, {})
+            if "figures" in known and known["command"] == _command(one, Path(folder)):
                 continue
             results[one.name] = measure(one, Path(folder), deadline - time.monotonic(), compiles=not options.small)
             write_atomically(options.out, json.dumps(results, indent=2) + "\n")
@@ -173,7 +174,7 @@ def measure(one: Measurement, folder: Path, seconds: float, compiles: bool) -> d
         compiles: whether torch.compile compiles; else it only seems to.
     """
     result: dict[str, Any] = {
-        "command": ["python", "-m", *one.arguments],
+        "command": _command(one, folder),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     if seconds <= 0:
@@ -258,6 +259,11 @@ def _bytes(name: str, number_format: str) -> Callable[[Report], float]:
     return lambda report: next(
         float(row["bytes"][name]) for row in report["rows"] if row["format"] == number_format and row["method"] == "ln"
     )
+
+
+def _command(one: Measurement, folder: Path) -> list[str]:
+    """The command of a measurement, without the temporary folder."""
+    return ["python", "-m", *(word.replace(f"{folder}{os.sep}", "") for word in one.arguments)]
 
 
 def _device(report: Report) -> str:

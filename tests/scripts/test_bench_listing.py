@@ -23,8 +23,8 @@ def test_made_up_runs_can_be_reported(tmp_path: Path, packed: bool, monkeypatch:
 
 
 def test_a_command_that_fails_is_no_measurement() -> None:
-    seconds, peak = measure(["true"])
-    assert seconds > 0
+    seconds, processor, peak = measure(["true"])
+    assert seconds > processor > 0
     assert peak > 2**16
     with pytest.raises(OSError, match="false"):
         measure(["false"])

@@ -50,6 +50,8 @@ def test_small_measurements_on_a_cpu(
     assert "target at least 1.5" in capsys.readouterr().out
     monkeypatch.setattr(subprocess, "run", pytest.fail)
     assert call("--small", "--only", "trainer") == saved, "what is saved is not measured again"
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=3, stdout="", stderr=""))
+    assert call("--only", "trainer")["trainer"]["problem"] == "ended with 3", "a small number is not the number"
 
 
 @pytest.mark.parametrize("small", [False, True])
