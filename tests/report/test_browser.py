@@ -131,9 +131,9 @@ def test_a_run_closes_by_button_by_key_and_by_going_back(page: "Page") -> None:
     dialog, link = page.locator("dialog"), page.locator("#run-list a").first
     link.click()
     dialog.get_by_role("button", name="Close").click()
-    assert "#" not in page.url
+    page.wait_for_function("location.hash === ''")
     link.click()
-    assert dialog.is_visible()
+    dialog.wait_for(state="visible")
     page.keyboard.press("Escape")
     dialog.wait_for(state="hidden")
     link.click()
