@@ -4,7 +4,7 @@ python -m scripts.bench_quantization
 python -m scripts.bench_quantization model=bert_large task=rte data_root=path/to/data --methods ln lora
 
 Beside lnbench, it measures peft's method on the same weights, stored alike, and on weights that bitsandbytes stores (as
-QLoRA does) if that is installed. All models take one step on the same batch in turn, so noise affects all alike.
+QLoRA does; "bnb") if that is installed. All models take one step on the same batch in turn, so noise affects all alike.
 `frozen` is the memory of the parameters that are not trained; on a GPU, `peak` is the most that a model's tensors held.
 """
 
@@ -32,7 +32,7 @@ from scripts.throughput.step_only import Batch, Variant, hf_variant, lnbench_var
 WAYS = ("null", "int8", "nf4")
 MEBIBYTE = 2**20
 Maker = Callable[[RunConfig, Batch], Variant]
-OURS, PEFT, BITSANDBYTES = "lnbench", "peft", "peft, bitsandbytes"
+OURS, PEFT, BITSANDBYTES = "lnbench", "peft", "peft, bnb"
 
 
 def main() -> None:
@@ -116,7 +116,8 @@ def _print(report: dict[str, Any]) -> None:
     table = Table(
         "method", "framework", "stored as", title=f"{setup}; time: 32 bits is 1", box=box.SIMPLE, pad_edge=False
     )
-    for heading in ("frozen MiB", "step s", "time", "quartiles", "peak MiB"):
+    peaks = any(row["peak_bytes"] is not None for row in report["rows"])
+    for heading in ("frozen MiB", "step s", "time", "quartiles", *(["peak MiB"] if peaks else [])):
         table.add_column(heading, justify="right")
     for row in report["rows"]:
         share, peak = row["of_plain"], row["peak_bytes"]
@@ -128,7 +129,7 @@ def _print(report: dict[str, Any]) -> None:
             f"{row['seconds']['median']:.3f}",
             f"{share['median']:.2f}",
             f"{share['low']:.2f}-{share['high']:.2f}",
-            "" if peak is None else f"{peak / MEBIBYTE:.0f}",
+            *([f"{peak / MEBIBYTE:.0f}"] if peaks else []),
         )
     Console().print(table)
 

@@ -19,8 +19,9 @@ QLORA = {
     "bnb_4bit_quant_type": "nf4",
     "bnb_4bit_use_double_quant": True,
     "bnb_4bit_compute_dtype": torch.float32,
+    "llm_int8_skip_modules": ["pooler.dense", "classifier", "score"],
 }
-"""Settings of QLoRA (arXiv 2305.14314), with computation in 32 bits."""
+"""Settings of QLoRA (arXiv 2305.14314) for the blocks, with computation in 32 bits."""
 
 
 def new_model(config: RunConfig, bitsandbytes: bool = False) -> nn.Module:
