@@ -12,7 +12,7 @@ from lnbench.records.files import RECORD
 from lnbench.report.__main__ import main
 from tests.report.builders import finished, folder_of, save
 
-RESULTS = Path(__file__).parents[2] / "results"
+RESULTS = Path(__file__).parents[2] / "results" / "mini_main_nlu.runs.jsonl.gz"
 Report = Callable[..., tuple[object, str]]
 
 
