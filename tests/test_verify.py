@@ -247,7 +247,7 @@ def test_a_place_without_runs_is_told(commands: Commands, tmp_path: Path) -> Non
 @pytest.mark.slow
 @pytest.mark.shared_data
 def test_todays_code_takes_the_first_steps_of_published_runs(commands: Commands, tmp_path: Path) -> None:
-    """Pretrained weights and texts of all lengths: on the CPU that made them, every bit is compared. All are in fp32."""
+    """Pretrained weights and texts of all lengths: on the CPU that made them, every bit is compared. All in fp32."""
     published = Path(__file__).parents[1] / "results" / f"mini_main_nlu{SUFFIX}"
     data = os.environ["LNBENCH_DATA_ROOT"]
     done = commands.verify(published, "--sample", "4", "--steps", "10", "--out", tmp_path, f"data_root={data}")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from transformers import AutoConfig, LlamaConfig, PreTrainedConfig
+from transformers import AutoConfig, LlamaConfig, MambaConfig, PreTrainedConfig
 
 from lnbench.backbone import tables
 from lnbench.backbone.backbone import INNER, Backbone, role_table
@@ -180,3 +180,8 @@ def test_code_of_a_folder_is_not_run(roles: Commands, tmp_path: Path) -> None:
     (tmp_path / "strange.py").write_text("raise AssertionError('was run')")
     with pytest.raises(SystemExit, match="contains custom code"):
         roles(f"model={tmp_path}")
+
+
+def test_the_maps_of_a_state_space_mixer_are_not_surely_a_feed_forward_network() -> None:
+    found = find_roles(MambaConfig(vocab_size=64, hidden_size=32, state_size=4, num_hidden_layers=2))
+    assert all(found[name].doubt for name in ("query", "mha_output", "ffn_inputs", "ffn_output"))

@@ -54,6 +54,9 @@ def find_maps(block: Call, calls: list[Call], again: Again, config: PreTrainedCo
         found, block, output, {path: kind for path, kind in kinds.items() if kind is not None}, again, config
     )
     _find_ffn(found, [one for one in maps if one not in found.attention and one is not output], again)
+    if "mha_output" in found.doubts:
+        reason = "attention was not found, so the remaining linear maps may be another kind of mixer"
+        found.doubts = {"ffn_inputs": reason, "ffn_output": reason, **found.doubts}
     return found
 
 
@@ -75,7 +78,7 @@ def _find_projections(
             parts = tuple(Projection(path, third, fusion) for third in range(3))
             try:
                 query, _, value = (rows_of(part, layers[path], config) for part in parts)
-            except RuntimeError:  # sizes that this layout cannot have
+            except (AttributeError, RuntimeError):  # no heads, or sizes that this layout cannot have
                 continue
             assert query is not None
             assert value is not None

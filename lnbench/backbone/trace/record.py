@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lnbench.core.schema import ConfigError
+
 Edit = Callable[[Tensor], Tensor]
 
 
@@ -77,7 +79,8 @@ def run_recorded(base: nn.Module, ids: Tensor, edits: Mapping[str, Edit] | None 
     def after(path: str, module: nn.Module, _: tuple[Any, ...], output: Any) -> Any:
         call = open_calls.pop()
         if (edit := left.pop(path, None)) is not None:
-            assert isinstance(output, Tensor)
+            if not isinstance(output, Tensor):
+                raise ConfigError(f"{path}: returns several values, so its role cannot be found by changing them")
             output = edit(output)
         call.output = _floats([output])
         call.end = next(clock)

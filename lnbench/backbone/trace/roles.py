@@ -111,7 +111,7 @@ def _block(block: Call, seen: Pass, again: Any, config: PreTrainedConfig, blocks
     if maps.ffn_output is not None:
         inputs = tuple(_local(call, block) for call in maps.ffn_inputs)
         found["ffn_inputs"] = FoundField(inputs, maps.doubts.get("ffn_inputs", ""))
-        found["ffn_output"] = FoundField(_local(maps.ffn_output, block))
+        found["ffn_output"] = FoundField(_local(maps.ffn_output, block), maps.doubts.get("ffn_output", ""))
     return found | _norms(block, calls, maps, seen, blocks)
 
 
