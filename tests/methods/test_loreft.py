@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from lnbench.backbone.backbone import Backbone
 from lnbench.core.schema import ConfigError
 from lnbench.methods.parts.intervention import Intervention
+from lnbench.methods.parts.seen_text import SeenText
 from tests.tiny import HIDDEN, LAYERS, batch, hidden, part, shake, tiny, tiny_generator, trained, tune
 
 RANK, FIRST, LAST = 3, 2, 1
@@ -87,6 +88,12 @@ def test_outputs_and_gradients_are_those_of_the_paper(architecture: str, padding
 def test_trained_parameters_in_closed_form(architecture: str) -> None:
     model = edited(tiny(architecture), layers="2-3")
     assert sum(parameter.numel() for parameter in trained(model).values()) == 2 * (2 * HIDDEN * RANK + RANK)
+
+
+def test_parameters_can_be_counted_without_memory() -> None:
+    with torch.device("meta"):
+        edit = Intervention(SeenText(nn.Identity()), size=8, rank=2, first=1, last=1)
+    assert sum(parameter.numel() for parameter in edit.parameters()) == 8 * 2 + 2 * 8 + 2
 
 
 def test_rows_stay_orthonormal_whatever_is_trained() -> None:

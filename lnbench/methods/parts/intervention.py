@@ -1,5 +1,7 @@
 """An edit of hidden states in a subspace, at some positions of the text (Wu et al. 2024, arXiv 2404.03592)."""
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
@@ -37,7 +39,8 @@ class Intervention(nn.Module):
 
     def rotation(self) -> Tensor:
         """R."""
-        with torch.autocast(self.basis.device.type, enabled=False):
+        kind = self.basis.device.type
+        with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
             q, upper = torch.linalg.qr(self.basis)
             rotation: Tensor = (q * upper.diagonal(dim1=-2, dim2=-1).sign()).mT
         return rotation
