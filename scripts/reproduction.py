@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pandas as pd
+
 from lnbench.core.atomic_files import write_atomically
 from lnbench.core.commands import command, override
 from lnbench.core.escape import markdown
@@ -72,11 +74,13 @@ class Experiment:
     Attributes:
         name: name of the file, which is that of the experiment.
         loaded: runs.
+        runs: their table.
         verdicts: verdicts on the claims about scores, or about costs if the runs were timed.
     """
 
     name: str
     loaded: Loaded
+    runs: pd.DataFrame
     verdicts: tuple[Verdict, ...]
 
 
@@ -87,8 +91,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=DOCUMENT, help="file to write")
     parser.add_argument("--images", action="store_true", help="also write the plots")
     options = parser.parse_args()
-    write_atomically(options.out, document(options.results, options.out.stem))
-    for experiment in experiments(options.results) if options.images else []:
+    found = experiments(options.results)
+    write_atomically(options.out, _written(found, options.results, options.out.stem))
+    for experiment in found if options.images else []:
         pictures = options.out.with_suffix("") / experiment.name
         if problem := write_plots(_shown(experiment), pictures):
             parser.error(problem)
@@ -105,7 +110,10 @@ def document(results: Path, pictures: str) -> str:
             from the others.
         pictures: folder of the plots, seen from the document.
     """
-    found = experiments(results)
+    return _written(experiments(results), results, pictures)
+
+
+def _written(found: Sequence[Experiment], results: Path, pictures: str) -> str:
     parts = [INTRODUCTION, _in_short(found), *(_section(experiment, pictures) for experiment in found)]
     return "\n".join(parts).replace(f"runs_dir={results}", "runs_dir=runs")
 
@@ -125,12 +133,13 @@ def experiments(results: Path) -> list[Experiment]:
 def _experiment(file: Path, results: Path) -> Experiment:
     name = file.name.removesuffix(SUFFIX)
     loaded = replace(load_runs(file), runs_dir=results)
+    runs = frame(loaded.records)
     claims = [claim for claim in read_claims() if _is_timed(claim) == (COSTS in name)]
     if name in LOOKED_AT_OFTEN:
         verdicts = decided(claims, loaded, LEVEL, LOOKED_AT_OFTEN[name])
     else:
-        verdicts = judge(claims, loaded, frame(loaded.records))
-    return Experiment(name, loaded, tuple(verdicts))
+        verdicts = judge(claims, loaded, runs)
+    return Experiment(name, loaded, runs, tuple(verdicts))
 
 
 def _is_timed(claim: Claim) -> bool:
@@ -154,8 +163,7 @@ def _shown(experiment: Experiment) -> list[Plot]:
     """The plots of scores; times have none."""
     if COSTS in experiment.name:
         return []
-    loaded = experiment.loaded
-    return [plot for plot in make_plots(loaded, frame(loaded.records)) if _is_shown(plot)]
+    return [plot for plot in make_plots(experiment.loaded, experiment.runs) if _is_shown(plot)]
 
 
 def _is_shown(plot: Plot) -> bool:
@@ -169,8 +177,8 @@ def _figure(plot: Plot, folder: str) -> str:
 
 def _tables(experiment: Experiment) -> Iterator[Table]:
     """The tables of costs, or all others."""
-    loaded, timed = experiment.loaded, COSTS in experiment.name
-    yield from (one for one in tables(loaded, frame(loaded.records)) if one.name.startswith(COSTS) == timed)
+    timed = COSTS in experiment.name
+    yield from (one for one in tables(experiment.loaded, experiment.runs) if one.name.startswith(COSTS) == timed)
 
 
 def _head(experiment: Experiment) -> str:

@@ -93,14 +93,14 @@ def require_nothing_dropped(folder: Path, name: str) -> None:
     for key, value in reader.fields.items():
         if key.endswith(".rope.scaling.type") and value.contents() != "none":
             scaled.append(f"{key} = {value.contents()}")
-    dropped = f"its rotary embedding is scaled ({', '.join(scaled)})" if scaled else ""
-    for key, value in reader.fields.items():
-        if key in KEY_LENGTHS and value.contents() != KEY_LENGTHS[key]:
-            dropped = f"its attention is scaled as in Gemma's 27B models ({key} = {value.contents()})"
+    dropped = [f"its rotary embedding is scaled ({', '.join(scaled)})"] if scaled else []
+    for key, usual in KEY_LENGTHS.items():
+        if (field := reader.get_field(key)) and field.contents() != usual:
+            dropped.append(f"its attention is scaled as in Gemma's 27B models ({key} = {field.contents()})")
     if dropped:
         raise ConfigError(
-            f"model.gguf_file = {name!r}: {dropped}, which transformers ignores in GGUF files, so it would be another "
-            f"model; take the model's safetensors files"
+            f"model.gguf_file = {name!r}: {' and '.join(dropped)}, which transformers ignores in GGUF files, so it "
+            f"would be another model; take the model's safetensors files"
         )
 
 
