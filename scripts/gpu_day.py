@@ -22,9 +22,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import Any
 
+from lnbench.arguments import number_between
 from lnbench.core.atomic_files import write_atomically
 from scripts.throughput.quartiles import Quartiles
 
@@ -289,7 +291,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m scripts.gpu_day", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("gpu_day.json"), help="JSON file (default: gpu_day.json)")
-    parser.add_argument("--minutes", type=float, default=20.0, help="minutes after which it ends (default: 20)")
+    parser.add_argument(
+        "--minutes", type=number_between(0, inf), default=20.0, help="minutes after which it ends (default: 20)"
+    )
     parser.add_argument("--small", action="store_true", help="tiny models and few repeats, to try it on a CPU")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="do only these measurements")
     return parser

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lnbench.arguments import whole_number
 from lnbench.report.claims.looks import Counts, levels, looks
 from lnbench.report.claims.nested import Cells, decisions, on_these_tasks
 
@@ -159,10 +160,10 @@ def _first(world: World, of_looks: Sequence[float]) -> tuple[Verdicts, NDArray[n
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--worlds", type=int, default=2_000, help="number of families for each true difference")
+    parser.add_argument(
+        "--worlds", type=whole_number(1), default=2_000, help="number of families for each true difference"
+    )
     options = parser.parse_args()
-    if options.worlds < 1:
-        parser.error(f"--worlds {options.worlds}: must be at least 1")
     print("\n".join(table(options.worlds)))
     level = levels(LEVEL, COMPARISONS, MOST_SEEDS)[0]
     for seeds in (3, 4, 6, 12):

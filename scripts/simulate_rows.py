@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from lnbench.arguments import whole_number
 from lnbench.report.claims.difference import difference_of
 from lnbench.report.claims.nested import Values, interval_with
 from lnbench.report.claims.rows import Sample, noise_of_rows
@@ -98,10 +99,8 @@ def table(worlds: int) -> list[str]:
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--worlds", type=int, default=2_000, help="number of comparisons in each case")
+    parser.add_argument("--worlds", type=whole_number(1), default=2_000, help="number of comparisons in each case")
     options = parser.parse_args()
-    if options.worlds < 1:
-        parser.error(f"--worlds {options.worlds}: must be at least 1")
     print("\n".join(table(options.worlds)))
 
 
