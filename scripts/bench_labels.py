@@ -4,7 +4,6 @@ python -m scripts.bench_labels
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
@@ -54,6 +53,7 @@ def _measure(folder: Path) -> None:
     """Does a run, and prints its seconds, the peak of memory over the start in MB, and the sizes of its files."""
     from lnbench.config.compose import compose_config, to_plain
     from lnbench.config.run import validate
+    from lnbench.records.environment import peak_resident_bytes
     from lnbench.records.files import PREDICTIONS, RECORD
     from lnbench.records.identity import run_dir
     from lnbench.run.lifecycle import run
@@ -69,10 +69,10 @@ def _measure(folder: Path) -> None:
     paths = {"model.source": folder / "model", "cache_dir": folder / "cache", "runs_dir": folder / "runs"}
     overrides += [f"{key}={path}" for key, path in paths.items()]
     config = validate(to_plain(compose_config(*overrides, "trainer.max_steps=20")))
-    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    before, started = peak_resident_bytes(), time.perf_counter()
     run(config)
     seconds = time.perf_counter() - started
-    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    peak = (peak_resident_bytes() - before) / 2**20
     lines = (run_dir(config) / PREDICTIONS).read_text().splitlines()
     prediction = sum(map(len, lines)) / len(lines)
     size = (run_dir(config) / RECORD).stat().st_size / 1e3

@@ -5,7 +5,6 @@ python -m scripts.bench_long_texts
 
 import argparse
 import itertools
-import resource
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from lnbench.backbone.attention import adapt_attention
+from lnbench.records.environment import peak_resident_bytes
 from tests.tiny import GROUPED, tune
 
 WRITTEN = 16
@@ -46,7 +46,7 @@ def _measure(method: str, length: int) -> None:
     """Prints the seconds of each part, and the peak of memory over the start in MB."""
     model = _model(method, length)
     ids = torch.randint(3, model.config.vocab_size, (1, length), generator=torch.Generator().manual_seed(0))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_resident_bytes()
     marks = [time.perf_counter()]
     with torch.no_grad():
         model(input_ids=ids, use_cache=False)
@@ -64,7 +64,7 @@ def _measure(method: str, length: int) -> None:
         again = model(input_ids=written[:, :-1], use_cache=False).logits[0, length - 1 :].argmax(-1)
     if not torch.equal(again, written[0, length:]):
         raise RuntimeError("generation with the cache is not generation without it")
-    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    peak = (peak_resident_bytes() - before) / 2**20
     print(*(f"{later - earlier:.2f}" for earlier, later in itertools.pairwise(marks)), f"{peak:,.0f}")
 
 

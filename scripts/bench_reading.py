@@ -4,7 +4,6 @@ python -m scripts.bench_reading
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
@@ -69,6 +68,7 @@ def _measure(file: Path) -> None:
     from lnbench.backbone.loading import load_tokenizer
     from lnbench.config.compose import compose_config, to_plain
     from lnbench.config.run import validate
+    from lnbench.records.environment import peak_resident_bytes
     from lnbench.tasks.data.load import load_data
 
     overrides = ["task=csv", "task.text=sentence", "task.label=label", f"task.path={file}"]
@@ -78,7 +78,7 @@ def _measure(file: Path) -> None:
     before, started = _resident(), time.perf_counter()
     data = load_data(config.task, tokenizer, cache_dir=file.parent / "cache")
     seconds, kept = time.perf_counter() - started, _resident() - before
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    peak = peak_resident_bytes() - before
     print(kept, peak, seconds, data and "")
 
 

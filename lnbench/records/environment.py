@@ -1,5 +1,6 @@
 """The machine and the software of a run."""
 
+import contextlib
 import platform
 import resource
 import subprocess
@@ -57,15 +58,28 @@ def git_commit() -> str | None:
 
 
 def forget_peak_memory() -> None:
-    """Resets `peak_memory_bytes` on the GPU. On a CPU, the peak of the process cannot be reset."""
+    """Resets `peak_memory_bytes` to what is held now. Outside Linux, the peak of a process on a CPU stays."""
     if torch.cuda.is_initialized():
         torch.cuda.reset_peak_memory_stats()
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # proc_pid_clear_refs(5): resets VmHWM
 
 
 def peak_memory_bytes() -> int:
     """Largest number of bytes held so far: by tensors on the GPU, or by the process on a CPU."""
     if torch.cuda.is_available() and (peak := torch.cuda.max_memory_allocated()):
         return peak
+    return peak_resident_bytes()
+
+
+def peak_resident_bytes() -> int:
+    """Largest number of bytes of memory that the process held so far.
+
+    Linux counts in `ru_maxrss` what the parent held when it started the process, so VmHWM is read there.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split("kB")[0]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

@@ -2,6 +2,7 @@ import json
 import platform
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,33 @@ def test_hardware_is_plain_json() -> None:
 
 
 def test_peak_memory_grows_with_what_is_held() -> None:
+    environment.forget_peak_memory()
     before = environment.peak_memory_bytes()
     held = bytearray(before)
     assert environment.peak_memory_bytes() >= 1.5 * before
     assert len(held) == before
+
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux, where /proc tells the peak of a process")
+
+
+@LINUX
+def test_peak_memory_is_reset() -> None:
+    held = bytearray(2**29)
+    peak = environment.peak_memory_bytes()
+    del held
+    environment.forget_peak_memory()
+    assert environment.peak_memory_bytes() < peak - 2**28
+
+
+@LINUX
+def test_peak_memory_does_not_count_what_the_parent_held() -> None:
+    """A process starts with the `ru_maxrss` of its parent on Linux (seen on 6.x); lnbench's figure is its own."""
+    own = "from lnbench.records import environment; print(environment.peak_resident_bytes())"
+    small = int(subprocess.run([sys.executable, "-c", own], check=True, capture_output=True, text=True).stdout)
+    held = bytearray(small + 2**29)
+    again = int(subprocess.run([sys.executable, "-c", own], check=True, capture_output=True, text=True).stdout)
+    assert again < len(held)
 
 
 @pytest.fixture
