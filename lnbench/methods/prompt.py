@@ -35,6 +35,7 @@ class Prompt(Method):
         import torch
 
         from lnbench.backbone.backbone import longest_text
+        from lnbench.backbone.loading import LANGUAGE_MODELS
         from lnbench.methods.parts.prompt_embedding import PromptEmbedding, show_prompt
 
         if backbone.side == "decoder":
@@ -49,6 +50,7 @@ class Prompt(Method):
         words = embedding.get_parameter("weight")
         with torch.no_grad():  # in the size that words have where the embedding scales them
             vectors = embedding(torch.randint(len(words), (self.length,)).to(words.device))
-        prompt = PromptEmbedding(vectors, longest, kept=backbone.side is not None)
+        decoder = backbone.config.model_type in LANGUAGE_MODELS
+        prompt = PromptEmbedding(vectors, longest, decoder, kept=backbone.side is not None)
         prompt.insert_into(backbone.body)
         return [prompt.vectors]

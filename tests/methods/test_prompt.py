@@ -76,6 +76,26 @@ def test_padding_stays_invisible(architecture: str) -> None:
     torch.testing.assert_close(hidden(model, padded), hidden(model, short), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("architecture", sorted({*DECODERS} - {"bloom", "falcon_rw"}))
+def test_padding_on_the_left_stays_invisible(architecture: str) -> None:
+    """Also in layers with a window, which counts the padding (4 tokens in the tiny models)."""
+    model = with_prompt(tiny(architecture))
+    short = batch((4,))
+    padded = {name: torch.nn.functional.pad(tensor, (3, 0)) for name, tensor in short.items()}
+    positions = torch.tensor([[0, 0, 0, 0, 1, 2, 3]])
+    alone = hidden(model, short)
+    torch.testing.assert_close(hidden(model, {**padded, "position_ids": positions}), alone, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["bloom", "falcon_rw", "gemma3", "gpt2", "gpt_neo", "mistral", "opt"])
+def test_a_row_padded_on_the_left_is_continued_as_alone(architecture: str) -> None:
+    model = with_prompt(tiny_generator(architecture))
+    shake(model, scale=1.0)
+    rows = {name: tensor.flip(-1) for name, tensor in batch((9, 3)).items()}
+    alone = {name: tensor[1:, 6:] for name, tensor in rows.items()}
+    assert torch.equal(generate(model, 1, rows)[1, 9:], generate(model, 1, alone)[0, 3:])
+
+
 @pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
 def test_all_outputs_have_the_length_of_the_text(architecture: str) -> None:
     inputs = batch((7,))

@@ -17,18 +17,23 @@ class PromptEmbedding(nn.Module):
 
     The model's inputs and outputs are those of the text alone, so heads and losses need not know of the prompt. A cache
     holds the prompt like text, and decoding from a filled cache does not add it again.
+
+    In a decoder the prompt stands directly before the text, after any padding on the left. So a window of attention,
+    which counts padding, reaches as far back as in the text alone.
     """
 
-    def __init__(self, vectors: Tensor, longest: int | None, kept: bool = False) -> None:
+    def __init__(self, vectors: Tensor, longest: int | None, decoder: bool = False, kept: bool = False) -> None:
         """
         Args:
             vectors: (P, embedding size), the initial values.
             longest: the most tokens that the model takes; None if it has no such limit.
+            decoder: whether texts may be padded on the left.
             kept: whether the prompt stays in the output, for a decoder to attend to.
         """
         super().__init__()
         self.vectors = nn.Parameter(vectors)
         self.longest = longest
+        self.decoder = decoder
         self.kept = kept
         self._prepended = False
 
@@ -44,22 +49,24 @@ class PromptEmbedding(nn.Module):
         self._prepended = cache is None or int(cache.get_seq_length()) == 0
         if self._prepended and inputs.get("inputs_embeds") is None:
             inputs["inputs_embeds"] = body.get_input_embeddings()(inputs.pop("input_ids"))
-        longer = {name: self._lengthen(name, value) for name, value in inputs.items() if value is not None}
+        mask = inputs.get("attention_mask")
+        order = _order(mask, len(self.vectors)) if self.decoder and mask is not None else None
+        longer = {name: self._lengthen(name, value, order) for name, value in inputs.items() if value is not None}
         return (), {**inputs, **longer}
 
-    def _lengthen(self, name: str, value: Any) -> Any:
+    def _lengthen(self, name: str, value: Any, order: Tensor | None) -> Any:
         """One argument of the model, extended by the prompt before the text or before the cached text."""
         length = len(self.vectors)
         if name == "attention_mask":
-            return _pad(value, length, 1)
+            return _ordered(_pad(value, length, 1), order)
         if name == "position_ids":
             shifted = value + length
             first = torch.arange(length, device=value.device).expand(len(value), -1)
-            return torch.cat([first, shifted], dim=1) if self._prepended else shifted
+            return _ordered(torch.cat([first, shifted], dim=1), order) if self._prepended else shifted
         if name == "token_type_ids" and self._prepended:
-            return _pad(value, length, 0)
+            return _ordered(_pad(value, length, 0), order)
         if name == "inputs_embeds" and self._prepended:
-            return self._prepend(value)
+            return _ordered(self._prepend(value), order)
         return value
 
     def _prepend(self, text: Tensor) -> Tensor:
@@ -98,8 +105,32 @@ def _lengthen_source(
 
 def _pad(tensor: Tensor, length: int, value: int) -> Tensor:
     """(B, L) to (B, length + L)."""
-    if tensor.ndim != 2:
-        raise ValueError(
-            f"a prompt takes masks of shape (batch, length), not {tuple(tensor.shape)}: use a dynamic cache"
-        )
+    _require_rows(tensor)
     return pad(tensor, (length, 0), value=value)
+
+
+def _order(mask: Tensor, length: int) -> Tensor:
+    """What stands at each place of a row: padding on the left, then the prompt, then the text.
+
+    Args:
+        mask: (B, L), the attention mask of the text.
+        length: of the prompt.
+
+    Returns:
+        (B, length + L) int64, places in the prompt followed by the row.
+    """
+    _require_rows(mask)
+    padding = (mask.cumsum(1) == 0).sum(1, keepdim=True)
+    places = torch.arange(length + mask.shape[1], device=mask.device)
+    before_text = torch.where(places < padding, places + length, places - padding)
+    return torch.where(places < padding + length, before_text, places)
+
+
+def _ordered(tensor: Tensor, order: Tensor | None) -> Tensor:
+    """A (B, length + L, ...) tensor in another order along its second dimension; None: as it is."""
+    return tensor if order is None else tensor.take_along_dim(order if tensor.ndim == 2 else order[..., None], dim=1)
+
+
+def _require_rows(mask: Tensor) -> None:
+    if mask.ndim != 2:
+        raise ValueError(f"a prompt takes masks of shape (batch, length), not {tuple(mask.shape)}: use a dynamic cache")
