@@ -13,6 +13,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_plugins.lnbench import QuickSweeper
 from lnbench.config.compose import ROOT, config_dir, explain, register, to_plain, without_hydra
 from lnbench.config.overrides import NO_JOBS, understood
 from lnbench.config.run import RunConfig, validate
@@ -129,6 +130,8 @@ def _params(master: DictConfig) -> dict[str, str]:
         ConfigError: the configuration's sweeper chooses its jobs only while it runs.
     """
     sweeper = master.hydra.sweeper
-    if not sweeper._target_.endswith(f".{BasicSweeper.__name__}"):
-        raise ConfigError(f"hydra.sweeper = {sweeper._target_}: only the jobs of Hydra's basic sweeper are known ahead")
+    if not sweeper._target_.endswith((f".{BasicSweeper.__name__}", f".{QuickSweeper.__name__}")):
+        raise ConfigError(
+            f"hydra.sweeper = {sweeper._target_}: only the jobs of the sweepers 'basic' and 'quick' are known ahead"
+        )
     return dict(sweeper.params or {})
