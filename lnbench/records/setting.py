@@ -21,6 +21,8 @@ LIBRARIES = ("torch", "transformers")
 """Libraries for which a new minor version can change scores."""
 CONTENT = re.compile(r"(task|model)\.content\b")
 """Settings that hold digests of the data or the model."""
+SPLITS = "task.splits."
+"""Begin of the names of settings that all tasks share."""
 DIGEST = re.compile(r"\b[0-9a-f]{40,64}\b")
 SIGNS = 8
 """Number of digits of a digest that are shown."""
@@ -35,7 +37,9 @@ WAYS = 4
 def settings(records: Sequence[Record]) -> list[str]:
     """For each record, all settings in which it differs from another record, as `trainer.max_epochs=20, ...`.
 
-    A task's settings are compared with those of the same task, and all others with those of the same model.
+    A task's settings are compared with those of the same task, and all others with those of the same model. A setting
+    of splits that varies in one task is also told of other tasks with the same value, since one experiment sets it for
+    all of its tasks.
     """
     keys = [(record.task, record.model, *_key(record)) for record in records]
     distinct = dict(zip(keys, records, strict=True))
@@ -131,7 +135,12 @@ def _varied(records: Sequence[Record], flat: Sequence[Mapping[str, str]]) -> set
         for name, value in one.items():
             values[_scope(record, name), name].add(value)
             present[_scope(record, name), name] += 1
-    return {key for key, seen in values.items() if len(seen) > 1 or present[key] < sizes[key[0]]}
+    varied = {key for key, seen in values.items() if len(seen) > 1 or present[key] < sizes[key[0]]}
+    splits: dict[str, set[str]] = defaultdict(set)
+    for scope, name in varied:
+        if name.startswith(SPLITS):
+            splits[name] |= values[scope, name]
+    return varied | {key for key, seen in values.items() if seen & splits.get(key[1], set())}
 
 
 def _scope(record: Record, name: str) -> str:

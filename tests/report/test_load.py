@@ -102,6 +102,13 @@ def test_a_setting_tells_what_differs_within_a_task_or_between_all_runs_of_a_mod
     ]
 
 
+def test_an_experiments_limits_are_told_of_all_of_its_tasks() -> None:
+    """So that they stay in one table, although another experiment has done only some of these tasks."""
+    limits = [("sst2", 1000), ("cb", 1000), ("sst2", 500), ("rte", 200)]
+    runs = [finished(task=task, config={"task": task, "task.splits.test_limit": limit}) for task, limit in limits]
+    assert frame(runs)["setting"].tolist() == [*[f"task.splits.test_limit={limit}" for _, limit in limits[:3]], ""]
+
+
 def test_models_that_are_trained_differently_are_not_told_apart_by_that() -> None:
     small, large = (
         finished(model=model, config={"model": model, "trainer.batch_size": size})
