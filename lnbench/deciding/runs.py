@@ -155,11 +155,11 @@ class Runs:
         return [*run.overrides, *self._shared]
 
     def _depth(self, config: RunConfig) -> int:
-        """Number of layers of a model."""
-        from lnbench.backbone.backbone import Backbone
+        """Number of layers of a model; of an encoder-decoder, those of the encoder."""
+        from lnbench.backbone.backbone import views
         from lnbench.training.assemble import build_skeleton
 
-        return Backbone(build_skeleton(config).backbone).num_layers
+        return views(build_skeleton(config).backbone)[0].num_layers
 
 
 @contextlib.contextmanager

@@ -207,6 +207,13 @@ def test_the_norms_around_the_blocks_are_of_both_sides() -> None:
         ("gpt2", part("ln", norms=["self", "ffn"]), "leave out self, and choose mha"),
         ("bert", part("lora", layers="decoder"), r"layers = 'decoder': .*'bert' is no encoder-decoder.*layers=all"),
         ("t5", part("lora", layers="3"), r"layers = '3': the model has layers 1-2"),
+        (
+            "t5",
+            part("lora", layers="decoder:3,encoder:3"),
+            r"layers = 'decoder:3,encoder:3': the encoder has layers 1-2",
+        ),
+        ("bert", part("lora", layers="encoder:1,decoder:2"), "'bert' is no encoder-decoder"),
+        ("t5", part("ln", norms=["cross"], layers="encoder,decoder:1"), r"'t5' has no norms = \['cross'\] in layers"),
         ("t5", part("ln", norms=["cross"], layers="encoder"), r"'t5' has no norms = \['cross'\] in layers = 'encoder'"),
         ("t5", part("bitfit"), "the blocks of this model have no such biases"),
         ("t5", part("ln", terms=["bias"]), r"have nothing that terms = \['bias'\] names"),
@@ -219,13 +226,23 @@ def test_what_is_not_there_is_refused(architecture: str, method: Method, message
 
 @pytest.mark.parametrize(
     ("layers", "count"),
-    [("encoder", 4), ("decoder", 9), ("decoder:2", 3), ("encoder: 1-2", 4), (["decoder:1", 3], 6), ("2", 5)],
+    [
+        *(("encoder", 4), ("decoder", 9), ("decoder:2", 3), ("encoder: 1-2", 4), (["decoder:1", 3], 6), ("2", 5)),
+        *((["encoder:1-2", "decoder:2"], 7), ("decoder:2,3, encoder:1", 8)),
+        *(("encoder,decoder:1", 7), ("decoder:1,encoder:2,decoder:3", 8)),
+    ],
 )
 def test_a_side_can_be_typed(layers: Any, count: int) -> None:
     assert len(norms_of("bart", layers=layers)) == count
 
 
-@pytest.mark.parametrize("layers", ["decoder:[1,3]", "both", "encoder:0", "decoder:x", "decoder,encoder"])
+@pytest.mark.parametrize(
+    "layers",
+    [
+        *("decoder:[1,3]", "both", "encoder:0", "decoder:x", "decoder,encoder"),
+        *("1-2,decoder:2", "encoder,encoder:2", "encoder,2", "all,decoder:2", "encoder:1,decoder:0"),
+    ],
+)
 def test_a_side_that_is_none_is_refused(layers: str) -> None:
     with pytest.raises(ConfigError, match="may be encoder, decoder, or decoder:1-3, too"):
         part("ln", layers=layers)

@@ -192,7 +192,7 @@ def _attention(model: PreTrainedModel, blocks: list[Call], called: set[nn.Module
 
 
 def _around(base: nn.Module, seen: Pass, blocks: list[Call]) -> dict[str, FoundField]:
-    """The norm of the embeddings and the final norm."""
+    """The norms outside the blocks."""
     inside = tuple(f"{block.path}." for block in blocks)
     outside = [call for call in outermost(seen.calls) if not call.path.startswith(inside)]
     start, end = blocks[0].tensors[0], max(seen.calls, key=lambda call: call.end * (call.path == blocks[-1].path))
@@ -205,6 +205,9 @@ def _around(base: nn.Module, seen: Pass, blocks: list[Call]) -> dict[str, FoundF
             found[name] = FoundField(norms[0].path)
         elif norms:
             found[name] = FoundField(None, f"several norms are there: {', '.join(norm.path for norm in norms)}")
+    other = [norm for norm in outside if norm not in (*before, *after)]
+    number = [sum(block.end < norm.start for block in blocks) for norm in other]
+    found["other_norms"] = FoundField(tuple(zip((norm.path for norm in other), number, strict=True)))
     if len(after) == 1 and not equal(after[0].tensors[0], end.tensors[1]):
         found["final_norm"] = FoundField(after[0].path, "something stands between the last block and this norm")
     return found
