@@ -58,7 +58,7 @@ def told(found: Mapping[str, FoundField]) -> str:
 
 def as_table(kind: str, found: Mapping[str, FoundField]) -> str:
     """The entry of `TABLES` in lnbench/backbone/tables.py, each line marked. A reason is written once."""
-    lines, first = [f'"{kind}": RoleTable('], {one.doubt: name for name, one in reversed(found.items())}
+    lines, first = [f'"{kind}": RoleTable('], {one.doubt: name for name, one in reversed(list(found.items()))}
     for name, finding in found.items():
         if finding.doubt:
             again = first[finding.doubt] != name
