@@ -1,5 +1,6 @@
 """The parameter table, against the percentages that the paper states."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,16 @@ def test_a_sweep_makes_one_table(tmp_path: Path) -> None:
     assert rows["trained"].tolist() == [36_864, 101_376, 36_864, 101_376]
     assert "bert_base: 108,310,272 parameters" in done.stdout
     assert "36,864" in done.stdout
+
+
+def test_the_documented_counts_are_those() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "models.md").read_text()
+    rows = re.findall(r"^\| `python -m lnbench.params (.*)` \| ([\d,]+) \|$", text, re.MULTILINE)
+    assert len(rows) == 2
+    for overrides, count in rows:
+        table = ParameterTable()
+        add(table, *overrides.split())
+        assert f"{table.rows[0]['trained']:,}" == count
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Backbones with quantised weights compute, and give gradients, as with the weights that the stored ones stand for."""
 
 import importlib.util
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from lnbench.training.frozen.weights import store_frozen_weights
 from tests.conftest import Configure
 from tests.tiny import (
     EVERY_ARCHITECTURE,
+    NAMES,
     TWO_SIDED,
     batch,
     hidden,
@@ -42,6 +44,8 @@ OTHER_CLASSES = {"gpt2": "Conv1D", "falcon": "FalconLinear", "falcon_new": "Falc
 """Architectures with linear maps of a class that is not quantised."""
 EVERY = (*EVERY_ARCHITECTURE, *sorted(TWO_SIDED))
 METHODS = ["ln+lora+prefix+mha_adapter", "bitfit+ia3", "lora"]
+NEEDING = {"full", "lora_xs", "oft", "svft"}
+"""Methods that need the weights as they are."""
 LEVELS = [-1.0, -0.6961928, -0.5250731, -0.3949175, -0.2844414, -0.1847734, -0.0910500, 0.0]
 LEVELS += [0.0795803, 0.1609302, 0.2461123, 0.3379152, 0.4407098, 0.5626170, 0.7229568, 1.0]
 """The values of 4-bit NormalFloat (Dettmers et al. 2023, appendix E)."""
@@ -84,17 +88,18 @@ def step(model: PreTrainedModel, inputs: dict[str, Tensor]) -> tuple[Tensor, dic
     return states.detach(), {name: one.grad for name, one in trained(model).items() if one.grad is not None}
 
 
-@both
-@pytest.mark.parametrize("architecture", [name for name in EVERY if name not in OTHER_CLASSES])
-def test_products_and_gradients_are_those_of_the_stored_weights(architecture: str, quantization: Quantization) -> None:
-    """Also after a validation, in which no gradient is asked for."""
+def check_against_the_stored_weights(architecture: str, quantization: Quantization, method: str) -> None:
+    """Compares outputs and gradients with those of the weights that the quantised ones stand for.
+
+    Also after a validation, in which no gradient is asked for.
+    """
     model = new(architecture)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     quantize(model, quantization)
     stored = {name for name, one in model.named_parameters() if is_quantized(one)}
     assert stored == {f"{name}.weight" for name in linear_layers(model)}
     model.config.use_cache = False
-    tune(model, next(one for one in METHODS if is_possible(architecture, one)))
+    claims = tune(model, method)
     shake(model)
     inputs = batch()
     first = step(model, inputs)
@@ -109,8 +114,34 @@ def test_products_and_gradients_are_those_of_the_stored_weights(architecture: st
     torch.testing.assert_close(validated, wanted, rtol=1e-4, atol=1e-4)
     for found, gradients in (first, second):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
-        assert gradients.keys() == wanted_gradients.keys() == trained(model).keys()
+        assert gradients.keys() == wanted_gradients.keys() == set().union(*claims.values())
         torch.testing.assert_close(gradients, wanted_gradients, rtol=1e-3, atol=1e-3)
+
+
+@both
+@pytest.mark.parametrize("architecture", [name for name in EVERY if name not in OTHER_CLASSES])
+def test_products_and_gradients_are_those_of_the_stored_weights(architecture: str, quantization: Quantization) -> None:
+    method = next(one for one in METHODS if is_possible(architecture, one))
+    check_against_the_stored_weights(architecture, quantization, method)
+
+
+@both
+@pytest.mark.parametrize("method", [name for name in NAMES if name not in NEEDING and name != "head"])
+def test_every_other_method_trains_on_quantised_weights(method: str, quantization: Quantization) -> None:
+    gated = "unipelt+adapter+lora+prefix"
+    check_against_the_stored_weights("bert", quantization, gated if method == "unipelt" else method)
+
+
+def test_the_documented_methods_are_those() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+    section = text.partition("## Quantised weights")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| `") and "MiB" not in line]
+    allowed, refused = (
+        {name for row in rows if told in row for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+        for told in ("allowed", "refused")
+    )
+    assert allowed == set(NAMES) - NEEDING
+    assert refused == NEEDING | {"lora", "lora_all", "dora", "pissa"}
 
 
 def test_int8_rounds_to_255_steps_an_output() -> None:
