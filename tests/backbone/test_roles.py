@@ -192,6 +192,13 @@ def test_what_no_table_can_be_of_is_told(roles: Commands, tmp_path: Path, kind: 
         roles(saved(AutoConfig.for_model(kind), tmp_path))
 
 
+def test_heads_of_several_sizes_are_told() -> None:
+    with pytest.raises(
+        ConfigError, match=r"the blocks of 'gemma4_text' cannot be looked at \(.*'head_dim' is a per-layer"
+    ):
+        find_roles(AutoConfig.for_model("gemma4_text", **GROUPED))
+
+
 def test_code_of_a_folder_is_not_run(roles: Commands, tmp_path: Path) -> None:
     config = {"model_type": "strange", "auto_map": {"AutoConfig": "strange.Strange"}}
     (tmp_path / "config.json").write_text(json.dumps(config))

@@ -40,7 +40,8 @@ def find_roles(config: PreTrainedConfig) -> dict[str, FoundField]:
     """The findings for every field of the role table of an architecture.
 
     Raises:
-        ConfigError: transformers builds no such model, it reads no text, or has no list of blocks.
+        ConfigError: transformers builds no such model, it reads no text, has no list of blocks, or its blocks are of a
+            kind that cannot be looked at.
     """
     require_text(config)
     small = shrunk(config)
@@ -62,7 +63,15 @@ def find_roles(config: PreTrainedConfig) -> dict[str, FoundField]:
     def again(edits: dict[str, Edit]) -> Pass:
         return run_recorded(base, ids, edits)
 
-    each = [_block(block, seen, again, small, first_calls) for block in first_calls]
+    try:
+        each = [_block(block, seen, again, small, first_calls) for block in first_calls]
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever a foreign configuration raises, such as one with heads of several sizes
+        told = str(error).partition("\n")[0]
+        raise ConfigError(
+            f"model: the blocks of {config.model_type!r} cannot be looked at ({type(error).__name__}: {told})"
+        ) from error
     found = {"blocks": FoundField(pattern), **_agreed(each)}
     if not complete:
         reason = "later blocks have other parts than those looked at"
