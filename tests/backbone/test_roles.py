@@ -199,6 +199,11 @@ def test_heads_of_several_sizes_are_told() -> None:
         find_roles(AutoConfig.for_model("gemma4_text", **GROUPED))
 
 
+def test_a_single_block_is_too_few() -> None:
+    with pytest.raises(ConfigError, match="num_hidden_layers = 1 in the configuration of 'llama': must be 2 or more"):
+        find_roles(LlamaConfig(num_hidden_layers=1))
+
+
 def test_code_of_a_folder_is_not_run(roles: Commands, tmp_path: Path) -> None:
     config = {"model_type": "strange", "auto_map": {"AutoConfig": "strange.Strange"}}
     (tmp_path / "config.json").write_text(json.dumps(config))
