@@ -48,7 +48,7 @@ class LinearBottleneck(Method):
 
         trained: list[nn.Parameter] = []
         size = backbone.config.hidden_size
-        for layer in select_layers(self.layers, backbone.num_layers, "method.linear_bottleneck.layers"):
+        for layer in select_layers(self.layers, backbone, "method.linear_bottleneck.layers"):
             down, up = nn.Linear(size, self.rank, bias=False), nn.Linear(self.rank, size, bias=False)
             nn.init.zeros_(up.weight)  # so that training starts from the pretrained model
             pair = nn.Sequential(down, up).to(backbone.model.device)

@@ -39,10 +39,15 @@ class ParameterTable:
 
         Returns:
             The trained percentage of the backbone.
-        """
-        from lnbench.backbone.tuned_model import count_parameters
-        from lnbench.training.assemble import build_skeleton
 
+        Raises:
+            ConfigError: a run with this configuration is refused, because the model does not suit its method or task.
+        """
+        from lnbench.backbone.loading import stated_config
+        from lnbench.backbone.tuned_model import count_parameters
+        from lnbench.training.assemble import build_skeleton, check_model
+
+        check_model(config, stated_config(config.model))
         count = count_parameters(build_skeleton(config))
         self.folder = config.runs_dir
         row: Row = {

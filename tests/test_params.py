@@ -1,5 +1,6 @@
 """The parameter table, against the percentages that the paper states."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from lnbench.config.compose import compose_config, to_plain
 from lnbench.config.run import validate
+from lnbench.core.schema import ConfigError
 from lnbench.params import FILE, ParameterTable
 from lnbench.report.tables.paper import read_papers
 
@@ -52,6 +54,31 @@ def test_a_sweep_makes_one_table(tmp_path: Path) -> None:
     assert rows["trained"].tolist() == [36_864, 101_376, 36_864, 101_376]
     assert "bert_base: 108,310,272 parameters" in done.stdout
     assert "36,864" in done.stdout
+
+
+def test_the_documented_counts_are_those() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "models.md").read_text()
+    rows = re.findall(r"^\| `python -m lnbench.params (.*)` \| ([\d,]+) \|$", text, re.MULTILINE)
+    assert len(rows) == 2
+    for overrides, count in rows:
+        table = ParameterTable()
+        add(table, *overrides.split())
+        assert f"{table.rows[0]['trained']:,}" == count
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ("model=gpt2 model.quantization=nf4", "linear maps of GPT2Model are of class Conv1D, which torchao does not"),
+        ("model=bert_base model.quantization=nf4 model.shape.hidden_size=36", "must be a multiple of 64; choose int8"),
+        ("model=gpt2 model.pooling=pooler", "the architecture 'gpt2' has no pooler"),
+        ("model=gpt2 task.max_length=1025", "gpt2 has 1024 positions; choose 1024 or less"),
+        ("model=opt_350m method=lora method.lora.layers=encoder", "is no encoder-decoder"),
+    ],
+)
+def test_what_runs_refuse_is_refused(overrides: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        add(ParameterTable(), *overrides.split())
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:

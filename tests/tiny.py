@@ -132,6 +132,17 @@ LATER: dict[str, tuple[str, dict[str, Any]]] = {
 CONFIGS |= {name: AutoConfig.for_model(kind, **settings) for name, (kind, settings) in LATER.items()}
 EVERY_ARCHITECTURE = sorted(CONFIGS)
 """All with one list of blocks."""
+SWITCHES: dict[str, tuple[str, dict[str, Any]]] = {
+    "bloom_post": ("bloom", {"apply_residual_connection_post_layernorm": True}),
+    "deberta_absolute": ("deberta", {"position_biased_input": True}),
+    "deberta_v2_absolute": ("deberta_v2", {"position_biased_input": True}),
+    "deberta_v2_conv": ("deberta_v2", {"conv_kernel_size": 3}),
+    "opt_without_final_norm": ("opt", {"_remove_final_layer_norm": True}),
+}
+"""By name, one of the above and the settings with which it differs. These are tested where the settings matter."""
+for name, (architecture, settings) in SWITCHES.items():
+    CONFIGS[name] = copy.deepcopy(CONFIGS[architecture])
+    CONFIGS[name].update(settings)
 ENCODER_LAYERS, DECODER_LAYERS = 2, 3
 T5: dict[str, Any] = {**COMMON, "d_model": HIDDEN, "d_ff": FFN, "d_kv": 6, "num_heads": HEADS}
 T5 |= {"num_layers": ENCODER_LAYERS, "num_decoder_layers": DECODER_LAYERS}
@@ -154,7 +165,8 @@ ENCODERS_OF_LATER = {"camembert", "eurobert", "modernbert", "mpnet", "nomic_bert
 DECODERS = ["gpt2", "gpt_neox", "llama", "opt", "opt_350m", *sorted(set(LATER) - ENCODERS_OF_LATER)]
 LACKING: dict[str, set[str]] = {
     "olmo": {"bitfit", "ln", "fisher_ln"},
-    **{name: {"prefix"} for name in ("bloom", "deberta", "deberta_v2", "gptj", "gpt_neo")},
+    **{name: {"prefix"} for name in ("bloom", "bloom_post", "deberta", "deberta_absolute", "gptj", "gpt_neo")},
+    **{name: {"prefix"} for name in ("deberta_v2", "deberta_v2_absolute", "deberta_v2_conv")},
     **{name: {"prefix"} for name in ("falcon", "falcon_new", "falcon_rw")},
     **{name: {"bitfit"} for name in ("llama", "gemma", "gemma2", "gemma3", "granite", "mistral", "smollm3", "qwen3")},
     **{name: {"bitfit"} for name in ("cohere", "cohere2", "eurobert", "modernbert", "olmo2", "olmo3", "phi3")},

@@ -205,6 +205,11 @@ class Backbone:
         """The norms that follow no sublayer: of the embeddings, and by `position` the first of a pre-LN model."""
         return [norm for norm in (self.embedding_norm(), self.first_norm(reading)) if norm is not None]
 
+    def other_norms(self) -> list[tuple[nn.Module, int]]:
+        """Further norms outside all blocks that this model has, each with the number of blocks before it."""
+        there = dict(self.base.named_modules())
+        return [(there[path], before) for path, before in self.table.other_norms if path in there]
+
     def final_norm(self) -> nn.Module | None:
         """The norm after the last block, if the architecture has one."""
         return self.base.get_submodule(self.table.final_norm) if self.table.final_norm else None

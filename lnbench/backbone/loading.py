@@ -22,7 +22,7 @@ from transformers.utils import logging
 
 from lnbench.backbone import gguf
 from lnbench.backbone.config import BackboneKind, ModelConfig
-from lnbench.backbone.quantization import quantize, require_torchao
+from lnbench.backbone.quantization import check_quantizable, quantize, require_torchao
 from lnbench.backbone.source import PACKAGE_SCHEME, check_content, resolve_source
 from lnbench.backbone.tables import DECODERS
 from lnbench.backbone.vocabulary import START, grow_embedding, known_tokens, start_of
@@ -110,12 +110,15 @@ def empty_backbone(model: ModelConfig, kind: BackboneKind = "headless", pooler: 
     """The same architecture with arbitrary weights. If `model.shape` is given, nothing is downloaded.
 
     Raises:
-        ConfigError: the architecture is not known, or is not a language model if one is needed.
+        ConfigError: the architecture is not known, is not a language model if one is needed, or cannot be quantised as
+            `model` says.
     """
     config = stated_config(model)
     options = _model_options(config, kind, pooler)
     backbone: PreTrainedModel = _loader(config, kind).from_config(config, **options)
     _grow(backbone, model)
+    if model.quantization:
+        check_quantizable(backbone, model.quantization)
     return backbone
 
 

@@ -40,22 +40,35 @@ def require_torchao(quantization: Quantization) -> None:
         )
 
 
+def check_quantizable(model: PreTrainedModel, quantization: Quantization) -> None:
+    """Checks that all linear maps in the blocks can be quantised. The model may be without values.
+
+    Raises:
+        ConfigError: the architecture has linear maps of another class, or a matrix has a size that does not fit.
+    """
+    for name, layer in _linear_layers(model):
+        if type(layer) is not nn.Linear:
+            raise ConfigError(
+                f"model.quantization = {quantization!r}: the linear maps of {type(model).__name__} are of class "
+                f"{type(layer).__name__}, which torchao does not quantise; leave it out, or choose another model"
+            )
+        if quantization == "nf4" and layer.weight.numel() % BLOCK:
+            raise ConfigError(
+                f"model.quantization = 'nf4': {name} has {layer.weight.numel():,} weights, which must be a multiple of "
+                f"{BLOCK}; choose int8"
+            )
+
+
 @torch.no_grad()
 def quantize(model: PreTrainedModel, quantization: Quantization) -> None:
     """Replaces the weights of all linear maps in the blocks. The model's other parameters stay as they are.
 
     Raises:
-        ConfigError: the architecture has linear maps of another class, or a matrix has a size that does not fit.
+        ConfigError: as `check_quantizable`.
     """
-    for block in blocks_of(model):
-        for name, layer in block.named_modules():
-            if isinstance(layer, nn.Linear | Conv1D) and type(layer) is not nn.Linear:
-                raise ConfigError(
-                    f"model.quantization = {quantization!r}: the linear maps of {type(model).__name__} are of class "
-                    f"{type(layer).__name__}, which torchao does not quantise; leave it out, or choose another model"
-                )
-            if isinstance(layer, nn.Linear) and not is_quantized(layer.weight):  # a block may occur several times
-                layer.weight = nn.Parameter(_stored(layer.weight, name, quantization), requires_grad=False)
+    check_quantizable(model, quantization)
+    for _, layer in _linear_layers(model):
+        layer.weight = nn.Parameter(_stored(layer.weight, quantization), requires_grad=False)
 
 
 def is_quantized(tensor: Tensor) -> bool:
@@ -79,7 +92,13 @@ def stored_parts(tensor: Tensor) -> dict[str, Tensor]:
     return {name: getattr(tensor, name) for name in flatten()[0]}
 
 
-def _stored(weight: Tensor, name: str, quantization: Quantization) -> Tensor:
+def _linear_layers(model: PreTrainedModel) -> list[tuple[str, nn.Linear | Conv1D]]:
+    """The linear maps in the blocks, each once, with their names in the block."""
+    layers = {layer: name for block in blocks_of(model) for name, layer in block.named_modules()}
+    return [(name, layer) for layer, name in layers.items() if isinstance(layer, nn.Linear | Conv1D)]
+
+
+def _stored(weight: Tensor, quantization: Quantization) -> Tensor:
     from torchao.quantization import Int8WeightOnlyConfig, quantize_, to_nf4
 
     if quantization == "int8":
@@ -88,11 +107,5 @@ def _stored(weight: Tensor, name: str, quantization: Quantization) -> Tensor:
         layer.weight = nn.Parameter(weight.detach())
         quantize_(layer, Int8WeightOnlyConfig())
         return layer.weight.detach()
-    blocks, left = divmod(weight.numel(), BLOCK)
-    if left:
-        raise ConfigError(
-            f"model.quantization = 'nf4': {name} has {weight.numel():,} weights, which must be a multiple of {BLOCK}; "
-            f"choose int8"
-        )
-    stored: Tensor = to_nf4(weight.detach(), BLOCK, math.gcd(blocks, SCALES))
+    stored: Tensor = to_nf4(weight.detach(), BLOCK, math.gcd(weight.numel() // BLOCK, SCALES))
     return stored

@@ -86,6 +86,8 @@ class RoleTable:
     """Norm of the embeddings, outside all blocks."""
     final_norm: str | None = None
     """Norm after the last block."""
+    other_norms: tuple[tuple[str, int], ...] = ()
+    """Further norms outside all blocks, each with the number of blocks before it. A model may leave them out."""
     body: str = ""
     """Part of the base model that embeds text and holds the blocks. It is called even where the base model is not.
     Empty: the base model itself."""
@@ -160,6 +162,7 @@ ALBERT = RoleTable(
 )
 
 # Disentangled attention does not go through transformers' attention function, so there is no place for a prefix.
+# Attention sees distances. Models with `position_biased_input` also add a vector for each position to the embeddings.
 DEBERTA = RoleTable(
     blocks="encoder.layer",
     query=Projection("attention.self.in_proj", 0, "interleaved", bias="attention.self.q_bias"),
@@ -187,6 +190,7 @@ DEBERTA_V2 = RoleTable(
     ffn_norm="output.LayerNorm",
     placement="post",
     embedding_norm="embeddings.LayerNorm",
+    other_norms=(("encoder.LayerNorm", 0), ("encoder.conv.LayerNorm", 1)),  # of distances, and of the convolution
     positions="relative",
 )
 
@@ -378,6 +382,8 @@ GPTJ = replace(
     placement="parallel",
 )
 
+# If `apply_residual_connection_post_layernorm` is set, the stream itself passes through the norms. They still stand
+# before their sublayers, and between the same ones.
 BLOOM = replace(
     GPT_NEOX,
     blocks="h",
@@ -527,8 +533,11 @@ DECODERS: dict[str, RoleTable] = {
 """Role tables of the decoders of encoder-decoders."""
 
 GATED = {"is_gated_act": True}
+ABSOLUTE = {"position_biased_input": True}
 
 VARIANTS: dict[str, tuple[Variant, ...]] = {
+    "deberta": (Variant(replace(DEBERTA, positions="embedded"), ABSOLUTE),),
+    "deberta-v2": (Variant(replace(DEBERTA_V2, positions="embedded"), ABSOLUTE),),
     "falcon": (
         Variant(FALCON, {"new_decoder_architecture": True, "num_ln_in_parallel_attn": 1}),
         Variant(replace(FALCON, mha_norm="ln_attn", ffn_norm="ln_mlp"), {"new_decoder_architecture": True}),
@@ -536,7 +545,10 @@ VARIANTS: dict[str, tuple[Variant, ...]] = {
     ),
     "gpt_neox": (Variant(replace(GPT_NEOX, placement="pre"), {"use_parallel_residual": False}),),
     "mt5": (Variant(GATED_T5, GATED, GATED_T5_DECODER),),
-    "opt": (Variant(replace(OPT, placement="post", final_norm=None), {"do_layer_norm_before": False}),),
+    "opt": (
+        Variant(replace(OPT, placement="post", final_norm=None), {"do_layer_norm_before": False}),
+        Variant(replace(OPT, final_norm=None), {"_remove_final_layer_norm": True}),
+    ),
     "stablelm": (
         Variant(replace(STABLELM, ffn_norm="input_layernorm", placement="parallel"), {"use_parallel_residual": True}),
     ),

@@ -81,7 +81,7 @@ class Runs:
         """
         own = override("method", side.method)
         halves = any(value in HALVES for value in side.settings.values())
-        changed = side.resolved(self._depth(self.config(Run((own,), task, 0))) if halves else None) or {}
+        changed = side.resolved(depth_of(self.config(Run((own,), task, 0))) if halves else None) or {}
         return (own, *changes_of_method(changed))
 
     def unit(self, run: Run) -> str:
@@ -154,12 +154,13 @@ class Runs:
     def _overrides(self, run: Run) -> list[str]:
         return [*run.overrides, *self._shared]
 
-    def _depth(self, config: RunConfig) -> int:
-        """Number of layers of a model."""
-        from lnbench.backbone.backbone import Backbone
-        from lnbench.training.assemble import build_skeleton
 
-        return Backbone(build_skeleton(config).backbone).num_layers
+def depth_of(config: RunConfig) -> int:
+    """Number of layers of a run's model; of an encoder-decoder, those of the encoder."""
+    from lnbench.backbone.backbone import views
+    from lnbench.training.assemble import build_skeleton
+
+    return views(build_skeleton(config).backbone)[0].num_layers
 
 
 @contextlib.contextmanager

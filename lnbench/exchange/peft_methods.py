@@ -92,7 +92,8 @@ def read_ln(adapter: Adapter, backbone: Backbone) -> Adapted:
         for norm in backbone.inner_norms(one, block)
     }
     embedding, final = (names[norm] if norm else None for norm in (backbone.embedding_norm(), backbone.final_norm()))
-    _check_roles(tuned - set(places) - set(inner) - {embedding, final})
+    around = {embedding, *(names[norm] for norm, _ in backbone.other_norms())}
+    _check_roles(tuned - set(places) - set(inner) - around - {final})
     inside = [places[name] for name in tuned & set(places)]
     owners = {sublayer for _, sublayer in inside} or {"mha"}
     chosen = SUBLAYERS if backbone.shares_norms else [sublayer for sublayer in SUBLAYERS if sublayer in owners]
@@ -101,7 +102,7 @@ def read_ln(adapter: Adapter, backbone: Backbone) -> Adapted:
         "norms": [*chosen, *(["inner"] if tuned & set(inner) else [])],
         "layers": _layers([block for block, _ in inside] + [inner[name] for name in tuned & set(inner)]) or "1",
         "norm_reading": "sublayer",
-        "embedding_norm": embedding in tuned,
+        "embedding_norm": bool(around & tuned),
         "final_norm": final in tuned,
     }
     return Adapted(settings, values)

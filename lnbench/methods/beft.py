@@ -37,7 +37,7 @@ class Beft(Method):
         from lnbench.methods.parts.scale_and_shift import ScaleAndShift
 
         claimed: list[nn.Parameter] = []
-        for layer in select_layers(self.layers, backbone.num_layers, "method.beft.layers"):
+        for layer in select_layers(self.layers, backbone, "method.beft.layers"):
             for one in backbone.linear_maps(self.bias, layer):
                 change = ScaleAndShift(one.out_features, Rows(one), scales=False).to(backbone.model.device)
                 insert_on_output(one.layer, f"{self.kind}_{self.bias}", change)

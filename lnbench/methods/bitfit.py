@@ -46,7 +46,7 @@ class BitFit(Method):
 
     def attach(self, backbone: Backbone) -> list[nn.Parameter]:
         """Claims the biases; inserts nothing."""
-        layers = select_layers(self.layers, backbone.num_layers, "method.bitfit.layers")
+        layers = select_layers(self.layers, backbone, "method.bitfit.layers")
         claimed = [bias for layer in layers for bias in self._biases(backbone, layer)]
         if not claimed:
             there = [component for component in OWNERS if self._biases_of(backbone, layers[0], component)]

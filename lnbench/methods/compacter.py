@@ -51,7 +51,7 @@ class Compacter(Method):
         rule = KroneckerRule(self.terms).to(backbone.model.device)
         backbone.base.add_module("compacter", rule)
         claimed = list(rule.parameters())
-        for layer in select_layers(self.layers, backbone.num_layers, "method.compacter.layers"):
+        for layer in select_layers(self.layers, backbone, "method.compacter.layers"):
             for sublayer in (one for kind in self.sublayers for one in backbone.parts_of(kind)):
                 adapter = self._adapter(rule, backbone.config.hidden_size).to(backbone.model.device)
                 insert_sequential(backbone.output_of(sublayer, layer), "compacter", adapter)

@@ -34,7 +34,7 @@ class Hadamard(Method):
         from lnbench.methods.parts.scale_and_shift import ScaleAndShiftOfInput
 
         claimed: list[nn.Parameter] = []
-        for layer in select_layers(self.layers, backbone.num_layers, "method.hadamard.layers"):
+        for layer in select_layers(self.layers, backbone, "method.hadamard.layers"):
             if self.norm:
                 attentions = backbone.parts_of("mha")
                 norms = [norm for one in attentions for norm in backbone.norms_after(one, layer, "position")]

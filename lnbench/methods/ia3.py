@@ -28,7 +28,7 @@ class Ia3(Method):
 
     def attach(self, backbone: Backbone) -> list[nn.Parameter]:
         """Inserts vectors into each block, and claims them."""
-        layers = select_layers(self.layers, backbone.num_layers, "method.ia3.layers")
+        layers = select_layers(self.layers, backbone, "method.ia3.layers")
         return [factors for layer in layers for factors in _rescale(backbone, layer)]
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from lnbench.backbone.tables import Sublayer
 from lnbench.core.schema import ConfigError
 from lnbench.methods.base import Method
-from lnbench.methods.parts.layers import Layers, select_layers, side_of
+from lnbench.methods.parts.layers import Layers, select_layers, sides_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,7 +39,7 @@ class LayerNormTuning(Method):
     norm_reading: Literal["position", "sublayer"]
     """What "after" means in pre-LN models: next on the residual stream, or belonging to the sublayer."""
     embedding_norm: bool
-    """Whether the norm before all sublayers is trained too."""
+    """Whether norms that follow no sublayer, such as that of the embeddings, are trained too."""
     final_norm: bool
     """Whether the norm after the last block is trained too. With `position` it already is the last norm after FFN."""
 
@@ -52,7 +52,8 @@ class LayerNormTuning(Method):
         names = [PARAMETER_OF[term] for term in self.terms]
         pairs = [(norm, name) for norm in self._norms(backbone) for name in names]
         places = [(norm, name) for norm, name in pairs if getattr(norm, name, None) is not None]
-        for_the_decoder = set(self.norms) == {"cross"} and backbone.side == "encoder" != side_of(self.layers)
+        unnamed = backbone.side == "encoder" and "encoder" not in sides_of(self.layers)
+        for_the_decoder = set(self.norms) == {"cross"} and unnamed
         if not places and not for_the_decoder:
             raise ConfigError(f"method.{self.kind}: {self._lack(backbone, [norm for norm, _ in pairs])}")
         return places
@@ -67,11 +68,12 @@ class LayerNormTuning(Method):
         return f"the norms of {architecture} have nothing that terms = {list(self.terms)} names"
 
     def _norms(self, backbone: Backbone) -> list[nn.Module]:
-        layers = select_layers(self.layers, backbone.num_layers, f"method.{self.kind}.layers")
+        layers = select_layers(self.layers, backbone, f"method.{self.kind}.layers")
         self._check_norms(backbone, layers)
         norms = [norm for layer in layers for name in self.norms for norm in self._norms_named(backbone, name, layer)]
         if self.embedding_norm:
             norms += backbone.norms_before_blocks(self.norm_reading)
+            norms += [norm for norm, _ in backbone.other_norms()]
         if self.final_norm and (norm := backbone.final_norm()):
             norms.append(norm)
         return list(dict.fromkeys(norms))

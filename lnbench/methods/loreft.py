@@ -61,7 +61,7 @@ class LoReft(Method):
             )
         text = SeenText(backbone.body)
         claimed: list[nn.Parameter] = []
-        for layer in select_layers(self.layers, backbone.num_layers, "method.loreft.layers"):
+        for layer in select_layers(self.layers, backbone, "method.loreft.layers"):
             edit = Intervention(text, size, self.rank, self.first, self.last).to(backbone.model.device)
             insert_at_end(backbone.blocks[layer], self.kind, edit)
             claimed.extend(edit.parameters())

@@ -39,7 +39,7 @@ class Prefix(Method):
         from lnbench.methods.parts.prefix_attention import use_prefix_attention
         from lnbench.methods.parts.prefix_vectors import NAME
 
-        layers = select_layers(self.layers, backbone.num_layers, "method.prefix.layers")
+        layers = select_layers(self.layers, backbone, "method.prefix.layers")
         places = [place for layer in layers for place in backbone.attentions(layer)]
         use_prefix_attention(backbone.model)
         new_prefix, claimed = self._maker(backbone)

@@ -29,7 +29,7 @@ class Red(Method):
         from lnbench.methods.parts.scale_and_shift import ScaleAndShift
 
         claimed: list[nn.Parameter] = []
-        for layer in select_layers(self.layers, backbone.num_layers, "method.red.layers"):
+        for layer in select_layers(self.layers, backbone, "method.red.layers"):
             (output,) = backbone.linear_maps("ffn_output", layer)
             change = ScaleAndShift(output.out_features).to(backbone.model.device)
             insert_on_output(output.layer, self.kind, change)

@@ -33,7 +33,7 @@ class Ssf(Method):
         from lnbench.methods.parts.scale_and_shift import ScaleAndShift, ScaleAndShiftOfNorm
 
         claimed: list[nn.Parameter] = []
-        for layer in select_layers(self.layers, backbone.num_layers, "method.ssf.layers"):
+        for layer in select_layers(self.layers, backbone, "method.ssf.layers"):
             maps = [(name, one) for name in get_args(Map) for one in backbone.linear_maps(name, layer)]
             changes = [(one.layer, name, ScaleAndShift(one.out_features, Rows(one))) for name, one in maps]
             norms = [norm for norm in backbone.norms_of(layer) if list(norm.parameters())]

@@ -4,7 +4,9 @@ from typing import Literal
 
 from lnbench.core.schema import Schema
 
-Norm = Literal["embedding", "first", "query", "key", "mha_output", "mha", "cross", "ffn_output", "ffn", "final"]
+Norm = Literal[
+    "embedding", "first", "other", "query", "key", "mha_output", "mha", "cross", "ffn_output", "ffn", "final"
+]
 Term = Literal["gain", "bias"]
 
 
@@ -21,7 +23,7 @@ class NormShift(Schema):
     norm: Norm
     """`mha` and `ffn`: norms on the residual stream. `cross`: the norm after cross-attention. `mha_output` and
     `ffn_output`: further norms of the sublayers' outputs. `first`: the norm of the first block, if the embeddings have
-    a norm too."""
+    a norm too. `other`: a norm outside the blocks that is neither first nor last."""
     term: Term
     mean_abs: float
     """Mean of |w - w0| over the elements."""

@@ -3,7 +3,7 @@
 from functools import reduce
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from lnbench.backbone.attention import adapt_attention
 from lnbench.backbone.backbone import longest_text, views
@@ -23,21 +23,36 @@ LEAST_ROOM = 8
 
 
 def check_length(config: RunConfig) -> None:
-    """Checks, before anything slow, that the pretrained model supports the task and has positions for its longest rows.
+    """Checks, before anything slow, that the pretrained model supports the run.
 
     Raises:
-        ConfigError: the task needs a language model or a pooler, which the model lacks; there are too few positions; or
-            a part of the method or the number of devices does not suit the model.
+        ConfigError: as `check_model`, or the model does not suit the number of devices.
     """
     pretrained = load_config(config.model)
-    require_kind(pretrained, config.task.backbone)
-    require_pooling(pretrained, config.model.pooling)
-    check_sides(config.method, pretrained)
+    check_model(config, pretrained)
     if pretrained.is_encoder_decoder and count_devices(config.trainer) > 1:
         raise ConfigError(
             f"trainer.devices = {config.trainer.devices!r}: the encoder-decoder {config.model.name} is not sharded, as "
             f"generation calls its encoder alone; type trainer.devices=1"
         )
+
+
+def check_model(config: RunConfig, pretrained: PreTrainedConfig) -> None:
+    """Checks that a pretrained model suits the task and the method, and has positions for the task's longest rows.
+
+    Args:
+        config: configuration of the run.
+        pretrained: architecture of its model.
+
+    Raises:
+        ConfigError: the task needs a language model or a pooler, which the model lacks; there are too few positions;
+            the model cannot be quantised; or a part of the method does not suit it.
+    """
+    require_kind(pretrained, config.task.backbone)
+    require_pooling(pretrained, config.model.pooling)
+    check_sides(config.method, pretrained)
+    if config.model.quantization:
+        _empty(config)
     longest = config.task.longest_text if pretrained.is_encoder_decoder else config.task.longest_row
     limit = longest_text(pretrained)
     if limit is not None:
@@ -105,7 +120,13 @@ def load_pretrained(config: RunConfig) -> PreTrainedModel:
 def build_skeleton(config: RunConfig) -> TunedModel:
     """Builds the same model without values, on the meta device, to count sizes. It avoids downloads where it can."""
     with torch.device("meta"):
-        return _assemble(empty_backbone(config.model, config.task.backbone, _needs_pooler(config)), config)
+        return _assemble(_empty(config), config)
+
+
+def _empty(config: RunConfig) -> PreTrainedModel:
+    """The pretrained model without values."""
+    with torch.device("meta"):
+        return empty_backbone(config.model, config.task.backbone, _needs_pooler(config))
 
 
 def _needs_pooler(config: RunConfig) -> bool:

@@ -86,6 +86,7 @@ def _places(backbone: Backbone, reading: NormReading) -> Iterator[tuple[int, Nor
     embedding = backbone.embedding_norm()
     yield 0, "embedding", embedding
     yield 0, "first" if embedding else "embedding", backbone.first_norm(reading)
+    yield from ((before, "other", norm) for norm, before in backbone.other_norms())
     for layer in range(backbone.num_layers):
         for name in ("query", "key"):
             yield from ((layer + 1, name, norm) for norm in backbone.inner_norms(name, layer))

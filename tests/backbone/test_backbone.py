@@ -105,7 +105,8 @@ def test_norms_before_all_blocks(architecture: str, reading: NormReading, names:
     assert [name_of(view, norm) for norm in view.norms_before_blocks(reading)] == names
 
 
-LIMITED = [name for name in tiny.EVERY_ARCHITECTURE if longest_text(tiny.CONFIGS[name]) is not None]
+SEVERAL = (*tiny.EVERY_ARCHITECTURE, *tiny.SWITCHES)
+LIMITED = [name for name in SEVERAL if longest_text(tiny.CONFIGS[name]) is not None]
 
 
 @pytest.mark.parametrize("architecture", LIMITED)
@@ -116,6 +117,12 @@ def test_the_longest_text_fits_and_a_longer_one_does_not(architecture: str) -> N
         tiny.hidden(model, tiny.batch([longest]))
         with pytest.raises((IndexError, RuntimeError)):
             tiny.hidden(model, tiny.batch([longest + 2]))  # RoBERTa's first position depends on the padding id
+
+
+@pytest.mark.parametrize("architecture", [name for name in SEVERAL if name not in LIMITED])
+def test_a_text_of_any_length_fits_where_positions_are_relative(architecture: str) -> None:
+    with torch.no_grad():
+        tiny.hidden(tiny.tiny(architecture), tiny.batch([2 * tiny.POSITIONS]))
 
 
 def test_a_variant_has_a_table_of_its_own() -> None:

@@ -1,7 +1,9 @@
 """Backbones with quantised weights compute, and give gradients, as with the weights that the stored ones stand for."""
 
 import importlib.util
+import re
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,12 +21,13 @@ from lnbench.exchange.tuned import load, load_several
 from lnbench.launch.fused.groups import can_be_fused
 from lnbench.records.identity import run_dir, run_id
 from lnbench.run.lifecycle import run
-from lnbench.training.assemble import build_model
+from lnbench.training.assemble import build_model, check_length
 from lnbench.training.device import computes_bf16, computing_in
 from lnbench.training.frozen.weights import store_frozen_weights
 from tests.conftest import Configure
 from tests.tiny import (
     EVERY_ARCHITECTURE,
+    NAMES,
     TWO_SIDED,
     batch,
     hidden,
@@ -39,7 +42,10 @@ from tests.tiny import (
 both = pytest.mark.parametrize("quantization", ["int8", "nf4"])
 OTHER_CLASSES = {"gpt2": "Conv1D", "falcon": "FalconLinear", "falcon_new": "FalconLinear", "falcon_rw": "FalconLinear"}
 """Architectures with linear maps of a class that is not quantised."""
+EVERY = (*EVERY_ARCHITECTURE, *sorted(TWO_SIDED))
 METHODS = ["ln+lora+prefix+mha_adapter", "bitfit+ia3", "lora"]
+NEEDING = {"full", "lora_xs", "oft", "svft"}
+"""Methods that need the weights as they are."""
 LEVELS = [-1.0, -0.6961928, -0.5250731, -0.3949175, -0.2844414, -0.1847734, -0.0910500, 0.0]
 LEVELS += [0.0795803, 0.1609302, 0.2461123, 0.3379152, 0.4407098, 0.5626170, 0.7229568, 1.0]
 """The values of 4-bit NormalFloat (Dettmers et al. 2023, appendix E)."""
@@ -82,38 +88,60 @@ def step(model: PreTrainedModel, inputs: dict[str, Tensor]) -> tuple[Tensor, dic
     return states.detach(), {name: one.grad for name, one in trained(model).items() if one.grad is not None}
 
 
-@pytest.mark.parametrize(
-    ("architecture", "quantization"),
-    [
-        *((name, "int8") for name in ("bert", "llama", "t5")),
-        *((name, "nf4") for name in (*EVERY_ARCHITECTURE, "bart", "t5") if name not in OTHER_CLASSES),
-    ],
-)
-def test_products_and_gradients_are_those_of_the_stored_weights(architecture: str, quantization: Quantization) -> None:
-    """Also after a validation, in which no gradient is asked for."""
+def check_against_the_stored_weights(architecture: str, quantization: Quantization, method: str) -> None:
+    """Compares outputs and gradients with those of the weights that the quantised ones stand for.
+
+    Also after a validation, in which no gradient is asked for.
+    """
     model = new(architecture)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     quantize(model, quantization)
-    layers = linear_layers(model)
     stored = {name for name, one in model.named_parameters() if is_quantized(one)}
-    assert stored == {f"{name}.weight" for name in layers}
-    reference = new(architecture)
-    for name, layer in linear_layers(reference).items():
-        layer.weight = nn.Parameter(plain(layers[name].weight), requires_grad=False)
-        assert 0 < (layer.weight - before[f"{name}.weight"]).norm() < 0.15 * layer.weight.norm()
-    method = next(one for one in METHODS if is_possible(architecture, one))
-    for one in (model, reference):
-        one.config.use_cache = False
-        tune(one, method)
-        shake(one)
+    assert stored == {f"{name}.weight" for name in linear_layers(model)}
+    model.config.use_cache = False
+    claims = tune(model, method)
+    shake(model)
     inputs = batch()
-    for _ in range(2):
-        (found, gradients), (wanted, wanted_gradients) = step(model, inputs), step(reference, inputs)
+    first = step(model, inputs)
+    with torch.inference_mode():
+        validated = answer(model, inputs)
+    second = step(model, inputs)
+    for name in stored:
+        layer = model.get_submodule(name.removesuffix(".weight"))
+        layer.weight = nn.Parameter(plain(layer.get_parameter("weight")), requires_grad=False)
+        assert 0 < (layer.weight - before[name]).norm() < 0.15 * layer.weight.norm()
+    wanted, wanted_gradients = step(model, inputs)
+    torch.testing.assert_close(validated, wanted, rtol=1e-4, atol=1e-4)
+    for found, gradients in (first, second):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
-        assert gradients.keys() == wanted_gradients.keys() == trained(model).keys()
+        assert gradients.keys() == wanted_gradients.keys() == set().union(*claims.values())
         torch.testing.assert_close(gradients, wanted_gradients, rtol=1e-3, atol=1e-3)
-        with torch.inference_mode():
-            torch.testing.assert_close(answer(model, inputs), wanted, rtol=1e-4, atol=1e-4)
+
+
+@both
+@pytest.mark.parametrize("architecture", [name for name in EVERY if name not in OTHER_CLASSES])
+def test_products_and_gradients_are_those_of_the_stored_weights(architecture: str, quantization: Quantization) -> None:
+    method = next(one for one in METHODS if is_possible(architecture, one))
+    check_against_the_stored_weights(architecture, quantization, method)
+
+
+@both
+@pytest.mark.parametrize("method", [name for name in NAMES if name not in NEEDING and name != "head"])
+def test_every_other_method_trains_on_quantised_weights(method: str, quantization: Quantization) -> None:
+    gated = "unipelt+adapter+lora+prefix"
+    check_against_the_stored_weights("bert", quantization, gated if method == "unipelt" else method)
+
+
+def test_the_documented_methods_are_those() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+    section = text.partition("## Quantised weights")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| `") and "MiB" not in line]
+    allowed, refused = (
+        {name for row in rows if told in row for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+        for told in ("allowed", "refused")
+    )
+    assert allowed == set(NAMES) - NEEDING
+    assert refused == NEEDING | {"lora", "lora_all", "dora", "pissa"}
 
 
 def test_int8_rounds_to_255_steps_an_output() -> None:
@@ -140,6 +168,14 @@ def test_nf4_takes_the_nearest_level_of_a_block() -> None:
         off = (plain(layer.weight).reshape(-1, 64) - nearest * scale).abs() / scale
         assert off.quantile(0.99) < 0.005
         assert off.max() < 0.15
+
+
+def test_a_model_that_cannot_be_quantised_is_refused_before_its_data_are_read(
+    configure: Configure, tmp_path: Path
+) -> None:
+    tiny("gpt2").config.save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match="are of class Conv1D"):
+        check_length(configure(f"model.source={tmp_path}", "model.pooling=last", "model.quantization=int8"))
 
 
 @pytest.mark.parametrize(("architecture", "name"), OTHER_CLASSES.items())

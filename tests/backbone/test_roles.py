@@ -19,12 +19,16 @@ from lnbench.backbone.trace.norms import gain_offset
 from lnbench.backbone.trace.record import Call
 from lnbench.backbone.trace.roles import FIELDS, FoundField, find_roles
 from lnbench.backbone.trace.written import as_table
+from lnbench.core.schema import ConfigError
 from lnbench.roles import main
-from tests.tiny import CONFIGS, EVERY_ARCHITECTURE, GROUPED, tiny
+from tests.tiny import CONFIGS, EVERY_ARCHITECTURE, GROUPED, SWITCHES, tiny
 
 PADDING = {"reserved_positions"}
+CONVOLUTION = "deberta_v2_conv"
+"""An architecture with something between its blocks."""
 OPTIONAL = {"query_norm", "key_norm"}
 NOT_SURE: dict[str, set[str]] = {
+    "bloom_post": {"mha_norm", "ffn_norm", "placement", "mha_output_norm", "ffn_output_norm"},
     "camembert": PADDING,
     "falcon": {"query", "key", "value"},
     "gptj": {"positions", "reserved_positions"},
@@ -38,11 +42,13 @@ NOT_SURE: dict[str, set[str]] = {
 def there(table: RoleTable, architecture: str) -> dict[str, Any]:
     """What a table says of this model: a norm of queries that its configuration leaves out is none."""
     view = Backbone(tiny(architecture))
-    absent = {f"{name}_norm": None for name in INNER if not view.inner_norms(name, 0)}
+    absent: dict[str, Any] = {f"{name}_norm": None for name in INNER if not view.inner_norms(name, 0)}
+    names = {norm: name for name, norm in view.base.named_modules()}
+    absent["other_norms"] = tuple((names[norm], before) for norm, before in view.other_norms())
     return {name: getattr(table, name) for name in FIELDS} | absent
 
 
-@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+@pytest.mark.parametrize("architecture", [*EVERY_ARCHITECTURE, *(name for name in SWITCHES if name != CONVOLUTION)])
 def test_what_is_sure_is_what_was_written_by_hand(architecture: str) -> None:
     found = find_roles(CONFIGS[architecture])
     expected = there(role_table(CONFIGS[architecture]), architecture)
@@ -51,12 +57,17 @@ def test_what_is_sure_is_what_was_written_by_hand(architecture: str) -> None:
     assert set(FIELDS) - set(sure) == NOT_SURE.get(architecture, set())
 
 
+def test_what_stands_between_blocks_is_told() -> None:
+    with pytest.raises(ConfigError, match="has 0 lists of blocks of which each reads what the one before it yields"):
+        find_roles(CONFIGS[CONVOLUTION])
+
+
 def test_the_documented_numbers_are_those() -> None:
     text = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
     models, sure, fields = re.findall(
         r"Over the (\d+) tiny\s+models\s+of\s+the\s+tests,\s+(\d+)\s+of\s+(\d+)\s+fields", text
     )[0]
-    left = sum(map(len, NOT_SURE.values()))
+    left = sum(len(fields) for name, fields in NOT_SURE.items() if name in EVERY_ARCHITECTURE)
     whole = len(EVERY_ARCHITECTURE) * len(FIELDS)
     assert (int(models), int(sure), int(fields)) == (len(EVERY_ARCHITECTURE), whole - left, whole)
 
@@ -118,6 +129,13 @@ def test_a_configuration_stays_as_it_is() -> None:
     assert config.to_dict() == before
 
 
+def test_a_reason_is_written_once() -> None:
+    config = MambaConfig(vocab_size=64, hidden_size=32, state_size=4, num_hidden_layers=2)
+    text = as_table("mamba", find_roles(config))
+    assert text.count("# not sure: ") == len(re.findall("# not sure: the maps|# not sure: attention", text)) == 3
+    assert "    # not sure, as query\n    key=...,\n    # not sure, as query\n    value=...,\n" in text
+
+
 class Commands:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.monkeypatch = monkeypatch
@@ -144,7 +162,7 @@ def test_a_large_configuration_alone_is_enough(
     roles(saved(config, tmp_path))
     told = capsys.readouterr().out
     assert '"llama": RoleTable(' in told
-    assert "22 of 22 fields are sure" in told
+    assert "23 of 23 fields are sure" in told
 
 
 def test_a_shipped_name_is_traced(roles: Commands, capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,6 +190,18 @@ def test_what_is_no_model_is_told(roles: Commands, word: str, told: str, capsys:
 def test_what_no_table_can_be_of_is_told(roles: Commands, tmp_path: Path, kind: str, told: str) -> None:
     with pytest.raises(SystemExit, match=told):
         roles(saved(AutoConfig.for_model(kind), tmp_path))
+
+
+def test_heads_of_several_sizes_are_told() -> None:
+    with pytest.raises(
+        ConfigError, match=r"the blocks of 'gemma4_text' cannot be looked at \(.*'head_dim' is a per-layer"
+    ):
+        find_roles(AutoConfig.for_model("gemma4_text", **GROUPED))
+
+
+def test_a_single_block_is_too_few() -> None:
+    with pytest.raises(ConfigError, match="num_hidden_layers = 1 in the configuration of 'llama': must be 2 or more"):
+        find_roles(LlamaConfig(num_hidden_layers=1))
 
 
 def test_code_of_a_folder_is_not_run(roles: Commands, tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ pytestmark = [
 Folders = Callable[[str], Path]
 NORMS = {
     "bert": ["embeddings.LayerNorm", "layer.1.output.LayerNorm"],
+    "deberta_v2_conv": ["LayerNorm"],
     "distilbert": ["output_layer_norm"],
     "gpt2": ["ln_2", "ln_f"],
     "llama": ["input_layernorm", "model.norm"],
@@ -121,7 +122,8 @@ def theirs(loader: Any, source: Path, config: PeftConfig, folder: Path, **option
 @pytest.mark.parametrize(
     ("architecture", "kind"),
     [
-        *itertools.product(sorted(NORMS), [ln, lora, unequal_lora, dora]),
+        *itertools.product(sorted(LINEAR), [ln, lora, unequal_lora, dora]),
+        ("deberta_v2_conv", ln),
         *itertools.product(sorted(RESCALED), [ia3]),
         *itertools.product(sorted(VALUES), [beft]),
         *itertools.product(["bert", "qwen3"], [oft, vera]),

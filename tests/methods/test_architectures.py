@@ -9,13 +9,26 @@ from torch import Tensor, nn
 from transformers import AutoModel, GPT2Config, PreTrainedModel
 
 from lnbench.backbone.backbone import INNER, SUBLAYERS, Backbone, NormReading, head_size, role_table
-from lnbench.backbone.tables import TABLES, VARIANTS, Map, Sublayer
+from lnbench.backbone.tables import OPT, TABLES, VARIANTS, Map, Sublayer
 from lnbench.core.schema import ConfigError
 from lnbench.training.assemble import build_model
 from tests.conftest import Configure
-from tests.tiny import CONFIGS, EVERY_ARCHITECTURE, HEADS, HIDDEN, LAYERS, batch, hidden, tiny, trained, tune
+from tests.tiny import (
+    CONFIGS,
+    EVERY_ARCHITECTURE,
+    HEADS,
+    HIDDEN,
+    LAYERS,
+    SWITCHES,
+    batch,
+    hidden,
+    shake,
+    tiny,
+    trained,
+    tune,
+)
 
-on_every_architecture = pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+on_every_architecture = pytest.mark.parametrize("architecture", [*EVERY_ARCHITECTURE, *SWITCHES])
 ONE_BLOCK = {"albert"}
 """Architectures that apply one block again and again."""
 NORMS_FIRST = {"falcon_new"}
@@ -23,7 +36,7 @@ NORMS_FIRST = {"falcon_new"}
 FOUR_NORMS = ["gemma2", "gemma3", "glm4"]
 BIASED = {"bloom", "deberta", "deberta_v2", "falcon_rw", "mpnet", "phi"}
 """Architectures whose attention prefers some positions, or whose norms of queries and keys have biases."""
-IN_SEQUENCE = [name for name in EVERY_ARCHITECTURE if role_table(CONFIGS[name]).placement != "parallel"]
+IN_SEQUENCE = [name for name in (*EVERY_ARCHITECTURE, *SWITCHES) if role_table(CONFIGS[name]).placement != "parallel"]
 """Architectures whose sublayers follow each other."""
 
 
@@ -114,7 +127,8 @@ def test_by_position_the_norms_after_a_sublayer_are_the_next_to_run(architecture
         following = order[order.index("sublayer") + 1 :]
         expected = backbone.norms_after(sublayer, layer, "position")
         assert [norms[name] for name in following[: len(expected)]] == expected
-        assert len(expected) == (2 if architecture in FOUR_NORMS else 1)
+        ends = architecture == "opt_without_final_norm" and sublayer == "ffn" and layer == LAYERS - 1
+        assert len(expected) == (2 if architecture in FOUR_NORMS else 0 if ends else 1)
 
 
 @on_every_architecture
@@ -127,12 +141,10 @@ def test_the_norms_are_those_of_the_blocks_and_those_outside(architecture: str, 
     }
     inner = {norm for name in INNER for layer in layers for norm in backbone.inner_norms(name, layer)}
     around = {*backbone.norms_before_blocks(reading), backbone.final_norm()} - {None}
-    relative = {norm for name, norm in backbone.base.named_modules() if name == "encoder.LayerNorm"}  # of DeBERTa v2
+    other = {norm for norm, _ in backbone.other_norms()}
     holders = {norm for norm in backbone.base.modules() if "PerHead" in type(norm).__name__}  # of StableLM
     expected = {module for module in backbone.base.modules() if is_norm(module)} - holders
-    if architecture == "xlm_roberta_xl":
-        relative = set()
-    assert after | inner | around | relative == expected
+    assert after | inner | around | other == expected
 
 
 @pytest.mark.parametrize("architecture", [name for name in FOUR_NORMS if name.startswith("gemma")])
@@ -215,6 +227,44 @@ def test_falcon_of_the_new_kind_with_one_norm() -> None:
     assert backbone.shares_norms
     assert backbone.norms_of(0) == [backbone.blocks[0].get_submodule("input_layernorm")]
     assert len(Backbone(tiny("falcon_new")).norms_of(0)) == 2
+
+
+def test_opt_without_a_final_norm_ends_with_its_last_block() -> None:
+    backbone = Backbone(tiny("opt_without_final_norm"))
+    assert backbone.final_norm() is None
+    assert backbone.norms_after("ffn", LAYERS - 1, "position") == []
+    assert backbone.norms_after("ffn", LAYERS - 2, "position") == [backbone.blocks[-1].get_submodule(OPT.mha_norm)]
+
+
+def test_a_stream_through_the_norms_has_them_at_the_same_places() -> None:
+    """BLOOM can add a sublayer to the output of the norm before it. Its norms are chosen as if it did not."""
+    plain, through = Backbone(tiny("bloom")), Backbone(tiny("bloom_post"))
+    assert through.table == plain.table
+    entering: list[Tensor] = []
+    through.blocks[1].register_forward_hook(lambda _, inputs, output: entering.append(inputs[0]))
+    with torch.no_grad():
+        silent = [through.output_of(sublayer, layer) for sublayer in SUBLAYERS for layer in range(LAYERS)]
+        for parameter in (parameter for layer in silent for parameter in layer.parameters()):
+            parameter.zero_()
+    hidden(through.model, batch())
+    states = through.model.get_input_embeddings()(batch()["input_ids"])
+    norms = [through.embedding_norm(), *(through.norm_after(sublayer, 0, "sublayer") for sublayer in SUBLAYERS)]
+    for norm in norms:
+        assert norm is not None
+        states = norm(states)
+    torch.testing.assert_close(entering[0], states)
+
+
+@pytest.mark.parametrize("architecture", SWITCHES)
+@pytest.mark.parametrize("method", ["ln", "ln+lora+mha_adapter", "bitfit+prompt", "adapter+ia3"])
+def test_methods_train_what_they_claim_whatever_is_switched(architecture: str, method: str) -> None:
+    model = tiny(architecture)
+    claims = tune(model, method)
+    shake(model)
+    hidden(model, batch()).square().sum().backward()
+    moved = {name for name, value in trained(model).items() if value.grad is not None and value.grad.any()}
+    keys = {name for name in moved | trained(model).keys() if name.endswith("key_proj.bias")}  # softmax cancels them
+    assert moved - keys == set().union(*claims.values()) - keys
 
 
 def test_llama_has_gains_only() -> None:

@@ -38,6 +38,8 @@ CASES = [
     for method in ([*PARTS, *SUMS] if architecture in SAMPLES else SUMS)
     if is_possible(architecture, method)
 ]
+SINGLE = ["adapter", "bitfit", "ln", "lora", "prefix"]
+OTHERS = [(name, method) for name in sorted(TWO_SIDED) if name not in SAMPLES for method in SINGLE]
 SIDES = (("encoder", ENCODER_LAYERS), ("decoder", DECODER_LAYERS))
 for_all_cases = pytest.mark.parametrize(("architecture", "method"), CASES)
 on_samples = pytest.mark.parametrize("architecture", SAMPLES)
@@ -54,7 +56,7 @@ def gradients(model: PreTrainedModel) -> dict[str, Tensor]:
     return {name: p.grad for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
 
 
-@for_all_cases
+@pytest.mark.parametrize(("architecture", "method"), [*CASES, *(case for case in OTHERS if is_possible(*case))])
 def test_every_claimed_parameter_gets_a_gradient_and_no_other(architecture: str, method: str) -> None:
     model = tiny_generator(architecture)
     claims = set().union(*tune(model, method).values())
@@ -207,6 +209,13 @@ def test_the_norms_around_the_blocks_are_of_both_sides() -> None:
         ("gpt2", part("ln", norms=["self", "ffn"]), "leave out self, and choose mha"),
         ("bert", part("lora", layers="decoder"), r"layers = 'decoder': .*'bert' is no encoder-decoder.*layers=all"),
         ("t5", part("lora", layers="3"), r"layers = '3': the model has layers 1-2"),
+        (
+            "t5",
+            part("lora", layers="decoder:3,encoder:3"),
+            r"layers = 'decoder:3,encoder:3': the encoder has layers 1-2",
+        ),
+        ("bert", part("lora", layers="encoder:1,decoder:2"), "'bert' is no encoder-decoder"),
+        ("t5", part("ln", norms=["cross"], layers="encoder,decoder:1"), r"'t5' has no norms = \['cross'\] in layers"),
         ("t5", part("ln", norms=["cross"], layers="encoder"), r"'t5' has no norms = \['cross'\] in layers = 'encoder'"),
         ("t5", part("bitfit"), "the blocks of this model have no such biases"),
         ("t5", part("ln", terms=["bias"]), r"have nothing that terms = \['bias'\] names"),
@@ -219,13 +228,23 @@ def test_what_is_not_there_is_refused(architecture: str, method: Method, message
 
 @pytest.mark.parametrize(
     ("layers", "count"),
-    [("encoder", 4), ("decoder", 9), ("decoder:2", 3), ("encoder: 1-2", 4), (["decoder:1", 3], 6), ("2", 5)],
+    [
+        *(("encoder", 4), ("decoder", 9), ("decoder:2", 3), ("encoder: 1-2", 4), (["decoder:1", 3], 6), ("2", 5)),
+        *((["encoder:1-2", "decoder:2"], 7), ("decoder:2,3, encoder:1", 8)),
+        *(("encoder,decoder:1", 7), ("decoder:1,encoder:2,decoder:3", 8)),
+    ],
 )
 def test_a_side_can_be_typed(layers: Any, count: int) -> None:
     assert len(norms_of("bart", layers=layers)) == count
 
 
-@pytest.mark.parametrize("layers", ["decoder:[1,3]", "both", "encoder:0", "decoder:x", "decoder,encoder"])
+@pytest.mark.parametrize(
+    "layers",
+    [
+        *("decoder:[1,3]", "both", "encoder:0", "decoder:x", "decoder,encoder"),
+        *("1-2,decoder:2", "encoder,encoder:2", "encoder,2", "all,decoder:2", "encoder:1,decoder:0"),
+    ],
+)
 def test_a_side_that_is_none_is_refused(layers: str) -> None:
     with pytest.raises(ConfigError, match="may be encoder, decoder, or decoder:1-3, too"):
         part("ln", layers=layers)

@@ -21,6 +21,7 @@ from lnbench.backbone.vocabulary import START
 from lnbench.config.compose import compose_config, to_plain
 from lnbench.config.run import RunConfig, validate
 from lnbench.core.schema import ConfigError
+from lnbench.deciding.runs import depth_of
 from lnbench.exchange.merge import save_merged
 from lnbench.exchange.peft_format import export_peft
 from lnbench.exchange.peft_import import import_peft
@@ -37,7 +38,7 @@ from lnbench.tasks.tokens.examples import IGNORED, Examples
 from lnbench.training.assemble import build_model, build_skeleton, check_length
 from tests import runs
 from tests.tasks.builders import WORDS, new_generation, new_tokenizer
-from tests.tiny import TWO_SIDED, VOCABULARY, shake, tiny_generator, tune
+from tests.tiny import ENCODER_LAYERS, TWO_SIDED, VOCABULARY, shake, tiny_generator, tune
 
 PAD, CLS, SEP = (WORDS.index(token) for token in ("[PAD]", "[CLS]", "[SEP]"))
 STARTS = {"t5": PAD, "bart": SEP}
@@ -230,6 +231,10 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(configure: Any, t
     parts = configure("t5", *settings, "trainer.frozen_dropout=false", f"runs_dir={tmp_path / 'others'}")
     interrupt(parts, "on_train_batch_end", 3)
     assert runs.results(parts)["adapter"] == runs.results(whole)["adapter"]
+
+
+def test_the_layers_of_a_claim_are_counted_in_the_encoder(configure: Any) -> None:
+    assert depth_of(configure("bart")) == ENCODER_LAYERS
 
 
 def test_no_cache_is_kept_in_training(configure: Any) -> None:

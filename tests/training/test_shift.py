@@ -75,6 +75,12 @@ def test_a_norm_of_the_embeddings_and_the_first_of_the_blocks_have_rows_of_their
     assert places[0, "first", "gain"].parameter == "backbone.h.0.input_layernorm.weight"
 
 
+def test_norms_of_distances_and_of_the_convolution_have_rows_of_their_own() -> None:
+    places = kept("deberta_v2_conv", {"ln": part("ln", embedding_norm=True)})
+    assert places[0, "other", "bias"].parameter == "backbone.encoder.LayerNorm.bias"
+    assert places[1, "other", "gain"].parameter == "backbone.encoder.conv.LayerNorm.weight"
+
+
 def test_a_shift_is_relative_to_the_gain_where_the_weight_is_what_it_has_above_one() -> None:
     term = next(iter(kept("gemma3", parts("ln")).values()))
     (row,) = measure_shift([term], {term.parameter: term.value + 0.1})

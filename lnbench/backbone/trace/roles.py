@@ -40,7 +40,8 @@ def find_roles(config: PreTrainedConfig) -> dict[str, FoundField]:
     """The findings for every field of the role table of an architecture.
 
     Raises:
-        ConfigError: transformers builds no such model, it reads no text, or has no list of blocks.
+        ConfigError: transformers builds no such model, it reads no text, has no list of blocks, or its blocks are of a
+            kind that cannot be looked at.
     """
     require_text(config)
     small = shrunk(config)
@@ -62,7 +63,15 @@ def find_roles(config: PreTrainedConfig) -> dict[str, FoundField]:
     def again(edits: dict[str, Edit]) -> Pass:
         return run_recorded(base, ids, edits)
 
-    each = [_block(block, seen, again, small, first_calls) for block in first_calls]
+    try:
+        each = [_block(block, seen, again, small, first_calls) for block in first_calls]
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever a foreign configuration raises, such as one with heads of several sizes
+        told = str(error).partition("\n")[0]
+        raise ConfigError(
+            f"model: the blocks of {config.model_type!r} cannot be looked at ({type(error).__name__}: {told})"
+        ) from error
     found = {"blocks": FoundField(pattern), **_agreed(each)}
     if not complete:
         reason = "later blocks have other parts than those looked at"
@@ -192,7 +201,7 @@ def _attention(model: PreTrainedModel, blocks: list[Call], called: set[nn.Module
 
 
 def _around(base: nn.Module, seen: Pass, blocks: list[Call]) -> dict[str, FoundField]:
-    """The norm of the embeddings and the final norm."""
+    """The norms outside the blocks."""
     inside = tuple(f"{block.path}." for block in blocks)
     outside = [call for call in outermost(seen.calls) if not call.path.startswith(inside)]
     start, end = blocks[0].tensors[0], max(seen.calls, key=lambda call: call.end * (call.path == blocks[-1].path))
@@ -205,6 +214,9 @@ def _around(base: nn.Module, seen: Pass, blocks: list[Call]) -> dict[str, FoundF
             found[name] = FoundField(norms[0].path)
         elif norms:
             found[name] = FoundField(None, f"several norms are there: {', '.join(norm.path for norm in norms)}")
+    other = [norm for norm in outside if norm not in (*before, *after)]
+    number = [sum(block.end < norm.start for block in blocks) for norm in other]
+    found["other_norms"] = FoundField(tuple(zip((norm.path for norm in other), number, strict=True)))
     if len(after) == 1 and not equal(after[0].tensors[0], end.tensors[1]):
         found["final_norm"] = FoundField(after[0].path, "something stands between the last block and this norm")
     return found

@@ -36,6 +36,11 @@ def require_text(config: PreTrainedConfig) -> None:
         raise ConfigError(
             f"model: {kind!r} holds several models; give a folder of its text model alone ({inner.model_type!r})"
         )
+    if getattr(config, "num_hidden_layers", 2) < 2:
+        raise ConfigError(
+            f"model: num_hidden_layers = {config.num_hidden_layers} in the configuration of {kind!r}: must be 2 or "
+            f"more, because the list of blocks is found by each reading what the one before it yields"
+        )
 
 
 def build(config: PreTrainedConfig, blocks: int | None = None, **settings: Any) -> PreTrainedModel:

@@ -57,11 +57,12 @@ def told(found: Mapping[str, FoundField]) -> str:
 
 
 def as_table(kind: str, found: Mapping[str, FoundField]) -> str:
-    """The entry of `TABLES` in lnbench/backbone/tables.py, each line marked."""
-    lines = [f'"{kind}": RoleTable(']
+    """The entry of `TABLES` in lnbench/backbone/tables.py, each line marked. A reason is written once."""
+    lines, first = [f'"{kind}": RoleTable('], {one.doubt: name for name, one in reversed(list(found.items()))}
     for name, finding in found.items():
         if finding.doubt:
-            text = f"not sure: {finding.doubt}"
+            again = first[finding.doubt] != name
+            text = f"not sure, as {first[finding.doubt]}" if again else f"not sure: {finding.doubt}"
             lines += textwrap.wrap(text, WIDTH, initial_indent="    # ", subsequent_indent="    # ")
         elif finding.value == DEFAULTS[name] and name not in NEEDED:
             continue
@@ -86,10 +87,14 @@ def _code(finding: FoundField) -> str:
         if value.bias:
             arguments.append(f"bias={_quoted(value.bias)}")
         return f"Projection({', '.join(arguments)})"
-    if isinstance(value, tuple):
-        return f"({', '.join(map(_quoted, value))}{',' if len(value) == 1 else ''})"
     if value is None and finding.doubt:
         return "..."
+    return _literal(value)
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_literal, value))}{',' if len(value) == 1 else ''})"
     return _quoted(value) if isinstance(value, str) else repr(value)
 
 

@@ -10,7 +10,7 @@ from lnbench.backbone.tables import DECODERS, Side
 from lnbench.core.schema import ConfigError
 from lnbench.core.seeding import seeded
 from lnbench.methods.base import Method
-from lnbench.methods.parts.layers import side_of
+from lnbench.methods.parts.layers import sides_of
 
 
 def check_sides(parts: Mapping[str, Method], config: PreTrainedConfig) -> None:
@@ -20,7 +20,7 @@ def check_sides(parts: Mapping[str, Method], config: PreTrainedConfig) -> None:
         ConfigError: a part names a side, and the model is no encoder-decoder.
     """
     for name, part in parts.items():
-        if _side(part) and config.model_type not in DECODERS:
+        if _sides(part) and config.model_type not in DECODERS:
             raise ConfigError(
                 f"method.{name}.layers = {getattr(part, 'layers', None)!r}: the architecture {config.model_type!r} is "
                 f"no encoder-decoder, and has one list of layers; type method.{name}.layers=all, or a range such as 1-3"
@@ -35,7 +35,7 @@ def attach(parts: Mapping[str, Method], backbones: Sequence[Backbone], seed: int
 
     Args:
         parts: the methods by name.
-        backbones: the views of an untouched model. A part is attached to each of them, or to the side that it names.
+        backbones: the views of an untouched model. A part is attached to each of them, or to the sides that it names.
         seed: seed of the initial values of inserted modules.
 
     Returns:
@@ -52,7 +52,8 @@ def attach(parts: Mapping[str, Method], backbones: Sequence[Backbone], seed: int
     claims: dict[str, list[nn.Parameter]] = {}
     for name in sorted(parts, key=lambda name: (parts[name].stage, name)):
         with seeded(seed, name):
-            chosen = [view for view in backbones if _side(parts[name]) in (None, view.side)]
+            sides = _sides(parts[name])
+            chosen = [view for view in backbones if not sides or view.side in sides]
             claimed = [parameter for view in chosen for parameter in parts[name].attach(view)]
             claims[name] = [parameter for parameter in claimed if id(parameter) not in fixed]
     names = {id(parameter): name for name, parameter in model.named_parameters()}
@@ -61,5 +62,5 @@ def attach(parts: Mapping[str, Method], backbones: Sequence[Backbone], seed: int
     return {name: sorted({names[id(parameter)] for parameter in claimed}) for name, claimed in claims.items()}
 
 
-def _side(part: Method) -> Side | None:
-    return side_of(getattr(part, "layers", "all"))
+def _sides(part: Method) -> set[Side]:
+    return sides_of(getattr(part, "layers", "all"))

@@ -37,7 +37,7 @@ class BottleneckAdapter(Method):
         from lnbench.methods.parts.bottleneck_network import Bottleneck
 
         claimed: list[nn.Parameter] = []
-        for layer in select_layers(self.layers, backbone.num_layers, f"method.{self.kind}.layers"):
+        for layer in select_layers(self.layers, backbone, f"method.{self.kind}.layers"):
             for sublayer in (one for kind in self.sublayers for one in backbone.parts_of(kind)):
                 adapter = Bottleneck(backbone.config.hidden_size, self.bottleneck, self.activation)
                 self.insert(backbone, layer, sublayer, adapter.to(backbone.model.device))

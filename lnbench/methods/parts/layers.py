@@ -1,12 +1,17 @@
 """The blocks of a model that a method tunes."""
 
+from __future__ import annotations
+
 import re
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 from pydantic import AfterValidator, BeforeValidator
 
 from lnbench.backbone.tables import Side
 from lnbench.core.schema import ConfigError
+
+if TYPE_CHECKING:
+    from lnbench.backbone.backbone import Backbone
 
 ALL = "all"
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
@@ -19,62 +24,75 @@ def _join(value: object) -> object:
 
 
 def _check(value: str) -> str:
-    _, blocks = _parts(value)
-    if blocks != ALL:
-        _ranges(blocks)
+    chosen = _chosen(value)
+    if len(chosen) > 1 and (None in chosen or set(chosen.values()) == {ALL}):
+        raise _wrong(value)
+    for blocks in chosen.values():
+        if blocks != ALL:
+            _ranges(blocks)
     return value
 
 
 Layers = Annotated[str, BeforeValidator(_join), AfterValidator(_check)]
 """`all`, or blocks counted from 1, such as `13-24` or `[1,3,7-9]`. Ranges include both ends.
 
-In an encoder-decoder, these are the blocks of both sides. `encoder` and `decoder` mean all blocks of one side, and
-`decoder:1-3` some of them.
+In an encoder-decoder, these are the blocks of both sides. `encoder` and `decoder` mean all blocks of one side,
+`decoder:1-3` some of them, and `[encoder:1-3,decoder:2]` some of each side.
 """
 
 
-def side_of(layers: str) -> Side | None:
-    """The side of an encoder-decoder that `layers` (of type `Layers`) names; None: both."""
-    return _parts(layers)[0]
+def sides_of(layers: str) -> set[Side]:
+    """The sides of an encoder-decoder that `layers` (of type `Layers`) names; none: both are meant."""
+    return {side for side in _chosen(layers) if side}
 
 
-def select_layers(layers: str, num_layers: int, field: str) -> list[int]:
+def select_layers(layers: str, backbone: Backbone, field: str) -> list[int]:
     """Indices, counted from 0 and ascending, of the blocks that `layers` names.
 
     Args:
         layers: a value of the type `Layers`.
-        num_layers: number of blocks of the model, or of one side.
+        backbone: the model, or a side of it that `layers` names.
         field: name of the setting, for the error message.
 
     Raises:
         ConfigError: the model has no such block.
     """
-    _, blocks = _parts(layers)
-    if blocks == ALL:
-        return list(range(num_layers))
-    ranges = _ranges(blocks)
-    highest = max(last for _, last in ranges)
-    if highest > num_layers:
-        raise ConfigError(f"{field} = {layers!r}: the model has layers 1-{num_layers}")
+    chosen = _chosen(layers)
+    side = backbone.side if backbone.side in chosen else None
+    if chosen[side] == ALL:
+        return list(range(backbone.num_layers))
+    ranges = _ranges(chosen[side])
+    if max(last for _, last in ranges) > backbone.num_layers:
+        raise ConfigError(f"{field} = {layers!r}: the {side or 'model'} has layers 1-{backbone.num_layers}")
     return sorted({layer - 1 for first, last in ranges for layer in range(first, last + 1)})
 
 
-def _parts(layers: str) -> tuple[Side | None, str]:
-    """The side, and its blocks."""
-    name, _, blocks = layers.partition(":")
-    side: Side | None = next((one for one in get_args(Side) if one == name.strip()), None)
-    return (None, layers) if side is None else (side, blocks or ALL)
-
-
-def _ranges(layers: str) -> list[tuple[int, int]]:
-    ranges = []
+def _chosen(layers: str) -> dict[Side | None, str]:
+    """The blocks of each side that is named. The key is None for blocks of both sides, or of a model without sides."""
+    chosen: dict[Side | None, str] = {}
+    side: Side | None = None
     for item in layers.split(","):
+        name, _, blocks = item.partition(":")
+        named: Side | None = next((one for one in get_args(Side) if one == name.strip()), None)
+        side = named or side
+        added = item if named is None else blocks or ALL
+        chosen[side] = f"{chosen[side]},{added}" if side in chosen else added
+    return chosen
+
+
+def _ranges(blocks: str) -> list[tuple[int, int]]:
+    ranges = []
+    for item in blocks.split(","):
         match = _RANGE.fullmatch(item.strip())
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
         if not 1 <= first <= last:
-            raise ValueError(
-                f"must be 'all', or layers counted from 1 such as 13-24 or [1,3,7-9]; {item!r} is not. Of an "
-                f"encoder-decoder it may be encoder, decoder, or decoder:1-3, too"
-            )
+            raise _wrong(item)
         ranges.append((first, last))
     return ranges
+
+
+def _wrong(item: str) -> ValueError:
+    return ValueError(
+        f"must be 'all', or layers counted from 1 such as 13-24 or [1,3,7-9]; {item!r} is not. Of an encoder-decoder "
+        f"it may be encoder, decoder, or decoder:1-3, too, or a list such as [encoder:1-3,decoder:2]"
+    )

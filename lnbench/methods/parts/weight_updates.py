@@ -56,7 +56,7 @@ class WeightUpdates(Method):
 
     def maps(self, backbone: Backbone) -> list[tuple[Map, LinearMap]]:
         """The linear maps that the method changes, each with its role."""
-        layers = select_layers(self.layers, backbone.num_layers, f"method.{self.kind}.layers")
+        layers = select_layers(self.layers, backbone, f"method.{self.kind}.layers")
         roles = [role for target in self.targets for role in MAPS[target]]
         return [
             (role, target)

@@ -24,6 +24,7 @@ KIND = "Shift of the norms"
 NORMS: dict[Norm, str] = {
     "embedding": "before the blocks",
     "first": "first in the blocks",
+    "other": "beside the blocks",
     "query": "of queries",
     "key": "of keys",
     "mha_output": "of MHA's output",
