@@ -146,7 +146,7 @@ def require_kind(config: PreTrainedConfig, kind: BackboneKind) -> None:
 
     Raises:
         ConfigError: the task needs a language model and this is none; or this is an encoder-decoder and the task does
-            not generate.
+            not generate; or the model attends to the output of another one.
     """
     if kind == "causal_lm" and config.model_type not in (*LANGUAGE_MODELS, *DECODERS):
         raise ConfigError(
@@ -160,6 +160,11 @@ def require_kind(config: PreTrainedConfig, kind: BackboneKind) -> None:
             f"model: the architecture {config.model_type!r} is an encoder-decoder, which writes a text, and the task "
             f"does not generate; choose a task that does, such as task=e2e_nlg or task=samsum, or a model such as "
             f"model=minilm or model=bert_base"
+        )
+    if config.model_type not in DECODERS and getattr(config, "add_cross_attention", False):
+        raise ConfigError(
+            "model: add_cross_attention = true in its configuration: its blocks attend to the output of an encoder, "
+            "and there is none; set it to false"
         )
 
 

@@ -1,3 +1,4 @@
+import copy
 import sys
 from pathlib import Path
 
@@ -191,6 +192,15 @@ def test_every_shipped_decoder_is_named_to_who_needs_one(configure: Configure) -
     decoders = {model.name for model in shipped if model.shape and model.shape["model_type"] in LANGUAGE_MODELS}
     assert decoders
     assert decoders <= named
+
+
+@pytest.mark.parametrize("architecture", ["bert", "gpt2"])
+def test_blocks_that_need_an_encoder_which_is_not_there_are_refused(architecture: str) -> None:
+    config = copy.deepcopy(tiny.CONFIGS[architecture])
+    require_kind(config, "headless")
+    config.add_cross_attention = True
+    with pytest.raises(ConfigError, match=r"add_cross_attention = true in its configuration: .* set it to false"):
+        require_kind(config, "headless")
 
 
 def test_architectures_with_a_pooler_are_known() -> None:
