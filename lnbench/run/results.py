@@ -13,7 +13,7 @@ from lnbench.records import environment
 from lnbench.records.adapter import header, save_adapter
 from lnbench.records.files import ADAPTER, METRICS, PREDICTIONS
 from lnbench.records.identity import PROTOCOL, Address
-from lnbench.records.record import Cost, DataSeen, Parameters, Record, SearchResult, Selection, write_record
+from lnbench.records.record import Cost, DataSeen, Parameters, Record, Retention, SearchResult, Selection, write_record
 from lnbench.records.shift import NormShift
 from lnbench.tasks.data.load import TaskData
 from lnbench.training.callbacks.stopwatch import Phase
@@ -32,6 +32,7 @@ class Results:
         count: sizes of the model.
         shift: change of the norms.
         outcome: result of training and testing.
+        retention: loss on a general text before and after tuning, if the run measures it.
         micro_batch: pieces in which batches were processed.
         started: start of the run's first process.
         seconds: time taken by all processes of the run.
@@ -42,6 +43,7 @@ class Results:
     count: ParameterCount
     shift: list[NormShift]
     outcome: FitResult
+    retention: Retention | None
     micro_batch: MicroBatch
     started: datetime
     seconds: float
@@ -80,6 +82,7 @@ def _record(config: RunConfig, address: Address, results: Results) -> Record:
         baseline_name=config.task.baseline,
         parameters=_parameters(results.count),
         shift=results.shift,
+        retention=results.retention,
         cost=_cost(results),
         data=DataSeen(fingerprint=data.fingerprint, rows=data.sizes, overlap=data.overlap),
         files={name: file_digest(address.folder / name) for name in _files(config)},

@@ -3,7 +3,7 @@
 from functools import reduce
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from lnbench.backbone.attention import adapt_attention
 from lnbench.backbone.backbone import longest_text, views
@@ -27,7 +27,7 @@ def check_length(config: RunConfig) -> None:
 
     Raises:
         ConfigError: the task needs a language model or a pooler, which the model lacks; there are too few positions; or
-            a part of the method or the number of devices does not suit the model.
+            a part of the method, the number of devices or a general text does not suit the model.
     """
     pretrained = load_config(config.model)
     require_kind(pretrained, config.task.backbone)
@@ -38,6 +38,7 @@ def check_length(config: RunConfig) -> None:
             f"trainer.devices = {config.trainer.devices!r}: the encoder-decoder {config.model.name} is not sharded, as "
             f"generation calls its encoder alone; type trainer.devices=1"
         )
+    _check_retention(config, pretrained)
     longest = config.task.longest_text if pretrained.is_encoder_decoder else config.task.longest_row
     limit = longest_text(pretrained)
     if limit is not None:
@@ -62,6 +63,26 @@ def _check_positions(config: RunConfig, longest: int, limit: int) -> None:
     if longest > room:
         less = f", of which {config.method_name} takes {limit - room}" if taken else ""
         raise ConfigError(f"{_lengths(config.task, longest)}: {model}{less}; choose {room} or less")
+
+
+def _check_retention(config: RunConfig, pretrained: PreTrainedConfig) -> None:
+    """Checks that the model can read a general text, and has positions for its windows."""
+    asked = config.retention
+    if not asked.is_on:
+        return
+    if pretrained.is_encoder_decoder:
+        raise ConfigError(
+            f"retention.{'path' if asked.data is None else 'data'}: the encoder-decoder {config.model.name} writes a "
+            f"text for another one, and has no loss on a text alone; choose a decoder, such as model=gpt2, or leave it "
+            f"out"
+        )
+    limit, taken = longest_text(pretrained), sum(part.positions for part in config.method.values())
+    if limit is not None and asked.window > limit - taken:
+        less = f", of which {config.method_name} takes {taken}" if taken else ""
+        raise ConfigError(
+            f"retention.window = {asked.window}: {config.model.name} has {limit} positions{less}; choose "
+            f"{limit - taken} or less"
+        )
 
 
 def check_vocabulary(config: RunConfig, tokenizer: PreTrainedTokenizerBase, highest: int) -> None:
