@@ -61,10 +61,11 @@ class RetentionMeter:
         device = "cuda" if use_gpu(self.config.trainer) else "cpu"
         number_format = FORMATS[choose_precision(self.config.trainer)]
         backbone.to(device).eval()
-        with torch.no_grad(), computing_in(number_format, device):
+        with computing_in(number_format, device):
             return mean_loss(backbone, text)
 
 
+@torch.no_grad()
 def mean_loss(backbone: nn.Module, text: Windows) -> float:
     """The mean loss of a text's tokens, each given the tokens before it in its window, in nats.
 

@@ -17,26 +17,26 @@ from lnbench.tasks.scores.metric import Metric
 
 Quantity = Literal[
     "score",
-    "forgetting",
     "trained",
     "train_seconds",
     "total_seconds",
     "train_samples_per_second",
     "test_samples_per_second",
     "peak_memory_bytes",
+    "forgetting",
 ]
 NAMES: dict[Quantity, str] = {
     "score": "test score",
-    "forgetting": "forgetting",
     "trained": "trained parameters",
     "train_seconds": "training time",
     "total_seconds": "total time",
     "train_samples_per_second": "training speed",
     "test_samples_per_second": "inference speed",
     "peak_memory_bytes": "peak memory",
+    "forgetting": "forgetting",
 }
 """Names of the quantities, for people."""
-LESS_IS_BETTER = frozenset({"forgetting", "trained", "train_seconds", "total_seconds", "peak_memory_bytes"})
+LESS_IS_BETTER = frozenset({"trained", "train_seconds", "total_seconds", "peak_memory_bytes", "forgetting"})
 EXACT = frozenset({"trained"})
 """Quantities that do not depend on chance, and are therefore not tested."""
 DIFFERENCES = frozenset({"score", "forgetting"})
