@@ -65,6 +65,7 @@ def execute(
             count=count,
             shift=measure_shift(pretrained, outcome.state),
             outcome=outcome,
+            peak_memory_bytes=outcome.stopwatch.peak_memory_bytes,  # before the model reads the general text
             retention=meter.result(model) if meter else None,
             micro_batch=micro_batch,
             started=span.started,

@@ -32,6 +32,7 @@ class Results:
         count: sizes of the model.
         shift: change of the norms.
         outcome: result of training and testing.
+        peak_memory_bytes: largest memory of training and testing.
         retention: loss on a general text before and after tuning, if the run measures it.
         micro_batch: pieces in which batches were processed.
         started: start of the run's first process.
@@ -43,6 +44,7 @@ class Results:
     count: ParameterCount
     shift: list[NormShift]
     outcome: FitResult
+    peak_memory_bytes: int
     retention: Retention | None
     micro_batch: MicroBatch
     started: datetime
@@ -133,7 +135,7 @@ def _cost(results: Results) -> Cost:
         train_samples_per_second=_rate(paced.samples, paced),
         train_tokens_per_second=_rate(int(paced.tokens), paced),
         test_samples_per_second=_rate(len(results.data.test), watch.test),
-        peak_memory_bytes=watch.peak_memory_bytes,
+        peak_memory_bytes=results.peak_memory_bytes,
         steps=results.outcome.steps,
         micro_batch_size=results.micro_batch.rows,
         halvings=results.micro_batch.halvings,
