@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from lnbench.core.errors import DataError
 from lnbench.core.schema import ConfigError, Free, Place, Schema, did_you_mean
 from lnbench.tasks.base import TASKS, Task
-from lnbench.tasks.data.content import SUFFIXES, content_of_file, content_of_splits, pinned
+from lnbench.tasks.data.content import HUB, SUFFIXES, content_of_file, content_of_splits, pinned
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +52,7 @@ class RetentionConfig(Schema):
         for name, owner in {"split": "data", "encoding": "path"}.items():
             if name in changed and getattr(self, owner) is None:
                 raise ValueError(f"{name} = {getattr(self, name)!r}: belongs to retention.{owner}, which is not given")
-        if self.path is not None and self.column is None and self.path.name.lower().endswith(SUFFIXES):
+        if self.path is not None and self.column is None and _is_table(self.path):
             raise ValueError(f"path = {str(self.path)!r}: is a table; type retention.column=COLUMN too")
         return self
 
@@ -100,7 +100,7 @@ class RetentionConfig(Schema):
         """
         from lnbench.tasks.data.files import read_file, read_text
 
-        if self.found_content(data_root) != self.content:
+        if self._is_another(self.found_content(data_root)):
             raise DataError(f"retention: {self._where} is not the text any more with which this run was configured")
         if self.path is None:
             text = self._joined(self._split(data_root))
@@ -111,6 +111,11 @@ class RetentionConfig(Schema):
         if not text.strip():
             raise DataError(f"retention: {self._where} has no text")
         return text[: CHARACTERS * self.tokens]
+
+    def _is_another(self, found: str) -> bool:
+        """Whether a content is not that of the run. On the hub, the run's commit is read, whatever the newest is."""
+        on_hub = self.content.startswith(HUB) and (found.startswith(HUB) or not found)
+        return found != self.content and not on_hub
 
     def _split(self, data_root: Path | None) -> pd.DataFrame:
         from lnbench.tasks.data.read import read_splits, unfolded
@@ -153,6 +158,10 @@ class RetentionConfig(Schema):
                 f"{', '.join(given)}"
             )
         return given[self.split]
+
+
+def _is_table(path: Path) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith(SUFFIXES)
 
 
 def _words(value: Any) -> Any:

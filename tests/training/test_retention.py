@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -15,6 +16,7 @@ import lnbench
 from lnbench.backbone.loading import load_tokenizer
 from lnbench.cli import IN_THIS_PROCESS
 from lnbench.config.compose import compose_config, to_plain
+from lnbench.config.retention import RetentionConfig
 from lnbench.config.run import RunConfig, trials, validate
 from lnbench.core.errors import DataError
 from lnbench.core.schema import ConfigError
@@ -26,6 +28,7 @@ from lnbench.records.packed import SUFFIX
 from lnbench.records.record import Retention, read_record
 from lnbench.run.lifecycle import run
 from lnbench.submit import submit
+from lnbench.tasks.data.source import Source
 from lnbench.tasks.tokens.running_text import Windows, in_windows
 from lnbench.training.retention import mean_loss
 from tests import runs
@@ -245,9 +248,30 @@ def test_a_configured_data_set_is_read_by_its_task(make: Make, folder: Path) -> 
     assert run_id(config) != run_id(other)
 
 
+def test_on_the_hub_the_commit_of_the_run_is_read(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str | None] = []
+
+    def read_splits(source: Source, names: list[str], data_root: Path | None) -> dict[str, pd.DataFrame]:
+        assert source.hub
+        read.append(source.hub.revision)
+        return {name: pd.DataFrame({"meaning_representation": ["a film"]}) for name in names}
+
+    monkeypatch.setattr("lnbench.tasks.data.read.read_splits", read_splits)
+    config = make("retention.data=e2e_nlg")
+    pinned = config.retention.model_copy(update={"content": "hub:e2e_nlg/default/test@0123"})
+    for newest in ("", "hub:e2e_nlg/default/test@4567"):
+        monkeypatch.setattr(RetentionConfig, "found_content", lambda *_, newest=newest: newest)
+        assert pinned.text(None) == "a film"
+    assert read == ["0123", "0123"]
+    monkeypatch.setattr(RetentionConfig, "found_content", lambda *_: "jsonl:89")
+    with pytest.raises(DataError, match="is not the text any more"):
+        pinned.text(None)
+
+
 WRONG = {
     "settings without a text": (["retention.tokens=5"], "tokens = 5: there is no text; type retention.path=FILE"),
     "two texts": (["retention.path=x.txt", "retention.data=samsum"], "only one of them can be read"),
+    "a packed table without a column": (["retention.path=x.CSV.gz"], "is a table; type retention.column=COLUMN"),
     "a table without a column": (["retention.path=x.csv"], "is a table; type retention.column=COLUMN"),
     "a split of a file": (["retention.path=x.txt", "retention.split=train"], "belongs to retention.data"),
     "the encoding of a data set": (
