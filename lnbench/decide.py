@@ -23,6 +23,7 @@ EPILOG = """CLAIM is the id of a claim of the paper, a YAML file, or a line:
   'ln better than bitfit'
   'ln+prefix worse than prefix, margin 0.5'        smallest difference that matters: points, or percent of a time
   'ln better than bitfit in training time'
+  'ln better than full in forgetting'              of a general text: retention.path=FILE; margin in 0.01 nats
 
 examples:
   python -m lnbench.decide 'ln better than bitfit' --tasks sst2 mrpc data_root=path/to/data
@@ -62,6 +63,8 @@ def _decide(options: argparse.Namespace) -> int:
     claims = read_questions(options.claims, options.margin)
     with opened(options.overrides) as runs:
         own = contests(claims, options.tasks, runs)
+        if any(one.comparison.quantity == "forgetting" for one in own):
+            runs.require_retention()
         experiment = Experiment(tuple(claims), tuple(own), runs, options.level, options.seeds_max)
         if options.plan:
             show_plan(console, experiment, experiment.courses())

@@ -22,7 +22,7 @@ from lnbench.records.files import PREDICTIONS
 from lnbench.records.record import Record
 from lnbench.tasks.base import Task
 from scripts.rates.probe import probe
-from scripts.rates.trials import Budget, add_options, attempt
+from scripts.rates.trials import Budget, add_options, attempt, together
 
 FILE = "probe.json"
 RESAMPLES = 500
@@ -89,7 +89,7 @@ def _compare(budget: Budget, name: str, options: argparse.Namespace) -> Comparis
     task, reference = first.task, probe(first)
     methods: dict[str, Against | None] = {}
     for method in options.methods:
-        found = [attempt(budget.configure(method, name, seed, *tested)) for seed in options.seeds]
+        found = [attempt(budget.configure(together(method), name, seed, *tested)) for seed in options.seeds]
         done = [record for record in found if record]
         methods[method] = against(task, reference, [*map(_rows, done)]) if len(done) == len(found) else None
     return Comparison(name, task.metric, task.score(reference)[task.metric], methods)

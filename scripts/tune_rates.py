@@ -13,7 +13,7 @@ from statistics import fmean
 from lnbench.config.compose import config_dir
 from lnbench.core.atomic_files import write_atomically
 from scripts.rates.choice import Trial, best_factors, mean_shares, shipped_rate, write_rate, written
-from scripts.rates.trials import Budget, add_options, attempt
+from scripts.rates.trials import Budget, add_options, at_factor, attempt, together
 
 FILE = "rates.json"
 
@@ -31,7 +31,7 @@ def main() -> None:
     for method in options.methods:
         for task in options.tasks:
             for factor in options.factors:
-                gain = _gain(budget, method, task, factor, options.seeds)
+                gain = _gain(budget, method, task, at_factor(method, rates[method], factor), options.seeds)
                 trials.append(Trial(method, task, factor, gain))
         _report(budget, rates, trials)
     if options.write:
@@ -39,11 +39,11 @@ def main() -> None:
             write_rate(conf, method, rates[method] * factor)
 
 
-def _gain(budget: Budget, method: str, task: str, factor: float, seeds: Sequence[int]) -> float | None:
-    """Mean gain over seeds; None if a run failed."""
+def _gain(budget: Budget, method: str, task: str, rate: str, seeds: Sequence[int]) -> float | None:
+    """Mean gain over seeds with an override of the rate; None if a run failed."""
     gains = []
     for seed in seeds:
-        config = budget.configure(method, task, seed, f"trainer.lr_factor={factor}")
+        config = budget.configure(together(method), task, seed, rate)
         if (record := attempt(config)) is None:
             return None
         baseline = record.baseline.get("validation", {}).get(config.task.metric, 0.0)

@@ -38,6 +38,7 @@ LONGEST = (
     "deciding/test_loop.py",
     "backbone/test_roles.py",
     "report/test_dashboard.py",
+    "training/test_retention.py",
     "launch/test_gpus.py",
     "test_site.py",
     "training/test_memory.py",

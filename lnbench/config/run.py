@@ -8,6 +8,7 @@ from pydantic import Field, SerializeAsAny
 
 from lnbench.backbone.config import ModelConfig
 from lnbench.backbone.source import check_revision, content_of_model
+from lnbench.config.retention import RetentionConfig
 from lnbench.config.trainer import TrainerConfig
 from lnbench.core.names import require_name
 from lnbench.core.registry import KIND, Registry, allow_modules, kind_of
@@ -77,6 +78,9 @@ class Settings(Schema):
     search: SearchConfig | None = None
     test: bool = True
     """Whether the model is tested on the test split. A trial of a search never uses that split."""
+    retention: Annotated[Later[RetentionConfig], Field(exclude_if=lambda text: not text.is_on)] = RetentionConfig()
+    """A general text, on which the language model's loss is measured before and after tuning. Without one, nothing is
+    measured, and the saved configuration has no such entry."""
     logger: Free[LoggerConfig]
     runs_dir: Free[Place]
     cache_dir: Free[Place | None] = None
@@ -138,7 +142,8 @@ def validate(raw: Mapping[str, Any]) -> RunConfig:
     if model.content is None:
         check_revision(model)
         model = model.model_copy(update={"content": content_of_model(model)})
-    config = config.model_copy(update={"model": model, "task": task})
+    retention = config.retention.resolved(config.data_root)
+    config = config.model_copy(update={"model": model, "task": task, "retention": retention})
     require_name("task.name", config.task.name)
     require_name("model.name", config.model.name)
     for value in config.search.values if config.search else ():
@@ -162,7 +167,9 @@ def validate_saved(raw: Mapping[str, Any]) -> RunConfig:
     checked = parse(Settings, settings)
     _check_quantized(checked, parts)
     _check_devices(parts, checked.trainer.devices)
-    return RunConfig(**dict(checked), method=parts, task=TASKS.parse(task, "task"))
+    config = RunConfig(**dict(checked), method=parts, task=TASKS.parse(task, "task"))
+    _check_retention(config)
+    return config
 
 
 def identity_of_saved(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,7 +191,7 @@ def identity_of_saved(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def trial(config: RunConfig, value: float | str, place: int = 0) -> RunConfig:
-    """The run that tries one value of a configuration's search with one of its seeds.
+    """The run that tries one value of a configuration's search with one of its seeds. It measures no retention.
 
     Args:
         config: configuration with a search.
@@ -195,7 +202,7 @@ def trial(config: RunConfig, value: float | str, place: int = 0) -> RunConfig:
         ConfigError: the value is not allowed.
     """
     assert config.search
-    return settled(config, value, search=None, seed=config.search.seed + place, test=False)
+    return settled(config, value, search=None, seed=config.search.seed + place, test=False, retention={})
 
 
 def trials(config: RunConfig) -> list[tuple[float | str, RunConfig]]:
@@ -305,4 +312,22 @@ def _check_devices(parts: Mapping[str, Method], devices: int | str) -> None:
     if whole and devices != 1:
         raise ConfigError(
             f"trainer.devices = {devices!r}: must be 1 with method={'+'.join(whole)}, which needs the whole model"
+        )
+
+
+def _check_retention(config: RunConfig) -> None:
+    """Refuses to measure what the language model retains where a run has none, or spreads it over several devices."""
+    if not config.retention.is_on:
+        return
+    asked = f"retention.{'path' if config.retention.data is None else 'data'}"
+    if config.task.backbone != "causal_lm":
+        raise ConfigError(
+            f"{asked}: the loss on a text is that of a language model, and task {config.task.name!r} "
+            f"({kind_of(type(config.task))}) loads the model without its language-model head; choose a task that "
+            f"generates, such as task=e2e_nlg, or leave {asked} out"
+        )
+    if config.trainer.devices != 1:
+        raise ConfigError(
+            f"trainer.devices = {config.trainer.devices!r}: must be 1 with {asked}, because the loss on the text is "
+            f"measured on the whole model"
         )

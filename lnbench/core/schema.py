@@ -88,7 +88,7 @@ class Schema(BaseModel):
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             if OutsideIdentity in field.metadata or (AddedLater in field.metadata and value == field.default):
-                del dump[name]
+                dump.pop(name, None)  # a field may leave itself out
             elif isinstance(value, Schema):
                 dump[name] = value.identity()
         return dump

@@ -11,7 +11,7 @@ import pandas as pd
 
 from lnbench.deciding.runs import Run
 from lnbench.records.record import Record
-from lnbench.report.claims.claims import EXACT, Claim, Comparison, Side
+from lnbench.report.claims.claims import DIFFERENCES, EXACT, Claim, Comparison, Side
 from lnbench.report.claims.looks import levels, looks
 from lnbench.report.claims.nested import Cells, Values
 from lnbench.report.claims.pairs import METRIC, paired_differences
@@ -235,9 +235,11 @@ def _problem(contest: Contest, table: pd.DataFrame) -> str:
     if len(lost):
         places = ", ".join(f"{one.task} with seed {one.seed}" for one in lost.itertuples())
         return f"a value is not a number on {places}"
-    if quantity != "score" and (values <= 0).any():
+    if quantity in DIFFERENCES:
+        return ""
+    if (values <= 0).any():
         return f"{quantity} was not measured in some runs"
-    if quantity != "score" and not contest.exact and (table["hardware_left"] != table["hardware_right"]).any():
+    if not contest.exact and (table["hardware_left"] != table["hardware_right"]).any():
         both = sorted({*table["hardware_left"], *table["hardware_right"]})
         return f"runs on different hardware cannot be compared in {quantity}: {'; '.join(both)}"
     return ""

@@ -114,6 +114,18 @@ class Runs:
             self._configs[key] = config
         return self._configs[key].model_copy(update={"seed": run.seed})
 
+    def require_retention(self) -> None:
+        """Makes sure that the runs measure forgetting.
+
+        Raises:
+            ConfigError: they have no general text.
+        """
+        if not all(config.retention.is_on for config in self._configs.values()):
+            raise ConfigError(
+                "forgetting is measured on a general text; type retention.path=FILE, or retention.data=NAME for the "
+                "data set of a shipped task"
+            )
+
     def record(self, run: Run) -> Record | None:
         """The record of a run; None if it is not finished, or damaged.
 

@@ -7,11 +7,12 @@ from statistics import fmean
 
 from lnbench.config.run import RunConfig
 from lnbench.core.escape import code
+from lnbench.core.words import number_of
 from lnbench.exchange.card_metadata import base_model
 from lnbench.exchange.peft_format import EXPORTERS
 from lnbench.methods.base import folding
 from lnbench.records.commands import command_lines, missing_runs
-from lnbench.records.record import Record, SearchResult
+from lnbench.records.record import Record, Retention, SearchResult
 from lnbench.records.variant import KINDS, all_changes
 from lnbench.tasks.base import Task
 from lnbench.tasks.data.split import SWAPPED
@@ -69,6 +70,16 @@ def moved(record: Record) -> str:
             mean, most = fmean(shift.mean_abs for shift in shifts), max(shift.max_abs for shift in shifts)
             lines.append(f"{name} {mean:.2g} on average, {most:.2g} at most")
     return "; ".join(lines)
+
+
+def retained(found: Retention, config: RunConfig) -> str:
+    """What the language model retains, and on which text that was measured."""
+    text = config.retention
+    place = code(text.path.name) if text.path else f"the {text.split} split of {code(text.data)}"
+    return (
+        f"Loss on a general text, {number_of(found.tokens, 'token')} of {place}: {found.after:.4f} nats a token, and "
+        f"{found.before:.4f} before tuning ({found.forgetting:+.4f})."
+    )
 
 
 def trained(record: Record) -> str:

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from lnbench.backbone.config import ModelConfig
 from lnbench.config.compose import config_dir
+from lnbench.config.retention import RetentionConfig
 from lnbench.config.run import SearchConfig
 from lnbench.config.trainer import TrainerConfig
 from lnbench.core.commands import command, override
@@ -112,9 +113,20 @@ def _shared(like: Record, runs_dir: Path) -> list[str]:
         overrides += [override("search", search), *rest]
     if root := like.config.get("data_root"):
         overrides.append(override("data_root", root))
+    overrides += _changes_of_retention(like.config.get("retention") or {})
     if plugins := like.config.get("plugins"):
         overrides.append(override("plugins", plugins))
     return overrides
+
+
+def _changes_of_retention(settings: Mapping[str, Any]) -> list[str]:
+    """The overrides that choose a run's general text. Its content follows from its place."""
+    usual = RetentionConfig().model_dump(mode="json")
+    return [
+        override(f"retention.{name}", value)
+        for name, value in settings.items()
+        if name != "content" and value != usual.get(name)
+    ]
 
 
 def _group(record: Record, group: str) -> list[str]:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from math import isclose, isnan, nan
 
+from lnbench.config.retention import RetentionConfig
 from lnbench.config.run import validate_saved
 from lnbench.core.schema import ConfigError
 from lnbench.records.files import METRICS
@@ -26,7 +27,7 @@ def contradictions(run: PackedRun) -> Iterator[str]:
     record = run.record
     try:
         check_identity(record)
-        task = validate_saved(record.config).task
+        config = validate_saved(record.config)
     except (RecordError, ConfigError) as error:
         yield str(error).removeprefix(f"run {record.id}: ")
         return
@@ -36,8 +37,9 @@ def contradictions(run: PackedRun) -> Iterator[str]:
         yield "history is no table of numbers by step"
         return
     yield from _selection(record, rows)
-    yield from _scores(run, task)
+    yield from _scores(run, config.task)
     yield from _search(record)
+    yield from _retention(record, config.retention)
 
 
 def is_close(one: float, other: float, tolerance: float) -> bool:
@@ -89,3 +91,14 @@ def _search(record: Record) -> Iterator[str]:
         used = dict(leaves(record.config)).get(record.search.parameter)
         if used != record.search.chosen:
             yield f"{record.search.parameter} = {used} is configured, but the search chose {record.search.chosen}"
+
+
+def _retention(record: Record, asked: RetentionConfig) -> Iterator[str]:
+    """A loss on a general text belongs to a run that names one. It is over no more tokens than are asked for."""
+    found = record.retention
+    if asked.is_on != bool(found):
+        yield (
+            "retention is configured, but not recorded" if asked.is_on else "retention is recorded, but not configured"
+        )
+    elif found and not (0 < found.tokens <= asked.tokens and min(found.before, found.after) >= 0):
+        yield f"retention = {found.before} before and {found.after} after, over {found.tokens} tokens, cannot be"

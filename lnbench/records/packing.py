@@ -10,6 +10,9 @@ from lnbench.records.packed import PackedRun, packed_file, read_packed
 from lnbench.records.public import public
 from lnbench.records.record import Record, RecordError, check_files
 
+NAMES = {"model": "model", "task": "task", "retention": "general text"}
+"""By group of settings that has a content, what it is called."""
+
 
 def pack_run(record: Record, folder: Path) -> PackedRun:
     """The part of a finished run that a packed file keeps. The run's files are checked first.
@@ -45,9 +48,9 @@ def check_identity(record: Record) -> None:
     found = id_of_saved(record.config)
     if found != record.id:
         raise RecordError(f"run {record.id}: has the configuration of run {found}")
-    for group in ("model", "task"):
-        if not record.config[group].get("content"):
+    for group in NAMES:
+        if group in record.config and not record.config[group].get("content"):
             raise RecordError(
-                f"run {record.id}: {group}.content is empty, so nobody can know which {group} it used; do it again "
-                f"where its files or the hub can be reached"
+                f"run {record.id}: {group}.content is empty, so nobody can know which {NAMES[group]} it used; do it "
+                f"again where its files or the hub can be reached"
             )

@@ -26,6 +26,8 @@ def public(record: Record) -> Record:
     config = {**record.config, "runs_dir": "runs", "cache_dir": None, "data_root": None}
     config["logger"] = dict.fromkeys(config.get("logger") or {})
     config["task"] = {name: _last(value) if name in FILES else value for name, value in config["task"].items()}
+    if "retention" in config:
+        config["retention"] = {**config["retention"], "path": _last(config["retention"].get("path"))}
     config["model"] = {**config["model"], "source": _without_folders(config["model"]["source"])}
     shown = record.model_copy(
         update={

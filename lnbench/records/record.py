@@ -91,6 +91,22 @@ class Selection(Schema):
     score: float
 
 
+class Retention(Schema):
+    """Mean loss of the language model on a general text, in nats a token."""
+
+    before: float
+    """Loss of the pretrained model."""
+    after: float
+    """Loss of the tuned model, at the checkpoint that is tested."""
+    tokens: int
+    """Number of tokens over which the means are taken."""
+
+    @property
+    def forgetting(self) -> float:
+        """By how much tuning raised the loss, in nats a token."""
+        return self.after - self.before
+
+
 class Trial(Schema):
     """One value that a search tried, in a run of its own without a test."""
 
@@ -158,6 +174,8 @@ class Record(Schema):
     parameters: Parameters
     shift: list[NormShift] = Field(default_factory=list)
     """Change of each trained gain and bias of a norm, at the best checkpoint."""
+    retention: Retention | None = Field(default=None, exclude_if=lambda found: found is None)
+    """Loss on a general text before and after tuning. None if the run did not measure it, and then not in the file."""
     cost: Cost
     data: DataSeen
     files: dict[str, str]

@@ -19,8 +19,8 @@ APART = ("seed", "method", "task.name", "model.name", "trainer.lr", "trainer.lr_
 """Settings with a column of their own."""
 LIBRARIES = ("torch", "transformers")
 """Libraries for which a new minor version can change scores."""
-CONTENT = re.compile(r"(task|model)\.content\b")
-"""Settings that hold digests of the data or the model."""
+CONTENT = re.compile(r"(task|model|retention)\.content\b")
+"""Settings that hold digests of the data, the model or the general text."""
 SPLITS = "task.splits."
 """Begin of the names of settings that all tasks share."""
 DIGEST = re.compile(r"\b[0-9a-f]{40,64}\b")
@@ -114,6 +114,9 @@ def _place(config: Mapping[str, Any], name: str) -> tuple[str, Any]:
         return group, None
     if group == "model":
         return "model.source", settings.get("source")
+    if group == "retention":
+        named = "path" if settings.get("path") else "data"
+        return f"retention.{named}", settings.get(named)
     field = FIELDS.get(role.removeprefix("."), "")
     return (f"task.{field}", settings[field]) if settings.get(field) else ("data_root", config.get("data_root"))
 

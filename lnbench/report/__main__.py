@@ -37,9 +37,10 @@ EPILOG = """examples:
     - left: prefix
       right: [bitfit, {method: bitfit, settings: {bitfit.layers: upper half}}]
       left_is: better            # or worse
-      quantity: score            # or trained, train_seconds, total_seconds, peak_memory_bytes,
+      quantity: score            # or forgetting, trained, train_seconds, total_seconds, peak_memory_bytes,
                                  # train_samples_per_second, test_samples_per_second
-      margin: 0.5                # smallest difference that matters, in points of the metric, or in percent of a time
+      margin: 0.5                # smallest difference that matters, in points of the metric, 0.01 nats of forgetting,
+                                 # or percent of a time
 
 Runs of one method, task, model and setting with different seeds give a mean and a standard deviation. A test needs at
 least three pairs of runs on each task that differ only in the method. For missing runs, the report gives the

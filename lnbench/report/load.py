@@ -80,12 +80,13 @@ def with_data(records: list[Record]) -> list[Record]:
 def frame(records: Sequence[Record]) -> pd.DataFrame:
     """A table with one row for each run.
 
-    `score` is the test score and `validation_score` the validation score, by the metric that selected the checkpoint.
-    Scores can be averaged or compared if they have the same `unit`. `no_better` says whether the run is no better than
-    its input-free baseline, `baseline` is the name of that baseline, and `baseline_score` its test score. `variant` is
-    the method with its changed settings, `lr` the learning rates, and `setting` all other differences between these
-    runs. Runs are repetitions of each other if they agree in all three. `num_layers` is the number of layers of the
-    model; 0 if its runs do not show it.
+    `score` is the test score and `validation_score` the validation score, by the metric that selected the
+    checkpoint. Scores can be averaged or compared if they have the same `unit`. `no_better` says whether the run is
+    no better than its input-free baseline, `baseline` is the name of that baseline, and `baseline_score` its test
+    score. `forgetting` is the rise of the loss on a general text in nats a token, NaN if it was not measured.
+    `variant` is the method with its changed settings, `lr` the learning rates, and `setting` all other differences
+    between these runs. Runs are repetitions of each other if they agree in all three. `num_layers` is the number of
+    layers of the model; 0 if its runs do not show it.
     """
     import pandas as pd
 
@@ -134,6 +135,7 @@ COLUMNS = [
     "no_better",
     "baseline",
     "baseline_score",
+    "forgetting",
     "trained",
     "trained_percent",
     "inserted",
@@ -167,6 +169,7 @@ def values_of(record: Record, setting: str = "") -> dict[str, Any]:
         "no_better": bool(record.no_better),
         "baseline": record.baseline_name,
         "baseline_score": record.baseline.get("test", {}).get(record.selection.metric, nan),
+        "forgetting": record.retention.forgetting if record.retention else nan,
         "device": record.hardware.get("device", "unknown"),
         "hardware": hardware_of(record),
         "num_layers": _num_layers(record),

@@ -45,6 +45,8 @@ def records(*folders: str | Path) -> pd.DataFrame:
         - `score`, `validation_score`: the test and validation scores by `metric`, which selected the checkpoint;
         - `baseline/SPLIT/METRIC`: scores of the input-free baseline (for classes, the majority baseline), `baseline`
           (its name) and `no_better` (whether the run is no better than it);
+        - `forgetting`: the rise of the loss on a general text in nats a token, NaN where it was not measured, and
+          `retention/before`, `retention/after` and `retention/tokens`, if any run measured it;
         - `trained`, `trained_percent` (of the backbone), `inserted`, `head`, `backbone`: numbers of parameters;
         - `train_seconds`, `total_seconds`, `peak_memory_bytes` and all other costs of `record.json`;
         - `protocol`, `versions/PACKAGE`, `device`, `hardware`, `finished_at`;
@@ -91,7 +93,8 @@ def _more(record: Record) -> dict[str, Any]:
     versions = {f"versions/{package}": version for package, version in sorted(record.versions.items())}
     own = {"protocol": record.protocol, "backbone": record.parameters.backbone}
     costs = {name: value for name, value in record.cost if name not in COLUMNS}
-    return {**own, **scores, **costs, **versions}
+    retention = {f"retention/{name}": value for name, value in record.retention or ()}
+    return {**own, **scores, **retention, **costs, **versions}
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -59,8 +59,8 @@ def first_differences(recorded: str, replayed: str, steps: int) -> list[str]:
 
 
 def is_near(recorded: PackedRun, replayed: PackedRun) -> bool:
-    """Whether scores differ by no more than other machines do."""
-    scores = [dict(leaves(run.record.metrics)) for run in (recorded, replayed)]
+    """Whether scores, and losses on a general text, differ by no more than other machines do."""
+    scores = [dict(leaves({**run.record.metrics, **_retention(run.record)})) for run in (recorded, replayed)]
     if scores[0].keys() != scores[1].keys():
         return False
     return all(is_close(value, scores[1][name], TOLERANCE) for name, value in scores[0].items()) and _answers_near(
@@ -91,6 +91,7 @@ def _numbers(run: PackedRun, left_out: Sequence[str]) -> dict[str, Any]:
         "parameters": record.parameters.model_dump(),
         "data": record.data.model_dump(),
         "steps": record.cost.steps,
+        **_retention(record),
         "shift": {
             f"layer {one.layer} {one.norm} {one.term}": {
                 name: value for name, value in one if name in ("mean_abs", "max_abs", "relative")
@@ -102,6 +103,10 @@ def _numbers(run: PackedRun, left_out: Sequence[str]) -> dict[str, Any]:
     }
     nested = {name: value for name, value in whole.items() if value}
     return {**_history(run.history), **{_plain(name): repr(value) for name, value in leaves(_texts(nested))}}
+
+
+def _retention(record: Record) -> dict[str, Any]:
+    return {"retention": record.retention.model_dump()} if record.retention else {}
 
 
 def _texts(value: Any) -> Any:

@@ -23,6 +23,7 @@ from lnbench.training.device import choose_precision
 from lnbench.training.loggers.run_logger import RunLogger, open_logger, require_loggers
 from lnbench.training.memory import fit_within_memory
 from lnbench.training.prepare import prepare
+from lnbench.training.retention import RetentionMeter
 from lnbench.training.shift import keep_pretrained, measure_shift
 
 
@@ -50,8 +51,9 @@ def execute(
     require_loggers(config.logger)
     open_folder(folder, config)
     span = RunTime()
+    meter = RetentionMeter(config) if config.retention.is_on else None
     with reading_input():
-        model, data = load_model_and_data(config)
+        model, data = load_model_and_data(config, meter)
     pretrained = keep_pretrained(model, config.method)
     count = count_parameters(model)
     messages.show_start(config, count, data, folder)
@@ -63,6 +65,8 @@ def execute(
             count=count,
             shift=measure_shift(pretrained, outcome.state),
             outcome=outcome,
+            peak_memory_bytes=outcome.stopwatch.peak_memory_bytes,  # before the model reads the general text
+            retention=meter.result(model) if meter else None,
             micro_batch=micro_batch,
             started=span.started,
             seconds=span.seconds,
@@ -83,12 +87,19 @@ def _show(record: Record, folder: Path, logger: RunLogger | None) -> None:
             logger.log_results(record, folder)
 
 
-def load_model_and_data(config: RunConfig) -> tuple[TunedModel, TaskData]:
-    """Loads the data of a run and its model, ready for training."""
+def load_model_and_data(config: RunConfig, meter: RetentionMeter | None = None) -> tuple[TunedModel, TaskData]:
+    """Loads the data of a run and its model, ready for training.
+
+    Args:
+        config: configuration of the run.
+        meter: measures the pretrained model, after the data is checked.
+    """
     check_length(config)
     tokenizer = load_tokenizer(config.model)
     data = load_data(config.task, tokenizer, config.data_root, config.cache_dir, config.seed)
     check_vocabulary(config, tokenizer, data.highest_token)
+    if meter:
+        meter.measure_pretrained(tokenizer)
     model = build_model(config)
     prepare(config, model, data)
     return model, data

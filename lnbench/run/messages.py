@@ -16,7 +16,7 @@ from lnbench.core.commands import predict
 from lnbench.core.words import number_of
 from lnbench.records.baseline import note_on
 from lnbench.records.identity import title
-from lnbench.records.record import Cost, Record, SearchResult
+from lnbench.records.record import Cost, Record, Retention, SearchResult
 from lnbench.tasks.scores.metric import metric_of, written
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ def _table(record: Record) -> Table:
     table.add_column()
     for split, metrics in record.metrics.items():
         table.add_row(split, _scores(metrics))
+    if record.retention:
+        table.add_row("retention", _retained(record.retention))
     if record.search:
         table.add_row("search", _trials(record, record.search))
     for metric, why in record.missing.items():
@@ -122,6 +124,13 @@ def _pauses(cost: Cost) -> str:
 
 def _scores(metrics: dict[str, float]) -> str:
     return "  ".join(f"{escape(name)} [bold]{value}[/]" for name, value in written(metrics).items())
+
+
+def _retained(found: Retention) -> str:
+    return (
+        f"loss on {number_of(found.tokens, 'token')} of a general text [bold]{found.after:.4f} nats[/], "
+        f"{found.before:.4f} before tuning: {found.forgetting:+.4f}"
+    )
 
 
 def _parts(record: Record) -> str:

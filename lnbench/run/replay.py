@@ -19,7 +19,7 @@ from lnbench.records.packing import pack_run
 from lnbench.records.record import RecordError
 from lnbench.run.comparison import differences, first_differences, histories_near, is_near, unlike
 
-PLACES = ("data_root", "model.source", "task.path", "task.validation_path", "task.test_path")
+PLACES = ("data_root", "model.source", "task.path", "task.validation_path", "task.test_path", "retention.path")
 """Settings that say where data and model are on this machine."""
 Agreement = Literal["equal", "near", "different", "failed"]
 
@@ -62,6 +62,7 @@ def replay_config(run: PackedRun, places: Mapping[str, str], out: Path) -> RunCo
         "retry_failed": True,
         "model": dict(record.config["model"]),
         "task": dict(record.config["task"]),
+        **({"retention": dict(record.config["retention"])} if "retention" in record.config else {}),
         "trainer": {
             **record.config["trainer"],
             "progress": False,
@@ -71,7 +72,8 @@ def replay_config(run: PackedRun, places: Mapping[str, str], out: Path) -> RunCo
     for name, value in places.items():
         if name not in PLACES:
             raise ConfigError(f"{name} = {value!r}: must be one of {', '.join(PLACES)}")
-        set_value(raw, name, value)
+        if name != "retention.path" or raw.get("retention", {}).get("path"):  # other runs read no such file
+            set_value(raw, name, value)
     return validate_saved(raw)
 
 
@@ -91,6 +93,10 @@ def wrong_content(config: RunConfig) -> list[str]:
         if here.get(role) != content:
             found = f"has the content {here[role]}" if role in here else "is not found"
             lines.append(f"task {config.task.name}, split {role}, {found}; recorded: {content}")
+    asked = config.retention
+    if asked.is_on and (text := asked.found_content(config.data_root)) != asked.content:
+        found = f"has the content {text}" if text else "is not found"
+        lines.append(f"retention: the general text {asked.path or asked.data} {found}; recorded: {asked.content}")
     return lines
 
 

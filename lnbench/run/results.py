@@ -13,7 +13,7 @@ from lnbench.records import environment
 from lnbench.records.adapter import header, save_adapter
 from lnbench.records.files import ADAPTER, METRICS, PREDICTIONS
 from lnbench.records.identity import PROTOCOL, Address
-from lnbench.records.record import Cost, DataSeen, Parameters, Record, SearchResult, Selection, write_record
+from lnbench.records.record import Cost, DataSeen, Parameters, Record, Retention, SearchResult, Selection, write_record
 from lnbench.records.shift import NormShift
 from lnbench.tasks.data.load import TaskData
 from lnbench.training.callbacks.stopwatch import Phase
@@ -32,6 +32,8 @@ class Results:
         count: sizes of the model.
         shift: change of the norms.
         outcome: result of training and testing.
+        peak_memory_bytes: largest memory of training and testing.
+        retention: loss on a general text before and after tuning, if the run measures it.
         micro_batch: pieces in which batches were processed.
         started: start of the run's first process.
         seconds: time taken by all processes of the run.
@@ -42,6 +44,8 @@ class Results:
     count: ParameterCount
     shift: list[NormShift]
     outcome: FitResult
+    peak_memory_bytes: int
+    retention: Retention | None
     micro_batch: MicroBatch
     started: datetime
     seconds: float
@@ -80,6 +84,7 @@ def _record(config: RunConfig, address: Address, results: Results) -> Record:
         baseline_name=config.task.baseline,
         parameters=_parameters(results.count),
         shift=results.shift,
+        retention=results.retention,
         cost=_cost(results),
         data=DataSeen(fingerprint=data.fingerprint, rows=data.sizes, overlap=data.overlap),
         files={name: file_digest(address.folder / name) for name in _files(config)},
@@ -130,7 +135,7 @@ def _cost(results: Results) -> Cost:
         train_samples_per_second=_rate(paced.samples, paced),
         train_tokens_per_second=_rate(int(paced.tokens), paced),
         test_samples_per_second=_rate(len(results.data.test), watch.test),
-        peak_memory_bytes=watch.peak_memory_bytes,
+        peak_memory_bytes=results.peak_memory_bytes,
         steps=results.outcome.steps,
         micro_batch_size=results.micro_batch.rows,
         halvings=results.micro_batch.halvings,

@@ -20,7 +20,18 @@ from lnbench.runs.filters import as_text
 from lnbench.runs.listed import Listed
 from lnbench.runs.row import flat, name_in, row_of
 
-SECTIONS = ("metrics", "baseline", "missing", "search", "parameters", "cost", "data", "hardware", "versions")
+SECTIONS = (
+    "metrics",
+    "retention",
+    "baseline",
+    "missing",
+    "search",
+    "parameters",
+    "cost",
+    "data",
+    "hardware",
+    "versions",
+)
 """Sections of a record that are shown, in order."""
 
 
@@ -48,7 +59,7 @@ def show_details(run: FoundRun) -> None:
     if run.record:
         record = run.record.model_dump()
         for name in SECTIONS:
-            _section(console, name, flat(record[name]) if record[name] else {})
+            _section(console, name, flat(record[name]) if record.get(name) else {})
             if name == "baseline" and (note := note_on(run.record)):
                 console.print(printable(f"  the run is {note}"), soft_wrap=True)
     _section(console, "files", {str(path): decimal(size) for path, size in _files(run).items()})

@@ -22,10 +22,12 @@ from lnbench.records.identity import title
 from lnbench.records.listing import State
 from lnbench.runs.listed import Listed
 from lnbench.runs.row import RunRow
-from lnbench.tasks.scores.metric import metric_of
+from lnbench.tasks.scores.metric import FORGETTING, metric_of
 
-COLUMNS = ("id", "state", "method", "task", "model", "seed", "score", "when", "seconds")
-NUMBERS = ("seed", "score", "seconds")
+COLUMNS = ("id", "state", "method", "task", "model", "seed", "score", "forgetting", "when", "seconds")
+OPTIONAL = "forgetting"
+"""The column that is shown only where some run has it."""
+NUMBERS = ("seed", "score", "forgetting", "seconds")
 STATE = COLUMNS.index("state")
 GAP = 2
 """Spaces between columns."""
@@ -114,16 +116,17 @@ def _print_table(console: Console, rows: Sequence[RunRow]) -> None:
 
     rich's own tables take a millisecond a row.
     """
-    cells = [[_cell(row, column) for column in COLUMNS] for row in rows]
-    widths = [max(map(cell_len, column)) for column in zip(COLUMNS, *cells, strict=True)]
+    columns = [column for column in COLUMNS if column != OPTIONAL or any(row.forgetting is not None for row in rows)]
+    cells = [[_cell(row, column) for column in columns] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
     while sum(widths) + GAP * (len(widths) - 1) > console.width and max(widths) > NARROW:
         widths[widths.index(max(widths))] -= 1
     styles = [STYLES[row.state] if console.is_terminal else "" for row in rows]
-    console.print(Text(_lines(list(COLUMNS), widths, ""), "bold"), soft_wrap=True)
-    print("".join(f"{_lines(row, widths, style)}\n" for row, style in zip(cells, styles, strict=True)), end="")
+    console.print(Text(_lines(columns, columns, widths, ""), "bold"), soft_wrap=True)
+    print("".join(f"{_lines(row, columns, widths, style)}\n" for row, style in zip(cells, styles, strict=True)), end="")
 
 
-def _lines(cells: Sequence[str], widths: Sequence[int], style: str) -> str:
+def _lines(cells: Sequence[str], columns: Sequence[str], widths: Sequence[int], style: str) -> str:
     """One row as text, in several lines if a cell does not fit its column. The state has the style."""
     folded = [_folded(cell, width) for cell, width in zip(cells, widths, strict=True)]
     lines = []
@@ -132,7 +135,7 @@ def _lines(cells: Sequence[str], widths: Sequence[int], style: str) -> str:
             text.rjust(width + len(text) - cell_len(text))
             if column in NUMBERS
             else text.ljust(width + len(text) - cell_len(text))
-            for column, text, width in zip(COLUMNS, line, widths, strict=True)
+            for column, text, width in zip(columns, line, widths, strict=True)
         ]
         if style:
             padded[STATE] = Style.parse(style).render(padded[STATE])
@@ -153,6 +156,8 @@ def _cell(row: RunRow, column: str) -> str:
     if column == "score" and row.metric:
         metric = metric_of(row.metric)
         return printable(marked(f"{metric.title} {metric.written(value)}", bool(row.no_better)))
+    if column == OPTIONAL:
+        return FORGETTING.difference(value)
     if column == "when":
         value = value[:16].replace("T", " ")
     if isinstance(value, float):

@@ -18,6 +18,7 @@ class RunRow:
         method, task, model, seed: the run's choices, or the names in the folder's path if a damaged file lacks them;
             the seed is then None.
         metric, score: metric and validation score that selected a finished run's checkpoint.
+        forgetting: rise of the loss on a general text in nats a token, if a finished run measured it.
         no_better: splits on which a finished run is no better than the baseline.
         baseline: name of that baseline.
         when: time at which the run finished or failed, or else was begun, in UTC.
@@ -33,6 +34,7 @@ class RunRow:
     seed: int | None
     metric: str | None
     score: float | None
+    forgetting: float | None
     no_better: tuple[str, ...]
     baseline: str | None
     when: str | None
@@ -56,6 +58,7 @@ def row_of(run: FoundRun) -> RunRow:
         seed=seed if isinstance(seed, int) else None,
         metric=record.selection.metric if record else None,
         score=record.score if record else None,
+        forgetting=record.retention.forgetting if record and record.retention else None,
         no_better=record.no_better if record else (),
         baseline=record.baseline_name if record else None,
         when=record.finished_at if record else failure.failed_at if failure else _begun(run.folder),

@@ -26,7 +26,7 @@ def check_length(config: RunConfig) -> None:
     """Checks, before anything slow, that the pretrained model supports the run.
 
     Raises:
-        ConfigError: as `check_model`, or the model does not suit the number of devices.
+        ConfigError: as `check_model`, or the number of devices or a general text does not suit the model.
     """
     pretrained = load_config(config.model)
     check_model(config, pretrained)
@@ -35,6 +35,7 @@ def check_length(config: RunConfig) -> None:
             f"trainer.devices = {config.trainer.devices!r}: the encoder-decoder {config.model.name} is not sharded, as "
             f"generation calls its encoder alone; type trainer.devices=1"
         )
+    _check_retention(config, pretrained)
 
 
 def check_model(config: RunConfig, pretrained: PreTrainedConfig) -> None:
@@ -77,6 +78,26 @@ def _check_positions(config: RunConfig, longest: int, limit: int) -> None:
     if longest > room:
         less = f", of which {config.method_name} takes {limit - room}" if taken else ""
         raise ConfigError(f"{_lengths(config.task, longest)}: {model}{less}; choose {room} or less")
+
+
+def _check_retention(config: RunConfig, pretrained: PreTrainedConfig) -> None:
+    """Checks that the model can read a general text, and has positions for its windows."""
+    asked = config.retention
+    if not asked.is_on:
+        return
+    if pretrained.is_encoder_decoder:
+        raise ConfigError(
+            f"retention.{'path' if asked.data is None else 'data'}: the encoder-decoder {config.model.name} writes a "
+            f"text for another one, and has no loss on a text alone; choose a decoder, such as model=gpt2, or leave it "
+            f"out"
+        )
+    limit, taken = longest_text(pretrained), sum(part.positions for part in config.method.values())
+    if limit is not None and asked.window > limit - taken:
+        less = f", of which {config.method_name} takes {taken}" if taken else ""
+        raise ConfigError(
+            f"retention.window = {asked.window}: {config.model.name} has {limit} positions{less}; choose "
+            f"{limit - taken} or less"
+        )
 
 
 def check_vocabulary(config: RunConfig, tokenizer: PreTrainedTokenizerBase, highest: int) -> None:

@@ -10,12 +10,15 @@ from omegaconf import OmegaConf
 
 from lnbench.config.compose import compose_config, config_dir, to_plain
 from lnbench.config.run import RunConfig, validate
+from lnbench.methods.base import SEPARATOR
 from lnbench.records.failure import RunFailed
 from lnbench.records.record import Record
 from lnbench.run.lifecycle import run
 from scripts.rates.acceptability import NAME, write_acceptability
 
 TASKS = ["sst2", "sick", "conll2004"]
+BESIDE = {"unipelt": ("adapter", "lora", "prefix")}
+"""Parts that a method needs beside it. They keep their own rates while its rate is searched."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,24 @@ def methods() -> list[str]:
     """The shipped methods."""
     files = sorted((config_dir() / "method").glob("*.yaml"))
     return [file.stem for file in files if "lr" in OmegaConf.load(file)]
+
+
+def together(method: str) -> str:
+    """A method, with the parts that it needs beside it."""
+    return SEPARATOR.join([method, *BESIDE.get(method, ())])
+
+
+def at_factor(method: str, shipped: float, factor: float) -> str:
+    """The override that multiplies the rate of a method alone.
+
+    Args:
+        method: name of a shipped method.
+        shipped: its shipped rate.
+        factor: factor of the rate.
+    """
+    if method not in BESIDE:
+        return f"trainer.lr_factor={factor}"
+    return f"method.{method}.lr={shipped * factor:.10g}"
 
 
 def attempt(config: RunConfig) -> Record | None:

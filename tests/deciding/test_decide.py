@@ -139,6 +139,13 @@ def test_what_is_wrong_is_told_before_a_run(
     assert not runs_dir.exists()
 
 
+def test_forgetting_needs_a_general_text(commands: Commands, overrides: list[str], runs_dir: Path) -> None:
+    done = commands.decide("ln better than full in forgetting", "--tasks", "sst2", *overrides)
+    assert done.code == REFUSED
+    assert "forgetting is measured on a general text; type retention.path=FILE, or retention.data=NAME" in done.err
+    assert not runs_dir.exists()
+
+
 def test_an_unknown_method_is_told(commands: Commands, overrides: list[str]) -> None:
     done = commands.decide("lm better than bitfit", "--tasks", "sst2", *overrides)
     assert done.code == REFUSED

@@ -26,6 +26,7 @@ def test_a_claim_is_asked_by_its_id_or_its_file(tmp_path: Path) -> None:
         ("ln+prefix better than bitfit in training time", "better", "train_seconds", None),
         ("ln+prefix better than bitfit in peak_memory_bytes, margin 10", "better", "peak_memory_bytes", 10),
         ("ln+prefix better than bitfit in trained parameters", "better", "trained", None),
+        ("ln+prefix better than bitfit in forgetting, margin 2", "better", "forgetting", 2),
     ],
 )
 def test_a_line_is_a_claim(line: str, left_is: str, quantity: str, margin: float | None) -> None:

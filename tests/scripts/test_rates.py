@@ -19,7 +19,7 @@ from scripts import compare_probe, tune_rates
 from scripts.compare_probe import Comparison, against
 from scripts.rates.acceptability import SIZES, write_acceptability
 from scripts.rates.choice import Trial, best_factors, mean_shares, shipped_rate, write_rate, written
-from scripts.rates.trials import methods
+from scripts.rates.trials import Budget, at_factor, methods, together
 from tests import runs
 
 NEEDS_BF16 = pytest.mark.skipif(not computes_bf16("cpu"), reason="the processor does not multiply bf16")
@@ -117,6 +117,17 @@ def test_rates_are_searched_once_and_written(
     for method in ("head", "ln"):
         assert written(shipped_rate(conf, method)) == known["chosen"][method]
     assert "method, best rate" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("method", methods())
+def test_every_method_can_be_searched_at_its_own_rate(tiny_overrides: list[str], tmp_path: Path, method: str) -> None:
+    budget, shipped = Budget(tmp_path, 6, 4, 8, tiny_overrides), shipped_rate(config_dir(), method)
+    config = budget.configure(together(method), "sst2", 0, at_factor(method, shipped, 3.0))
+    searched, others = config.method[method], [part for name, part in config.method.items() if name != method]
+    assert searched.lr * config.trainer.lr_factor == pytest.approx(3 * shipped)
+    assert [part.lr * config.trainer.lr_factor for part in others] == [
+        shipped_rate(config_dir(), name) for name in sorted(config.method) if name != method
+    ]
 
 
 def test_a_sentence_of_the_acceptability_task_is_whole_or_has_two_words_swapped(tmp_path: Path) -> None:

@@ -181,9 +181,9 @@ def test_the_whole_time_is_that_of_all_processes(
     config, taken = configure("trainer.checkpoint_minutes=1e9"), 0.0
     load = execute.load_model_and_data
 
-    def slowly(config: RunConfig) -> Any:
+    def slowly(config: RunConfig, *more: Any) -> Any:
         clock.move(1_000)
-        return load(config)
+        return load(config, *more)
 
     monkeypatch.setattr(execute, "load_model_and_data", slowly)
     began = datetime.now(UTC)

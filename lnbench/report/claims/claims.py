@@ -23,6 +23,7 @@ Quantity = Literal[
     "train_samples_per_second",
     "test_samples_per_second",
     "peak_memory_bytes",
+    "forgetting",
 ]
 NAMES: dict[Quantity, str] = {
     "score": "test score",
@@ -32,13 +33,16 @@ NAMES: dict[Quantity, str] = {
     "train_samples_per_second": "training speed",
     "test_samples_per_second": "inference speed",
     "peak_memory_bytes": "peak memory",
+    "forgetting": "forgetting",
 }
 """Names of the quantities, for people."""
-LESS_IS_BETTER = frozenset({"trained", "train_seconds", "total_seconds", "peak_memory_bytes"})
+LESS_IS_BETTER = frozenset({"trained", "train_seconds", "total_seconds", "peak_memory_bytes", "forgetting"})
 EXACT = frozenset({"trained"})
 """Quantities that do not depend on chance, and are therefore not tested."""
+DIFFERENCES = frozenset({"score", "forgetting"})
+"""Quantities whose differences are compared. Of all others, ratios are."""
 PERCENT = 5.0
-"""Margin of quantities other than scores, unless a comparison has its own."""
+"""Margin of quantities whose ratios are compared, unless a comparison has its own."""
 SHIPPED = Path(__file__).parent / "shipped"
 HALVES = ("lower half", "upper half")
 """Values of a method's `layers` that stand for half of a model's layers, whatever their number."""
@@ -106,12 +110,14 @@ class Comparison(Schema):
     ]
     left_is: Annotated[Literal["better", "worse"], Field(description="better or worse")]
     quantity: Quantity = "score"
-    """Quantity to compare; `score` is the test score. For seconds, memory and parameters, less is better."""
+    """Quantity to compare; `score` is the test score, and `forgetting` the rise of the loss on a general text. For
+    forgetting, seconds, memory and parameters, less is better."""
     factor: Annotated[float, Field(gt=0)] = 1.0
-    """Number by which the right side is multiplied before the comparison; not allowed for scores."""
+    """Number by which the right side is multiplied before the comparison; not allowed for scores and forgetting."""
     margin: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """Size from which on a difference matters: in points of the metric, and in percent for all other quantities. None
-    is 1 point or 5%. A metric without points needs a number, in its own unit. Not allowed for exact quantities."""
+    """Size from which on a difference matters: in points of the metric, in hundredths of a nat for forgetting, and in
+    percent for all other quantities. None is 1 point or 5%. A metric without points needs a number, in its own unit.
+    Not allowed for exact quantities."""
 
     @model_validator(mode="after")
     def _no_side_against_itself(self) -> "Comparison":
@@ -120,9 +126,9 @@ class Comparison(Schema):
         return self
 
     @model_validator(mode="after")
-    def _no_share_of_a_score(self) -> "Comparison":
-        if self.quantity == "score" and self.factor != 1:
-            raise ValueError("factor is for quantities that have a natural zero, not for scores")
+    def _no_share_of_a_difference(self) -> "Comparison":
+        if self.quantity in DIFFERENCES and self.factor != 1:
+            raise ValueError("factor is for quantities that have a natural zero, not for scores and forgetting")
         return self
 
     @model_validator(mode="after")
@@ -135,7 +141,7 @@ class Comparison(Schema):
         """The margin in the unit of differences: of a score, or of the logarithm of a ratio. None if it is not known.
 
         Args:
-            metric: metric of the scores; None for other quantities.
+            metric: metric of the scores, or `FORGETTING`; None for other quantities.
         """
         if self.quantity in EXACT:
             return None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import inf
 from typing import TYPE_CHECKING
 
-from lnbench.report.claims.claims import EXACT, LESS_IS_BETTER, Comparison, Side
+from lnbench.report.claims.claims import DIFFERENCES, EXACT, LESS_IS_BETTER, Comparison, Side
 from lnbench.report.claims.noise import Values, resolution_of, without_noise
 
 if TYPE_CHECKING:
@@ -60,15 +60,14 @@ def pairs(comparison: Comparison, right: Side, runs: pd.DataFrame) -> pd.DataFra
     Returns:
         The columns `task`, `model`, `setting`, `seed`, `metric`, `mode`, `unit`, `no_better` (whether either run is no
         better than its baseline), `seconds` (total time of both runs), `left` and `right` (the values), `id_left` and
-        `id_right` (the runs), and `difference`. For scores, the difference is left - right, for all other quantities
-        log(left / (factor * right)).
+        `id_right` (the runs), and `difference`. For scores and forgetting, the difference is left - right, for all
+        other quantities log(left / (factor * right)).
         Differences of scores are comparable only within a unit.
     """
     import numpy as np
 
     quantity = comparison.quantity
-    scores = quantity == "score"
-    same = [*SAME, *METRIC] if scores or quantity in EXACT else [*SAME, *METRIC, "hardware"]
+    same = [*SAME, *METRIC] if quantity in DIFFERENCES | EXACT else [*SAME, *METRIC, "hardware"]
     needed = runs[list(dict.fromkeys([*same, "variant", "num_layers", "finished_at", quantity, *BESIDE]))]
     values = [
         runs_of(side, needed)
@@ -82,7 +81,7 @@ def pairs(comparison: Comparison, right: Side, runs: pd.DataFrame) -> pd.DataFra
     merged = merged[np.isfinite(merged["left"]) & np.isfinite(merged["right"])]
     merged["no_better"] = merged.pop("no_better_left") | merged.pop("no_better_right")
     merged["seconds"] = merged.pop("total_seconds_left") + merged.pop("total_seconds_right")
-    if not scores:
+    if quantity not in DIFFERENCES:
         merged = merged[(merged["left"] > 0) & (merged["right"] > 0)]
     return merged.assign(difference=paired_differences(comparison, merged["left"], merged["right"]))
 
@@ -90,7 +89,7 @@ def pairs(comparison: Comparison, right: Side, runs: pd.DataFrame) -> pd.DataFra
 def paired_differences(
     comparison: Comparison, left: pd.Series[float], right: pd.Series[float]
 ) -> pd.Series[float] | Values:
-    """What is tested: differences of scores, or logarithms of ratios of other quantities.
+    """What is tested: differences of scores or of forgetting, or logarithms of ratios of other quantities.
 
     Args:
         comparison: quantity, and the factor of the right side.
@@ -99,7 +98,7 @@ def paired_differences(
     """
     import numpy as np
 
-    return left - right if comparison.quantity == "score" else np.log(left / (comparison.factor * right))
+    return left - right if comparison.quantity in DIFFERENCES else np.log(left / (comparison.factor * right))
 
 
 def sign_of_better(comparison: Comparison, found: pd.DataFrame) -> int:

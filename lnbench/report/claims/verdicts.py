@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lnbench.records.commands import MissingRuns, command_lines
 from lnbench.report.claims.aggregates import Aggregate, probability_of_improvement
-from lnbench.report.claims.claims import EXACT, NAMES, Claim, Comparison, Side
+from lnbench.report.claims.claims import DIFFERENCES, EXACT, NAMES, Claim, Comparison, Side
 from lnbench.report.claims.difference import CELL, Difference, difference_of
 from lnbench.report.claims.missing import missing_for
 from lnbench.report.claims.nested import LEAST_SEEDS, Decision, Estimate, decisions, interval_with
@@ -17,7 +17,7 @@ from lnbench.report.claims.noise import resolution_of
 from lnbench.report.claims.pairs import at_best_rate, pairs, runs_of, sign_of_better
 from lnbench.report.claims.power import seeds_to_decide
 from lnbench.report.claims.rows import Samples, noise_of_rows
-from lnbench.tasks.scores.metric import Metric, metric_of
+from lnbench.tasks.scores.metric import FORGETTING, Metric, metric_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,7 +75,10 @@ class Finding:
 
     @property
     def metric(self) -> Metric | None:
-        """One of the pairs' metrics, which share one unit; None without pairs, and for quantities other than scores."""
+        """One of the pairs' metrics, which share one unit; `FORGETTING` for forgetting. None for other quantities, and
+        for scores without pairs."""
+        if self.comparison.quantity == "forgetting":
+            return FORGETTING
         if self.comparison.quantity != "score" or self.pairs.empty:
             return None
         return metric_of(self.pairs["metric"].iloc[0], self.pairs["mode"].iloc[0])
@@ -280,8 +283,8 @@ def _findings(claim: Claim, runs: pd.DataFrame) -> Iterator[Finding]:
 def _difference(comparison: Comparison, found: pd.DataFrame) -> Difference | None:
     if found.empty:
         return None
-    scores = comparison.quantity == "score"
-    whole = difference_of(found, resolution_of(found["left"], found["right"]) if scores else 0.0)
+    differ = comparison.quantity in DIFFERENCES
+    whole = difference_of(found, resolution_of(found["left"], found["right"]) if differ else 0.0)
     return replace(whole, cells=None, here=None, elsewhere=None) if comparison.quantity in EXACT else whole
 
 

@@ -27,7 +27,7 @@ from lnbench.report.tables.table import (
     rows_of,
 )
 from lnbench.report.tables.units import averaged, heading_of, metric_in
-from lnbench.tasks.scores.metric import Metric
+from lnbench.tasks.scores.metric import FORGETTING, Metric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +39,10 @@ ABLATED = re.compile(r"(?:^|\+)ln\[")
 DATA = ["method", "task", "metric", "mean", "std", "n", "no_better"]
 WHAT = "Test scores, mean ± standard deviation over seeds (number of seeds)."
 AVERAGE = "An average is over all tasks of one unit and scale, and only for methods that have run on all of them."
+FORGOTTEN = (
+    "Forgetting: by how much tuning raised the loss on a general text, in nats a token, averaged over the tasks. Less "
+    "is better; below 0 the loss fell."
+)
 RANKS = (
     "Rank 2 to 4: one method is surely better, and all but four are surely worse. The paired differences on these "
     "tasks decide no more. With a probability of 95%, all ranks of a column are right. Only methods that have run on "
@@ -100,6 +104,7 @@ def _table(runs: pd.DataFrame, name: str, title: str, loaded: Loaded, figures: F
         Column(name, partial(_average, tasks=sorted(found["task"].unique()), metric=metric_in(found)), _larger(found))
         for name, found in averages.items()
     ]
+    columns += _forgetting(runs)
     ranks = dict(ranks_by_unit(rows, runs))
     columns += [Column(name, partial(_rank, ranks=found)) for name, found in ranks.items()]
     return Table(
@@ -133,15 +138,24 @@ def _score(row: Row, task: str, metric: Metric) -> Cell:
     return replace(cell, text=marked(cell.text, bool(found["no_better"].any())))
 
 
-def _average(row: Row, tasks: Sequence[str], metric: Metric) -> Cell:
+def _forgetting(runs: pd.DataFrame) -> Iterator[Column]:
+    """The column of forgetting, if any run has measured it."""
+    measured = runs.dropna(subset=["forgetting"])
+    if len(measured):
+        tasks = sorted(measured["task"].unique())
+        cell = partial(_average, tasks=tasks, metric=FORGETTING, values="forgetting")
+        yield Column(FORGETTING.heading, cell, larger=False)
+
+
+def _average(row: Row, tasks: Sequence[str], metric: Metric, values: str = "score") -> Cell:
     """The mean over tasks for each seed, then over the seeds that have all tasks."""
-    scores = row.runs.pivot_table(index="seed", columns="task", values="score").reindex(columns=list(tasks))
+    scores = row.runs.pivot_table(index="seed", columns="task", values=values).reindex(columns=list(tasks))
     there = int(scores.notna().any().sum())
     if there < len(tasks):
         return Cell(f"{there} of {len(tasks)} tasks")
     complete = scores.dropna()
-    values = [float(scores.mean().mean())] if complete.empty else complete.mean(axis=1).tolist()
-    return mean_and_deviation(values, metric.digits, metric.factor)
+    means = [float(scores.mean().mean())] if complete.empty else complete.mean(axis=1).tolist()
+    return mean_and_deviation(means, metric.digits, metric.factor)
 
 
 def _rank(row: Row, ranks: Mapping[str, Ranks]) -> Cell:
@@ -169,6 +183,11 @@ def _numbers(row: Row, tasks: dict[str, pd.DataFrame]) -> Iterator[dict[str, obj
         if len(found):
             metric, spread, low = tasks[task]["metric"].iloc[0], scores.std(ddof=1), int(found["no_better"].sum())
             yield dict(zip(DATA, (row.label, task, metric, scores.mean(), spread, len(scores), low), strict=True))
+        forgotten = found["forgetting"].dropna()
+        if len(forgotten):
+            spread, low = forgotten.std(ddof=1), 0
+            line = (row.label, task, FORGETTING.title, forgotten.mean(), spread, len(forgotten), low)
+            yield dict(zip(DATA, line, strict=True))
 
 
 def _missing(row: Row, tasks: dict[str, pd.DataFrame], loaded: Loaded, runs: pd.DataFrame) -> list[MissingRuns]:
@@ -189,6 +208,7 @@ def _notes(runs: pd.DataFrame, figures: Figures, averages: Mapping[str, pd.DataF
         WHAT: True,
         f"{AVERAGE}{_left_out(runs, averages)}": bool(averages),
         MARKS: True,
+        FORGOTTEN: bool(runs["forgetting"].notna().any()),
         RANKS: ranked,
         footnote(poor): len(poor) > 0,
         "Runs of one method at several learning rates are kept apart.": several,

@@ -29,7 +29,24 @@ def content_of_files(files: Mapping[str, Path]) -> dict[str, str]:
     Raises:
         DataError: a file cannot be read.
     """
-    return {role: _own(role, path) for role, path in files.items()}
+    return {role: content_of_file(f"task.{FIELDS[role]}", path) for role, path in files.items()}
+
+
+def content_of_file(setting: str, path: Path) -> str:
+    """The type and the digest of one of the user's own files.
+
+    Args:
+        setting: dotted name of the setting that names the file, for the message.
+        path: the file.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        return _typed(path)
+    except OSError as error:
+        hint = "" if path.is_file() else f"; it must be a file, its path absolute or seen from {Path.cwd()}"
+        raise DataError(f"{setting} = {str(path)!r}: cannot be read ({error.strerror}){hint}") from error
 
 
 def content_of_splits(source: Source, splits: Mapping[str, str], data_root: Path | None) -> dict[str, str]:
@@ -58,7 +75,8 @@ def changed_file(content: Mapping[str, str], files: Mapping[str, Path]) -> Path 
     Raises:
         DataError: a file cannot be read.
     """
-    return next((path for role, path in files.items() if content.get(role) != _own(role, path)), None)
+    found = ((role, path, content_of_file(f"task.{FIELDS[role]}", path)) for role, path in files.items())
+    return next((path for role, path, now in found if content.get(role) != now), None)
 
 
 def local_file(source: Source, split: str, data_root: Path | None) -> Path | None:
@@ -110,14 +128,6 @@ def _content(source: Source, split: str, data_root: Path | None) -> str | None:
     if hub is None or (commit := hub_commit(hub.id, "dataset", hub.revision)) is None:
         return None
     return f"{HUB}{hub.id}/{hub.config or 'default'}/{split}@{commit}"
-
-
-def _own(role: str, path: Path) -> str:
-    try:
-        return _typed(path)
-    except OSError as error:
-        hint = "" if path.is_file() else f"; it must be a file, its path absolute or seen from {Path.cwd()}"
-        raise DataError(f"task.{FIELDS[role]} = {str(path)!r}: cannot be read ({error.strerror}){hint}") from error
 
 
 def _typed(path: Path) -> str:

@@ -9,7 +9,8 @@ import json
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ _QUOTED = re.compile(r'(?:^|\t)("(?:[^"\t\n]|"")*""(?:[^"\t\n]|"")*")(?=\t|\r?$)
 """A field in quotes that contains doubled quotes."""
 
 
-def read_file(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
+def read_file(path: Path, encoding: str = "utf-8", setting: str = "task.encoding") -> pd.DataFrame:
     """Reads one file. No text becomes a number, a date or a missing value.
 
     JSON is one object per line, or one list of objects. Fields may be in quotes in CSV, but not in TSV. CoNLL's format
@@ -32,10 +33,15 @@ def read_file(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
     `tokens` and `tags`. An index that pandas stored in a Parquet file is a column like any other. All but Parquet may
     be compressed (`.gz`).
 
+    Args:
+        path: the file.
+        encoding: encoding of its text.
+        setting: setting that states the encoding, for the message.
+
     Raises:
         DataError: the file cannot be read as its type, or has none of those types.
     """
-    try:
+    with _explained_errors(path, encoding, setting):
         suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
         if suffix == ".parquet":
             return _read_parquet(path)
@@ -45,14 +51,36 @@ def read_file(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
             return _read_json(_text(path, encoding))
         if suffix in conll.SUFFIXES:
             return pd.DataFrame(conll.sentences_of(_text(path, encoding)), columns=["tokens", "tags"])
+    raise DataError(f"{path}: must end in one of {', '.join((*SUFFIXES, *conll.SUFFIXES))}")
+
+
+def read_text(path: Path, encoding: str, setting: str) -> str:
+    """The text of a file, which may be compressed (`.gz`).
+
+    Args:
+        path: the file.
+        encoding: encoding of its text.
+        setting: setting that states the encoding, for the message.
+
+    Raises:
+        DataError: the file cannot be read, or is not in this encoding.
+    """
+    with _explained_errors(path, encoding, setting):
+        return _text(path, encoding)
+
+
+@contextmanager
+def _explained_errors(path: Path, encoding: str, setting: str) -> Iterator[None]:
+    """Turns what goes wrong while a file is read into a `DataError`."""
+    try:
+        yield
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path}: byte {error.start + 1} (0x{error.object[error.start]:02x}) is not {encoding}; state the file's "
-            f"encoding in task.encoding, such as latin-1, cp1252 or utf-16"
+            f"encoding in {setting}, such as latin-1, cp1252 or utf-16"
         ) from error
     except (OSError, ValueError, EOFError, LookupError, pd.errors.ParserWarning) as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
-    raise DataError(f"{path}: must end in one of {', '.join((*SUFFIXES, *conll.SUFFIXES))}")
 
 
 def _text(path: Path, encoding: str) -> str:

@@ -114,6 +114,10 @@ METRICS: Mapping[str, Metric] = {
 """All metrics, by their names in records."""
 
 
+FORGETTING = Metric("forgetting", "nats", mode="min", sign=" nats", point=0.01)
+"""By how much tuning raises the loss on a general text, in nats a token. It may be below 0."""
+
+
 def metric_of(name: str, mode: Mode = "max") -> Metric:
     """A metric by its name. A metric that a user's own task defines has an unknown scale, and a unit of its task alone.
 

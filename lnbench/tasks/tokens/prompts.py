@@ -64,7 +64,7 @@ def tokenise_prompts(
     start, cue = tokenizer(before)["input_ids"], _ids(tokenizer, [after])[0]
     opening: list[int] = []
     if apart:
-        opening, closing = _around(tokenizer)
+        opening, closing = around(tokenizer)
         start, cue = [*opening, *_ids(tokenizer, [before])[0]], [*cue, *closing]
     room = max_source_length - len(start) - len(cue)
     if room < 1:
@@ -93,7 +93,7 @@ def tokenise_prompts(
     )
 
 
-def _around(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+def around(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
     """The special tokens that a tokenizer puts before and after a text."""
     bare, whole = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True))
     first = next(place for place in range(len(whole)) if whole[place : place + len(bare)] == bare)

@@ -76,6 +76,7 @@ def summary_values(record: Record) -> dict[str, float]:
         **{BEST.get(split, split): scores for split, scores in record.metrics.items()},
         "parameters": record.parameters.model_dump(exclude={"by_part"}),
         "cost": record.cost.model_dump(exclude_none=True),
+        "retention": record.retention.model_dump() if record.retention else {},
     }
     values = {f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()}
     return {"score": record.score, **values}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lnbench.records.record import Record, Selection
+from lnbench.records.record import Record, Retention, Selection
 from lnbench.records.shift import NormShift
 from lnbench.report.claims.claims import Claim, Comparison, Side, read_claims
 from lnbench.report.claims.judgement import HEADINGS, cells, to_markdown
@@ -399,3 +399,49 @@ def test_runs_dir_stands_in_the_commands() -> None:
     records = [finished("ln")]
     [verdict] = judge([CLAIM], loaded(*records, runs_dir=Path("my runs")), frame(records))
     assert all(command.endswith("'runs_dir=my runs'") for command in verdict.commands)
+
+
+def forgetful(method: str, seed: int, forgetting: float, task: str = "e2e_nlg", **more: Any) -> Record:
+    found = Retention(before=3.0, after=3.0 + forgetting, tokens=1_000)
+    return finished(method, task, seed, 1.0, retention=found, **more)
+
+
+def forgets(left: str, right: str, **more: Any) -> Claim:
+    comparison = Comparison(left=Side(method=left), right=[Side(method=right)], left_is="better", **more)
+    return Claim(id="forgets", text="It forgets less.", where="here", comparisons=[comparison])
+
+
+@pytest.mark.parametrize(
+    ("of_ln", "outcome", "shown"),
+    [
+        ((-0.02, -0.01, -0.03), "supported", "-0.1200"),
+        ((0.2, 0.21, 0.19), "contradicted", "+0.1000"),
+        ((0.101, 0.099, 0.1002), "no difference that matters", "+0.0001"),
+    ],
+)
+def test_forgetting_is_compared_by_differences_in_nats_on_any_hardware(
+    of_ln: tuple[float, ...], outcome: Outcome, shown: str
+) -> None:
+    quantity: Any = {"quantity": "forgetting"}
+    machines: list[dict[str, Any]] = [{"device": "cpu", "cpu": name, "threads": 1} for name in ("one", "other")]
+    records = [
+        forgetful(method, seed, value, hardware=machine)
+        for method, values, machine in zip(("ln", "full"), (of_ln, (0.1, 0.1, 0.1)), machines, strict=True)
+        for seed, value in enumerate(values)
+    ]
+    [verdict] = judged([forgets("ln", "full", **quantity)], *records)
+    (finding,) = verdict.findings
+    assert finding.outcome == outcome
+    assert cells(finding)[1] == "ln better than full in forgetting"
+    assert cells(finding)[2].startswith(f"{shown} [")
+    assert cells(finding)[2].endswith("] nats")
+    assert finding.margin == 0.01
+    [wide] = judged([forgets("ln", "full", margin=50, **quantity)], *records)
+    assert (wide.findings[0].margin, wide.findings[0].outcome) == (0.5, "no difference that matters")
+
+
+def test_runs_that_did_not_measure_forgetting_are_no_pairs() -> None:
+    records = [finished(method, "e2e_nlg", seed, 1.0) for method in ("ln", "full") for seed in range(3)]
+    quantity: Any = {"quantity": "forgetting"}
+    [verdict] = judged([forgets("ln", "full", **quantity)], *records)
+    assert not verdict.has_pairs

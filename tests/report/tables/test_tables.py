@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from lnbench.records.record import Record, Selection
+from lnbench.records.record import Record, Retention, Selection
 from lnbench.report.load import frame
 from lnbench.report.tables.formats import show, to_csv, to_latex, to_markdown
 from lnbench.report.tables.paper import Figure, Figures, Paper
@@ -286,3 +286,23 @@ def test_a_thousand_runs() -> None:
     ]
     table = made(*many)["scores-minilm"]
     assert sum(table.data["n"]) == len(many) >= 1000
+
+
+def test_forgetting_has_a_column_where_a_run_has_measured_it() -> None:
+    records = [
+        finished(method, "e2e_nlg", seed, 1.0, retention=Retention(before=3.0, after=3.0 + lost + seed / 10, tokens=9))
+        for method, lost in (("ln", 0.1), ("full", 0.5))
+        for seed in (0, 1)
+    ]
+    (table,) = [table for name, table in made(*records).items() if name.startswith("scores-")]
+    place = table.columns.index("forgetting (nats)")
+    full, ln = (row[place] for row in table.rows)
+    assert (full.text, ln.text) == ("0.5500 ± 0.0707 (2)", "0.1500 ± 0.0707 (2)")
+    assert (full.rank, ln.rank) == (2, 1)
+    assert any(note.startswith("Forgetting: ") for note in table.notes)
+    own = table.data[table.data["metric"] == "forgetting"]
+    assert own["mean"].tolist() == pytest.approx([0.55, 0.15])
+    without = [finished(method, "e2e_nlg", 0, 1.0) for method in ("ln", "full")]
+    (plain,) = [table for name, table in made(*without).items() if name.startswith("scores-")]
+    assert not [heading for heading in plain.columns if "forgetting" in heading]
+    assert not [note for note in plain.notes if "orgetting" in note]

@@ -24,7 +24,7 @@ def test_what_to_install_is_told(
     monkeypatch.setattr(
         "lnbench.training.loggers.run_logger.find_spec", lambda name: None if name in absent else found(name)
     )
-    monkeypatch.setattr("lnbench.run.execute.load_model_and_data", lambda config: pytest.fail("a model loads"))
+    monkeypatch.setattr("lnbench.run.execute.load_model_and_data", lambda *_: pytest.fail("a model loads"))
     with pytest.raises(ConfigError) as refused:
         run(configure(f"logger={name}+csv"))
     assert message in str(refused.value)
