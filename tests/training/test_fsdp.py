@@ -1,10 +1,8 @@
-import multiprocessing
 import shutil
 import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
@@ -30,6 +28,7 @@ from lnbench.training.sharded.sharding import own_part
 from tests import runs
 from tests.commands import Commands
 from tests.conftest import Configure
+from tests.forking import fork_server
 from tests.run.test_lifecycle import Cli
 from tests.tiny import ARCHITECTURES
 from tests.training.interruption import AtCall, inject, send
@@ -57,18 +56,16 @@ def calm(sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="module")
-def fork_server() -> Iterator[ForkServerContext]:
-    """A process that has imported what a run needs, which takes most of the time of a start."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([do_all.__module__])
-    yield context
-    forkserver._forkserver._stop()  # type: ignore[attr-defined]
+def forking() -> Iterator[ForkServerContext]:
+    """Starts processes that have imported what a run needs."""
+    with fork_server(do_all.__module__) as context:
+        yield context
 
 
 @pytest.fixture
-def forked(fork_server: ForkServerContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    """New processes are forked from the fork server. What they write to stderr cannot be captured."""
-    monkeypatch.setattr("lnbench.training.sharded.processes.multiprocessing.get_context", lambda _: fork_server)
+def forked(forking: ForkServerContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes of a run are forked."""
+    monkeypatch.setattr("lnbench.training.sharded.processes.multiprocessing.get_context", lambda _: forking)
 
 
 class Pair:
