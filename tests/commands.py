@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from lnbench import decide, export, predict, submit, verify
+from lnbench import decide, export, params, predict, submit, verify
 from lnbench.__main__ import main
 from lnbench.cli import IN_THIS_PROCESS
 from lnbench.report import __main__ as report
@@ -41,6 +41,10 @@ class Commands:
     def lnbench(self, *overrides: object) -> Done:
         """A run."""
         return self._call(main, *overrides, IN_THIS_PROCESS)
+
+    def params(self, *arguments: object) -> Done:
+        """A table of parameter counts."""
+        return self._call(params.main, *arguments)
 
     def predict(self, *arguments: object) -> Done:
         """Answers of a tuned model."""

@@ -35,8 +35,10 @@ def test_every_experiment_of_the_paper_has_a_small_version() -> None:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_value_gives_a_run(name: str, tmp_path: Path) -> None:
     params = swept(name)
+    seeds = params.pop("seed", "0").split(",")
+    assert all(seed.isdecimal() for seed in seeds), "any such number is a seed"
     for key, values in params.items():
-        others = [f"{other}={first(params[other])}" for other in params if other != key]
+        others = [f"seed={seeds[0]}", *(f"{other}={first(params[other])}" for other in params if other != key)]
         jobs = runs_of_sweep([f"experiment={name}", *others], tmp_path)
         assert len(jobs) == (values.count("],") if values.startswith("[") else values.count(",")) + 1
         assert {job.state for job in jobs} == {"never started"}

@@ -1,8 +1,6 @@
 """The parameter table, against the percentages that the paper states."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +11,7 @@ from lnbench.config.run import validate
 from lnbench.core.schema import ConfigError
 from lnbench.params import FILE, ParameterTable
 from lnbench.report.tables.paper import read_papers
+from tests.commands import Commands
 
 
 def add(table: ParameterTable, *overrides: str) -> float:
@@ -42,18 +41,16 @@ def test_what_can_be_folded_adds_nothing_at_inference() -> None:
     assert row["added"] == 12 * (2 * 768 * 22 + 22 + 768)
 
 
-def test_a_sweep_makes_one_table(tmp_path: Path) -> None:
-    overrides = ["model=bert_base,gpt2", "method=ln,bitfit", f"runs_dir={tmp_path}"]
-    done = subprocess.run(
-        [sys.executable, "-m", "lnbench.params", "-m", *overrides], capture_output=True, text=True, check=True
-    )
+def test_a_sweep_makes_one_table(commands: Commands, tmp_path: Path) -> None:
+    done = commands.params("-m", "model=bert_base,gpt2", "method=ln,bitfit", f"runs_dir={tmp_path}")
+    assert done.code == 0
     rows = pd.read_csv(tmp_path / FILE)
     assert rows[["model", "method"]].to_numpy().tolist() == [
         [model, method] for model in ("bert_base", "gpt2") for method in ("ln", "bitfit")
     ]
     assert rows["trained"].tolist() == [36_864, 101_376, 36_864, 101_376]
-    assert "bert_base: 108,310,272 parameters" in done.stdout
-    assert "36,864" in done.stdout
+    assert "bert_base: 108,310,272 parameters" in done.out
+    assert "36,864" in done.out
 
 
 def test_the_documented_counts_are_those() -> None:

@@ -184,6 +184,11 @@ def tiny(architecture: str, seed: int = 0) -> PreTrainedModel:
     return _packed(AutoModel, architecture, seed).copy()
 
 
+def shallow(architecture: str) -> PreTrainedModel:
+    """The same with two layers, the first and the last."""
+    return _packed(AutoModel, architecture, 0, num_hidden_layers=2).copy()
+
+
 def tiny_generator(architecture: str = "gpt2", seed: int = 0) -> PreTrainedModel:
     """A tiny decoder, or encoder-decoder, that generates."""
     kind = AutoModelForSeq2SeqLM if architecture in TWO_SIDED else AutoModelForCausalLM
@@ -228,10 +233,12 @@ class Unpacker(pickle.Unpickler):
 
 
 @functools.cache
-def _packed(kind: Any, architecture: str, seed: int) -> Packer:
+def _packed(kind: Any, architecture: str, seed: int, **changes: Any) -> Packer:
     """A model whose gains are off 1 and biases off 0, where mistakes would not show."""
     torch.manual_seed(seed)
-    model: PreTrainedModel = kind.from_config(copy.deepcopy(CONFIGS[architecture]))
+    config = copy.deepcopy(CONFIGS[architecture])
+    config.update(changes)
+    model: PreTrainedModel = kind.from_config(config)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))

@@ -1,8 +1,9 @@
 """The model card of a tuned model, a README.md in the form that the Hugging Face hub reads."""
 
+from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from lnbench.config.run import validate_saved
 from lnbench.core.atomic_files import write_atomically
@@ -36,15 +37,7 @@ def model_card(record: Record) -> str:
         ConfigError: the record's configuration belongs to another version of lnbench.
     """
     config = validate_saved(record.config)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"code": code, "cell": cell, "fenced": fenced, "text": markdown}
-    return environment.get_template(TEMPLATE).render(
+    return _template().render(
         metadata=card_metadata(record, config).to_yaml(),
         record=record,
         config=config,
@@ -56,3 +49,17 @@ def model_card(record: Record) -> str:
         note=note_on(record),
         metric=metric_of(record.selection.metric),
     )
+
+
+@cache
+def _template() -> Template:
+    """The page's template, compiled once."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"code": code, "cell": cell, "fenced": fenced, "text": markdown}
+    return environment.get_template(TEMPLATE)

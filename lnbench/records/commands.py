@@ -157,9 +157,14 @@ def _filled(written: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
 
 
 def _setting(group: str, key: str, value: Any, written: Mapping[str, Any]) -> str:
-    listed = OmegaConf.select(OmegaConf.create(dict(written)), key, throw_on_missing=False) is not None
-    mark = "" if listed or written.get(key) == MANDATORY else "++"
-    return override(f"{group}.{key}", value, mark=mark)
+    return override(f"{group}.{key}", value, mark="" if _has(written, key) else "++")
+
+
+def _has(settings: Any, key: str) -> bool:
+    """Whether nested settings give a setting, named with dots, a value or leave it open."""
+    first, _, rest = key.partition(".")
+    value = settings.get(first) if isinstance(settings, Mapping) else None
+    return _has(value, rest) if rest else value is not None
 
 
 def _mark_of_method(name: str) -> str:

@@ -29,7 +29,13 @@ def versions() -> dict[str, str]:
     """Versions of Python, of lnbench and of each package that can change a result."""
     from lnbench import __version__
 
-    return {"python": platform.python_version(), "lnbench": __version__, **{name: version(name) for name in PACKAGES}}
+    return {"python": platform.python_version(), "lnbench": __version__, **_packages()}
+
+
+@cache
+def _packages() -> dict[str, str]:
+    """Versions by package, read once."""
+    return {name: version(name) for name in PACKAGES}
 
 
 def hardware() -> dict[str, Any]:

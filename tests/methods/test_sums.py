@@ -22,6 +22,7 @@ from tests.tiny import (
     part,
     parts,
     shake,
+    shallow,
     tiny,
     trained,
     tune,
@@ -95,9 +96,10 @@ def test_every_claimed_parameter_gets_a_gradient_and_no_other(case: Case) -> Non
 @pytest.mark.parametrize("first", SUMMABLE)
 @pytest.mark.parametrize("architecture", FIRST_ARCHITECTURES)
 def test_so_it_is_in_every_pair(architecture: str, first: str) -> None:
+    """On two layers, which show what two parts do to each other as well as three."""
     for second in SUMMABLE[SUMMABLE.index(first) + 1 :]:
         if is_possible(architecture, method := f"{first}{SEPARATOR}{second}"):
-            model = tiny(architecture)
+            model = shallow(architecture)
             claimed = set().union(*tune(model, method).values())
             check_gradients(method, model, claimed, moved(model, claimed)[1])
 

@@ -683,7 +683,7 @@ def command(sources: dict[str, Path], data_root: Path, runs_dir: Path) -> list[s
 
 @pytest.mark.slow
 def test_ctrl_c_ends_with_its_exit_code_and_the_same_command_goes_on(
-    command: list[str], configure: Configure, tmp_path: Path
+    command: list[str], configure: Configure, commands: Commands, tmp_path: Path
 ) -> None:
     config = configure(*LONGER)
     folder = run_dir(config)
@@ -695,9 +695,8 @@ def test_ctrl_c_ends_with_its_exit_code_and_the_same_command_goes_on(
     assert f"The same command goes on from the state that is saved in {folder}" in out
     assert "Traceback" not in err
     assert "Press Ctrl-C again" in err
-    with Cli(command, tmp_path) as cli:
-        code, out, err = cli.end()
-    assert (code, err) == (0, "")
+    again, out, err = commands.lnbench(*command)
+    assert (again, err) == (0, "")
     assert str(folder) in out
     record = read_record(folder)
     assert record

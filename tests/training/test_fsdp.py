@@ -2,7 +2,8 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from lnbench.cli import IN_THIS_PROCESS
 from lnbench.config.run import RunConfig
 from lnbench.core.errors import ProcessKilled
 from lnbench.core.interruption import RunInterrupted
@@ -26,7 +26,9 @@ from lnbench.training.batching import in_pieces
 from lnbench.training.sharded.processes import ProcessTraceback, run_in_processes
 from lnbench.training.sharded.sharding import own_part
 from tests import runs
+from tests.commands import Commands
 from tests.conftest import Configure
+from tests.forking import fork_server
 from tests.run.test_lifecycle import Cli
 from tests.tiny import ARCHITECTURES
 from tests.training.interruption import AtCall, inject, send
@@ -37,8 +39,7 @@ CALM = ("+model.dropout=0.0", "trainer.lr=0.003", "trainer.max_epochs=1")
 """AdamW takes a whole step where rounding alone makes a gradient; small steps keep that small."""
 UNEVEN = "trainer.batch_size=7"
 """72 rows in batches of 7 for 2 processes: 4 rows and 3, and a last batch of 2 rows."""
-METHODS = ["ln", "lora", "adapter", "prefix", "full", "ln+prefix", "lora_xs+oft+svft+vera"]
-METHODS += ["adapter+lora+prefix+unipelt"]
+METHODS = ["prefix", "full", "adapter+ln+lora+prefix", "lora_xs+oft+svft+vera", "adapter+lora+prefix+unipelt"]
 SETTINGS = [
     ("method=ln", "trainer.batch_size=71"),  # one row is left for the last batch, and none for rank 1
     ("method=ln+lora", UNEVEN, "trainer.accumulate=3", "trainer.validate_every=3"),
@@ -52,6 +53,19 @@ SETTINGS = [
 def calm(sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders of the tiny models, without dropout, whose masks depend on which process draws them."""
     return {name: without_dropout(source, tmp_path_factory.mktemp("calm") / name) for name, source in sources.items()}
+
+
+@pytest.fixture(scope="module")
+def forking() -> Iterator[ForkServerContext]:
+    """Starts processes that have imported what a run needs."""
+    with fork_server(do_all.__module__) as context:
+        yield context
+
+
+@pytest.fixture
+def forked(forking: ForkServerContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes of a run are forked."""
+    monkeypatch.setattr("lnbench.training.sharded.processes.multiprocessing.get_context", lambda _: forking)
 
 
 class Pair:
@@ -130,6 +144,7 @@ def do_interrupted(config: RunConfig) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_an_interrupted_run_goes_on_on_any_number_of_devices(
     calm: dict[str, Path], data_root: Path, tmp_path: Path
 ) -> None:
@@ -148,6 +163,7 @@ def test_an_interrupted_run_goes_on_on_any_number_of_devices(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_what_one_process_raises_ends_all() -> None:
     with pytest.raises(ConfigError, match=r"^seed = 7: is unlucky$") as error:
         run_in_processes(fail_in, 2, False, 1, None)
@@ -164,6 +180,7 @@ def test_a_killed_process_ends_all(number: signal.Signals, capfd: pytest.Capture
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, RunInterrupted)])
 def test_signals_are_passed_on(tmp_path: Path, number: signal.Signals, raised: type[BaseException]) -> None:
     def send_when_all_are_there() -> None:
@@ -218,20 +235,23 @@ def test_a_part_that_looks_at_data_first_is_refused(configure: Configure) -> Non
         run(configure("method=fisher_ln+lora", "trainer.devices=2"))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
-        ([IN_THIS_PROCESS, "-m"], "trainer.devices = 2: in a sweep every run has one device"),
-        (["model.source=/nowhere"], "model.source = '/nowhere': there is no such folder, and"),
-    ],
-)
-def test_a_mistake_is_told_once(
-    sources: dict[str, Path], data_root: Path, runs_dir: Path, tmp_path: Path, overrides: list[str], message: str
+def test_a_sharded_run_in_a_sweep_is_refused(
+    sources: dict[str, Path], data_root: Path, runs_dir: Path, commands: Commands
 ) -> None:
-    command = runs.overrides(sources["bert"], data_root, runs_dir, "trainer.devices=2", *overrides)
+    command = runs.overrides(sources["bert"], data_root, runs_dir, "trainer.devices=2")
+    check_told_once(*commands.lnbench(*command, "-m"), "trainer.devices = 2: in a sweep every run has one device")
+
+
+@pytest.mark.slow
+def test_a_mistake_that_all_processes_find_is_told_once(
+    sources: dict[str, Path], data_root: Path, runs_dir: Path, tmp_path: Path
+) -> None:
+    command = runs.overrides(sources["bert"], data_root, runs_dir, "trainer.devices=2", "model.source=/nowhere")
     with Cli(command, tmp_path) as cli:
-        code, _, err = cli.end()
+        check_told_once(*cli.end(), "model.source = '/nowhere': there is no such folder, and")
+
+
+def check_told_once(code: object, out: str, err: str, message: str) -> None:
     assert code == 2
     assert err.startswith(message)
     assert err.count(message) == 1

@@ -1,7 +1,6 @@
 """What a run leaves for MLflow, read back from a database beside the runs."""
 
 import csv
-import multiprocessing
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from lnbench.run.lifecycle import run
 from lnbench.training.loggers.mlflow_log import ID, MlflowLog
 from lnbench.training.loggers.run_logger import open_logger
 from tests.conftest import Configure
+from tests.forking import fork_server
 from tests.training.interruption import interrupt
 
 pytestmark = [
@@ -90,14 +90,14 @@ def open_and_close(config: RunConfig, problems: Any) -> None:
 
 
 def test_runs_that_start_at_once_share_a_database(configure: Configure) -> None:
-    context = multiprocessing.get_context("spawn")
-    problems = context.Queue()
     configs = [configure("logger=mlflow", f"seed={seed}") for seed in range(2)]
-    processes = [context.Process(target=open_and_close, args=(config, problems)) for config in configs]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
+    with fork_server(open_and_close.__module__) as context:
+        problems = context.SimpleQueue()
+        processes = [context.Process(target=open_and_close, args=(config, problems)) for config in configs]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
     assert problems.empty(), problems.get()
     assert {one.data.tags["seed"] for one in logged(configs[0])[1]} == {"0", "1"}
 
