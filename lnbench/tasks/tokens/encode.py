@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +16,10 @@ from lnbench.tasks.tokens.examples import IGNORED, Examples
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from pandas.api.extensions import ExtensionArray
     from transformers import PreTrainedTokenizerBase
+
+    Texts = Sequence[str] | ExtensionArray
 
 CHUNK = 1000
 """Number of texts tokenised at a time. The tokenizer's own results take far more memory than the arrays made from
@@ -33,8 +36,8 @@ class _Rows(NamedTuple):
 
 def tokenise(
     tokenizer: PreTrainedTokenizerBase,
-    texts: list[str],
-    pairs: list[str] | None = None,
+    texts: Texts,
+    pairs: Texts | None = None,
     *,
     labels: NDArray[np.generic],
     max_length: int,
@@ -45,7 +48,7 @@ def tokenise(
     pair (GPT-2's), a line break is put there. In `extras`, `cut` (N,) is the number of tokens that each row lost.
 
     Args:
-        texts: N texts.
+        texts: N texts, in anything that can be cut into slices, such as the array of a column.
         pairs: N second texts, or None.
         labels: (N,) labels.
         max_length: most tokens of a row, special tokens included.
@@ -54,12 +57,13 @@ def tokenise(
         DataError: a text has no token at all.
     """
     with_types = pairs is not None and "token_type_ids" in tokenizer.model_input_names
-    if pairs is not None and tokenizer.num_special_tokens_to_add(pair=True) == 0:
-        pairs = [f"\n{text}" for text in pairs]
+    broken = pairs is not None and tokenizer.num_special_tokens_to_add(pair=True) == 0
     columns = [texts] if pairs is None else [texts, pairs]
     rows: list[_Rows] = []
     types: list[NDArray[np.uint8]] = []
     for some in _chunks(columns):
+        if broken:
+            some[1] = [f"\n{text}" for text in some[1]]
         encoded = _encode(tokenizer, some, max_length, return_token_type_ids=with_types)
         rows.append(_rows(tokenizer, some, encoded["input_ids"], max_length))
         types.append(_flat(encoded["token_type_ids"] if with_types else [], np.uint8))
@@ -132,10 +136,10 @@ def _first_tokens(words: list[str], spans: list[tuple[int, int]]) -> NDArray[np.
     return firsts
 
 
-def _chunks(columns: list[list[Any]]) -> Iterator[list[list[Any]]]:
-    """The columns, `CHUNK` rows at a time."""
+def _chunks(columns: Sequence[Any]) -> Iterator[list[list[Any]]]:
+    """The columns as lists, `CHUNK` rows at a time."""
     for start in range(0, max(1, len(columns[0])), CHUNK):
-        yield [column[start : start + CHUNK] for column in columns]
+        yield [list(column[start : start + CHUNK]) for column in columns]
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, columns: list[list[str]], max_length: int, **options: bool) -> Any:
