@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import lnbench
 from lnbench.core.schema import ConfigError
+from lnbench.exchange.heads import plain_linear
 from lnbench.exchange.peft_import import import_peft
 from tests import runs
 from tests.exchange.made_models import IDS, base
@@ -161,3 +162,20 @@ def test_an_adapter_of_another_model_is_refused(copy: Path, sources: dict[str, P
     change(copy / "adapter_config.json", model_name="other/bert")
     with pytest.raises(ConfigError, match=r"the adapter is for 'other/bert', and the model is"):
         import_peft(copy, tmp_path / "run", overrides(sources, copy))
+
+
+@pytest.mark.parametrize("use_pooler", [False, True])
+def test_a_head_of_one_layer_for_sentences(
+    copy: Path, sources: dict[str, Path], tmp_path: Path, use_pooler: bool
+) -> None:
+    head = {"heads.tuned.1.weight": torch.randn(2, 16), "heads.tuned.1.bias": torch.randn(2)}
+    save_file(head, copy / "model_head.safetensors")
+    change(copy / "head_config.json", config={"head_type": "classification", "layers": 1, "use_pooler": use_pooler})
+    arguments = copy, tmp_path / "run", [f"model.source={sources['bert']}", "task=sst2", "model.pooling=first"], True
+    if use_pooler:
+        with pytest.raises(ConfigError, match=r"its head reads model\.pooling=pooler, and the task's first"):
+            import_peft(*arguments)
+        return
+    import_peft(*arguments)
+    weight, bias = plain_linear(lnbench.load(tmp_path / "run").model.head)
+    torch.testing.assert_close([weight, bias], list(head.values()))
