@@ -1,4 +1,4 @@
-"""`python -m lnbench.import_peft ADAPTER FOLDER model=... task=...` turns an adapter of HF peft into a tuned model."""
+"""`python -m lnbench.import_peft ADAPTER FOLDER model=... task=...`: an adapter of another library as a tuned model."""
 
 import argparse
 import sys
@@ -8,14 +8,17 @@ from lnbench.core.errors import plainly
 from lnbench.core.packages import require_tuning
 from lnbench.core.schema import ConfigError
 
-DESCRIPTION = "Writes an adapter of HF peft (LN-tuning, LoRA, (IA)^3) as a tuned model that lnbench predicts with."
+DESCRIPTION = (
+    "Writes an adapter of HF peft or of AdapterHub's adapters (LN-tuning, LoRA, bottleneck adapters, prefixes, ...) as "
+    "a tuned model that lnbench predicts with."
+)
 EPILOG = """examples:
   python -m lnbench.import_peft ADAPTER FOLDER model=bert_base task=wnut17
   python -m lnbench.import_peft ADAPTER FOLDER model=gpt2 task=samsum
   python -m lnbench.predict FOLDER "what a day"        then all works that works on a run's folder:
   python -m lnbench.export FOLDER --merged PLAIN       predict, export, lnbench.load
 
-The method and its settings come from the adapter, the task head from the adapter or from head.safetensors beside it.
+The method and its settings come from the adapter, the task head from the adapter or from a file beside it.
 """
 
 
@@ -39,7 +42,7 @@ def _options() -> argparse.Namespace:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("adapter", type=Path, help="folder that peft's save_pretrained wrote")
+    parser.add_argument("adapter", type=Path, help="folder that peft's save_pretrained or adapters' save_adapter wrote")
     parser.add_argument("folder", type=Path, help="new folder for the tuned model")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="model and task, as for python -m lnbench")
     parser.add_argument(

@@ -174,6 +174,15 @@ def test_no_runs(runs: Runs) -> None:
     assert runs("seed=1") == (0, "0 runs\n")
 
 
+def test_the_log_of_a_tracker_is_no_run(runs: Runs) -> None:
+    log = runs.folder / "version_0" / "events.out.tfevents.1796066488.host.1.0"
+    log.parent.mkdir(parents=True)
+    log.touch()
+    code, out = runs()
+    assert code == 0
+    assert out.startswith(f"0 runs\n{log}: is a log of TensorBoard; it has curves and scores, and no record of what")
+
+
 def test_failures_are_told(runs: Runs, five: dict[str, str], made: Made) -> None:
     fail(made("method=lora"), "diverged", "first line\nsecond line")
     out = runs("--failed")[1]

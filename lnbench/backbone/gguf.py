@@ -86,9 +86,13 @@ def require_nothing_dropped(folder: Path, name: str) -> None:
     """Checks that a GGUF file has nothing that transformers ignores and that changes what the model computes.
 
     Raises:
-        ConfigError: its rotary embedding is scaled, or its attention is scaled as in Gemma's 27B models.
+        ConfigError: its rotary embedding is scaled, its attention is scaled as in Gemma's 27B models, or it has numbers
+            of a type that cannot be decoded.
+        ValueError: it is damaged, or has numbers of a type that is not known.
     """
-    reader: Any = importlib.import_module("gguf").GGUFReader(folder / name)
+    library: Any = importlib.import_module("gguf")
+    reader: Any = library.GGUFReader(folder / name)
+    _require_decoder(library, reader, name)
     scaled = [tensor.name for tensor in reader.tensors if tensor.name in SCALING_TENSORS]
     for key, value in reader.fields.items():
         if key.endswith(".rope.scaling.type") and value.contents() != "none":
@@ -102,6 +106,18 @@ def require_nothing_dropped(folder: Path, name: str) -> None:
             f"model.gguf_file = {name!r}: {' and '.join(dropped)}, which transformers ignores in GGUF files, so it "
             f"would be another model; take the model's safetensors files"
         )
+
+
+def _require_decoder(library: Any, reader: Any, name: str) -> None:
+    kinds = {tensor.tensor_type: tensor for tensor in reader.tensors}
+    for kind, tensor in kinds.items():
+        try:
+            library.dequantize(tensor.data[:1], kind)
+        except NotImplementedError as error:
+            raise ConfigError(
+                f"model.gguf_file = {name!r}: {tensor.name} has numbers of the type {kind.name}, which the package "
+                f"gguf cannot decode; take a file of another type, such as Q8_0, or the model's safetensors files"
+            ) from error
 
 
 def _key(file: Path) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -14,12 +15,21 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    data = content.encode() if isinstance(content, str) else content
+    write_pieces(path, [content.encode() if isinstance(content, str) else content])
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+    """`write_atomically` for a content that comes in pieces, of which only one is in memory at a time.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:
-            file.write(data)
+            for piece in pieces:
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

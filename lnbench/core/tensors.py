@@ -2,15 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from lnbench.core.atomic_files import write_atomically
+from lnbench.core.atomic_files import write_pieces
 
 TEXT, SEAL = "lnbench", "sha256"
 """Keys of the file's header."""
@@ -27,7 +28,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], text: str) -> None:
         OSError: the file cannot be written.
     """
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, _in_order(save(kept, {TEXT: text, SEAL: _digest(kept, text)})))
+    write_pieces(path, _pieces(kept, {TEXT: text, SEAL: _digest(kept, text)}))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
@@ -48,12 +49,32 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
     return tensors, text
 
 
-def _in_order(content: bytes) -> bytes:
-    """The same file with a sorted header. safetensors 0.8 writes the header's texts in a random order."""
-    start = 8 + int.from_bytes(content[:8], "little")
-    header = json.dumps(json.loads(content[8:start]), sort_keys=True, separators=(",", ":")).encode()
-    padded = header + b" " * (-len(header) % 8)
-    return len(padded).to_bytes(8, "little") + padded + content[start:]
+def _pieces(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> Iterator[bytes | memoryview]:
+    """The file that safetensors writes, with a sorted header; safetensors 0.8 writes its texts in a random order."""
+    header: dict[str, Any] = {"__metadata__": dict(about)} if about else {}
+    start, order = 0, _in_order(tensors)
+    for name, dtype in order.items():
+        end = start + tensors[name].nbytes
+        header[name] = {"data_offsets": [start, end], "dtype": dtype, "shape": list(tensors[name].shape)}
+        start = end
+    text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+    padded = text + b" " * (-len(text) % 8)
+    yield len(padded).to_bytes(8, "little") + padded
+    for name in order:
+        yield _bytes(tensors[name])
+
+
+def _in_order(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """The names of tensors and of their types, in the order in which safetensors writes them."""
+    content = save({name: torch.zeros(1, dtype=tensor.dtype) for name, tensor in tensors.items()}, {TEXT: ""})
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    del header["__metadata__"]
+    return {name: one["dtype"] for name, one in sorted(header.items(), key=lambda item: item[1]["data_offsets"])}
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    data: memoryview = tensor.reshape(-1).view(torch.uint8).numpy().data
+    return data
 
 
 def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
@@ -61,5 +82,5 @@ def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"\0{name}\0{tensor.dtype}\0{list(tensor.shape)}\0".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        digest.update(_bytes(tensor))
     return digest.hexdigest()

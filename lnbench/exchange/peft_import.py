@@ -1,26 +1,22 @@
 """Turns an adapter in HF peft's format (0.21) into a tuned model: LN-tuning, LoRA, (IA)^3, OFT, VeRA and BEFT."""
 
-import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from lnbench.backbone.backbone import views
-from lnbench.backbone.tuned_model import BACKBONE, TunedModel
-from lnbench.config.compose import compose_config, to_plain
-from lnbench.config.run import RunConfig, validate
-from lnbench.core.atomic_files import write_atomically
+from lnbench.backbone.backbone import Backbone
+from lnbench.backbone.tuned_model import TunedModel
+from lnbench.config.run import RunConfig
 from lnbench.core.schema import ConfigError
 from lnbench.core.sealed import read_json
-from lnbench.exchange.card_metadata import base_model
+from lnbench.exchange import adapterhub
 from lnbench.exchange.heads import HEAD_FILE, Unequal, from_transformers, put_plain_linear, read_head
+from lnbench.exchange.importing import Base, Found, Part, import_found
 from lnbench.exchange.peft_format import BASE, CONFIG, PREFIX, WEIGHTS
-from lnbench.exchange.peft_methods import KINDS, Adapter, Tensors
-from lnbench.records import files
-from lnbench.records.adapter import header, save_adapter
-from lnbench.training.assemble import build_model, load_pretrained
+from lnbench.exchange.peft_methods import KINDS, Adapter, Kind
 
 UNDERSTOOD = {
     "alpha_pattern", "auto_mapping", "base_model_name_or_path", "d_initial", "eps", "exclude_modules",
@@ -41,8 +37,8 @@ def import_peft(adapter: Path, folder: Path, overrides: Sequence[str], any_base:
     """Writes the files of a tuned model that `lnbench.load` needs: its configuration and the trained values.
 
     Args:
-        adapter: folder with adapter_config.json and adapter_model.safetensors, and with head.safetensors if a task head
-            is beside the adapter.
+        adapter: folder that HF peft has saved, with adapter_config.json and adapter_model.safetensors, or AdapterHub's
+            `adapters`; and with head.safetensors if a task head is beside the adapter.
         folder: folder to create.
         overrides: model and task, as for a run; the method comes from the adapter.
         any_base: whether to accept the model although the adapter names another.
@@ -55,49 +51,34 @@ def import_peft(adapter: Path, folder: Path, overrides: Sequence[str], any_base:
             or the folder holds a run.
         DataError: the task takes settings from its data, and the data cannot be read.
     """
-    if any((folder / name).exists() for name in (files.CONFIG, files.ADAPTER, files.RECORD)):
-        raise ConfigError(f"{folder}: has a run already; choose another folder")
-    theirs = _read(adapter)
-    kind = KINDS[theirs.about["peft_type"]]
-    raw = _compose(overrides, kind.method)
-    config = validate(raw)
-    if not any_base:
-        _check_base(theirs, config)
     try:
-        backbones = views(load_pretrained(config))
-        if len(backbones) > 1:
-            raise ConfigError("adapters of peft are not taken for encoder-decoders")
-        adapted = kind.read(theirs, backbones[0])
-        raw["method"][kind.method] |= adapted.settings
-        config = validate(raw)
-        model = build_model(config)
-        _fill(model, adapted.values)
-        _fill_head(model, config, theirs.tensors, adapter / HEAD_FILE)
-    except (ConfigError, KeyError, RuntimeError, IndexError) as error:
-        raise ConfigError(f"{adapter}: does not fit {config.model.name} and {config.task.name}: {error}") from error
-    save_adapter(model.state(), header(config), folder)
-    write_atomically(folder / files.CONFIG, json.dumps(config.to_dict(), indent=2) + "\n")
-    return config
+        about = read_json(adapter / CONFIG)
+    except (OSError, ValueError) as error:
+        raise _unreadable(adapter, error) from error
+    found = adapterhub.find(adapter, about) if adapterhub.wrote(about) else _find(adapter, about)
+    return import_found(found, adapter, folder, overrides, any_base)
 
 
-def _compose(overrides: Sequence[str], method: str) -> dict[str, Any]:
-    """Composes a configuration. Its default precision is fp32, in which peft computes."""
-    if named := [override for override in overrides if override.lstrip("+~").startswith("method")]:
-        raise ConfigError(f"{named[0]}: the method comes from the adapter; give model and task")
-    raw = to_plain(compose_config(*overrides, f"method={method}"))
-    if raw["trainer"]["precision"] == "auto":
-        raw["trainer"]["precision"] = "fp32"
-    return raw
+def _find(folder: Path, about: Any) -> Found:
+    theirs = _read(folder, about)
+    kind, base = (
+        KINDS[about["peft_type"]],
+        Base(about.get("base_model_name_or_path"), about.get("revision") or None, theirs.base_content),
+    )
+    return Found(kind.method, base, partial(_adapt, theirs, kind), partial(_fill_head, theirs, folder / HEAD_FILE))
 
 
-def _read(folder: Path) -> Adapter:
+def _adapt(theirs: Adapter, kind: Kind, backbone: Backbone) -> dict[str, Part]:
+    return {kind.method: kind.read(theirs, backbone)}
+
+
+def _read(folder: Path, about: Any) -> Adapter:
     try:
-        about = read_json(folder / CONFIG)
         with safe_open(folder / WEIGHTS, framework="pt") as file:
             names: list[str] = file.keys()
             tensors, base = {name: file.get_tensor(name) for name in names}, (file.metadata() or {}).get(BASE)
     except (OSError, ValueError, SafetensorError) as error:
-        raise ConfigError(f"{folder}: is no adapter of peft that can be read ({error})") from error
+        raise _unreadable(folder, error) from error
     kind = about.get("peft_type") if isinstance(about, dict) else None
     if kind not in KINDS:
         raise ConfigError(f"{folder / CONFIG}: peft_type = {kind!r}; known: {', '.join(KINDS)}")
@@ -110,39 +91,13 @@ def _read(folder: Path) -> Adapter:
     return Adapter(about, base, {name.removeprefix(PREFIX): tensor.float() for name, tensor in tensors.items()})
 
 
-def _check_base(theirs: Adapter, config: RunConfig) -> None:
-    """Checks that the adapter was trained on the model: by content if both record it, else by name."""
-    model, about = config.model, theirs.about
-    if model.content and theirs.base_content == model.content:
-        return
-    name, revision = about.get("base_model_name_or_path"), about.get("revision") or None
-    same_name = name in (model.source, base_model(config)) and revision == model.revision
-    if same_name and not (model.content and theirs.base_content) and not model.gguf_file:
-        return
-    why = ""
-    if same_name:
-        why = ", of which a GGUF file is one of several" if model.gguf_file else ", which holds other files now"
-    raise ConfigError(
-        f"the adapter is for {_named(name, revision)}{why}, and the model is {_named(model.source, model.revision)}; "
-        f"choose model=NAME or model.source=..., or give --any-base if it has the same weights all the same"
-    )
+def _unreadable(folder: Path, error: Exception) -> ConfigError:
+    return ConfigError(f"{folder}: is no adapter of peft that can be read ({error})")
 
 
-def _named(source: object, revision: str | None) -> str:
-    return f"{source!r}" + (f" at revision {revision!r}" if revision else "")
-
-
-def _fill(model: TunedModel, values: Tensors) -> None:
-    trained = model.trained()
-    for name, value in values.items():
-        own = trained[f"{BACKBONE}.{name}"]
-        if own.shape != value.shape:
-            raise ConfigError(f"{name} has the shape {tuple(value.shape)}, and the model's {tuple(own.shape)}")
-        own.detach().copy_(value)
-
-
-def _fill_head(model: TunedModel, config: RunConfig, left: Tensors, beside: Path) -> None:
+def _fill_head(theirs: Adapter, beside: Path, model: TunedModel, config: RunConfig) -> None:
     """Loads the task head from the remaining tensors of the adapter, or from a file of its own."""
+    left = theirs.tensors
     has_head = any(True for _ in model.head.parameters())
     if has_head and left:
         put_plain_linear(model.head, *from_transformers(config.task, model, left))

@@ -2,45 +2,25 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from lnbench.backbone.backbone import INNER, SUBLAYERS, Backbone, LinearMap
+from lnbench.backbone.backbone import INNER, SUBLAYERS, Backbone
 from lnbench.backbone.tables import Map
 from lnbench.core.schema import ConfigError
+from lnbench.exchange.importing import Part, Tensors
 from lnbench.exchange.peft_format import LN
+from lnbench.exchange.places import check_roles, listed, names_of, places_of, reach_of, targets
 from lnbench.methods.beft import Bias
 from lnbench.methods.parts.random_projections import RandomProjections
 from lnbench.methods.parts.weight_updates import MAPS
 
-Tensors = dict[str, Tensor]
 RESCALED: dict[Map, str] = {"key": "ia3_key", "value": "ia3_value", "ffn_output": "ia3_ffn"}
 """The maps that (IA)^3 changes, and the names of the modules that it inserts there."""
-
-
-class Adapted(NamedTuple):
-    """An adapter as a method of lnbench."""
-
-    settings: dict[str, Any]
-    """Settings of the method."""
-    values: Tensors
-    """Values by name in the backbone with the method attached. Missing ones keep their initial value, which changes
-    nothing."""
-
-
-class Place(NamedTuple):
-    """A linear map of a block."""
-
-    block: int
-    """Number of the block, counted from 0."""
-    role: Map
-    layer: str
-    """Name of its layer in the backbone."""
-    map: LinearMap
 
 
 @dataclass
@@ -70,7 +50,7 @@ class Adapter:
         return taken
 
 
-def read_ln(adapter: Adapter, backbone: Backbone) -> Adapted:
+def read_ln(adapter: Adapter, backbone: Backbone) -> Part:
     """Gains and biases of norms. Norms that the adapter leaves out keep their pretrained values.
 
     Raises:
@@ -78,7 +58,7 @@ def read_ln(adapter: Adapter, backbone: Backbone) -> Adapted:
     """
     leaves = {leaf: adapter.take(f".{LN}.{leaf}", backbone) for leaf in ("weight", "bias")}
     values = {f"{layer}.{leaf}": tensor for leaf, taken in leaves.items() for layer, tensor in taken.items()}
-    tuned, names = set().union(*leaves.values()), _names(backbone)
+    tuned, names = set().union(*leaves.values()), names_of(backbone)
     places = {
         names[norm]: (block, sublayer)
         for block in range(backbone.num_layers)
@@ -93,22 +73,22 @@ def read_ln(adapter: Adapter, backbone: Backbone) -> Adapted:
     }
     embedding, final = (names[norm] if norm else None for norm in (backbone.embedding_norm(), backbone.final_norm()))
     around = {embedding, *(names[norm] for norm, _ in backbone.other_norms())}
-    _check_roles(tuned - set(places) - set(inner) - around - {final})
+    check_roles(tuned - set(places) - set(inner) - around - {final})
     inside = [places[name] for name in tuned & set(places)]
     owners = {sublayer for _, sublayer in inside} or {"mha"}
     chosen = SUBLAYERS if backbone.shares_norms else [sublayer for sublayer in SUBLAYERS if sublayer in owners]
     settings = {
         "terms": ["gain", "bias"],
         "norms": [*chosen, *(["inner"] if tuned & set(inner) else [])],
-        "layers": _layers([block for block, _ in inside] + [inner[name] for name in tuned & set(inner)]) or "1",
+        "layers": listed([block for block, _ in inside] + [inner[name] for name in tuned & set(inner)]) or "1",
         "norm_reading": "sublayer",
         "embedding_norm": bool(around & tuned),
         "final_norm": final in tuned,
     }
-    return Adapted(settings, values)
+    return Part(settings, values)
 
 
-def read_lora(adapter: Adapter, backbone: Backbone) -> Adapted:
+def read_lora(adapter: Adapter, backbone: Backbone) -> Part:
     """A and B of linear maps, and the lengths of DoRA.
 
     Unequal ranks are filled up with zeros, and unequal scales are multiplied into B.
@@ -118,7 +98,7 @@ def read_lora(adapter: Adapter, backbone: Backbone) -> Adapted:
     """
     a, b = (adapter.take(f".lora_{matrix}.weight", backbone) for matrix in ("A", "B"))
     lengths = adapter.take(".lora_magnitude_vector", backbone)
-    places = _targets(backbone, a)
+    places = targets(backbone, a)
     rank = max(map(len, a.values()))
     scales = {layer: _scale(adapter.about, layer, len(matrix)) for layer, matrix in a.items()}
     scale = max(scales.values())
@@ -133,24 +113,24 @@ def read_lora(adapter: Adapter, backbone: Backbone) -> Adapted:
             whole = lengths[place.layer]
             values[f"{inserted}.magnitude"] = whole if place.map.rows is None else whole[place.map.rows]
     settings = {
-        **_reach(places),
+        **reach_of(places),
         "rank": rank,
         "alpha": scale * rank,
         "rslora": False,
         "dora": bool(lengths),
         "dropout": adapter.about.get("lora_dropout", 0.0),
     }
-    return Adapted(settings, values)
+    return Part(settings, values)
 
 
-def read_ia3(adapter: Adapter, backbone: Backbone) -> Adapted:
+def read_ia3(adapter: Adapter, backbone: Backbone) -> Part:
     """Factors of keys, values and inner activations.
 
     Raises:
         ConfigError: a layer is missing, or something else is rescaled.
     """
     factors = adapter.take(".ia3_l", backbone)
-    places = [place for place in _places(backbone, RESCALED) if place.layer in factors]
+    places = [place for place in places_of(backbone, RESCALED) if place.layer in factors]
     values: Tensors = {}
     rest = {layer: column.clone() for layer, column in factors.items()}
     for place in places:
@@ -161,29 +141,29 @@ def read_ia3(adapter: Adapter, backbone: Backbone) -> Adapted:
         rows = slice(None) if place.map.rows is None or inner else place.map.rows
         values[f"{place.layer}.{RESCALED[place.role]}.factors"] = column[rows]
         rest[place.layer].view(-1)[rows] = 1
-    _check_roles({layer for layer, left in rest.items() if (left != 1).any()})
-    return Adapted({"layers": _layers(place.block for place in places)}, values)
+    check_roles({layer for layer, left in rest.items() if (left != 1).any()})
+    return Part({"layers": listed(place.block for place in places)}, values)
 
 
-def read_beft(adapter: Adapter, backbone: Backbone) -> Adapted:
+def read_beft(adapter: Adapter, backbone: Backbone) -> Part:
     """Biases of queries, keys or values.
 
     Raises:
         ConfigError: a layer is missing, or more than one kind of bias is changed.
     """
     biases = {layer: bias.flatten() for layer, bias in adapter.take(".beft_bias", backbone).items()}
-    places = [place for place in _places(backbone, get_args(Bias)) if place.layer in biases]
-    _check_roles(set(biases) - {place.layer for place in places})
+    places = [place for place in places_of(backbone, get_args(Bias)) if place.layer in biases]
+    check_roles(set(biases) - {place.layer for place in places})
     own = {place: biases[place.layer][slice(None) if place.map.rows is None else place.map.rows] for place in places}
     changed = {place: bias for place, bias in own.items() if place.map.rows is None or bias.any()}
     kinds = sorted({place.role for place in changed})
     if len(kinds) != 1:
         raise ConfigError(f"the adapter has biases of {', '.join(kinds) or 'nothing'}; beft has those of one map")
     values = {f"{place.layer}.beft_{place.role}.shift": bias for place, bias in changed.items()}
-    return Adapted({"bias": kinds[0], "layers": _layers(place.block for place in changed)}, values)
+    return Part({"bias": kinds[0], "layers": listed(place.block for place in changed)}, values)
 
 
-def read_oft(adapter: Adapter, backbone: Backbone) -> Adapted:
+def read_oft(adapter: Adapter, backbone: Backbone) -> Part:
     """Rotations. If a layer holds several maps, all of them get its rotation.
 
     Raises:
@@ -193,12 +173,12 @@ def read_oft(adapter: Adapter, backbone: Backbone) -> Adapted:
     sizes = {math.isqrt(2 * skew.shape[1]) + 1 for skew in rotations.values()}
     if len(sizes) > 1:
         raise ConfigError(f"its blocks have the sizes {', '.join(map(str, sorted(sizes)))}; lnbench takes one size")
-    places = _targets(backbone, rotations)
+    places = targets(backbone, rotations)
     values = {f"{place.layer}.oft_{place.role}.skew": rotations[place.layer] for place in places}
-    return Adapted({**_reach(places), "block_size": sizes.pop()}, values)
+    return Part({**reach_of(places), "block_size": sizes.pop()}, values)
 
 
-def read_vera(adapter: Adapter, backbone: Backbone) -> Adapted:
+def read_vera(adapter: Adapter, backbone: Backbone) -> Part:
     """The vectors b and d.
 
     Raises:
@@ -206,14 +186,14 @@ def read_vera(adapter: Adapter, backbone: Backbone) -> Adapted:
             lnbench draws from the adapter's seed.
     """
     b, d = (adapter.take(f".vera_lambda_{vector}", backbone) for vector in "bd")
-    places = _targets(backbone, b)
+    places = targets(backbone, b)
     if shared := sorted({place.layer for place in places if place.map.rows is not None}):
         raise ConfigError(
             f"it has one b for a whole layer of several maps ({', '.join(shared)}); lnbench has one a map"
         )
-    reach, rank, seed = _reach(places), len(next(iter(d.values()))), adapter.about["projection_prng_key"]
+    reach, rank, seed = reach_of(places), len(next(iter(d.values()))), adapter.about["projection_prng_key"]
     roles = [role for target in reach["targets"] for role in MAPS[target]]
-    inputs, reached = (max(p.map.in_features for p in some) for some in (places, _places(backbone, roles)))
+    inputs, reached = (max(p.map.in_features for p in some) for some in (places, places_of(backbone, roles)))
     if inputs != reached:
         raise ConfigError(
             "it leaves out linear maps of the feed-forward network, with which other projections are drawn"
@@ -226,49 +206,7 @@ def read_vera(adapter: Adapter, backbone: Backbone) -> Adapted:
     values = {f"{place.layer}.vera_{place.role}.b": b[place.layer] for place in places}
     values |= {f"{place.layer}.vera_{place.role}.d": d[place.layer] for place in places}
     settings = {"rank": rank, "projection_seed": seed, "d_initial": adapter.about["d_initial"]}
-    return Adapted({**reach, **settings}, values)
-
-
-def _targets(backbone: Backbone, tuned: Tensors) -> list[Place]:
-    """The linear maps of layers that an adapter changes.
-
-    Raises:
-        ConfigError: a layer has no role.
-    """
-    roles = [role for roles in MAPS.values() for role in roles]
-    places = [place for place in _places(backbone, roles) if place.layer in tuned]
-    _check_roles(set(tuned) - {place.layer for place in places})
-    return places
-
-
-def _reach(places: Iterable[Place]) -> dict[str, Any]:
-    """The settings of a method that changes some linear maps. Further maps that it covers stay unchanged."""
-    roles = {place.role for place in places}
-    return {
-        "targets": [target for target, maps in MAPS.items() if roles & set(maps)],
-        "layers": _layers(place.block for place in places),
-    }
-
-
-def _names(backbone: Backbone) -> dict[nn.Module, str]:
-    return {module: name for name, module in backbone.model.named_modules()}
-
-
-def _places(backbone: Backbone, roles: Iterable[Map]) -> Iterator[Place]:
-    names = _names(backbone)
-    for role in roles:
-        for block in range(backbone.num_layers):
-            for linear_map in backbone.linear_maps(role, block):
-                yield Place(block, role, names[linear_map.layer], linear_map)
-
-
-def _layers(blocks: Iterable[int]) -> str:
-    return ",".join(str(block + 1) for block in sorted(set(blocks)))
-
-
-def _check_roles(layers: set[str]) -> None:
-    if layers:
-        raise ConfigError(f"the adapter changes what no method of its kind changes here: {', '.join(sorted(layers))}")
+    return Part({**reach, **settings}, values)
 
 
 def _scale(about: Mapping[str, Any], layer: str, rank: int) -> float:
@@ -284,7 +222,7 @@ class Kind(NamedTuple):
 
     method: str
     """Name of the method in lnbench."""
-    read: Callable[[Adapter, Backbone], Adapted]
+    read: Callable[[Adapter, Backbone], Part]
 
 
 KINDS = {

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from lnbench.arguments import add_plugins
 from lnbench.core.errors import DataError
+from lnbench.core.escape import printable
 from lnbench.core.schema import ConfigError
+from lnbench.records.foreign import foreign_logs
 from lnbench.records.listing import holds_runs
 from lnbench.runs.display import print_json, show_failures, show_runs
 from lnbench.runs.filters import FILTER, parse_filter, select
@@ -94,6 +96,9 @@ def _do(options: argparse.Namespace) -> bool:
         (print_details if options.json else show_details)(find(runs, options.show))
         return True
     _list(runs, options)
+    if not runs and not options.json:
+        for note in foreign_logs(runs_dir):
+            print(printable(note))
     return True
 
 

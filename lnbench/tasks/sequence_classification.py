@@ -187,7 +187,8 @@ class SequenceClassification(SentenceTask):
     def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> list[dict[str, Any]]:
         """The majority baseline, which always predicts the most frequent label of `train`."""
         label = self.labels[train[self.label].mode()[0]]
-        return self._with_references([{"label": label} for _ in range(len(split))], split)
+        row = {name: {"label": label, "reference": name} for name in self.labels}  # one object for all rows of a label
+        return [row[self.labels[answer]] for answer in split[self.label].tolist()]
 
     def readable(self, prediction: Mapping[str, Any]) -> str:
         """The label, the probabilities from the highest down, and the text."""

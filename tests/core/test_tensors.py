@@ -36,3 +36,21 @@ def test_equal_contents_give_equal_bytes_whatever_the_order_of_the_header(
         assert found.keys() == tensors.keys()
         assert all(torch.equal(found[key], tensors[key]) for key in tensors)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"b": torch.randn(3, 4), "a": torch.arange(5), "c": torch.ones(7, dtype=torch.uint8), "e": torch.tensor(1.5)},
+        {"none": torch.zeros(0, 3), "half": torch.ones(3, dtype=torch.bfloat16), "on": torch.tensor([True])},
+        {},
+    ],
+)
+def test_the_file_is_the_one_that_safetensors_writes(tmp_path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    write_tensors(tmp_path / "file", tensors, "a text")
+    content = (tmp_path / "file").read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    whole = save(tensors, json.loads(content[8:start])["__metadata__"])
+    assert len(whole) == len(content)
+    assert json.loads(whole[8:start]) == json.loads(content[8:start])
+    assert whole[start:] == content[start:]

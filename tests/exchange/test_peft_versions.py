@@ -11,7 +11,8 @@ import lnbench
 from lnbench.core.schema import ConfigError
 from lnbench.exchange.peft_import import import_peft
 from tests import runs
-from tests.exchange.peft_adapters.make import CASES, HERE, IDS, base
+from tests.exchange.made_models import IDS, base
+from tests.exchange.peft_adapters.make import CASES, HERE
 
 ADAPTERS = sorted(folder.relative_to(HERE) for folder in HERE.glob("*/*") if folder.is_dir())
 REFUSED = {"lora_and_embedding": "lnbench has no model.embed_tokens.weight"}

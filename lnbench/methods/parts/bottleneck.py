@@ -29,7 +29,7 @@ class BottleneckAdapter(Method):
     sublayers: ClassVar[tuple[Sublayer, ...]]
 
     bottleneck: Size
-    activation: Literal["relu", "gelu"]
+    activation: Literal["relu", "gelu", "silu"]
     layers: Layers
 
     def attach(self, backbone: Backbone) -> list[nn.Parameter]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lnbench.core.cache import one_at_a_time
 from lnbench.core.errors import DataError
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 CACHE_FORMAT = 2
 """Version of the cached tokens. It rises when tokenisation changes, so that no older cache file is used."""
+PIECE = 10_000
+"""Number of values that become JSON text at a time."""
 DROPPED = "dropped"
 """Takes the place of a role for training rows that are left out."""
 
@@ -95,27 +97,54 @@ def load_data(
     Raises:
         DataError: the data cannot be found or used.
     """
+    rows = _rows(task, data_root)
+    frames = _sampled(task, rows.parts, seed)
+    fingerprint = fingerprint_of(frames)
+    examples = _tokenised(task, frames, fingerprint, tokenizer, cache_dir)
+    warnings = dict(rows.remarks)
+    for role, some in notes.of_splits(task, frames, examples).items():
+        warnings[role] = [*warnings.get(role, []), *some, *rows.overlap_notes[role]]
+    warnings["train"] += notes.of_leaks(rows.left_out)
+    return TaskData(
+        **examples,
+        frames=frames,
+        fingerprint=fingerprint,
+        overlap=rows.overlap,
+        baseline={role: _baseline(task, frames["train"], frame) for role, frame in frames.items()},
+        warnings=warnings,
+    )
+
+
+class _Rows(NamedTuple):
+    """The rows of the three splits, before samples are drawn, and what is known of them.
+
+    The frames as they were read, and the keys of their rows, are as large as the data. They are gone by now.
+    """
+
+    parts: dict[str, pd.DataFrame]
+    overlap: dict[str, int]
+    overlap_notes: dict[str, list[str]]
+    remarks: dict[str, list[str]]
+    left_out: int
+    """Number of training rows that are left out because the test split has their text."""
+
+
+def _rows(task: Task, data_root: Path | None) -> _Rows:
     read = read_roles(task, data_root)
     given = {role: task.clean(part.frame, part.where) for role, part in read.items()}
     keys = {role: task.group_keys(frame) for role, frame in given.items()}
     leaks = _leaks(task, keys)
     groups = together([keys["train"], *_groups(task, read["train"], given["train"])])
     parts = _split(task, given, groups, leaks)
-    frames = _sampled(task, {role: task.arrange(frame, role) for role, frame in parts.items()}, seed)
-    fingerprint = fingerprint_of(frames)
-    examples = _tokenised(task, frames, fingerprint, tokenizer, cache_dir)
-    shared = {**overlap(keys), **_shared_groups(task, read, parts), **_shared_texts(task, parts)}
-    warnings = {role: task.remarks(part.frame) for role, part in read.items()}
-    for role, some in notes.of_splits(task, frames, examples).items():
-        warnings[role] = [*warnings.get(role, []), *some, *notes.of_overlap(task, given, role, shared)]
-    warnings["train"] += notes.of_leaks(sum(leaks))
-    return TaskData(
-        **examples,
-        frames=frames,
-        fingerprint=fingerprint,
+    shared = overlap(keys)
+    del keys, groups
+    shared |= {**_shared_groups(task, read, parts), **_shared_texts(task, parts)}
+    return _Rows(
+        parts={role: task.arrange(frame, role) for role, frame in parts.items()},
         overlap=shared,
-        baseline={role: _baseline(task, frames["train"], frame) for role, frame in frames.items()},
-        warnings=warnings,
+        overlap_notes={role: notes.of_overlap(task, given, role, shared) for role in parts},
+        remarks={role: task.remarks(part.frame) for role, part in read.items()},
+        left_out=sum(leaks),
     )
 
 
@@ -222,8 +251,17 @@ def fingerprint_of(frames: Mapping[str, pd.DataFrame]) -> str:
     digest = hashlib.sha256()
     for role, frame in frames.items():
         for column in frame.columns:
-            digest.update(json.dumps([role, column, frame[column].tolist()]).encode())
+            for piece in _as_json(role, column, frame[column]):
+                digest.update(piece.encode())
     return digest.hexdigest()
+
+
+def _as_json(role: str, column: Any, values: pd.Series) -> Iterator[str]:
+    """The JSON text of the list of role, column and list of values, in pieces."""
+    yield json.dumps([role, column, []])[:-2]
+    for start in range(0, len(values), PIECE):
+        yield ", " * bool(start) + json.dumps(values.iloc[start : start + PIECE].tolist())[1:-1]
+    yield "]]"
 
 
 def _tokenised(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -32,8 +32,7 @@ def assign(keys: Sequence[str], shares: Mapping[str, float], seed: int) -> list[
         shares: role to the expected share of the distinct keys; their sum is below 1.
         seed: another seed draws other roles.
     """
-    roles = {key: _draw(key, shares, seed) for key in set(keys)}
-    return [roles[key] for key in keys]
+    return [_draw(key, shares, seed) for key in keys]
 
 
 def together(columns: Sequence[Sequence[str]]) -> list[str]:
@@ -46,6 +45,8 @@ def together(columns: Sequence[Sequence[str]]) -> list[str]:
         One key per row, which does not depend on the order of the rows. With one column, the keys are its values.
     """
     first, *others = columns
+    if not others:
+        return list(first)
     leader = {key: key for key in first}
 
     def find(key: str) -> str:
@@ -108,11 +109,14 @@ def overlap(keys: Mapping[str, Sequence[str]]) -> dict[str, int]:
     Returns:
         Numbers of rows by names such as `"train/test"`.
     """
-    distinct = {role: set(values) for role, values in keys.items()}
-    return {
-        f"{first}/{second}": sum(key in distinct[first] for key in keys[second])
-        for first, second in combinations(keys, 2)
-    }
+    return {f"{first}/{second}": _shared(keys[first], keys[second]) for first, second in combinations(keys, 2)}
+
+
+def _shared(first: Iterable[Hashable], second: Sequence[Hashable]) -> int:
+    """The number of entries of `second` that are in `first` too. Only a set of `second`, the smaller one, is made."""
+    wanted = set(second)
+    shared = {key for key in first if key in wanted}
+    return sum(key in shared for key in second)
 
 
 def swapped(pairs: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, int]:
@@ -124,8 +128,7 @@ def swapped(pairs: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, int]:
         Numbers of rows by names such as `"train/test"`.
     """
     different = {role: [pair for pair in values if pair[0] != pair[1]] for role, values in pairs.items()}
-    turned = {role: {pair[::-1] for pair in values} for role, values in different.items()}
     return {
-        f"{first}/{second}": sum(pair in turned[first] for pair in different[second])
+        f"{first}/{second}": _shared((pair[::-1] for pair in different[first]), different[second])
         for first, second in combinations(pairs, 2)
     }

@@ -41,7 +41,7 @@ def load_tokens(path: Path, pad_id: int) -> dict[str, Examples] | None:
 def store_tokens(path: Path, splits: Mapping[str, Examples]) -> None:
     """Writes `splits` to `path`. Other processes may write the same file. A failure is only logged."""
     tensors = {
-        f"{split}/{name}": torch.tensor(array)
+        f"{split}/{name}": torch.from_numpy(np.require(array, requirements="W"))
         for split, rows in splits.items()
         for name, array in rows.to_arrays().items()
     }

@@ -103,7 +103,8 @@ class SentenceTask(Task):
     def _labelled(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The columns in use, without the rows that `skip` leaves out."""
         kept = frame[self.columns()]
-        return kept[~label_names(kept[self.label]).isin([label_name(value) for value in self.skip])]
+        skipped = label_names(kept[self.label]).isin([label_name(value) for value in self.skip])
+        return kept[~skipped] if skipped.any() else kept
 
     def _answers(self, values: pd.Series, where: str) -> pd.Series:
         """The label column's values, checked."""
@@ -126,7 +127,7 @@ class SentenceTask(Task):
         return {} if self.pair is None else self._normalised(frame)
 
     def _normalised(self, frame: pd.DataFrame) -> dict[str, list[str]]:
-        return {column: [normalise(text) for text in frame[column].tolist()] for column in self.texts}
+        return {column: [normalise(text) for text in frame[column].array] for column in self.texts}
 
     def encode(self, frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> Examples:
         """Tokenises one cleaned split. In a frame without labels, all labels are 0."""
@@ -134,7 +135,7 @@ class SentenceTask(Task):
 
         from lnbench.tasks.tokens.encode import tokenise
 
-        texts = [frame[column].tolist() for column in self.texts]
+        texts = [frame[column].array for column in self.texts]
         answers = frame[self.label] if self.label in frame else pd.Series(0, index=frame.index)
         return tokenise(tokenizer, *texts, labels=self._targets(answers), max_length=self.max_length)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,25 +16,60 @@ from lnbench.tasks.tokens.examples import IGNORED, Examples
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from pandas.api.extensions import ExtensionArray
     from transformers import PreTrainedTokenizerBase
+
+    Texts = Sequence[str] | ExtensionArray
 
 CHUNK = 1000
 """Number of texts tokenised at a time. The tokenizer's own results take far more memory than the arrays made from
 them."""
 
 
-class _Rows(NamedTuple):
-    """Some tokenised rows: their tokens one after another, and the length of each and what it lost."""
+class _Growing:
+    """An array that grows at its end. Unlike pieces that are joined at last, it is never in memory twice."""
 
-    tokens: NDArray[np.int32]
-    lengths: NDArray[np.int64]
-    cut: NDArray[np.int64]
+    def __init__(self, kind: type[np.generic]) -> None:
+        self._bytes = bytearray()
+        self._kind = kind
+
+    def add(self, values: NDArray[Any]) -> None:
+        """Appends values."""
+        self._bytes += values.astype(self._kind, copy=False).tobytes()
+
+    def array(self) -> NDArray[Any]:
+        """All values. It cannot grow any more."""
+        return np.frombuffer(self._bytes, self._kind)
+
+
+class _Rows:
+    """Tokenised rows: their tokens one after another, and the length of each and what it lost."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
+        self._tokenizer, self._max_length = tokenizer, max_length
+        self.tokens, self._lengths, self.cut = _Growing(np.int32), _Growing(np.int64), _Growing(np.int64)
+
+    def add(self, columns: list[list[str]], rows: list[list[int]]) -> None:
+        """Appends rows. Every row must have a token."""
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        if not lengths.all():
+            raise DataError(
+                f"{columns[0][int(lengths.argmin())]!r} has no token that the model knows; leave its row out, or "
+                f"choose a model whose tokenizer has tokens for it"
+            )
+        self.tokens.add(_flat(rows, np.int32))
+        self._lengths.add(lengths)
+        self.cut.add(_cut_off(self._tokenizer, columns, rows, self._max_length))
+
+    def offsets(self) -> NDArray[np.int64]:
+        """(N + 1,) boundaries of the rows."""
+        return np.concatenate([[0], self._lengths.array().cumsum()])
 
 
 def tokenise(
     tokenizer: PreTrainedTokenizerBase,
-    texts: list[str],
-    pairs: list[str] | None = None,
+    texts: Texts,
+    pairs: Texts | None = None,
     *,
     labels: NDArray[np.generic],
     max_length: int,
@@ -45,7 +80,7 @@ def tokenise(
     pair (GPT-2's), a line break is put there. In `extras`, `cut` (N,) is the number of tokens that each row lost.
 
     Args:
-        texts: N texts.
+        texts: N texts, in anything that can be cut into slices, such as the array of a column.
         pairs: N second texts, or None.
         labels: (N,) labels.
         max_length: most tokens of a row, special tokens included.
@@ -54,22 +89,22 @@ def tokenise(
         DataError: a text has no token at all.
     """
     with_types = pairs is not None and "token_type_ids" in tokenizer.model_input_names
-    if pairs is not None and tokenizer.num_special_tokens_to_add(pair=True) == 0:
-        pairs = [f"\n{text}" for text in pairs]
+    broken = pairs is not None and tokenizer.num_special_tokens_to_add(pair=True) == 0
     columns = [texts] if pairs is None else [texts, pairs]
-    rows: list[_Rows] = []
-    types: list[NDArray[np.uint8]] = []
+    rows, types = _Rows(tokenizer, max_length), _Growing(np.uint8)
     for some in _chunks(columns):
+        if broken:
+            some[1] = [f"\n{text}" for text in some[1]]
         encoded = _encode(tokenizer, some, max_length, return_token_type_ids=with_types)
-        rows.append(_rows(tokenizer, some, encoded["input_ids"], max_length))
-        types.append(_flat(encoded["token_type_ids"] if with_types else [], np.uint8))
+        rows.add(some, encoded["input_ids"])
+        types.add(_flat(encoded["token_type_ids"] if with_types else [], np.uint8))
     return Examples(
-        tokens=np.concatenate([part.tokens for part in rows]),
-        offsets=_offsets(rows),
+        tokens=rows.tokens.array(),
+        offsets=rows.offsets(),
         labels=labels,
         pad_id=pad_id(tokenizer),
-        token_types=np.concatenate(types) if with_types else None,
-        extras={"cut": np.concatenate([part.cut for part in rows])},
+        token_types=types.array() if with_types else None,
+        extras={"cut": rows.cut.array()},
     )
 
 
@@ -94,21 +129,21 @@ def tokenise_words(
     Raises:
         DataError: a sentence has no token at all.
     """
-    rows: list[_Rows] = []
+    rows = _Rows(tokenizer, max_length)
     places: list[NDArray[np.int64]] = []
     for (some,) in _chunks([sentences]):
         texts = [" ".join(words) for words in some]
         encoded = _encode(tokenizer, [texts], max_length, return_token_type_ids=False, return_offsets_mapping=True)
-        rows.append(_rows(tokenizer, [texts], encoded["input_ids"], max_length))
+        rows.add([texts], encoded["input_ids"])
         places += [_first_tokens(words, spans) for words, spans in zip(some, encoded["offset_mapping"], strict=True)]
     by_token = [np.append(own, IGNORED)[first] for own, first in zip(labels, places, strict=True)]
     return Examples(
-        tokens=np.concatenate([part.tokens for part in rows]),
-        offsets=_offsets(rows),
+        tokens=rows.tokens.array(),
+        offsets=rows.offsets(),
         labels=np.concatenate(by_token),
         pad_id=pad_id(tokenizer),
         by_token=True,
-        extras={"cut": np.concatenate([part.cut for part in rows]), "words": np.concatenate(places)},
+        extras={"cut": rows.cut.array(), "words": np.concatenate(places)},
     )
 
 
@@ -132,36 +167,18 @@ def _first_tokens(words: list[str], spans: list[tuple[int, int]]) -> NDArray[np.
     return firsts
 
 
-def _chunks(columns: list[list[Any]]) -> Iterator[list[list[Any]]]:
-    """The columns, `CHUNK` rows at a time."""
+def _chunks(columns: Sequence[Any]) -> Iterator[list[list[Any]]]:
+    """The columns as lists, `CHUNK` rows at a time."""
     for start in range(0, max(1, len(columns[0])), CHUNK):
-        yield [column[start : start + CHUNK] for column in columns]
+        yield [list(column[start : start + CHUNK]) for column in columns]
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, columns: list[list[str]], max_length: int, **options: bool) -> Any:
     return tokenizer(*columns, truncation=True, max_length=max_length, return_attention_mask=False, **options)
 
 
-def _rows(
-    tokenizer: PreTrainedTokenizerBase, columns: list[list[str]], rows: list[list[int]], max_length: int
-) -> _Rows:
-    """The arrays of some rows. Every row must have a token."""
-    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-    if not lengths.all():
-        raise DataError(
-            f"{columns[0][int(lengths.argmin())]!r} has no token that the model knows; leave its row out, or choose a "
-            f"model whose tokenizer has tokens for it"
-        )
-    return _Rows(_flat(rows, np.int32), lengths, _cut_off(tokenizer, columns, rows, max_length))
-
-
 def _flat(rows: list[list[int]], kind: type[Any]) -> NDArray[Any]:
     return np.fromiter(chain.from_iterable(rows), kind)
-
-
-def _offsets(rows: list[_Rows]) -> NDArray[np.int64]:
-    """(N + 1,) boundaries of the rows when all are concatenated."""
-    return np.concatenate([[0], np.concatenate([part.lengths for part in rows]).cumsum()])
 
 
 def _cut_off(

@@ -1,17 +1,16 @@
 """Saves adapters with the version of HF peft at hand, and what the adapted models answer. It needs nothing of lnbench.
 
-The folders beside this file were made so, each in an environment of its own:
+The folders beside this file were made so, in the folder of the repository, each in an environment of its own:
 
-    pip install peft==0.10.0 transformers==4.40.2 && python make.py 0.10.0
-    pip install peft==0.12.0 transformers==4.44.2 && python make.py 0.12.0
-    pip install peft==0.14.0 transformers==4.47.1 && python make.py 0.14.0
-    pip install peft==0.16.0 transformers==4.53.3 && python make.py 0.16.0
-    pip install peft==0.18.0 transformers==4.57.6 && python make.py 0.18.0
-    pip install peft==0.21.2 transformers==5.23.0 && python make.py 0.21.2
+    pip install peft==0.10.0 transformers==4.40.2 && python -m tests.exchange.peft_adapters.make 0.10.0
+    pip install peft==0.12.0 transformers==4.44.2 && python -m tests.exchange.peft_adapters.make 0.12.0
+    pip install peft==0.14.0 transformers==4.47.1 && python -m tests.exchange.peft_adapters.make 0.14.0
+    pip install peft==0.16.0 transformers==4.53.3 && python -m tests.exchange.peft_adapters.make 0.16.0
+    pip install peft==0.18.0 transformers==4.57.6 && python -m tests.exchange.peft_adapters.make 0.18.0
+    pip install peft==0.21.2 transformers==5.23.0 && python -m tests.exchange.peft_adapters.make 0.21.2
 """
 
 import sys
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,23 +19,11 @@ import peft
 import torch
 from peft import IA3Config, LoraConfig, PeftConfig, get_peft_model
 from safetensors.torch import save_file
-from torch import Tensor, nn
-from transformers import BertConfig, BertForTokenClassification, LlamaConfig, LlamaForCausalLM
+from torch import nn
+
+from tests.exchange.made_models import IDS, base, waves
 
 HERE = Path(__file__).parent
-LABELS = 13
-SIZES: dict[str, Any] = {
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "max_position_embeddings": 32,
-    "vocab_size": 100,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
-IDS = [[5, 17, 40, 8, 99, 23, 64], [31, 7, 7, 52, 12, 90, 3]]
 BERT_NORMS = ["attention.output.LayerNorm", "output.LayerNorm"]
 
 
@@ -72,26 +59,6 @@ CASES: dict[str, tuple[str, Callable[[], PeftConfig]]] = {
     ),
 }
 """By name, the pretrained model and the adapter."""
-
-
-def base(kind: str) -> Any:
-    """A tiny model whose weights depend on nothing but the names and shapes of its parameters."""
-    if kind == "bert":
-        model: Any = BertForTokenClassification(BertConfig(**SIZES | {"num_labels": LABELS}))
-    else:
-        model = LlamaForCausalLM(LlamaConfig(**SIZES, num_key_value_heads=1))
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(waves(name, parameter) + ("norm" in name.lower() and name.endswith("weight")))
-            if kind.endswith("bf16"):
-                parameter.data = parameter.to(torch.bfloat16)  # and no buffers, such as rotary frequencies
-    return model.eval()
-
-
-def waves(name: str, like: Tensor) -> Tensor:
-    """Numbers between -0.3 and 0.3 of a tensor's shape, which depend on its name."""
-    start = zlib.crc32(name.encode()) % 1000
-    return (0.3 * torch.sin(torch.arange(like.numel(), dtype=torch.float64) * 1.7 + start)).reshape(like.shape)
 
 
 def shake(model: nn.Module) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from transformers import PreTrainedTokenizerFast
 
@@ -259,3 +260,14 @@ def test_the_cache_folder_follows_the_environment(
     monkeypatch.setitem(os.environ, "LNBENCH_CACHE", str(tmp_path / "mine"))
     load_data(new_task(), tokenizer, root)
     assert len(list((tmp_path / "mine" / "tokens").iterdir())) == 1
+
+
+def test_the_fingerprint_is_the_digest_of_all_values_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another digest would give every run with a data set of its own another id."""
+    monkeypatch.setattr(load, "PIECE", 3)
+    columns: dict[str, list[Any]] = {"text": [f"é {n}" for n in range(7)], "label": [1.5, None, 2, "x", True, [1], {}]}
+    frames = {"train": pd.DataFrame(columns), "test": pd.DataFrame({"text": []})}
+    whole = "".join(
+        json.dumps([role, name, frame[name].tolist()]) for role, frame in frames.items() for name in frame.columns
+    )
+    assert load.fingerprint_of(frames) == sha256(whole.encode()).hexdigest()

@@ -7,9 +7,12 @@ from typing import Any
 import datasets
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lnbench.core.errors import DataError
 from lnbench.tasks.data.content import SUFFIXES
+from lnbench.tasks.data.files import read_file
 from lnbench.tasks.data.read import read_splits, unfolded
 from lnbench.tasks.data.source import HubDataset, PackageFile, Source
 
@@ -34,6 +37,16 @@ def test_every_file_type_keeps_texts_as_they_are(tmp_path: Path, suffix: str) ->
     _write(tmp_path / "films" / f"dev{suffix}", ROWS)
     frame = read_splits(Source(folder="films"), ["dev"], tmp_path)["dev"]
     assert frame.to_dict("records") == ROWS
+
+
+VALUES = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=3) | st.just([1])
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("abc"), VALUES), max_size=5))
+def test_lines_of_json_give_the_frame_of_their_objects(tmp_path_factory: Any, rows: list[dict[str, Any]]) -> None:
+    file = tmp_path_factory.mktemp("json") / "rows.jsonl"
+    file.write_text("\n\n".join(map(json.dumps, rows)))
+    pd.testing.assert_frame_equal(read_file(file), pd.DataFrame(rows))
 
 
 def test_a_quote_in_a_tsv_is_a_character(tmp_path: Path) -> None:
