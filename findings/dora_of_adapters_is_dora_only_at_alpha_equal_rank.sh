@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # One would think: the rows of a layer tuned by DoRA have the trained magnitudes as lengths, whatever alpha and rank.
 # What is so:      only if alpha equals the rank. Otherwise rows are divided by the length that they would have without
-#                  the factor alpha / rank, and a merge, which divides by the same, gives yet another layer. The layer's
-#                  bias is multiplied along with the weights.
+#                  the factor alpha / rank, so their lengths grow with it. The layer's bias is always multiplied along
+#                  with the weights, and the merged layer, whose bias is not, computes yet something else.
 # Versions:        adapters 1.3.0, torch 2.13.0, transformers 4.57.6.
 # Source:          compute_dora_norm (adapters/methods/lora.py) adds the update to the weight without `scaling`; forward
 #                  multiplies the update by it afterwards.
 # Why it matters:  alpha = 2 rank is usual. Direction and magnitude are then not decoupled, results are not those of the
-#                  paper, weights carried over to HF peft compute something else, and so does the merged model.
+#                  paper, and weights carried over to HF peft compute something else.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -2,7 +2,7 @@
 # One would think: two libraries' (IA)^3 with the same trained vectors compute the same: keys, values, and the hidden
 #                  values of the feed-forward network after its activation, are multiplied (Liu et al. 2022, section 3.3).
 # What is so:      in `adapters` the third vector multiplies before the activation. HF peft follows the paper.
-# Versions:        adapters 1.3.0, torch 2.13.0, transformers 4.57.6, peft 0.18.0.
+# Versions:        adapters 1.3.0, torch 2.13.0, transformers 4.57.6, peft 0.21.2.
 # Source:          adapters puts the vector on the output of `intermediate.dense`; peft on the input of `output.dense`.
 # Why it matters:  scores of (IA)^3 from the two are of two methods, with equal counts of parameters, and vectors that are
 #                  carried over change their meaning silently. With ReLU and positive factors both are the same.
@@ -10,7 +10,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --no-compile torch==2.13.0 transformers==4.57.6 adapters==1.3.0 peft==0.18.0
+"$work/venv/bin/pip" install --quiet --no-compile torch==2.13.0 transformers==4.57.6 adapters==1.3.0 peft==0.21.2
 cd "$work"
 HF_HUB_OFFLINE=1 "$work/venv/bin/python" -W ignore - <<'PY'
 import sys
