@@ -13,7 +13,8 @@ from lnbench.backbone.tuned_model import TunedModel
 from lnbench.config.run import RunConfig
 from lnbench.core.schema import ConfigError
 from lnbench.core.sealed import read_json
-from lnbench.exchange.adapterhub_methods import Adapter, Reader, readers
+from lnbench.exchange.adapterhub_format import Adapter, Reader
+from lnbench.exchange.adapterhub_methods import readers
 from lnbench.exchange.heads import HEAD_FILE, Unequal, from_transformers, pooling_of, put_plain_linear, read_head
 from lnbench.exchange.importing import Base, Found, Part, Tensors
 from lnbench.methods.base import SEPARATOR

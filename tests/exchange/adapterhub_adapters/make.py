@@ -121,7 +121,7 @@ def adapted(kind: str, config: AdapterConfig, own_head: bool, decayed: bool) -> 
 
 
 def save(model: Any, folder: Path) -> None:
-    """Saves adapter and head as safetensors. For prefixes and Compacter `adapters` can only write pickles."""
+    """Saves adapter and head as safetensors. For prefixes `adapters` can only write pickles."""
     model.save_adapter(str(folder), NAME)
     for pickle, weights in (
         ("pytorch_adapter.bin", "adapter.safetensors"),
