@@ -53,17 +53,10 @@ class Found(NamedTuple):
 
 
 def import_found(found: Found, adapter: Path, folder: Path, overrides: Sequence[str], any_base: bool) -> RunConfig:
-    """Writes the files of a tuned model that `lnbench.load` needs: its configuration and the trained values.
+    """Writes the files of a tuned model whose adapter was found. `import_peft` has the other arguments.
 
     Args:
         found: the adapter.
-        adapter: its folder, for messages.
-        folder: folder to create.
-        overrides: model and task, as for a run; the method comes from the adapter.
-        any_base: whether to accept the model although the adapter names another.
-
-    Returns:
-        The configuration of the tuned model.
 
     Raises:
         ConfigError: the adapter does not fit the model or task, or the folder holds a run.
