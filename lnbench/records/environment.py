@@ -1,6 +1,7 @@
 """The machine and the software of a run."""
 
 import contextlib
+import math
 import platform
 import resource
 import subprocess
@@ -88,6 +89,17 @@ def peak_resident_bytes() -> int:
         return int(status.partition("VmHWM:")[2].split("kB")[0]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def seconds_without_core() -> float:
+    """Seconds in which the calling thread was ready to compute and other threads or programs had all cores.
+
+    Only Linux counts them; NaN elsewhere. Source: proc_pid_schedstat(5).
+    """
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return math.nan
 
 
 def _cpu_name() -> str:

@@ -42,6 +42,10 @@ class DataSeen(Schema):
     first split has in reverse order."""
 
 
+WAITED = 0.05
+"""Share of the training time from which on waiting for a core makes a run's times useless."""
+
+
 class Cost(Schema):
     """Cost of a run. `None` means not recorded, or not known.
 
@@ -81,6 +85,13 @@ class Cost(Schema):
     """Energy of the whole GPUs during `train_seconds`, including other programs."""
     test_joules: float | None = None
     """Energy of the whole GPUs during `test_seconds`, including other programs."""
+    train_waited_seconds: float | None = None
+    """Part of `train_seconds` in which the process was ready to compute, and others had all cores of the machine."""
+
+    @property
+    def waited(self) -> float:
+        """Share of `train_seconds` in which others had all cores; 0 if not known."""
+        return (self.train_waited_seconds or 0.0) / self.train_seconds if self.train_seconds else 0.0
 
 
 class Selection(Schema):

@@ -16,7 +16,7 @@ from lnbench.core.commands import predict
 from lnbench.core.words import number_of
 from lnbench.records.baseline import note_on
 from lnbench.records.identity import title
-from lnbench.records.record import Cost, Record, Retention, SearchResult
+from lnbench.records.record import WAITED, Cost, Record, Retention, SearchResult
 from lnbench.tasks.scores.metric import metric_of, written
 
 if TYPE_CHECKING:
@@ -109,6 +109,9 @@ def _table(record: Record) -> Table:
         f"{cost.train_samples_per_second:.0f} samples/s in training"
         + (f", {cost.test_samples_per_second:.0f} in testing" if "test" in record.metrics else ""),
     )
+    if cost.waited > WAITED:
+        share = f"{cost.waited:.0%} of the training time"
+        table.add_row("", Text(f"others had all cores for {share}: it is no measure of the method", "bold yellow"))
     table.add_row("peak memory", f"{cost.peak_memory_bytes / 2**30:.2f} GiB")
     if cost.train_joules is not None:
         tested = "" if cost.test_joules is None else f", {cost.test_joules:,.0f} J in testing"

@@ -144,8 +144,9 @@ def _cost(results: Results) -> Cost:
         checkpoint_seconds=watch.checkpoints.seconds,
         test_seconds=watch.test.seconds,
         first_step_seconds=watch.first_step_seconds,
-        train_joules=_joules(training),
-        test_joules=_joules(watch.test),
+        train_joules=_known(training.joules, training),
+        test_joules=_known(watch.test.joules, watch.test),
+        train_waited_seconds=_known(training.waited, training),
     )
 
 
@@ -153,6 +154,6 @@ def _rate(count: int, part: Phase) -> float:
     return count / part.seconds if part.seconds else 0.0
 
 
-def _joules(part: Phase) -> float | None:
-    """Joules of a part; None where the device did not report them, or where nothing was done."""
-    return part.joules if part.seconds and not math.isnan(part.joules) else None
+def _known(measured: float, part: Phase) -> float | None:
+    """What was measured of a part; None where the device or system did not tell, or where nothing was done."""
+    return measured if part.seconds and not math.isnan(measured) else None

@@ -1,8 +1,11 @@
 import json
+import math
+import os
 import platform
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -56,6 +59,35 @@ def test_peak_memory_does_not_count_what_the_parent_held() -> None:
     held = bytearray(small + 2**29)
     again = int(subprocess.run([sys.executable, "-c", own], check=True, capture_output=True, text=True).stdout)
     assert again < len(held)
+
+
+BUSY = "import time\nwhile True: pass"
+
+
+@LINUX
+def test_waiting_for_a_core_is_counted() -> None:
+    """Three threads of work on one core: each waits about two thirds of the time. This one computes for 0.3 s."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})  # for this thread and the processes that it starts
+    others = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(2)]
+    try:
+        before, until = environment.seconds_without_core(), time.thread_time() + 0.3
+        while time.thread_time() < until:
+            pass
+        assert environment.seconds_without_core() - before > 0.1
+    finally:
+        os.sched_setaffinity(0, cores)
+        for other in others:
+            other.kill()
+            other.wait()
+
+
+def test_where_the_system_does_not_tell_the_waiting_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert math.isnan(environment.seconds_without_core())
 
 
 @pytest.fixture

@@ -53,6 +53,17 @@ def test_the_end_shows_where_time_and_energy_went(capsys: pytest.CaptureFixture[
     assert "energy 6,150 J in training, 50 J in testing" in said
 
 
+@pytest.mark.parametrize(("waited", "told"), [(None, False), (3.0, False), (20.0, True)])
+def test_a_run_that_waited_for_a_core_says_so(
+    capsys: pytest.CaptureFixture[str], waited: float | None, told: bool
+) -> None:
+    record = new_record()
+    cost = record.cost.model_copy(update={"train_waited_seconds": waited})
+    messages.show_finished(record.model_copy(update={"cost": cost}), new_task(), LONG)
+    said = " ".join(capsys.readouterr().out.replace("│", "").split())
+    assert ("others had all cores for 33% of the training time" in said) == told
+
+
 def test_a_run_that_is_no_better_than_its_baseline_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     name = "majority baseline"
     messages.show_finished(new_record(baseline={"test": {"accuracy": 0.8}}, baseline_name=name), new_task(), LONG)

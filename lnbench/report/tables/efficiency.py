@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from lnbench.core.words import number_of
 from lnbench.records.commands import command_lines
+from lnbench.records.record import WAITED
 from lnbench.report.claims.missing import missing_cells
 from lnbench.report.tables.table import MISSING, Cell, Column, Row, Table, cells_of, long_form, rows_of
 
@@ -35,6 +37,10 @@ RELATIVE = (
     "÷ full: geometric mean over tasks of the time divided by that of full tuning on the same task and hardware. Of a "
     "whole training it depends on when training stopped; of a sample it does not."
 )
+SHARED = (
+    f"In {{}} other programs had all cores for more than {WAITED:.0%} of the training time. Times of such runs are no "
+    "measure of the methods."
+)
 WHOLE_CARD = "Energy is that of the whole GPU in training, with all else that ran there."
 
 
@@ -53,6 +59,8 @@ def efficiency_table(runs: pd.DataFrame, name: str, title: str, loaded: Loaded) 
     if runs[ENERGY].notna().any():
         columns = [*columns, Column(ENERGY_HEADING, partial(_mean, quantity=ENERGY, digits=1), larger=False)]
         quantities, notes = [*quantities, ENERGY], [*notes, WHOLE_CARD]
+    if waiting := int((runs["waited"] > WAITED).sum()):
+        notes = [*notes, SHARED.format(f"{waiting} of {number_of(len(runs), 'run')}")]
     tasks, seeds = runs["task"].unique(), runs["seed"].unique()
     lacking = set(tasks) - set(full["task"])
     return Table(

@@ -10,7 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import Tensor
 
-from lnbench.records.environment import peak_memory_bytes
+from lnbench.records.environment import peak_memory_bytes, seconds_without_core
 from lnbench.training.batching import Piece
 from lnbench.training.device import synchronise
 from lnbench.training.energy import EnergyMeter
@@ -55,6 +55,8 @@ class Phase:
     samples: int = 0
     tokens: Tensor | int = 0
     """Number of tokens trained on, without padding."""
+    waited: float = 0.0
+    """Seconds in which other programs had all cores; NaN where the system does not tell."""
 
     def __add__(self, other: "Phase") -> "Phase":
         return Phase(
@@ -62,6 +64,7 @@ class Phase:
             self.joules + other.joules,
             self.samples + other.samples,
             self.tokens + other.tokens,
+            self.waited + other.waited,
         )
 
 
@@ -93,7 +96,7 @@ class Stopwatch(pl.Callback):
         self._first_step = 0
         self._running: Phase | None = None
         self._before_validation: Phase | None = None
-        self._read = (0.0, 0.0)
+        self._read = (0.0, 0.0, 0.0)
         self._peak_memory_bytes = 0
 
     @property
@@ -177,10 +180,11 @@ class Stopwatch(pl.Callback):
         self._peak_memory_bytes = state_dict["peak_memory_bytes"]
 
     def _switch(self, part: Phase | None) -> None:
-        """Adds the time and energy since the last call to the running part, and makes `part` the running one."""
+        """Adds time, energy and waiting since the last call to the running part, and makes `part` the running one."""
         synchronise()
-        seconds, joules = time.perf_counter(), self._meter.joules()
+        seconds, joules, waited = time.perf_counter(), self._meter.joules(), seconds_without_core()
         if self._running is not None:
             self._running.seconds += seconds - self._read[0]
             self._running.joules += joules - self._read[1]
-        self._running, self._read = part, (seconds, joules)
+            self._running.waited += waited - self._read[2]
+        self._running, self._read = part, (seconds, joules, waited)

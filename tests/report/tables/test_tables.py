@@ -260,6 +260,17 @@ def test_energy_stands_in_the_table_of_costs_where_a_run_tells_it() -> None:
     assert heading not in there.columns
 
 
+def test_runs_that_waited_for_a_core_are_told_beside_the_costs() -> None:
+    alone, waiting = (
+        finished(seed=seed, cost={"train_waited_seconds": 61.5 * share}) for seed, share in enumerate((0.04, 0.06))
+    )
+    told = "other programs had all cores"
+    assert f"In 1 of 2 runs {told} for more than 5% of the training time." in " ".join(
+        made(alone, waiting)["efficiency-minilm"].notes
+    )
+    assert told not in " ".join(made(alone)["efficiency-minilm"].notes)
+
+
 def test_parameters_stand_beside_the_papers() -> None:
     table = made(finished("ln", config={"model": "bert_large"}))["parameters-bert_large"]
     row = dict(zip(table.columns, table.rows[0], strict=True))
