@@ -49,11 +49,17 @@ class SeenText:
         text = inputs["inputs_embeds"] if inputs.get("input_ids") is None else inputs["input_ids"]
         mask, cache = inputs.get("attention_mask"), inputs.get("past_key_values")
         if mask is None:
-            cached = 0 if cache is None else int(cache.get_seq_length())
-            mask = torch.ones(len(text), cached + text.shape[1], device=text.device)
+            mask = torch.ones(len(text), _cached_text(body, cache) + text.shape[1], device=text.device)
         if mask.ndim != 2:
             raise ValueError(f"the attention mask has the shape {tuple(mask.shape)}, not (batch, length)")
         self._mask, self._length = mask.bool(), text.shape[1]
+
+
+def _cached_text(body: nn.Module, cache: Any) -> int:
+    """Number of text tokens in a cache. The cache of a transformer with a prompt holds the prompt too."""
+    cached = 0 if cache is None else int(cache.get_seq_length())
+    prompt = getattr(body, "prompt", None)
+    return cached if cached == 0 or prompt is None else cached - len(prompt.vectors)
 
 
 def named_inputs(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
