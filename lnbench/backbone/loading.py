@@ -267,7 +267,8 @@ def _from_pretrained(loader: Any, model: ModelConfig, source: str, **options: An
 
 
 def _unloadable(model: ModelConfig, error: Exception) -> ConfigError:
-    told = next(iter(str(error).splitlines()), "")
+    first, second, *_ = [line.strip() for line in str(error).splitlines()] + ["", ""]
+    told = f"{first} {second}" if first.endswith(":") else first
     if not isinstance(error, (OSError, SafetensorError, ValueError)):
         told = f"{type(error).__name__}: {told}"
     return ConfigError(

@@ -129,6 +129,13 @@ def test_a_folder_that_holds_no_model_is_told(tmp_path: Path, load: Any) -> None
         load(model(tmp_path))
 
 
+@pytest.mark.parametrize("load", [load_config, load_backbone])
+def test_a_wrong_value_in_a_configuration_is_told(tmp_path: Path, load: Any) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "llama", "hidden_size": "big"}')
+    with pytest.raises(ConfigError, match=r"cannot be loaded \(.*hidden_size.*'big'.*\)\. It may be"):
+        load(model(tmp_path))
+
+
 def test_pickled_weights_are_refused(sources: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes((sources["bert"] / "config.json").read_bytes())
     torch.save(tiny.tiny("bert").state_dict(), tmp_path / "pytorch_model.bin")

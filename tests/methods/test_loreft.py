@@ -145,6 +145,17 @@ def test_tokens_that_follow_a_cache_are_counted_on() -> None:
     torch.testing.assert_close(torch.cat([begun.logits, rest], dim=1), whole, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("lengths", [(5,), (5, 5)])
+def test_a_prompt_in_a_cache_is_no_text(lengths: tuple[int, ...]) -> None:
+    """Transformers drops the mask of a batch without padding, so that nothing says where the text began."""
+    model: Any = tiny_generator("llama")
+    tune(model, {"loreft": part("loreft", rank=RANK, first=8, last=0), "prompt": part("prompt", length=2)})
+    shake(model, scale=0.5)
+    options = {"do_sample": False, "pad_token_id": 0, "eos_token_id": None, "max_new_tokens": 8}
+    outputs = [model.generate(**batch(lengths), **options, use_cache=use_cache) for use_cache in (True, False)]
+    assert torch.equal(*outputs)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

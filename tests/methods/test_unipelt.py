@@ -184,3 +184,14 @@ def test_a_run_is_loaded_as_it_was(configure: Configure) -> None:
     loaded, folded = (lnbench.load(run_dir(config), merged=merged) for merged in (False, True))
     texts = ["a good film", "a bad a b c"]
     assert loaded.predict(texts) == folded.predict(texts)
+
+
+@pytest.mark.parametrize("prompt", [[], ["prompt"]], ids=["alone", "with a prompt"])
+def test_a_text_does_not_depend_on_its_batch_where_a_map_also_reads_distances(prompt: list[str]) -> None:
+    """DeBERTa-v3 applies the map of queries to vectors of 16 distances; three rows do not divide 16."""
+    model = gated("deberta_v2", {name: part(name) for name in ("lora", "unipelt", *prompt)})
+    inputs = batch((7, 2, 4))
+    together = model(**inputs).last_hidden_state
+    for row, length in enumerate((7, 2, 4)):
+        alone = model(**{name: tensor[row : row + 1, :length] for name, tensor in inputs.items()}).last_hidden_state
+        torch.testing.assert_close(together[row : row + 1, :length], alone, rtol=0, atol=1e-9)

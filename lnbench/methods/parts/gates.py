@@ -26,9 +26,13 @@ class Gate(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The gate for x of shape (B, L, size) or (B * L, size)."""
+        """The gate for x of shape (B, L, size) or (B * L, size).
+
+        If x is not of the text but shared by all texts, (1, D, size), its mean is over all D, and the gate is (1,).
+        """
         (text,) = self._unregistered
-        mask = text.in_states(text.mask(), x)
+        shared = x.new_ones(x.shape[:-1], dtype=torch.bool)
+        mask = text.in_states(text.mask(), x) if text.is_in(x) else shared
         openness = torch.sigmoid(self.linear(x)).reshape(mask.shape) * mask
         return openness.sum(1) / mask.sum(1).clamp(min=1)
 

@@ -17,19 +17,27 @@ class SeenText:
             body: the transformer. Its calls are watched from now on.
         """
         self._mask: Tensor | None = None
-        self._length = 0
+        self._length, self._prompt = 0, 0
         body.register_forward_pre_hook(self._note, with_kwargs=True, prepend=True)  # before a prompt is added
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "SeenText":
         """The copy of a model has seen no text yet."""
         copy = memo[id(self)] = object.__new__(SeenText)
-        copy._mask, copy._length = None, 0
+        copy._mask, copy._length, copy._prompt = None, 0, 0
         return copy
 
     def mask(self) -> Tensor:
         """(B, cached tokens + L) bool, true for tokens that are not padding."""
         assert self._mask is not None, "the transformer has not been called"
         return self._mask
+
+    def is_in(self, states: Tensor) -> bool:
+        """Whether states, of a shape as for `in_states`, belong to the text, in a model that caches nothing.
+
+        Some maps of DeBERTa also read vectors of distances (1, D, hidden size), which all texts of a batch share.
+        """
+        rows, tokens = len(self.mask()), self._prompt + self._length
+        return tuple(states.shape[:-1]) in ((rows, tokens), (rows * tokens,))
 
     def in_states(self, mask: Tensor, states: Tensor) -> Tensor:
         """The part of a mask that belongs to hidden states. Those of a prompt, which is no text, are masked.
@@ -48,9 +56,12 @@ class SeenText:
         inputs = named_inputs(body, args, kwargs)
         text = inputs["inputs_embeds"] if inputs.get("input_ids") is None else inputs["input_ids"]
         mask, cache = inputs.get("attention_mask"), inputs.get("past_key_values")
+        prompt = getattr(body, "prompt", None)
+        self._prompt = 0 if prompt is None else len(prompt.vectors)
         if mask is None:
             cached = 0 if cache is None else int(cache.get_seq_length())
-            mask = torch.ones(len(text), cached + text.shape[1], device=text.device)
+            words = max(cached - self._prompt, 0)  # a cache holds the prompt too
+            mask = torch.ones(len(text), words + text.shape[1], device=text.device)
         if mask.ndim != 2:
             raise ValueError(f"the attention mask has the shape {tuple(mask.shape)}, not (batch, length)")
         self._mask, self._length = mask.bool(), text.shape[1]
