@@ -272,7 +272,7 @@ MISTYPED = [
     ("+max_length=20", "max_length: unknown key; did you mean task.max_length=20? known keys: ", ""),
     ("++lr=0.1", "lr: unknown key; did you mean trainer.lr=0.1 or search=lr? known keys: ", ""),
     ("-m max_length=20,30", "max_length: unknown key; did you mean task.max_length=20? known keys: ", ""),
-    ("path=x.csv", "path: unknown key; did you mean task.path=x.csv? known keys: ", ""),
+    ("path=x.csv", "path: unknown key; did you mean task.path=x.csv or retention.path=x.csv? known keys: ", ""),
     ("'text=a b'", "text: unknown key; did you mean 'task.text=a b'? known keys: ", ""),
     ("splits.test_fraction=.2", "splits: unknown key; did you mean task.splits.test_fraction=.2? known keys: ", ""),
     ("task.test_fraction=.2", "task.test_fraction: unknown key; did you mean task.splits.test_fraction=.2? ", ""),
