@@ -88,6 +88,21 @@ def write_to(log: Path) -> None:
     faulthandler.enable()  # a crash in a library leaves its place in the file
 
 
+@contextlib.contextmanager
+def writing_to(log: Path) -> Iterator[None]:
+    """Appends all output of a block, and of the processes that it starts, to a file."""
+    streams = (sys.stdout, sys.stderr)
+    before = [os.dup(stream.fileno()) for stream in streams]
+    try:
+        write_to(log)
+        yield
+    finally:
+        for stream, number in zip(streams, before, strict=True):
+            stream.flush()
+            os.dup2(number, stream.fileno())
+            os.close(number)
+
+
 def _become_independent() -> None:
     """Leaves the terminal, because the launcher passes Ctrl-C on, and replaces the fork server's signal handlers."""
     os.setsid()

@@ -13,7 +13,7 @@ from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
 from lnbench.core.errors import INTERRUPTED, JobFailed
-from lnbench.launch.child import attempt, write_to
+from lnbench.launch.child import attempt, writing_to
 from lnbench.launch.job import Job, Sweep, death
 from lnbench.launch.ray.parcel import Parcel, pack, unpack
 
@@ -75,10 +75,10 @@ def work_apart(task: RemoteJob, files: Parcel) -> RemoteResult:
 
 def _work(task: RemoteJob, log: Path) -> bytes | JobFailed:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the signal that a node sends when it shuts down
-    write_to(log)
     os.environ.update(task.environment)
     try:
-        return attempt(task.job, partial(_run, pickle.loads(task.sweep), task.config))
+        with writing_to(log):  # what Ray says when it ends the process is not the job's
+            return attempt(task.job, partial(_run, pickle.loads(task.sweep), task.config))
     except KeyboardInterrupt:
         return death(INTERRUPTED)
     except SystemExit as end:
