@@ -61,6 +61,11 @@ class RetentionConfig(Schema):
         """Whether there is a text."""
         return self.path is not None or self.data is not None
 
+    @property
+    def setting(self) -> str:
+        """Full name of the setting that names the text."""
+        return "retention.path" if self.data is None else "retention.data"
+
     def resolved(self, data_root: Path | None) -> Self:
         """These settings, completed by the content of the text and its column. Complete ones are returned as they are.
 

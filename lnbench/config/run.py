@@ -319,7 +319,7 @@ def _check_retention(config: RunConfig) -> None:
     """Refuses to measure what the language model retains where a run has none, or spreads it over several devices."""
     if not config.retention.is_on:
         return
-    asked = f"retention.{'path' if config.retention.data is None else 'data'}"
+    asked = config.retention.setting
     if config.task.backbone != "causal_lm":
         raise ConfigError(
             f"{asked}: the loss on a text is that of a language model, and task {config.task.name!r} "

@@ -87,9 +87,8 @@ def _check_retention(config: RunConfig, pretrained: PreTrainedConfig) -> None:
         return
     if pretrained.is_encoder_decoder:
         raise ConfigError(
-            f"retention.{'path' if asked.data is None else 'data'}: the encoder-decoder {config.model.name} writes a "
-            f"text for another one, and has no loss on a text alone; choose a decoder, such as model=gpt2, or leave it "
-            f"out"
+            f"{asked.setting}: the encoder-decoder {config.model.name} writes a text for another one, and has no loss "
+            f"on a text alone; choose a decoder, such as model=gpt2, or leave it out"
         )
     limit, taken = longest_text(pretrained), sum(part.positions for part in config.method.values())
     if limit is not None and asked.window > limit - taken:
