@@ -35,6 +35,14 @@ SHORT = [
 SOURCE, DATA, RUNS = "/folder/of/the/model", "/folder/of/the/data", "/folder/of/the/runs"
 
 
+def save_facts(root: Path) -> None:
+    """Writes a data set `e2e_nlg` of a few rows into a folder of data sets."""
+    (root / "e2e_nlg").mkdir()
+    for split, names in (("train", "abcdeabcde"), ("validation", "ab"), ("test", "cde")):
+        rows = [{"meaning_representation": name, "human_reference": f"a good film {name}"} for name in names]
+        (root / "e2e_nlg" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
 def save_model(architecture: str, folder: Path, model: PreTrainedModel | None = None) -> Path:
     """Saves a tiny model with random weights and a word tokenizer, as `save_pretrained` does.
 

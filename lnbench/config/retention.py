@@ -19,6 +19,8 @@ CHARACTERS = 32
 """Characters that are read for each token that is asked for. A text in any language has fewer in a token."""
 APART = "\n\n"
 """What stands between two rows of a column when they are read as one text."""
+WAYS = "type retention.path=FILE, or retention.data=NAME for the data set of a shipped task"
+"""How to choose a text, for messages."""
 
 
 class RetentionConfig(Schema):
@@ -46,7 +48,7 @@ class RetentionConfig(Schema):
     def _has_one_text(self) -> Self:
         changed = [name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default]
         if changed and not self.is_on:
-            raise ValueError(f"{changed[0]} = {getattr(self, changed[0])!r}: there is no text; {_ways()}")
+            raise ValueError(f"{changed[0]} = {getattr(self, changed[0])!r}: there is no text; {WAYS}")
         if self.path is not None and self.data is not None:
             raise ValueError(f"path = {str(self.path)!r} and data = {self.data!r}: only one of them can be read")
         for name, owner in {"split": "data", "encoding": "path"}.items():
@@ -79,7 +81,7 @@ class RetentionConfig(Schema):
         if not content:
             raise DataError(
                 f"retention.data = {self.data!r}: its split {self.split!r} is neither on this machine nor reached on "
-                f"the hub; put it into a folder and type data_root=FOLDER, or {_ways()}"
+                f"the hub; put it into a folder and type data_root=FOLDER, or {WAYS}"
             )
         column = self.column if self.data is None else self.column or self._task.columns()[0]
         return self.model_copy(update={"content": content, "column": column})
@@ -190,7 +192,3 @@ def _shipped() -> dict[str, dict[str, Any]]:
         if "source" in plain:
             found[file.stem] = {str(key): value for key, value in plain.items()}
     return found
-
-
-def _ways() -> str:
-    return "type retention.path=FILE, or retention.data=NAME for the data set of a shipped task"

@@ -23,6 +23,7 @@ from lnbench.__main__ import tune
 from lnbench.cli import Command
 from lnbench.config.compose import ROOT, config_dir, explain, register, to_plain, without_hydra
 from lnbench.config.overrides import several, understood
+from lnbench.config.retention import WAYS
 from lnbench.config.run import RunConfig, validate
 from lnbench.core.commands import override
 from lnbench.core.packages import require_tuning
@@ -121,10 +122,7 @@ class Runs:
             ConfigError: they have no general text.
         """
         if not all(config.retention.is_on for config in self._configs.values()):
-            raise ConfigError(
-                "forgetting is measured on a general text; type retention.path=FILE, or retention.data=NAME for the "
-                "data set of a shipped task"
-            )
+            raise ConfigError(f"forgetting is measured on a general text; {WAYS}")
 
     def record(self, run: Run) -> Record | None:
         """The record of a run; None if it is not finished, or damaged.

@@ -173,10 +173,7 @@ def test_texts_do_not_depend_on_cache_or_padding(architecture: str, method: str 
 def facts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with a data set `e2e_nlg`."""
     root = tmp_path_factory.mktemp("facts")
-    (root / "e2e_nlg").mkdir()
-    for split, names in (("train", "abcdeabcde"), ("validation", "ab"), ("test", "cde")):
-        data = [{"meaning_representation": name, "human_reference": f"a good film {name}"} for name in names]
-        (root / "e2e_nlg" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in data))
+    runs.save_facts(root)
     return root
 
 

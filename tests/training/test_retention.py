@@ -54,10 +54,7 @@ def generators(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with the data set `e2e_nlg` and some general texts."""
     root = tmp_path_factory.mktemp("general")
-    (root / "e2e_nlg").mkdir()
-    for split, names in (("train", "abcdeabcde"), ("validation", "ab"), ("test", "cde")):
-        rows = [{"meaning_representation": name, "human_reference": f"a good film {name}"} for name in names]
-        (root / "e2e_nlg" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    runs.save_facts(root)
     (root / "text.txt").write_text(20 * TEXT)
     (root / "rows.jsonl").write_text('{"text": "a good film"}\n{"text": ""}\n{"text": ["b", "bad", "film"]}\n')
     (root / "empty.txt").write_text(" \n")
