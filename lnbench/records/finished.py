@@ -1,4 +1,4 @@
-"""Looks for the record of an earlier run."""
+"""Looks for the record of an earlier run, in its folder and in the packed files of the folder of runs."""
 
 import contextlib
 from pathlib import Path
@@ -6,11 +6,12 @@ from pathlib import Path
 from lnbench.records.failure import read_failure
 from lnbench.records.files import RECORD
 from lnbench.records.identity import Address
+from lnbench.records.packed import packed_beside, read_packed
 from lnbench.records.record import Record, RecordError, check_files, read_record
 
 
 def finished_record(address: Address) -> Record | None:
-    """The record that an earlier process left for a run; None if there is none.
+    """The record that an earlier process left for a run, or else that of a packed file; None if there is none.
 
     Raises:
         RecordError: the record, or a file beside it, cannot be trusted.
@@ -21,7 +22,19 @@ def finished_record(address: Address) -> Record | None:
         raise RecordError(f"{address.folder / RECORD}: belongs to another run, {record.id}")
     if record:
         check_files(record, address.folder)
-    return record
+    return record or published_record(address)
+
+
+def published_record(address: Address) -> Record | None:
+    """The record of a run in the packed files of the folder of runs. None if it is not there, or damaged there.
+
+    Raises:
+        NewerError: a newer lnbench packed the run.
+    """
+    folder = packed_beside(address.folder)
+    with contextlib.suppress(RecordError):
+        return read_packed(folder).record if folder else None
+    return None
 
 
 def require_known(folder: Path) -> None:

@@ -10,7 +10,7 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -63,9 +63,9 @@ def write_packed(path: Path, runs: Iterable[PackedRun]) -> None:
     write_atomically(path, packed.getvalue())
 
 
-def packed_folders(path: Path) -> list[Path]:
+def packed_folders(path: Path) -> Collection[Path]:
     """The paths of all runs in a packed file. A file or a line that cannot be read has a path, too."""
-    return list(_lines(path, *_stamp(path)))
+    return _lines(path, *_stamp(path)).keys()
 
 
 def read_packed(folder: Path) -> PackedRun:
@@ -84,6 +84,17 @@ def read_packed(folder: Path) -> PackedRun:
         return unsealed_as(PackedRun, dict(line.value), path)
     except SealError as error:
         raise RecordError(f"{folder}: {error}") from error
+
+
+def packed_beside(folder: Path) -> Path | None:
+    """The path of a run in the packed files of its folder of runs; None if none of them has it.
+
+    Args:
+        folder: folder that the run has, or would have.
+    """
+    runs_dir = folder.parents[LEVELS - 1]
+    paths = (file / folder.relative_to(runs_dir) for file in sorted(runs_dir.glob(f"*{SUFFIX}")))
+    return next((path for path in paths if path in packed_folders(path.parents[LEVELS - 1])), None)
 
 
 def packed_file(folder: Path) -> Path | None:

@@ -15,6 +15,7 @@ from lnbench.config.run import RunConfig
 from lnbench.core.commands import predict
 from lnbench.core.words import number_of
 from lnbench.records.baseline import note_on
+from lnbench.records.files import RECORD
 from lnbench.records.identity import title
 from lnbench.records.record import WAITED, Cost, Record, Retention, SearchResult
 from lnbench.tasks.scores.metric import metric_of, written
@@ -44,16 +45,19 @@ def show_start(config: RunConfig, count: ParameterCount, data: TaskData, folder:
 
 def show_finished(record: Record, task: Task, folder: Path) -> None:
     """Prints the run's results, its cost, its folder, and a command that tries its model."""
-    name = Text(title(record.method, record.task, record.model, record.seed))
-    console.print(Panel(_table(record), title=name, title_align="left", expand=False))
+    _show_results(record)
     _print_path(f"saved in  {folder}")
     _print_path(f"try it    {predict(folder, task.example, record.config.get('plugins') or ())}")
 
 
 def show_skipped(record: Record, task: Task, folder: Path) -> None:
     """Prints that the same run was done before, and its results."""
-    console.print("This run is finished already; rerun=true does it again.")
-    show_finished(record, task, folder)
+    if (folder / RECORD).is_file():
+        console.print("This run is finished already; rerun=true does it again.")
+        show_finished(record, task, folder)
+    else:
+        console.print("This run is finished already, in a packed file that has no model; rerun=true does it again.")
+        _show_results(record)
 
 
 def show_interrupted(folder: Path, saved: bool) -> None:
@@ -72,6 +76,11 @@ def show_trial(parameter: str, value: float | str, done: int, count: int) -> Non
 def show_busy(busy: Exception) -> None:
     """Prints that another process is doing the next run."""
     _print_path(f"waiting   {busy}")
+
+
+def _show_results(record: Record) -> None:
+    name = Text(title(record.method, record.task, record.model, record.seed))
+    console.print(Panel(_table(record), title=name, title_align="left", expand=False))
 
 
 def _print_path(line: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from lnbench.cli import IN_THIS_PROCESS
 from lnbench.core.errors import INTERRUPTED, REFUSED
 from lnbench.deciding.runs import Run, Runs
 from lnbench.records.files import DECISIONS, RECORD
+from lnbench.runs.missing import runs_of_sweep
+from lnbench.submit import submit
 from tests import runs
 from tests.commands import Commands
 from tests.tiny import LAYERS
@@ -77,6 +80,14 @@ def test_it_does_the_runs_of_a_sweep_and_goes_on_after_ctrl_c(
         text = (runs_dir / "report" / file).read_text()
         assert "Run until they decided" in text
         assert "sst2 3" in text
+
+    submit(runs_dir, runs_dir / "all", [])
+    shutil.rmtree(runs_dir / "sst2")
+    assert commands.decide(*words).code == 0
+    assert (ids(runs_dir), path_in(runs_dir)) == (set(), path), "it goes on from packed runs"
+    swept = [one for one in overrides if not one.startswith("runs_dir=")]
+    jobs = runs_of_sweep(["method=ln,bitfit", "task=sst2", "seed=0,1,2,3", *swept], runs_dir)
+    assert [(job.state, job.id in found) for job in jobs] == 2 * ([("finished", True)] * 3 + [("never started", False)])
 
 
 @pytest.mark.slow

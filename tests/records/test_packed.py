@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from pandas.testing import assert_frame_equal
 
 from lnbench import records
 from lnbench.core.sealed import SEAL, sealed
-from lnbench.records.files import METRICS, PREDICTIONS
+from lnbench.records.files import METRICS, PREDICTIONS, RECORD
 from lnbench.records.identity import run_dir
 from lnbench.records.listing import find_runs
 from lnbench.records.packed import SUFFIX, PackedRun, read_packed, write_packed
@@ -163,3 +164,28 @@ def test_a_run_with_a_changed_file_or_setting_is_not_packed(configure: Configure
         file.write("\n")
     with pytest.raises(RecordError, match="is not what the run wrote"):
         pack_run(record, folder)
+
+
+def test_a_run_in_a_packed_file_of_its_folder_is_finished(configure: Configure) -> None:
+    """So an experiment goes on from published runs: its runs and the trials of its searches are not done again."""
+    config = configure()
+    done = run(config)
+    write_packed(config.runs_dir / NAME, [pack_run(done, run_dir(config))])
+    shutil.rmtree(run_dir(config))
+    assert run(configure()).id == done.id
+    assert not run_dir(config).exists()
+    [found] = find_runs(config.runs_dir)
+    assert (found.id, found.state) == (done.id, "finished")
+    assert run(configure("rerun=true")).id == done.id
+    assert (run_dir(config) / RECORD).is_file()
+
+
+def test_a_damaged_line_does_not_stand_for_a_run(configure: Configure) -> None:
+    config = configure()
+    done = run(config)
+    path = config.runs_dir / NAME
+    write_packed(path, [pack_run(done, run_dir(config))])
+    shutil.rmtree(run_dir(config))
+    rewrite(path, json.dumps({**lines(path)[0], "history": ""}))
+    assert run(configure()).id == done.id
+    assert (run_dir(config) / RECORD).is_file()
