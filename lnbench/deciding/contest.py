@@ -9,13 +9,14 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from lnbench.core.words import number_of
 from lnbench.deciding.runs import Run
 from lnbench.records.record import Record
 from lnbench.report.claims.claims import DIFFERENCES, EXACT, Claim, Comparison, Side
 from lnbench.report.claims.looks import levels, looks
 from lnbench.report.claims.nested import Cells, Values
-from lnbench.report.claims.pairs import METRIC, paired_differences
-from lnbench.report.claims.verdicts import Finding, Verdict, finding_of, with_outcome
+from lnbench.report.claims.pairs import METRIC, paired_differences, undisturbed
+from lnbench.report.claims.verdicts import DISTURBED, Finding, Verdict, finding_of, with_outcome
 from lnbench.report.load import values_of
 
 Pair = tuple[Run, Run]
@@ -223,6 +224,7 @@ def _row(contest: Contest, task: str, left: Record, right: Record) -> dict[str, 
         "id_right": right.id,
         "left": float(ours[quantity]),
         "right": float(theirs[quantity]),
+        "waited": max(ours["waited"], theirs["waited"]),
         "hardware_left": ours["hardware"],
         "hardware_right": theirs["hardware"],
     }
@@ -237,6 +239,8 @@ def _problem(contest: Contest, table: pd.DataFrame) -> str:
         return f"a value is not a number on {places}"
     if quantity in DIFFERENCES:
         return ""
+    if disturbed := len(table) - len(undisturbed(contest.comparison, table)):
+        return f"{number_of(disturbed, 'pair')} of runs cannot be compared in {quantity}: {DISTURBED}"
     if (values <= 0).any():
         return f"{quantity} was not measured in some runs"
     if not contest.exact and (table["hardware_left"] != table["hardware_right"]).any():

@@ -24,6 +24,7 @@ class FakeRuns(Runs):
         failing: Sequence[Run] = (),
         hardware: Mapping[str, str] | None = None,
         seconds: Mapping[str, float] | None = None,
+        waited: float = 0.0,
     ) -> None:
         """
         Args:
@@ -32,9 +33,10 @@ class FakeRuns(Runs):
             failing: runs that leave no record.
             hardware: processor of each method; None gives all the same one.
             seconds: time of a run on each task; None is a minute for all.
+            waited: seconds for which each run waited for other programs.
         """
         self.means, self.noise, self.failing = means, noise, failing
-        self.hardware, self.times = hardware or {}, seconds or {}
+        self.hardware, self.times, self.waited = hardware or {}, seconds or {}, waited
         self.launched: list[list[Run]] = []
         self._records: dict[Run, Record] = {}
 
@@ -60,6 +62,6 @@ class FakeRuns(Runs):
         draw = np.random.default_rng([run.seed, *method.encode(), *run.task.encode()]).standard_normal()
         score = 0.5 + (self.means[method] + self.noise[run.task] * draw) / 100
         seconds = self.times.get(run.task, 60.0)
-        cost = {"total_seconds": seconds, "train_seconds": seconds * (0.5 + score)}
+        cost = {"total_seconds": seconds, "train_seconds": seconds * (0.5 + score), "train_waited_seconds": self.waited}
         processor = {"device": "cpu", "cpu": self.hardware.get(method, "one"), "threads": 1}
         return finished(method, run.task, run.seed, float(score), cost=cost, hardware=processor)

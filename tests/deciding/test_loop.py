@@ -127,6 +127,14 @@ def test_a_time_is_decided_too_and_not_across_hardware() -> None:
     assert other.problem.startswith("runs on different hardware cannot be compared in train_seconds: another")
 
 
+def test_times_on_a_busy_machine_decide_nothing() -> None:
+    runs = FakeRuns(BETTER, QUIET, waited=6.0)
+    courses, why = decide(runs, "ln better than bitfit in training time", "ln better than bitfit")
+    assert why == BROKEN
+    assert courses[0].problem.startswith("6 pairs of runs cannot be compared in train_seconds: other programs had all")
+    assert courses[1].finding.outcome == "supported"
+
+
 def test_a_budget_of_runs_is_kept_by_whole_pairs_and_the_next_one_goes_on() -> None:
     runs = FakeRuns(ALIKE, LOUD)
     [course], why = decide(runs, budget=Budget(7, None))

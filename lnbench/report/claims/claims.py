@@ -41,6 +41,8 @@ EXACT = frozenset({"trained"})
 """Quantities that do not depend on chance, and are therefore not tested."""
 DIFFERENCES = frozenset({"score", "forgetting"})
 """Quantities whose differences are compared. Of all others, ratios are."""
+TIMES = frozenset({"train_seconds", "total_seconds", "train_samples_per_second", "test_samples_per_second"})
+"""Quantities that mean nothing if other programs had the cores."""
 PERCENT = 5.0
 """Margin of quantities whose ratios are compared, unless a comparison has its own."""
 SHIPPED = Path(__file__).parent / "shipped"

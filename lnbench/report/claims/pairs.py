@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from math import inf
 from typing import TYPE_CHECKING
 
-from lnbench.report.claims.claims import DIFFERENCES, EXACT, LESS_IS_BETTER, Comparison, Side
+from lnbench.records.record import WAITED
+from lnbench.report.claims.claims import DIFFERENCES, EXACT, LESS_IS_BETTER, TIMES, Comparison, Side
 from lnbench.report.claims.noise import Values, resolution_of, without_noise
 
 if TYPE_CHECKING:
@@ -47,6 +48,16 @@ def at_best_rate(runs: pd.DataFrame) -> pd.DataFrame:
     ranked["worth"] = ranked.groupby(keys)["worth"].transform(_comparable)
     best = ranked.sort_values(["seeds", "worth"], kind="stable").drop_duplicates(keys, keep="last")
     return runs.merge(best[[*keys, "lr"]], on=[*keys, "lr"])
+
+
+def undisturbed(comparison: Comparison, runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that can be compared: for times, those that other programs left the cores.
+
+    Args:
+        comparison: quantity to compare.
+        runs: table from `lnbench.report.load.frame`.
+    """
+    return runs[runs["waited"] <= WAITED] if comparison.quantity in TIMES else runs
 
 
 def pairs(comparison: Comparison, right: Side, runs: pd.DataFrame) -> pd.DataFrame:

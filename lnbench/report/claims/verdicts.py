@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from lnbench.core.words import number_of
 from lnbench.records.commands import MissingRuns, command_lines
 from lnbench.report.claims.aggregates import Aggregate, probability_of_improvement
 from lnbench.report.claims.claims import DIFFERENCES, EXACT, NAMES, Claim, Comparison, Side
@@ -14,7 +15,7 @@ from lnbench.report.claims.difference import CELL, Difference, difference_of
 from lnbench.report.claims.missing import missing_for
 from lnbench.report.claims.nested import LEAST_SEEDS, Decision, Estimate, decisions, interval_with
 from lnbench.report.claims.noise import resolution_of
-from lnbench.report.claims.pairs import at_best_rate, pairs, runs_of, sign_of_better
+from lnbench.report.claims.pairs import at_best_rate, pairs, runs_of, sign_of_better, undisturbed
 from lnbench.report.claims.power import seeds_to_decide
 from lnbench.report.claims.rows import Samples, noise_of_rows
 from lnbench.tasks.scores.metric import FORGETTING, Metric, metric_of
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from lnbench.report.load import Loaded
 
 Outcome = Literal["supported", "contradicted", "no difference that matters", "not decided"]
+DISTURBED = "other programs had all cores meanwhile, so times mean nothing; rerun=true does such a run again"
 LEVEL = 0.05
 """Error level of all decisions together. Each one has its share, by Bonferroni's method."""
 
@@ -273,7 +275,7 @@ def with_noise_of_rows(finding: Finding, samples: Samples) -> Finding:
 def _findings(claim: Claim, runs: pd.DataFrame) -> Iterator[Finding]:
     for comparison in claim.all_comparisons:
         for right in comparison.right:
-            found = pairs(comparison, right, runs)
+            found = pairs(comparison, right, undisturbed(comparison, runs))
             scores = comparison.quantity == "score" and len(found)
             groups = [own for _, own in found.groupby("unit", sort=False)] if scores else [found]
             for own in groups:
@@ -292,14 +294,29 @@ def _decided(finding: Finding, loaded: Loaded, runs: pd.DataFrame) -> Finding:
     sides = (finding.comparison.left, finding.right)
     if finding.apart:
         runs = runs[runs["unit"].isin(finding.pairs["unit"])]
+    disturbed = _disturbed(finding, runs)
+    if finding.difference is None and disturbed:
+        return replace(finding, why=disturbed)
     if finding.difference is None:
         absent = tuple(side.name for side in sides if runs_of(side, runs).empty)
         why = f"no runs of {' and '.join(absent)}" if absent else "no two runs that differ in nothing else"
         return replace(finding, why=why, absent=absent, missing=missing_for(sides, loaded, runs))
     decided = with_outcome(finding)
-    open_ = decided.outcome == "not decided" and finding.comparison.quantity not in EXACT
+    if decided.outcome != "not decided" or finding.comparison.quantity in EXACT:
+        return decided
+    if disturbed:
+        return replace(decided, why=f"{decided.why}; {disturbed}")
     few = finding.difference.few or min(finding.difference.counts.values()) < LEAST_SEEDS
-    return replace(decided, missing=missing_for(sides, loaded, runs) if open_ and few else ())
+    return replace(decided, missing=missing_for(sides, loaded, runs) if few else ())
+
+
+def _disturbed(finding: Finding, runs: pd.DataFrame) -> str:
+    """A message on runs of both sides that cannot be compared because other programs ran beside them; or empty."""
+    import pandas as pd
+
+    own = pd.concat([runs_of(side, runs) for side in (finding.comparison.left, finding.right)])
+    count = len(own) - len(undisturbed(finding.comparison, own))
+    return f"{number_of(count, 'run')} left out: {DISTURBED}" if count else ""
 
 
 def _exactly(finding: Finding) -> tuple[Outcome, str]:

@@ -1,5 +1,5 @@
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -126,6 +126,32 @@ def test_times_on_different_hardware_are_no_pairs_and_scores_are() -> None:
     scores, seconds = judged([CLAIM, times], *records)
     assert scores.outcome == "supported"
     assert seconds.why == "no two runs that differ in nothing else"
+
+
+def test_times_of_runs_that_waited_for_other_programs_decide_nothing_and_scores_do() -> None:
+    records = [*runs_of(LN, 0.1), *runs_of(BITFIT, 0.0)]
+    times = CLAIM.model_copy(update={"comparisons": [COMPARISON.model_copy(update={"quantity": "train_seconds"})]})
+    assert [one.outcome for one in judged([CLAIM, times], *map(waiting(0.04), records))] == ["supported"] * 2
+    scores, seconds = judged([CLAIM, times], *map(waiting(0.06), records))
+    assert scores.outcome == "supported"
+    assert (seconds.outcome, seconds.has_pairs, seconds.commands) == ("not decided", False, [])
+    assert seconds.why.startswith("12 runs left out: other programs had all cores meanwhile")
+    assert "rerun=true" in seconds.why
+    disturbed = [*records[:2], *records[3:5]]
+    [some] = judged([times], *map(waiting(0.06), disturbed), records[2], *records[5:])
+    assert some.findings[0].difference
+    assert (some.findings[0].difference.n, some.why[:15]) == (2, "1 of at least 3")
+    assert "4 runs left out" in some.why
+
+
+def waiting(share: float) -> Callable[[Record], Record]:
+    """Makes a record that of a run that waited for a share of its training time."""
+
+    def waited(record: Record) -> Record:
+        seconds = share * record.cost.train_seconds
+        return record.model_copy(update={"cost": record.cost.model_copy(update={"train_waited_seconds": seconds})})
+
+    return waited
 
 
 def test_one_contradicted_comparison_contradicts_the_whole_claim() -> None:
