@@ -238,6 +238,8 @@ CORPORA = {
     "CoNLL-2002": "Ann N B-PER\nsaw V O\nNew N B-LOC\nYork N I-LOC\n\n",
     "WNUT-2017": "Ann\tB-PER\nsaw\tO\nNew\tB-LOC\nYork\tI-LOC\n\t\n",
     "GermEval-2014": "#\thttps://a.example/b [2010-01-02]\n1\tAnn\tB-PER\n2\tsaw\tO\n3\tNew\tB-LOC\n4\tYork\tI-LOC\n",
+    "MultiCoNER": "# id 1f-ac\tdomain=en\nAnn _ _ B-PER\nsaw _ _ O\nNew _ _ B-LOC\nYork _ _ I-LOC\n",
+    "CoNLL-U, ranges": "1\tAnn\tU-PER\n2-4\tsawNY\tO\n2\tsaw\tO\n3\tNew\tB-LOC\n4\tYork\tL-LOC\n4.1\tx\tO\n",
     "CoNLL-U": "# sent_id = 7\n# text = Ann saw\n1\tAnn\t_\tU-PER\n2\tsaw\t_\tO\n3\tNew\t_\tB-LOC\n4\tYork\t_\tL-LOC\n",
 }
 
@@ -254,6 +256,8 @@ def test_words_that_look_like_comments_or_numbers_are_words(write: Write) -> Non
     assert hashtags["tokens"].tolist() == [["#", "#fail", "Ann"]]
     numbers = read_file(write("1 CD O\n2 CD O\n\n7 CD O\n", "train.conll"))
     assert numbers["tokens"].tolist() == [["1", "2"], ["7"]]
+    ranges = read_file(write("1 CD O\n2-3 CD O\n2 CD O\n\n7 CD O\n", "train.conll"))
+    assert ranges["tokens"].tolist() == [["1", "2-3", "2"], ["7"]]
 
 
 def test_levels_of_nested_entities_are_refused(write: Write) -> None:

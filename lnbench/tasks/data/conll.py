@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ from lnbench.tasks.tokens import iob2
 SUFFIXES = (".conll", ".iob", ".iob2", ".bio", ".txt")
 DOCUMENT_START = "-DOCSTART-"
 COMMENT = "#"
+BESIDE = re.compile(r"\d+[-.]\d+")
+"""In a file that numbers its words, the number of a contraction of several words, or of a word that is not written."""
 
 
 class Line(NamedTuple):
@@ -23,10 +26,11 @@ class Line(NamedTuple):
 def sentences_of(text: str) -> list[tuple[list[str], list[str]]]:
     """The words and the tags of each sentence: of each line the first column and the last.
 
-    If any line has a tab, tabs separate the columns, else spaces. Other white space, such as a no-break space, belongs
-    to the words. A line of only white space is empty. A line that begins with # and does not end with a tag, or has
-    other columns than the first word, is a comment. If the first column numbers the words of every sentence, as in
-    GermEval's files, the words are the second.
+    If any line has a tab, tabs separate the columns, else spaces; lines that begin with # count only if there are no
+    others. Other white space, such as a no-break space, belongs to the words. A line of only white space is empty. A
+    line that begins with # and does not end with a tag, or has other columns than the first word, is a comment. If the
+    first column numbers the words of every sentence, as in GermEval's files, the words are the second. Numbers such as
+    2-3 and 5.1, which CoNLL-U gives to what stands beside the words, are then left out with their lines.
 
     Raises:
         ValueError: a line has one column, more or fewer columns than others or a carriage return, or the tags are
@@ -49,7 +53,9 @@ def sentences_of(text: str) -> list[tuple[list[str], list[str]]]:
             raise ValueError(
                 f"{shown} has {len(line.fields)} columns, separated by {name}, and the lines before it have {width}"
             )
-    place = int(_is_numbered(kept))
+    words = [[line for line in sentence if not BESIDE.fullmatch(line.fields[0])] for sentence in kept]
+    place = int(_is_numbered(words))
+    kept = words if place else kept
     _check_one_level(kept, place)
     return [([line.fields[place] for line in one], [line.fields[-1] for line in one]) for one in kept]
 
@@ -57,7 +63,8 @@ def sentences_of(text: str) -> list[tuple[list[str], list[str]]]:
 def _split(text: str) -> tuple[list[list[Line]], str]:
     """The lines of each sentence, and the separator of their columns."""
     lines = [line.strip(" \t\r") if line.strip() else "" for line in text.split("\n")]
-    separator = "\t" if any("\t" in line for line in lines) else " "
+    telling = [line for line in lines if line and not line.startswith(COMMENT)] or lines
+    separator = "\t" if any("\t" in line for line in telling) else " "
     sentences: list[list[Line]] = [[]]
     for number, line in enumerate(lines, 1):
         if not line or line.split(" ")[0].split("\t")[0] == DOCUMENT_START:
