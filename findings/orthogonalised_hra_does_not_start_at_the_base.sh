@@ -7,7 +7,7 @@
 # Versions:        peft 0.21.2, torch 2.13.0, transformers 5.23.0.
 # Source:          get_delta_weight and reset_hra_parameters in peft/tuners/hra/layer.py.
 # Why it matters:  training starts from a damaged model and Gram-Schmidt looks harmful; half of the start is chosen by
-#                  rounding, so a seed does not fix it across machines.
+#                  rounding, so one seed gives another start in another precision.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
