@@ -56,8 +56,12 @@ settings.load_profile("lnbench")
 
 
 def pytest_configure() -> None:
-    """Lets Ctrl-C reach the processes that tests start; in a shell's background job they would ignore it."""
+    """Lets Ctrl-C reach the processes that tests start; in a shell's background job they would ignore it.
+
+    Waits for no disk, because no test outlives the machine.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.fsync = lambda fd: None
 
 
 def pytest_collection(session: pytest.Session) -> None:
