@@ -18,6 +18,7 @@ version = release = lnbench.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "docs/index"
 include_patterns = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/*.md", "findings/README.md"]
+exclude_patterns = [".*"]  # is not searched for documents: .venv has more files than all else
 html_theme = "furo"
 html_extra_path = ["site"]
 nitpicky = False
@@ -38,4 +39,5 @@ def write_page(app: Sphinx, error: Exception | None) -> None:
     """Writes the report of the published runs beside docs/index.html."""
     if error is None and app.builder.format == "html":
         published = load_runs(Path(app.srcdir) / "results")
-        write_report(published, read_claims(), Path(app.outdir) / "docs" / "report", Console(file=io.StringIO()))
+        folder = Path(app.outdir) / "docs" / "report"
+        write_report(published, read_claims(), folder, Console(file=io.StringIO()), images=False)

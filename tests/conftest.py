@@ -22,32 +22,37 @@ TESTS = Path(__file__).parent
 LONGEST = (
     "training/test_fsdp.py",
     "methods/test_sums.py",
-    "launch/fused/test_launcher.py",
-    "launch/test_chaos.py",
-    "run/test_lifecycle.py",
-    "launch/test_ray.py",
     "test_cli.py",
+    "run/test_lifecycle.py",
+    "test_runs.py",
     "report/test_browser.py",
-    "backbone/test_smollm2.py",
-    "test_experiments.py",
+    "launch/test_ray.py",
     "launch/test_hydras_suite.py",
+    "launch/fused/test_launcher.py",
     "test_families.py",
-    "scripts/test_bench_throughput.py",
+    "launch/test_chaos.py",
+    "test_experiments.py",
     "exchange/test_peft_import.py",
+    "training/loggers/test_wandb_log.py",
+    "training/test_accumulate.py",
+    "tasks/test_generation.py",
+    "tasks/test_encoder_decoders.py",
+    "backbone/test_roles.py",
+    "training/test_memory.py",
+    "training/test_retention.py",
+    "deciding/test_decide.py",
     "scripts/test_rates.py",
     "deciding/test_loop.py",
-    "backbone/test_roles.py",
-    "report/test_dashboard.py",
-    "training/test_retention.py",
     "launch/test_gpus.py",
+    "backbone/test_smollm2.py",
+    "training/loggers/test_mlflow_log.py",
+    "report/test_page.py",
+    "report/test_report.py",
     "test_site.py",
-    "training/test_memory.py",
-    "test_runs.py",
-    "tasks/test_encoder_decoders.py",
-    "training/test_accumulate.py",
-    "training/loggers/test_wandb_log.py",
-    "deciding/test_decide.py",
     "scripts/test_reproduction.py",
+    "report/test_dashboard.py",
+    "exchange/test_merge.py",
+    "backbone/test_quantization.py",
 )
 """Files that take longer than ten seconds, the longest first."""
 
@@ -56,8 +61,12 @@ settings.load_profile("lnbench")
 
 
 def pytest_configure() -> None:
-    """Lets Ctrl-C reach the processes that tests start; in a shell's background job they would ignore it."""
+    """Lets Ctrl-C reach the processes that tests start; in a shell's background job they would ignore it.
+
+    Waits for no disk, because no test outlives the machine.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.fsync = lambda fd: None
 
 
 def pytest_collection(session: pytest.Session) -> None:

@@ -1,14 +1,13 @@
 import io
 import json
+import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-import lnbench
 from lnbench.methods.parts.lora_update import LowRankUpdate
 from lnbench.predict import main
 from lnbench.records.files import CARD
@@ -16,6 +15,7 @@ from lnbench.records.identity import run_dir
 from lnbench.run.lifecycle import run
 from tests import runs
 from tests.commands import words_of
+from tests.forking import Program
 
 SHORT = ("trainer.max_steps=4", "trainer.validate_every=null")
 Predict = Callable[..., tuple[object, str]]
@@ -127,16 +127,10 @@ def test_a_missing_folder_or_file_is_told(predict: Predict, single: Path, tmp_pa
 
 
 @pytest.mark.parametrize("arguments", [["/nowhere", "good film"], ["/nowhere"]])
-def test_as_a_command_it_fails_without_a_traceback(arguments: list[str]) -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "lnbench.predict", *arguments],
-        input="",
-        capture_output=True,
-        text=True,
-        cwd=Path(lnbench.__file__).parents[1],
-        timeout=100,
-    )
-    assert result.returncode == 1
-    assert "Traceback" not in result.stderr
-    assert len(result.stderr.splitlines()) == 1
-    assert not result.stdout
+def test_as_a_command_it_fails_without_a_traceback(arguments: list[str], tmp_path: Path) -> None:
+    out, err = tmp_path / "out", tmp_path / "err"
+    command = [sys.executable, "-m", "lnbench.predict", *arguments]
+    assert Program(command, os.environ, stdout=out, stderr=err).wait() == 1
+    assert "Traceback" not in err.read_text()
+    assert len(err.read_text().splitlines()) == 1
+    assert not out.read_text()

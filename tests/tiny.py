@@ -265,13 +265,17 @@ def part(name: str, **settings: Any) -> Method:
 
 def parts(method: str) -> dict[str, Method]:
     """The parts of a sum such as `ln+prefix` or `ln+mam`."""
-    named = {name: shipped(name).get("defaults", [name]) for name in method.split(SEPARATOR)}
-    return {name: part(name) for names in named.values() for name in names}
+    return {name: part(name) for name in names_of(method)}
+
+
+def names_of(method: str) -> list[str]:
+    """The names of these parts."""
+    return [part for name in method.split(SEPARATOR) for part in shipped(name).get("defaults", [name])]
 
 
 def is_possible(architecture: str, method: str) -> bool:
     """Whether an architecture has what a sum needs: a place for a prefix, biases, norms with values."""
-    return not LACKING.get(architecture, set()) & set(parts(method))
+    return not LACKING.get(architecture, set()) & set(names_of(method))
 
 
 def tune(model: PreTrainedModel, methods: str | dict[str, Method], seed: int = 0) -> dict[str, list[str]]:

@@ -196,7 +196,7 @@ def test_heads_of_several_sizes_are_told() -> None:
     with pytest.raises(
         ConfigError, match=r"the blocks of 'gemma4_text' cannot be looked at \(.*'head_dim' is a per-layer"
     ):
-        find_roles(AutoConfig.for_model("gemma4_text", **GROUPED))
+        find_roles(AutoConfig.for_model("gemma4_text", **GROUPED, vocab_size_per_layer_input=64))
 
 
 def test_a_single_block_is_too_few() -> None:

@@ -1,6 +1,8 @@
 """A really pretrained decoder, carried by a Python package in 4 bits; without the package these tests are skipped."""
 
+import functools
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,19 @@ def shipped() -> ModelConfig:
             pytest.skip(f"needs the Python package {package}; {INSTALL}")
     model: ModelConfig = config().model
     return model
+
+
+@pytest.fixture(scope="module", autouse=True)
+def once() -> Iterator[None]:
+    """The file is read once. For each model, tokenizer and configuration, transformers reads all of it again."""
+    if find_spec("gguf") is None:
+        yield
+        return
+    gguf = import_module("gguf")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("GGUFReader", "get_tensor_name_map"):
+            patch.setattr(gguf, name, functools.cache(getattr(gguf, name)))
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from lnbench.runs.missing import runs_of_sweep
 from lnbench.submit import submit
 from tests import runs
 from tests.commands import Commands
+from tests.forking import Program
 from tests.tiny import LAYERS
 from tests.waiting import wait_for
 
@@ -95,16 +95,15 @@ def test_it_goes_on_after_a_kill_and_two_of_it_share_the_runs(overrides: list[st
     launcher = ["hydra.launcher.cpu_slots=2", "hydra.launcher.busy_poll_seconds=0.5"]
     tasks = [CLAIM, "--tasks", "sst2", "--seeds-max", "3"]
     command = [sys.executable, "-m", "lnbench.decide", *tasks, *overrides, *launcher]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
-    killed = subprocess.Popen(command, env=environment)
+    killed = Program(command, os.environ)
     wait_for(lambda: ids(runs_dir))
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     before = {path: path.read_bytes() for path in runs_dir.rglob(RECORD)}
     assert len(before) < 6
 
-    both = [subprocess.Popen(command, env=environment) for _ in range(2)]
+    both = [Program(command, os.environ) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]
     assert len(ids(runs_dir)) == 6
     assert {path: path.read_bytes() for path in before} == before

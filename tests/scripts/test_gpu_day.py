@@ -11,6 +11,7 @@ import pytest
 
 from scripts import gpu_day
 from scripts.gpu_day import Figure, Measurement, measure, measurements, told
+from tests.forking import Program
 
 Call = Callable[..., dict[str, Any]]
 EXACT = Measurement("exact", ["some.module"], [Figure("ratio", lambda report: report["ratio"], 0.5, at_most=True)])
@@ -33,6 +34,10 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
 def test_small_measurements_on_a_cpu(
     call: Call, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def run(command: list[str], env: dict[str, str], **_: Any) -> Any:
+        return SimpleNamespace(returncode=Program(command, env).wait(), stdout="", stderr="")
+
+    monkeypatch.setattr(subprocess, "run", run)
     saved = call("--small", "--only", "step", "trainer")
     assert list(saved) == ["step", "trainer"]
     for result in saved.values():

@@ -18,6 +18,7 @@ from scripts import record_day
 from scripts.record_day import in_order
 from tests import runs
 from tests.conftest import Configure
+from tests.forking import Program
 from tests.waiting import wait_for
 
 Record = Callable[..., tuple[int, list[str]]]
@@ -68,8 +69,10 @@ def test_it_does_what_is_missing(
     data_root: Path,
     runs_dir: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run(configure("trainer.max_steps=2"))
+    monkeypatch.setattr("scripts.record_day.subprocess.Popen", lambda command, **_: Program(command, os.environ))
     capsys.readouterr()
     code, told = record(1.0, *runs.overrides(sources["bert"], data_root, runs_dir), "seed=0,1", "trainer.max_steps=2")
     assert code == 0

@@ -1,9 +1,10 @@
+import os
 import shutil
 import signal
+import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from multiprocessing.context import ForkServerContext
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,7 @@ from lnbench.training.sharded.sharding import own_part
 from tests import runs
 from tests.commands import Commands
 from tests.conftest import Configure
-from tests.forking import fork_server
-from tests.run.test_lifecycle import Cli
+from tests.forking import Forking, Program
 from tests.tiny import ARCHITECTURES
 from tests.training.interruption import AtCall, inject, send
 from tests.training.test_fit import without_dropout
@@ -55,17 +55,10 @@ def calm(sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     return {name: without_dropout(source, tmp_path_factory.mktemp("calm") / name) for name, source in sources.items()}
 
 
-@pytest.fixture(scope="module")
-def forking() -> Iterator[ForkServerContext]:
-    """Starts processes that have imported what a run needs."""
-    with fork_server(do_all.__module__) as context:
-        yield context
-
-
 @pytest.fixture
-def forked(forking: ForkServerContext, monkeypatch: pytest.MonkeyPatch) -> None:
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
     """The processes of a run are forked."""
-    monkeypatch.setattr("lnbench.training.sharded.processes.multiprocessing.get_context", lambda _: forking)
+    monkeypatch.setattr("lnbench.training.sharded.processes.multiprocessing.get_context", lambda _: Forking())
 
 
 class Pair:
@@ -247,8 +240,11 @@ def test_a_mistake_that_all_processes_find_is_told_once(
     sources: dict[str, Path], data_root: Path, runs_dir: Path, tmp_path: Path
 ) -> None:
     command = runs.overrides(sources["bert"], data_root, runs_dir, "trainer.devices=2", "model.source=/nowhere")
-    with Cli(command, tmp_path) as cli:
-        check_told_once(*cli.end(), "model.source = '/nowhere': there is no such folder, and")
+    out, err = tmp_path / "out", tmp_path / "err"
+    program = Program([sys.executable, "-m", "lnbench", *command], os.environ, tmp_path, out, err)
+    check_told_once(
+        program.wait(), out.read_text(), err.read_text(), "model.source = '/nowhere': there is no such folder, and"
+    )
 
 
 def check_told_once(code: object, out: str, err: str, message: str) -> None:

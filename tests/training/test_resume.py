@@ -1,22 +1,20 @@
 import functools
-import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-import lnbench
+from lnbench.config.run import RunConfig
 from lnbench.core.interruption import RunInterrupted
 from lnbench.records.files import ADAPTER, BEST, CHECKPOINTS, METRICS, RECORD, RESUME
 from lnbench.records.identity import run_dir
 from lnbench.run.lifecycle import run
 from tests import runs
 from tests.conftest import Configure
+from tests.forking import Forking
 from tests.training.interruption import AtCall, inject, interrupt, send
 
 BATCHES = 9
@@ -155,24 +153,19 @@ def test_ctrl_c_before_training_says_that_nothing_is_saved(
     assert "Interrupted before any state was saved" in capsys.readouterr().out
 
 
-KILLED = """
-import json, os, sys
-import pytest
-from lnbench.config.run import validate
-from lnbench.run.lifecycle import run
-from tests.training.interruption import AtCall, inject
-
-with pytest.MonkeyPatch.context() as patch:
-    inject(patch, AtCall("on_train_batch_end", 7, lambda: os._exit(9)))
-    run(validate(json.loads(sys.argv[1])))
-"""
+def killed(config: RunConfig) -> None:
+    """A run whose process ends at once in the midst of training."""
+    with pytest.MonkeyPatch.context() as patch:
+        inject(patch, AtCall("on_train_batch_end", 7, lambda: os._exit(9)))
+        run(config)
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(configure: Configure, expected: Any) -> None:
     config = configure("trainer.checkpoint_minutes=1e-9")
-    environment = {**os.environ, "PYTHONPATH": str(Path(lnbench.__file__).parents[1])}
-    arguments = [sys.executable, "-c", KILLED, json.dumps(config.to_dict())]
-    assert subprocess.run(arguments, env=environment, timeout=120, stdout=subprocess.DEVNULL).returncode == 9
+    process = Forking().Process(target=killed, args=(config,))
+    process.start()
+    process.join()
+    assert process.exitcode == 9
     assert (run_dir(config) / RESUME).is_file()
     assert (run_dir(config) / METRICS).is_file()
     assert runs.results(config) == expected()

@@ -2,16 +2,26 @@
 const templates = read(document.getElementById("templates"));
 const drawn = new Map();
 
+/* Plotly takes longer to start than the rest of the page, so it starts with the first plot. */
+function plotly() {
+  if (!window.Plotly) {
+    const script = document.createElement("script");
+    script.textContent = document.getElementById("plotly").textContent;
+    document.head.append(script);
+  }
+  return window.Plotly;
+}
+
 function draw(canvas, figure) {
   drawn.set(canvas, figure);
   const layout = { ...structuredClone(figure.layout), template: templates[theme()], autosize: true };
   const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
-  return Plotly.react(canvas, structuredClone(figure.data), layout, config);
+  return plotly().react(canvas, structuredClone(figure.data), layout, config);
 }
 
 function erase(canvas) {
   drawn.delete(canvas);
-  Plotly.purge(canvas);
+  window.Plotly?.purge(canvas);
 }
 
 function drawChosen(box) {

@@ -104,11 +104,13 @@ def _environment(of_runs: str) -> Environment:
         "marked": marked,
         "footnote": footnote,
     }
-    scripts = [get_plotlyjs(), "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in (*SCRIPTS, of_runs))]
+    plotly = get_plotlyjs()
+    script = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in (*SCRIPTS, of_runs))
     environment.globals |= {
         "style": Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
-        "scripts": [Markup(script) for script in scripts],
-        "hashes": [_hash(script) for script in scripts],
+        "plotly": Markup(plotly),
+        "script": Markup(script),
+        "hashes": [_hash(plotly), _hash(script)],
         "templates": {theme: template(theme).to_plotly_json() for theme in THEMES},
         "version": __version__,
         "made_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

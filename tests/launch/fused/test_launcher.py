@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,13 +15,14 @@ from lnbench.records.identity import run_dir
 from lnbench.records.listing import find_runs
 from lnbench.run.lifecycle import run
 from tests import runs
+from tests.forking import Program
 from tests.launch import jobs
 from tests.launch.fused.test_together import assert_equal
 from tests.launch.launching import launch_by
 from tests.waiting import wait_for
 
 QUICK = ["hydra.launcher.gpus=0", "hydra.launcher.preload=[]", "hydra.launcher.busy_poll_seconds=0.01"]
-Start = Callable[..., subprocess.Popen[bytes]]
+Start = Callable[..., Program]
 
 
 def wait_for_progress(folders: Sequence[Path]) -> None:
@@ -44,10 +44,10 @@ def written_since(file: Path, begun: float) -> bool:
 def start(sources: dict[str, Path], data_root: Path, runs_dir: Path) -> Start:
     """Starts a sweep of short runs."""
 
-    def begin(*overrides: str) -> subprocess.Popen[bytes]:
+    def begin(*overrides: str) -> Program:
         single = runs.overrides(sources["bert"], data_root, runs_dir)
         command = [sys.executable, "-m", "lnbench", "-m", *single, "hydra/launcher=fused", *overrides]
-        return subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        return Program(command, os.environ)
 
     return begin
 

@@ -18,7 +18,7 @@ from lnbench.run.lifecycle import run
 from lnbench.training.loggers.mlflow_log import ID, MlflowLog
 from lnbench.training.loggers.run_logger import open_logger
 from tests.conftest import Configure
-from tests.forking import fork_server
+from tests.forking import Forking
 from tests.training.interruption import interrupt
 
 pytestmark = [
@@ -91,13 +91,13 @@ def open_and_close(config: RunConfig, problems: Any) -> None:
 
 def test_runs_that_start_at_once_share_a_database(configure: Configure) -> None:
     configs = [configure("logger=mlflow", f"seed={seed}") for seed in range(2)]
-    with fork_server(open_and_close.__module__) as context:
-        problems = context.SimpleQueue()
-        processes = [context.Process(target=open_and_close, args=(config, problems)) for config in configs]
-        for process in processes:
-            process.start()
-        for process in processes:
-            process.join()
+    context = Forking()
+    problems = context.SimpleQueue()
+    processes = [context.Process(target=open_and_close, args=(config, problems)) for config in configs]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
     assert problems.empty(), problems.get()
     assert {one.data.tags["seed"] for one in logged(configs[0])[1]} == {"0", "1"}
 
