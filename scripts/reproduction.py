@@ -95,6 +95,8 @@ def main() -> None:
     write_atomically(options.out, _written(found, options.results, options.out.stem))
     for experiment in found if options.images else []:
         pictures = options.out.with_suffix("") / experiment.name
+        for file in pictures.glob("*.png"):
+            file.unlink()
         if problem := write_plots(_shown(experiment), pictures):
             parser.error(problem)
         for file in pictures.glob("*.svg"):
