@@ -10,6 +10,7 @@ import tempfile
 import time
 from importlib import import_module
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 from rich.console import Console
@@ -67,30 +68,53 @@ def _write(file: Path, rows: int) -> Path:
 def _measure(file: Path) -> None:
     """Prints the memory in bytes that the loaded data keeps and the peak, both over the start, and the seconds.
 
+    Pages of files do not count. The system drops them when it needs their memory.
+
     The file is read twice, as in a run: first for the labels.
     """
     from lnbench.backbone.loading import load_tokenizer
     from lnbench.config.compose import compose_config, to_plain
     from lnbench.config.run import validate
-    from lnbench.records.environment import peak_resident_bytes
     from lnbench.tasks.data.load import load_data
 
     tokenizer = load_tokenizer(validate(to_plain(compose_config("task=tweets"))).model)
     tokenizer("warm")
     import_module("sklearn.metrics")  # what scores the baseline takes 50 MB for any number of rows
-    before, started = _resident(), time.perf_counter()
+    before, started, peak = _memory(), time.perf_counter(), Peak()
+    peak.start()
     overrides = ["task=csv", "task.text=sentence", "task.label=label", f"task.path={file}"]
     config = validate(to_plain(compose_config(*overrides)))
     data = load_data(config.task, tokenizer, cache_dir=file.parent / "cache")
-    seconds, kept = time.perf_counter() - started, _resident() - before
-    peak = peak_resident_bytes() - before
-    print(kept, peak, seconds, data and "")
+    seconds, kept = time.perf_counter() - started, _memory() - before
+    print(kept, peak.stop() - before, seconds, data and "")
 
 
-def _resident() -> int:
+class Peak(Thread):
+    """Notes the highest memory of this process, a hundred times a second."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._ended = Event()
+        self._most = 0
+
+    def run(self) -> None:
+        """Notes it until `stop` is called."""
+        while not self._ended.wait(0.01):
+            self._most = max(self._most, _memory())
+
+    def stop(self) -> int:
+        """The highest memory in bytes."""
+        self._ended.set()
+        self.join()
+        return self._most
+
+
+def _memory() -> int:
+    """Bytes of memory that are not pages of files."""
     import psutil
 
-    return int(psutil.Process().memory_info().rss)
+    about = psutil.Process().memory_info()
+    return int(about.rss - about.shared)
 
 
 if __name__ == "__main__":

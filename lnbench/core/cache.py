@@ -3,8 +3,10 @@
 import contextlib
 import logging
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from filelock import FileLock
 from platformdirs import user_cache_path
@@ -15,6 +17,23 @@ log = logging.getLogger(__name__)
 def cache_root(cache_dir: Path | None = None) -> Path:
     """The root of the cache: `cache_dir`, else `$LNBENCH_CACHE`, else the user's cache folder."""
     return cache_dir or Path(os.environ.get("LNBENCH_CACHE") or user_cache_path("lnbench"))
+
+
+def scratch_file() -> IO[bytes]:
+    """A new file for what is too large for memory. It has no name, and is gone when the process ends.
+
+    It is in the cache folder, or else in the system's folder for temporary files.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    folder = cache_root()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryFile(dir=folder)
+    except OSError as error:
+        log.warning("%s cannot be written (%s): using the system's folder for temporary files", folder, error)
+        return tempfile.TemporaryFile()
 
 
 @contextlib.contextmanager

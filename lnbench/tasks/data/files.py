@@ -6,11 +6,13 @@ import csv
 import gzip
 import io
 import json
+import logging
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,18 @@ import pandas as pd
 from lnbench.core.errors import DataError
 from lnbench.tasks.data import conll
 from lnbench.tasks.data.content import SUFFIXES
+from lnbench.tasks.data.large import ROWS, UnlikeError, numbered, on_disk
 
+log = logging.getLogger(__name__)
+
+LARGE = 2**23
+"""Bytes from which a file is read in pieces."""
 _SEPARATORS = ",;\t|"
 _QUOTED = re.compile(r'(?:^|\t)("(?:[^"\t\n]|"")*""(?:[^"\t\n]|"")*")(?=\t|\r?$)', re.MULTILINE)
 """A field in quotes that contains doubled quotes."""
+
+_ERRORS = (OSError, ValueError, EOFError, LookupError, pd.errors.ParserWarning)
+"""What is raised if a file cannot be read."""
 
 
 def read_file(path: Path, encoding: str = "utf-8", setting: str = "task.encoding") -> pd.DataFrame:
@@ -33,6 +43,9 @@ def read_file(path: Path, encoding: str = "utf-8", setting: str = "task.encoding
     has one word per line, with its tag in the last column, and an empty line between sentences. It gives the columns
     `tokens` and `tags`. An index that pandas stored in a Parquet file is a column like any other. All but Parquet may
     be compressed (`.gz`).
+
+    Large files of CSV, TSV, Parquet or objects line by line are read in pieces, and their texts are not in memory. If
+    the types of a column differ between pieces, or something is wrong, the file is read as a whole.
 
     Args:
         path: the file.
@@ -44,6 +57,8 @@ def read_file(path: Path, encoding: str = "utf-8", setting: str = "task.encoding
     """
     with _explained_errors(path, encoding, setting):
         suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+        if path.stat().st_size >= LARGE and (frame := _in_pieces(path, suffix, encoding)) is not None:
+            return frame
         if suffix == ".parquet":
             return _read_parquet(path)
         if suffix in (".csv", ".tsv"):
@@ -80,7 +95,7 @@ def _explained_errors(path: Path, encoding: str, setting: str) -> Iterator[None]
             f"{path}: byte {error.start + 1} (0x{error.object[error.start]:02x}) is not {encoding}; state the file's "
             f"encoding in {setting}, such as latin-1, cp1252 or utf-16"
         ) from error
-    except (OSError, ValueError, EOFError, LookupError, pd.errors.ParserWarning) as error:
+    except _ERRORS as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
 
 
@@ -90,27 +105,89 @@ def _text(path: Path, encoding: str) -> str:
     return (gzip.decompress(content) if path.suffix == ".gz" else content).decode(encoding).removeprefix("\ufeff")
 
 
+def _in_pieces(path: Path, suffix: str, encoding: str) -> pd.DataFrame | None:
+    """The rows of a file, read in pieces. None if it must be read as a whole, also to explain what is wrong with it."""
+    try:
+        if suffix == ".parquet":
+            return numbered(on_disk(_parquet_pieces(path)))
+        if suffix in (".csv", ".tsv"):
+            return numbered(on_disk(_csv_pieces(path, encoding, tabs=suffix == ".tsv")))
+        if suffix in (".json", ".jsonl"):
+            with _opened(path, encoding) as text:
+                return numbered(on_disk(_json_pieces(text)))
+    except _ERRORS as error:
+        log.debug("%s is read as a whole (%s)", path, error)
+    return None
+
+
+@contextmanager
+def _opened(path: Path, encoding: str) -> Iterator[io.TextIOWrapper]:
+    """The file's text, behind a byte order mark. Lines end with nothing but a line feed."""
+    opened: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rb") as content, io.TextIOWrapper(content, encoding, newline="\n") as text:
+        if text.read(1) != "\ufeff":
+            text.seek(0)
+        yield text
+
+
 def _read_parquet(path: Path) -> pd.DataFrame:
     frame = pd.read_parquet(path, engine="pyarrow", to_pandas_kwargs={"ignore_metadata": True})
     _check_once("column", frame.columns)
     return frame
 
 
+def _parquet_pieces(path: Path) -> Iterator[pd.DataFrame]:
+    from pyarrow.parquet import ParquetFile
+
+    with ParquetFile(path) as file:
+        _check_once("column", file.schema_arrow.names)
+        for batch in file.iter_batches(ROWS):
+            yield batch.to_pandas(ignore_metadata=True)
+
+
+def _csv_options(*, tabs: bool) -> dict[str, Any]:
+    dialect: dict[str, Any] = {"sep": "\t", "quoting": csv.QUOTE_NONE} if tabs else {}
+    return {**dialect, "dtype": str, "keep_default_na": False, "index_col": False}
+
+
 def _read_csv(text: str, *, tabs: bool) -> pd.DataFrame:
     _check_separator(text.partition("\n")[0], "\t" if tabs else ",")
     if tabs:
         _check_unquoted(text)
-    options: dict[str, Any] = {"sep": "\t", "quoting": csv.QUOTE_NONE} if tabs else {}
-    options |= {"dtype": str, "keep_default_na": False, "index_col": False}
+    options = _csv_options(tabs=tabs)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # for rows with more fields than the header
             frame: pd.DataFrame = pd.read_csv(io.BytesIO(text.encode()), **options)  # a StringIO is 4 times as large
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise ValueError(_explained(error, text, tabs=tabs)) from error
-    names = pd.read_csv(io.StringIO(text), header=None, nrows=1, **options).iloc[0]  # pandas changes them in a header
-    _check_once("column", filter(None, names))
+    _check_header(io.StringIO(text), options)
     return frame
+
+
+def _csv_pieces(path: Path, encoding: str, *, tabs: bool) -> Iterator[pd.DataFrame]:
+    options = _csv_options(tabs=tabs)
+    with _opened(path, encoding) as text:
+        header = text.readline().removesuffix("\n")
+        _check_separator(header, "\t" if tabs else ",")
+        if tabs and ('"' in header or any(_is_doubtful(some, header.count("\t")) for some in _texts(text))):
+            raise UnlikeError("its quotes must be seen as a whole")
+    with _opened(path, encoding) as text:
+        _check_header(text, options)
+    with _opened(path, encoding) as text, warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        yield from pd.read_csv(text, chunksize=ROWS, **options)
+
+
+def _texts(lines: Iterator[str]) -> Iterator[str]:
+    """The lines, `ROWS` of them in one text."""
+    while text := "".join(islice(lines, ROWS)):
+        yield text
+
+
+def _check_header(text: io.TextIOBase, options: dict[str, Any]) -> None:
+    names = pd.read_csv(text, header=None, nrows=1, **options).iloc[0]  # pandas changes them in a header
+    _check_once("column", filter(None, names))
 
 
 def _explained(error: Exception, text: str, *, tabs: bool) -> str:
@@ -167,7 +244,7 @@ def _check_unquoted(text: str) -> None:
             f"line {text.count(chr(10), 0, found.start(1)) + 1}: {found[1]!r} seems to be in quotes; {remedy}"
         )
     tabs = text.partition("\n")[0].count("\t")
-    if any(line.strip() and line.count("\t") != tabs for line in text.split("\n")):
+    if _is_uneven(text, tabs):
         try:
             rows = [len(row) for row in csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True) if row]
         except csv.Error:
@@ -176,15 +253,35 @@ def _check_unquoted(text: str) -> None:
             raise ValueError(f"it has tabs or line breaks in fields in quotes; {remedy}")
 
 
+def _is_uneven(text: str, tabs: int) -> bool:
+    return any(line.strip() and line.count("\t") != tabs for line in text.split("\n"))
+
+
+def _is_doubtful(text: str, tabs: int) -> bool:
+    """Whether lines of a TSV file might have fields in quotes."""
+    return _QUOTED.search(text) is not None or _is_uneven(text, tabs)
+
+
 def _read_json(text: str) -> pd.DataFrame:
     if text.lstrip().startswith("["):
         return pd.DataFrame([_row(row, number) for number, row in enumerate(_JSON.decode(text), 1)])
-    return _frame_of(_json_lines(text))
+    return _frame_of(_json_lines(_lines(text)), {})
 
 
-def _frame_of(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """The same as `pd.DataFrame(list(rows))`, in less memory: rows are kept as tuples."""
+def _json_pieces(text: Iterable[str]) -> Iterator[pd.DataFrame]:
     places: dict[str, int] = {}
+    rows = _json_lines(text)
+    while len(frame := _frame_of(islice(rows, ROWS), places)):
+        yield frame
+
+
+def _frame_of(rows: Iterable[dict[str, Any]], places: dict[str, int]) -> pd.DataFrame:
+    """The same as `pd.DataFrame(list(rows))`, in less memory: rows are kept as tuples.
+
+    Args:
+        rows: the rows.
+        places: place of each column. New columns are added.
+    """
     kept: list[tuple[Any, ...]] = []
     for row in rows:
         for name in row:
@@ -212,9 +309,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _JSON = json.JSONDecoder(object_pairs_hook=_object)
 
 
-def _json_lines(text: str) -> Iterator[dict[str, Any]]:
+def _json_lines(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
     rows = 0
-    for number, line in enumerate(_lines(text), 1):
+    for number, line in enumerate(lines, 1):
         if line.strip():
             try:
                 row = _JSON.decode(line)

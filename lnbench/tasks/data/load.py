@@ -10,15 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from lnbench.core.cache import one_at_a_time
 from lnbench.core.errors import DataError
 from lnbench.core.registry import kind_of
 from lnbench.tasks.base import Task
 from lnbench.tasks.data import notes, token_cache
 from lnbench.tasks.data.content import FIELDS
+from lnbench.tasks.data.large import pieces
 from lnbench.tasks.data.read import ReadSplit, read_roles
 from lnbench.tasks.data.source import ROLES
-from lnbench.tasks.data.split import SWAPPED, assign, cut, overlap, sample, swapped, together
+from lnbench.tasks.data.split import SWAPPED, assign, cut, hashed, overlap, sample, swapped, together
 from lnbench.tasks.parts.checks import each, is_empty, require, require_columns
 from lnbench.tasks.parts.labels import label_names
 from lnbench.tasks.tokens.encode import pad_id, tokenizer_identity
@@ -26,6 +29,7 @@ from lnbench.tasks.tokens.examples import Examples
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerBase
 
 CACHE_FORMAT = 2
@@ -132,20 +136,40 @@ class _Rows(NamedTuple):
 def _rows(task: Task, data_root: Path | None) -> _Rows:
     read = read_roles(task, data_root)
     given = {role: task.clean(part.frame, part.where) for role, part in read.items()}
-    keys = {role: task.group_keys(frame) for role, frame in given.items()}
+    keys, roles, groups = _keys(task, read["train"], given)
     leaks = _leaks(task, keys)
-    groups = together([keys["train"], *_groups(task, read["train"], given["train"])])
-    parts = _split(task, given, groups, leaks)
+    parts = _split(task, given, roles, groups, leaks)
     shared = overlap(keys)
-    del keys, groups
+    del keys, roles
     shared |= {**_shared_groups(task, read, parts), **_shared_texts(task, parts)}
     return _Rows(
         parts={role: task.arrange(frame, role) for role, frame in parts.items()},
         overlap=shared,
         overlap_notes={role: notes.of_overlap(task, given, role, shared) for role in parts},
         remarks={role: task.remarks(part.frame) for role, part in read.items()},
-        left_out=sum(leaks),
+        left_out=int(leaks.sum()),
     )
+
+
+def _keys(
+    task: Task, train: ReadSplit, given: Mapping[str, pd.DataFrame]
+) -> tuple[dict[str, NDArray[np.int64]], list[str], int]:
+    """The hashes of the keys of all rows, by role, the role that each row of `train` draws, and how many groups draw.
+
+    The number is 0 without `group_by`. Only then is more than a piece of the keys in memory.
+    """
+    shares, seed = task.splits.cuts(given), task.splits.seed
+    columns = _groups(task, train, given["train"])
+    groups = together([task.group_keys(given["train"]), *columns]) if columns else []
+    roles = assign(groups, shares, seed)
+    hashes: dict[str, list[NDArray[np.int64]]] = {role: [] for role in given}
+    for role, frame in given.items():
+        for part in pieces(frame):
+            keys = task.group_keys(part)
+            hashes[role].append(hashed(keys))
+            if role == "train" and not columns:
+                roles += assign(keys, shares, seed)
+    return {role: np.concatenate(parts) for role, parts in hashes.items()}, roles, len(set(groups))
 
 
 def _groups(task: Task, part: ReadSplit, train: pd.DataFrame) -> list[list[str]]:
@@ -163,7 +187,7 @@ def _groups(task: Task, part: ReadSplit, train: pd.DataFrame) -> list[list[str]]
 
 def _shared_texts(task: Task, parts: Mapping[str, pd.DataFrame]) -> dict[str, int]:
     """Numbers of rows that share a text with an earlier role, by roles and column, and of swapped pairs, by roles."""
-    texts = {role: task.text_keys(frame) for role, frame in parts.items()}
+    texts = {role: _hashed_texts(task, frame) for role, frame in parts.items()}
     shared = {
         f"{roles} {column}": rows
         for column in texts["train"]
@@ -171,8 +195,14 @@ def _shared_texts(task: Task, parts: Mapping[str, pd.DataFrame]) -> dict[str, in
     }
     if len(texts["train"]) != 2:
         return shared
-    pairs = {role: list(zip(*columns.values(), strict=True)) for role, columns in texts.items()}
+    pairs = {role: (first, second) for role, (first, second) in ((r, c.values()) for r, c in texts.items())}
     return {**shared, **{f"{roles}{SWAPPED}": rows for roles, rows in swapped(pairs).items()}}
+
+
+def _hashed_texts(task: Task, frame: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
+    """By column, the hashes of the texts to compare between splits."""
+    parts = [{name: hashed(keys) for name, keys in task.text_keys(part).items()} for part in pieces(frame)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _shared_groups(task: Task, read: Mapping[str, ReadSplit], parts: Mapping[str, pd.DataFrame]) -> dict[str, int]:
@@ -187,7 +217,7 @@ def _shared_groups(task: Task, read: Mapping[str, ReadSplit], parts: Mapping[str
             source = read.get(role, read["train"]).frame
             if column in source:
                 known = source[column].loc[frame.index]
-                values[role] = label_names(known[~each(known, is_empty)]).tolist()
+                values[role] = hashed(label_names(known[~each(known, is_empty)]))
         shared |= {f"{roles} {column}": rows for roles, rows in overlap(values).items()}
     return shared
 
@@ -198,10 +228,9 @@ def _baseline(task: Task, train: pd.DataFrame, split: pd.DataFrame) -> dict[str,
 
 
 def _split(
-    task: Task, given: Mapping[str, pd.DataFrame], groups: Sequence[str], leaks: Sequence[bool]
+    task: Task, given: Mapping[str, pd.DataFrame], roles: Sequence[str], groups: int, leaks: NDArray[np.bool_]
 ) -> dict[str, pd.DataFrame]:
-    """Cuts the missing roles off the training split group by group, and drops the training rows that leak."""
-    roles = assign(groups, task.splits.cuts(given), task.splits.seed)
+    """Cuts the missing roles off the training split, and drops the training rows that leak."""
     roles = [DROPPED if leak else role for leak, role in zip(leaks, roles, strict=True)]
     others = {role: frame for role, frame in given.items() if role != "train"}
     frames = {**others, **cut(given["train"], roles)}
@@ -211,9 +240,9 @@ def _split(
     return {role: frames[role] for role in ROLES}
 
 
-def _why_nothing(task: Task, role: str, groups: Sequence[str], leaks: Sequence[bool]) -> str:
+def _why_nothing(task: Task, role: str, groups: int, leaks: NDArray[np.bool_]) -> str:
     """Why no row is left for a role, and what helps."""
-    if all(leaks):
+    if leaks.all():
         return "the test split has the text of each, and task.splits.drop_overlap=true leaves out such rows"
     own = f"task.{FIELDS[role]}=FILE" if task.path is not None else f"task.splits.{role}=SPLIT"
     ways = f"raise task.splits.{role}_fraction or give {own}"
@@ -223,15 +252,15 @@ def _why_nothing(task: Task, role: str, groups: Sequence[str], leaks: Sequence[b
     if not columns:
         return ways
     return (
-        f"task.splits.group_by = {columns} makes {len(set(groups)):,} groups of the rows, each of which is in one "
+        f"task.splits.group_by = {columns} makes {groups:,} groups of the rows, each of which is in one "
         f"split; group by another column, {ways}"
     )
 
 
-def _leaks(task: Task, keys: Mapping[str, Sequence[str]]) -> list[bool]:
+def _leaks(task: Task, keys: Mapping[str, NDArray[np.int64]]) -> NDArray[np.bool_]:
     """For each training row, whether it is left out because the test split has its text."""
-    tested = set(keys.get("test", [])) if task.splits.drop_overlap else set()
-    return [key in tested for key in keys["train"]]
+    tested = keys.get("test") if task.splits.drop_overlap else None
+    return np.isin(keys["train"], tested) if tested is not None else np.zeros(len(keys["train"]), bool)
 
 
 def _sampled(task: Task, frames: Mapping[str, pd.DataFrame], seed: int) -> dict[str, pd.DataFrame]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import pandas as pd
 from lnbench.core.errors import DataError
 from lnbench.tasks.data.content import SUFFIXES, changed_file, local_file, package_folder
 from lnbench.tasks.data.files import read_file
+from lnbench.tasks.data.large import ROWS, UnlikeError, numbered, on_disk
 from lnbench.tasks.data.source import ROLES, HubDataset, PackageFile, Source
 
 if TYPE_CHECKING:
@@ -137,6 +139,9 @@ def _read_hub(hub: HubDataset, split: str, way_out: str) -> pd.DataFrame:
         raise DataError(
             f"split {split!r} of {hub.id!r} cannot be loaded from the hub ({problem}); {remedy}, or {way_out}"
         ) from error
+    if len(rows) > ROWS:
+        with contextlib.suppress(OSError, UnlikeError):
+            return numbered(on_disk(rows.to_pandas(ROWS, batched=True)))
     frame: pd.DataFrame = rows.to_pandas()
     return frame
 

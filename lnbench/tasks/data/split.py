@@ -6,10 +6,15 @@ import hashlib
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lnbench.tasks.data.large import ROWS, chosen
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
 
 SWAPPED = ":swapped"
@@ -21,7 +26,7 @@ def normalise(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-def assign(keys: Sequence[str], shares: Mapping[str, float], seed: int) -> list[str]:
+def assign(keys: Iterable[str], shares: Mapping[str, float], seed: int) -> list[str]:
     """Draws a role for each row from the hash of its key. Each role gets its share of the keys, and train the rest.
 
     The role of a row depends only on its key, the seed and the shares. So rows with equal keys get the same role,
@@ -100,10 +105,18 @@ def _draw(key: str, shares: Mapping[str, float], seed: int) -> str:
 
 def cut(frame: pd.DataFrame, roles: Sequence[str]) -> dict[str, pd.DataFrame]:
     """The rows of each role, in their order in `frame`."""
-    return {role: frame[[drawn == role for drawn in roles]] for role in sorted(set(roles))}
+    return {
+        role: chosen(frame, np.fromiter((drawn == role for drawn in roles), bool, len(roles)))
+        for role in sorted(set(roles))
+    }
 
 
-def overlap(keys: Mapping[str, Sequence[str]]) -> dict[str, int]:
+def hashed(keys: Iterable[Hashable]) -> NDArray[np.int64]:
+    """(N,) a hash of each key, for this process. Of 5 million keys, two have one hash with a probability of 1e-6."""
+    return np.fromiter(map(hash, keys), np.int64)
+
+
+def overlap(keys: Mapping[str, Sequence[str] | NDArray[np.int64]]) -> dict[str, int]:
     """For each two roles, the number of rows of the later one with a key that the earlier one has too.
 
     Returns:
@@ -112,23 +125,37 @@ def overlap(keys: Mapping[str, Sequence[str]]) -> dict[str, int]:
     return {f"{first}/{second}": _shared(keys[first], keys[second]) for first, second in combinations(keys, 2)}
 
 
-def _shared(first: Iterable[Hashable], second: Sequence[Hashable]) -> int:
-    """The number of entries of `second` that are in `first` too. Only a set of `second`, the smaller one, is made."""
-    wanted = set(second)
-    shared = {key for key in first if key in wanted}
-    return sum(key in shared for key in second)
+def _shared(first: Sequence[Any] | NDArray[Any], second: Sequence[Any] | NDArray[Any]) -> int:
+    """The number of entries of `second` that are in `first` too."""
+    wanted, counts = np.unique(np.asarray(second), return_counts=True)
+    if not len(wanted):
+        return 0
+    found = np.zeros(len(wanted), bool)
+    for start in range(0, len(first), ROWS):
+        some = np.asarray(first[start : start + ROWS])
+        places = np.minimum(np.searchsorted(wanted, some), len(wanted) - 1)
+        found[places[wanted[places] == some]] = True
+    return int(counts[found].sum())
 
 
-def swapped(pairs: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, int]:
+def swapped(pairs: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]) -> dict[str, int]:
     """For each two roles, the number of pairs of the later one that the earlier one has with their texts swapped.
 
     Pairs of equal texts are not counted.
 
+    Args:
+        pairs: by role, the hashes of the first texts and of the second ones, both (N,).
+
     Returns:
         Numbers of rows by names such as `"train/test"`.
     """
-    different = {role: [pair for pair in values if pair[0] != pair[1]] for role, values in pairs.items()}
+    different = {role: (first[first != second], second[first != second]) for role, (first, second) in pairs.items()}
     return {
-        f"{first}/{second}": _shared((pair[::-1] for pair in different[first]), different[second])
-        for first, second in combinations(pairs, 2)
+        f"{one}/{other}": _shared(_joint(*different[one][::-1]), _joint(*different[other]))
+        for one, other in combinations(pairs, 2)
     }
+
+
+def _joint(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """(N,) one hash of each pair of hashes, in which their order counts."""
+    return first.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + second.astype(np.uint64)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lnbench.core.commands import quoted
 from lnbench.core.errors import DataError
 from lnbench.core.schema import did_you_mean
+from lnbench.tasks.data.large import pieces
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,13 +46,15 @@ def require(values: pd.Series, fine: Iterable[bool], where: str, allowed: str) -
     """
     for place, is_fine in enumerate(fine):
         if not is_fine:
-            row, value = values.index[place] + 1, values.tolist()[place]
+            row, value = values.index[place] + 1, values.iloc[[place]].tolist()[0]
             raise DataError(f"{where}, row {row}: {values.name} = {value!r}; must be {allowed}")
 
 
 def each(values: pd.Series, test: Callable[[Any], bool]) -> pd.Series:
     """Whether each value passes a test, as bools."""
-    return values.map(test).astype(bool)
+    import pandas as pd
+
+    return pd.concat([part.map(test).astype(bool) for part in pieces(values)])
 
 
 def is_text(value: object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -58,19 +59,21 @@ def by_number(labels: Sequence[str]) -> str:
 
 
 def label_names(values: pd.Series) -> pd.Series:
-    """`label_name` of each value."""
+    """`label_name` of each value. Equal names are one object."""
     import pandas as pd
 
-    return pd.Series([label_name(value) for value in values.array], index=values.index, dtype=object)
+    names = [sys.intern(label_name(value)) for value in values.array]
+    return pd.Series(names, index=values.index, dtype=object)
 
 
 def rewritten(values: Iterable[Any], column: str) -> list[str]:
     """A note on how many labels are not in their normal form. Empty if all are."""
-    changed = [value for value in values if isinstance(value, str) and value != label_name(value)]
-    if not changed:
+    changed = (value for value in values if isinstance(value, str) and value != label_name(value))
+    if (first := next(changed, None)) is None:
         return []
-    example = f"such as {changed[0]!r} for {label_name(changed[0])!r}"
-    return [f"column {column!r} writes {number_of(len(changed), 'label')} in another form, {example}"]
+    count = 1 + sum(1 for _ in changed)
+    example = f"such as {first!r} for {label_name(first)!r}"
+    return [f"column {column!r} writes {number_of(count, 'label')} in another form, {example}"]
 
 
 def look_alikes(names: Iterable[str]) -> list[str]:

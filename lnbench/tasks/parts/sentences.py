@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from lnbench.core.errors import DataError
 from lnbench.core.words import number_of
 from lnbench.tasks.base import INPUT, Task
+from lnbench.tasks.data.large import chosen
 from lnbench.tasks.data.split import normalise
 from lnbench.tasks.parts.checks import (
     SKIP_EMPTY,
@@ -85,8 +87,10 @@ class SentenceTask(Task):
 
     def remarks(self, frame: pd.DataFrame) -> list[str]:
         """How many rows are left out because they have no text."""
-        empty = self._labelled(frame)[self.texts].map(is_empty).any(axis=1)
-        without = int(empty.sum()) if self.skip_empty else 0
+        if not self.skip_empty:
+            return []
+        kept = self._labelled(frame)
+        without = int(np.any([each(kept[column], is_empty) for column in self.texts], axis=0).sum())
         return [f"left out: {number_of(without, 'row')} without a text, as task.skip_empty says"] * bool(without)
 
     def _rows(self, frame: pd.DataFrame, where: str) -> pd.DataFrame:
@@ -95,7 +99,7 @@ class SentenceTask(Task):
         kept = self._labelled(frame)
         if self.skip_empty:
             for column in self.texts:
-                kept = kept[~each(kept[column], is_empty)]
+                kept = chosen(kept, ~each(kept[column], is_empty).to_numpy())
         if kept.empty:
             raise DataError(f"{where}: has no rows")
         return kept
@@ -103,8 +107,10 @@ class SentenceTask(Task):
     def _labelled(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The columns in use, without the rows that `skip` leaves out."""
         kept = frame[self.columns()]
-        skipped = label_names(kept[self.label]).isin([label_name(value) for value in self.skip])
-        return kept[~skipped] if skipped.any() else kept
+        if not self.skip:
+            return kept
+        skipped = label_names(kept[self.label]).isin([label_name(value) for value in self.skip]).to_numpy()
+        return chosen(kept, ~skipped) if skipped.any() else kept
 
     def _answers(self, values: pd.Series, where: str) -> pd.Series:
         """The label column's values, checked."""

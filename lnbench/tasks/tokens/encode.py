@@ -6,11 +6,12 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from lnbench.backbone.vocabulary import start_of
+from lnbench.core.cache import scratch_file
 from lnbench.core.errors import DataError
 from lnbench.tasks.tokens.examples import IGNORED, Examples
 
@@ -25,21 +26,34 @@ CHUNK = 1000
 """Number of texts tokenised at a time. The tokenizer's own results take far more memory than the arrays made from
 them."""
 
+IN_MEMORY = 2**22
+"""Bytes of a growing array from which they are in a file."""
+
 
 class _Growing:
-    """An array that grows at its end. Unlike pieces that are joined at last, it is never in memory twice."""
+    """An array that grows at its end, in a file of no name if it is large."""
 
     def __init__(self, kind: type[np.generic]) -> None:
         self._bytes = bytearray()
         self._kind = kind
+        self._file: IO[bytes] | None = None
 
     def add(self, values: NDArray[Any]) -> None:
         """Appends values."""
         self._bytes += values.astype(self._kind, copy=False).tobytes()
+        if len(self._bytes) >= IN_MEMORY:
+            self._file = self._file or scratch_file()
+            self._file.write(self._bytes)
+            self._bytes.clear()
 
     def array(self) -> NDArray[Any]:
         """All values. It cannot grow any more."""
-        return np.frombuffer(self._bytes, self._kind)
+        if self._file is None:
+            return np.frombuffer(self._bytes, self._kind)
+        self._file.write(self._bytes)
+        self._file.flush()
+        with self._file:
+            return np.memmap(self._file, self._kind, "c")
 
 
 class _Rows:
