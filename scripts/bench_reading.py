@@ -80,12 +80,12 @@ def _measure(file: Path) -> None:
     tokenizer = load_tokenizer(validate(to_plain(compose_config("task=tweets"))).model)
     tokenizer("warm")
     import_module("sklearn.metrics")  # what scores the baseline takes 50 MB for any number of rows
-    before, started, peak = _memory(), time.perf_counter(), Peak()
+    before, started, peak = memory(), time.perf_counter(), Peak()
     peak.start()
     overrides = ["task=csv", "task.text=sentence", "task.label=label", f"task.path={file}"]
     config = validate(to_plain(compose_config(*overrides)))
     data = load_data(config.task, tokenizer, cache_dir=file.parent / "cache")
-    seconds, kept = time.perf_counter() - started, _memory() - before
+    seconds, kept = time.perf_counter() - started, memory() - before
     print(kept, peak.stop() - before, seconds, data and "")
 
 
@@ -100,7 +100,7 @@ class Peak(Thread):
     def run(self) -> None:
         """Notes it until `stop` is called."""
         while not self._ended.wait(0.01):
-            self._most = max(self._most, _memory())
+            self._most = max(self._most, memory())
 
     def stop(self) -> int:
         """The highest memory in bytes."""
@@ -109,7 +109,7 @@ class Peak(Thread):
         return self._most
 
 
-def _memory() -> int:
+def memory() -> int:
     """Bytes of memory that are not pages of files."""
     import psutil
 

@@ -1,15 +1,31 @@
 """Fixtures of the data tests."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from transformers import PreTrainedTokenizerFast
 
+from lnbench.tasks.data import files, large, read
+from lnbench.tasks.data import split as splitting
+from lnbench.tasks.tokens import encode
 from tests.tasks.builders import Rows, new_tokenizer
 
 Writer = Callable[..., Path]
+
+
+@pytest.fixture(scope="module", params=["whole", "in pieces"])
+def both_ways(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Data sets are taken for small ones, as they are, and for large ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "in pieces":
+            for module in (files, large, read, splitting):
+                patch.setattr(module, "ROWS", 2)
+            patch.setattr(files, "LARGE", 0)
+            patch.setattr(large, "MANY", 3)
+            patch.setattr(encode, "IN_MEMORY", 8)
+        yield
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from tests.runs import SHORT
 from tests.tasks.builders import Rows, films, new_byte_tokenizer, new_generation, new_task
 from tests.tasks.conftest import Writer
 
+pytestmark = pytest.mark.usefixtures("both_ways")
 ROWS = films(*((f"a film {number}", number % 2) for number in range(30)))
 PAIRS: Rows = [
     {"text": f"premise {number // 3}", "other": f"film {number}", "label": number % 2, "user": number // 6}

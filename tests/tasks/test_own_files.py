@@ -25,6 +25,7 @@ from lnbench.tasks.token_classification import TokenClassification
 from lnbench.tasks.tokens import iob2
 from tests.runs import SHORT
 
+pytestmark = pytest.mark.usefixtures("both_ways")
 Write = Callable[..., Path]
 ROWS: list[dict[str, Any]] = [{"text": f"a film {number}", "label": number % 2} for number in range(60)]
 SENTENCES = "-DOCSTART- -X- -X- O\n\nAnn NNP B-NP I-PER\nsaw VBD B-VP O\r\nParis NNP B-NP I-LOC\n\n\nrain  NN O O\n"

@@ -11,6 +11,8 @@ from lnbench.core.schema import ConfigError, parse
 from lnbench.tasks.regression import Regression
 from tests.tasks.builders import new_tokenizer
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 
 def new_task(**changes: Any) -> Regression:
     fields = {"name": "likeness", "source": {"folder": "x"}, "splits": {}, "text": "text", "label": "label"}

@@ -12,6 +12,8 @@ from lnbench.core.schema import ConfigError
 from lnbench.tasks.sequence_classification import SequenceClassification
 from tests.tasks.builders import films, new_task, new_tokenizer
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 
 def clean(rows: list[dict[str, Any]], task: SequenceClassification | None = None) -> pd.DataFrame:
     return (task or new_task()).clean(pd.DataFrame(rows), "films, split 'train'")

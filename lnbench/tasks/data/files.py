@@ -139,7 +139,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 def _parquet_pieces(path: Path) -> Iterator[pd.DataFrame]:
     from pyarrow.parquet import ParquetFile
 
-    with ParquetFile(path) as file:
+    with ParquetFile(path, buffer_size=2**20, pre_buffer=False) as file:  # else it holds a whole group of rows
         _check_once("column", file.schema_arrow.names)
         for batch in file.iter_batches(ROWS):
             yield batch.to_pandas(ignore_metadata=True)

@@ -90,7 +90,7 @@ def on_disk(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
     for place in texts:
         column = first.dtypes.iloc[place].__from_arrow__(table.column(str(place)))
         found[first.columns[place]] = pd.Series(column, rest.index, copy=False)
-    return pd.DataFrame(found, rest.index, copy=False)[list(first.columns)]
+    return pd.DataFrame(found, rest.index, copy=False)[list(first.columns)].set_axis(first.columns, axis=1)
 
 
 def _alike(first: pd.DataFrame, others: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 CACHE_FORMAT = 2
 """Version of the cached tokens. It rises when tokenisation changes, so that no older cache file is used."""
-PIECE = 10_000
+PIECE = 1_000
 """Number of values that become JSON text at a time."""
 DROPPED = "dropped"
 """Takes the place of a role for training rows that are left out."""

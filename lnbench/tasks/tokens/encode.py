@@ -30,7 +30,7 @@ IN_MEMORY = 2**22
 """Bytes of a growing array from which they are in a file."""
 
 
-class _Growing:
+class Growing:
     """An array that grows at its end, in a file of no name if it is large."""
 
     def __init__(self, kind: type[np.generic]) -> None:
@@ -43,17 +43,26 @@ class _Growing:
         self._bytes += values.astype(self._kind, copy=False).tobytes()
         if len(self._bytes) >= IN_MEMORY:
             self._file = self._file or scratch_file()
-            self._file.write(self._bytes)
-            self._bytes.clear()
+            self._move(self._file)
 
     def array(self) -> NDArray[Any]:
         """All values. It cannot grow any more."""
         if self._file is None:
             return np.frombuffer(self._bytes, self._kind)
-        self._file.write(self._bytes)
-        self._file.flush()
         with self._file:
+            self._move(self._file)
             return np.memmap(self._file, self._kind, "c")
+
+    def _move(self, file: IO[bytes]) -> None:
+        """Moves the bytes in memory to the end of the file."""
+        try:
+            file.write(self._bytes)
+            file.flush()
+        except OSError as error:
+            raise DataError(
+                f"tokens cannot be written ({error.strerror}); make room, or let $LNBENCH_CACHE name a folder with room"
+            ) from error
+        self._bytes.clear()
 
 
 class _Rows:
@@ -61,7 +70,7 @@ class _Rows:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
         self._tokenizer, self._max_length = tokenizer, max_length
-        self.tokens, self._lengths, self.cut = _Growing(np.int32), _Growing(np.int64), _Growing(np.int64)
+        self.tokens, self._lengths, self.cut = Growing(np.int32), Growing(np.int64), Growing(np.int64)
 
     def add(self, columns: list[list[str]], rows: list[list[int]]) -> None:
         """Appends rows. Every row must have a token."""
@@ -105,7 +114,7 @@ def tokenise(
     with_types = pairs is not None and "token_type_ids" in tokenizer.model_input_names
     broken = pairs is not None and tokenizer.num_special_tokens_to_add(pair=True) == 0
     columns = [texts] if pairs is None else [texts, pairs]
-    rows, types = _Rows(tokenizer, max_length), _Growing(np.uint8)
+    rows, types = _Rows(tokenizer, max_length), Growing(np.uint8)
     for some in _chunks(columns):
         if broken:
             some[1] = [f"\n{text}" for text in some[1]]

@@ -20,6 +20,7 @@ from lnbench.tasks.sequence_classification import SequenceClassification
 from tests.tasks.builders import Rows, films, new_task, new_tokenizer
 from tests.tasks.conftest import Writer
 
+pytestmark = pytest.mark.usefixtures("both_ways")
 SPLITS = {
     "train": films(("a good film", 1), ("a bad film", 0), ("c", 1)),
     "validation": films(("b", 1), ("A  BAD film", 0)),

