@@ -1,7 +1,7 @@
 """Fixtures of the data tests."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,17 +15,15 @@ from tests.tasks.builders import Rows, new_tokenizer
 Writer = Callable[..., Path]
 
 
-@pytest.fixture(scope="module", params=["whole", "in pieces"])
-def both_ways(request: pytest.FixtureRequest) -> Iterator[None]:
+@pytest.fixture(params=["whole", "in pieces"])
+def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Data sets are taken for small ones, as they are, and for large ones."""
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "in pieces":
-            for module in (files, large, read, splitting):
-                patch.setattr(module, "ROWS", 2)
-            patch.setattr(files, "LARGE", 0)
-            patch.setattr(large, "MANY", 3)
-            patch.setattr(encode, "IN_MEMORY", 8)
-        yield
+    if request.param == "in pieces":
+        for module in (files, large, read, splitting):
+            monkeypatch.setattr(module, "ROWS", 2)
+        monkeypatch.setattr(files, "LARGE", 0)
+        monkeypatch.setattr(large, "MANY", 3)
+        monkeypatch.setattr(encode, "IN_MEMORY", 8)
 
 
 @pytest.fixture

@@ -141,8 +141,8 @@ def _parquet_pieces(path: Path) -> Iterator[pd.DataFrame]:
 
     with ParquetFile(path, buffer_size=2**20, pre_buffer=False) as file:  # else it holds a whole group of rows
         _check_once("column", file.schema_arrow.names)
-        for batch in file.iter_batches(ROWS):
-            yield batch.to_pandas(ignore_metadata=True)
+        for batch in file.iter_batches(ROWS, use_threads=False):
+            yield batch.to_pandas(ignore_metadata=True, use_threads=False)
 
 
 def _csv_options(*, tabs: bool) -> dict[str, Any]:

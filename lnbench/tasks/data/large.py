@@ -82,7 +82,7 @@ def on_disk(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
             for part in _alike(first, parts):
                 columns = [pa.array(part.iloc[:, place].array, pa.large_string()) for place in texts]
                 writer.write_table(pa.table(columns, schema=schema))
-                others.append(part.drop(columns=part.columns[texts]))
+                others.append(part.drop(columns=part.columns[texts]).copy())  # a view would keep the texts
         file.flush()
         table = pa.ipc.open_file(pa.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))).read_all()
     rest = pd.concat(others)

