@@ -13,7 +13,7 @@ from lnbench.core.errors import DataError
 from lnbench.core.interruption import RunInterrupted
 from lnbench.core.schema import ConfigError
 from lnbench.records.failure import Failure, InputError, RunFailed, cause_of, describe, read_failure, write_failure
-from lnbench.records.files import CONFIG, FAILURE, RESUME, remove_checkpoints
+from lnbench.records.files import CONFIG, FAILURE, RECORD, RESUME, remove_checkpoints
 from lnbench.records.finished import finished_record, require_known
 from lnbench.records.identity import Address, address_of, title
 from lnbench.records.lock import hold
@@ -70,7 +70,8 @@ def _done_before(config: RunConfig, address: Address) -> Record | None:
     if config.rerun:
         return None
     if record := finished_record(address):
-        messages.show_skipped(record, config.task, address.folder)
+        here = (address.folder / RECORD).is_file()
+        messages.show_skipped(record, config.task, address.folder if here else None)
         return record
     failure = read_failure(address.folder)
     if failure and failure.lasts and not config.retry_failed:

@@ -15,7 +15,6 @@ from lnbench.config.run import RunConfig
 from lnbench.core.commands import predict
 from lnbench.core.words import number_of
 from lnbench.records.baseline import note_on
-from lnbench.records.files import RECORD
 from lnbench.records.identity import title
 from lnbench.records.record import WAITED, Cost, Record, Retention, SearchResult
 from lnbench.tasks.scores.metric import metric_of, written
@@ -50,9 +49,9 @@ def show_finished(record: Record, task: Task, folder: Path) -> None:
     _print_path(f"try it    {predict(folder, task.example, record.config.get('plugins') or ())}")
 
 
-def show_skipped(record: Record, task: Task, folder: Path) -> None:
-    """Prints that the same run was done before, and its results."""
-    if (folder / RECORD).is_file():
+def show_skipped(record: Record, task: Task, folder: Path | None) -> None:
+    """Prints that the same run was done before, and its results. Without a folder, it is in a packed file."""
+    if folder:
         console.print("This run is finished already; rerun=true does it again.")
         show_finished(record, task, folder)
     else:

@@ -166,13 +166,19 @@ def test_a_run_with_a_changed_file_or_setting_is_not_packed(configure: Configure
         pack_run(record, folder)
 
 
-def test_a_run_in_a_packed_file_of_its_folder_is_finished(configure: Configure) -> None:
+def test_a_run_in_a_packed_file_of_its_folder_is_finished(
+    configure: Configure, capsys: pytest.CaptureFixture[str]
+) -> None:
     """So an experiment goes on from published runs: its runs and the trials of its searches are not done again."""
     config = configure()
     done = run(config)
     write_packed(config.runs_dir / NAME, [pack_run(done, run_dir(config))])
     shutil.rmtree(run_dir(config))
+    capsys.readouterr()
     assert run(configure()).id == done.id
+    shown = capsys.readouterr().out
+    assert "finished already, in a packed file" in shown
+    assert "try it" not in shown, "there is no model"
     assert not run_dir(config).exists()
     [found] = find_runs(config.runs_dir)
     assert (found.id, found.state) == (done.id, "finished")
