@@ -57,11 +57,12 @@ def tell(low: Sequence[Record], high: Sequence[Record], margin: float) -> bool:
         high: the same runs in fp32.
         margin: size in points from which on a difference matters.
     """
-    cells = differences(_points(low), _points(high))
+    scores = [_points(runs) for runs in (low, high)]
+    cells = differences(*scores)
     found = on_these_tasks(Cells.of([*cells.values()]))
     table = Table("task", "bf16", "fp32", "difference in points", "standard deviation", "seeds")
     for task, values in cells.items():
-        means = (np.mean([score for (name, _), score in _points(runs).items() if name == task]) for runs in (low, high))
+        means = (np.mean([score for (name, _), score in points.items() if name == task]) for points in scores)
         row = (*(f"{mean:.2f}" for mean in means), f"{values.mean():+.2f}", f"{values.std(ddof=1):.2f}")
         table.add_row(task, *row, str(values.size))
     console = Console(highlight=False)

@@ -295,9 +295,9 @@ def _decided(finding: Finding, loaded: Loaded, runs: pd.DataFrame) -> Finding:
     if finding.apart:
         runs = runs[runs["unit"].isin(finding.pairs["unit"])]
     disturbed = _disturbed(finding, runs)
-    if finding.difference is None and disturbed:
-        return replace(finding, why=disturbed)
     if finding.difference is None:
+        if disturbed:
+            return replace(finding, why=disturbed)
         absent = tuple(side.name for side in sides if runs_of(side, runs).empty)
         why = f"no runs of {' and '.join(absent)}" if absent else "no two runs that differ in nothing else"
         return replace(finding, why=why, absent=absent, missing=missing_for(sides, loaded, runs))
@@ -312,10 +312,8 @@ def _decided(finding: Finding, loaded: Loaded, runs: pd.DataFrame) -> Finding:
 
 def _disturbed(finding: Finding, runs: pd.DataFrame) -> str:
     """A message on runs of both sides that cannot be compared because other programs ran beside them; or empty."""
-    import pandas as pd
-
-    own = pd.concat([runs_of(side, runs) for side in (finding.comparison.left, finding.right)])
-    count = len(own) - len(undisturbed(finding.comparison, own))
+    own = [runs_of(side, runs) for side in (finding.comparison.left, finding.right)]
+    count = sum(len(one) - len(undisturbed(finding.comparison, one)) for one in own)
     return f"{number_of(count, 'run')} left out: {DISTURBED}" if count else ""
 
 

@@ -195,7 +195,8 @@ def _shared_texts(task: Task, parts: Mapping[str, pd.DataFrame]) -> dict[str, in
     }
     if len(texts["train"]) != 2:
         return shared
-    pairs = {role: (first, second) for role, (first, second) in ((r, c.values()) for r, c in texts.items())}
+    first, second = texts["train"]
+    pairs = {role: (columns[first], columns[second]) for role, columns in texts.items()}
     return {**shared, **{f"{roles}{SWAPPED}": rows for roles, rows in swapped(pairs).items()}}
 
 
