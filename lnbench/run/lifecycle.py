@@ -17,6 +17,7 @@ from lnbench.records.files import CONFIG, FAILURE, RECORD, RESUME, remove_checkp
 from lnbench.records.finished import finished_record, require_known
 from lnbench.records.identity import Address, address_of, title
 from lnbench.records.lock import hold
+from lnbench.records.packed import packed_beside
 from lnbench.records.record import Record, RecordError, SearchResult
 from lnbench.run import messages
 from lnbench.run.afterwards import spared
@@ -70,8 +71,8 @@ def _done_before(config: RunConfig, address: Address) -> Record | None:
     if config.rerun:
         return None
     if record := finished_record(address):
-        here = (address.folder / RECORD).is_file()
-        messages.show_skipped(record, config.task, address.folder if here else None)
+        packed = None if (address.folder / RECORD).is_file() else packed_beside(address.folder)
+        messages.show_skipped(record, config.task, packed or address.folder)
         return record
     failure = read_failure(address.folder)
     if failure and failure.lasts and not config.retry_failed:

@@ -16,6 +16,7 @@ from lnbench.core.commands import predict
 from lnbench.core.words import number_of
 from lnbench.records.baseline import note_on
 from lnbench.records.identity import title
+from lnbench.records.packed import packed_file
 from lnbench.records.record import WAITED, Cost, Record, Retention, SearchResult
 from lnbench.tasks.scores.metric import metric_of, written
 
@@ -49,14 +50,15 @@ def show_finished(record: Record, task: Task, folder: Path) -> None:
     _print_path(f"try it    {predict(folder, task.example, record.config.get('plugins') or ())}")
 
 
-def show_skipped(record: Record, task: Task, folder: Path | None) -> None:
-    """Prints that the same run was done before, and its results. Without a folder, it is in a packed file."""
-    if folder:
+def show_skipped(record: Record, task: Task, folder: Path) -> None:
+    """Prints that the same run was done before, and its results. The folder may be a path in a packed file."""
+    if packed := packed_file(folder):
+        _print_path(f"This run is finished already, in a packed file that has no model: {packed}")
+        console.print("rerun=true does it again.")
+        _show_results(record)
+    else:
         console.print("This run is finished already; rerun=true does it again.")
         show_finished(record, task, folder)
-    else:
-        console.print("This run is finished already, in a packed file that has no model; rerun=true does it again.")
-        _show_results(record)
 
 
 def show_interrupted(folder: Path, saved: bool) -> None:

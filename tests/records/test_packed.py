@@ -178,6 +178,7 @@ def test_a_run_in_a_packed_file_of_its_folder_is_finished(
     assert run(configure()).id == done.id
     shown = capsys.readouterr().out
     assert "finished already, in a packed file" in shown
+    assert str(config.runs_dir / NAME) in shown
     assert "try it" not in shown, "there is no model"
     assert not run_dir(config).exists()
     [found] = find_runs(config.runs_dir)
