@@ -100,9 +100,8 @@ class _Attention(Function):
 
 def _flat(x: Tensor, scaling: float | None = None) -> Tensor:
     """(B * heads, L, head size) from (B, heads, L, head size), contiguous and scaled."""
-    whole = x.new_empty(x.shape)
-    torch.mul(x, scaling, out=whole) if scaling is not None else whole.copy_(x)
-    return whole.flatten(0, 1)
+    whole = x.new_empty(x.shape).copy_(x)
+    return (whole if scaling is None else whole.mul_(scaling)).flatten(0, 1)
 
 
 def _by_token(x: Tensor, heads: int) -> Tensor:

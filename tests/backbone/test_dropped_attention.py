@@ -70,6 +70,15 @@ def test_bf16_rounds_the_results_of_products_alone(size: int) -> None:
         torch.testing.assert_close(found.float(), expected, rtol=0.03, atol=0.03)
 
 
+@pytest.mark.parametrize("scaling", [None, SCALING])
+def test_inputs_are_contiguous_in_a_compiled_model_too(scaling: float | None) -> None:
+    # torch 2.13: in a compiled function, out= takes the layout of the input instead of the buffer's.
+    given = torch.randn(B, L, HEADS, SIZE).transpose(1, 2)
+    compiled = torch.compile(own._flat, backend="aot_eager")(given, scaling)
+    assert compiled.is_contiguous()
+    assert compiled.equal(given.reshape(B * HEADS, L, SIZE) * (scaling or 1))
+
+
 @pytest.mark.parametrize("size", [8, 32, 64])
 @pytest.mark.parametrize("length", [1, 3, 4, 7, 11, 12, 31, 70])
 def test_in_fp32_all_bits_are_those_of_the_formula(length: int, size: int) -> None:
