@@ -24,11 +24,16 @@ from lnbench.training.loggers.run_logger import RunLogger, open_logger, require_
 from lnbench.training.memory import fit_within_memory
 from lnbench.training.prepare import prepare
 from lnbench.training.retention import RetentionMeter
+from lnbench.training.shared import Shared, data_key
 from lnbench.training.shift import keep_pretrained, measure_shift
 
 
 def execute(
-    config: RunConfig, address: Address, found: SearchResult | None = None, fused: FusedTraining | None = None
+    config: RunConfig,
+    address: Address,
+    found: SearchResult | None = None,
+    fused: FusedTraining | None = None,
+    shared: Shared | None = None,
 ) -> Record:
     """Tunes a model, tests its best checkpoint, and leaves a record in the folder of the run.
 
@@ -37,6 +42,7 @@ def execute(
         address: address of the run.
         found: result of the configuration's search, if it has one.
         fused: set for a run that trains together with others; None: it trains alone.
+        shared: what the runs of a search share; None: the run is alone.
 
     Raises:
         ConfigError: this machine does not have the requested device, precision or logger, the folder cannot be
@@ -53,7 +59,7 @@ def execute(
     span = RunTime()
     meter = RetentionMeter(config) if config.retention.is_on else None
     with reading_input():
-        model, data = load_model_and_data(config, meter)
+        model, data = load_model_and_data(config, meter, shared)
     pretrained = keep_pretrained(model, config.method)
     count = count_parameters(model)
     messages.show_start(config, count, data, folder)
@@ -87,19 +93,26 @@ def _show(record: Record, folder: Path, logger: RunLogger | None) -> None:
             logger.log_results(record, folder)
 
 
-def load_model_and_data(config: RunConfig, meter: RetentionMeter | None = None) -> tuple[TunedModel, TaskData]:
+def load_model_and_data(
+    config: RunConfig, meter: RetentionMeter | None = None, shared: Shared | None = None
+) -> tuple[TunedModel, TaskData]:
     """Loads the data of a run and its model, ready for training.
 
     Args:
         config: configuration of the run.
         meter: measures the pretrained model, after the data is checked.
+        shared: what the runs of a search share; None: the run is alone.
     """
+    shared = shared or Shared()
     check_length(config)
     tokenizer = load_tokenizer(config.model)
-    data = load_data(config.task, tokenizer, config.data_root, config.cache_dir, config.seed)
+    data = shared.data.of(
+        data_key(config),
+        lambda: load_data(config.task, tokenizer, config.data_root, config.cache_dir, config.seed),
+    )
     check_vocabulary(config, tokenizer, data.highest_token)
     if meter:
         meter.measure_pretrained(tokenizer)
     model = build_model(config)
-    prepare(config, model, data)
+    prepare(config, model, data, shared)
     return model, data

@@ -23,6 +23,7 @@ from lnbench.run import messages
 from lnbench.run.afterwards import spared
 from lnbench.run.folder import DISK_PROBLEMS, cannot_write, check_folder, set_aside
 from lnbench.run.search import search_by_trials
+from lnbench.training.shared import Shared
 
 if TYPE_CHECKING:  # at run time, torch is imported only where a run is not done yet
     from lnbench.training.context import FusedTraining
@@ -30,12 +31,13 @@ if TYPE_CHECKING:  # at run time, torch is imported only where a run is not done
 log = logging.getLogger(__name__)
 
 
-def run(config: RunConfig, fused: FusedTraining | None = None) -> Record:
+def run(config: RunConfig, fused: FusedTraining | None = None, shared: Shared | None = None) -> Record:
     """Tunes a model, tests its best checkpoint, and leaves a record; or finds the record of an earlier run.
 
     Args:
         config: configuration of the run.
         fused: set for a run that trains together with others; None: it trains alone.
+        shared: what the runs of a search share; None: the run is alone.
 
     Returns:
         The record, new or old.
@@ -55,7 +57,7 @@ def run(config: RunConfig, fused: FusedTraining | None = None) -> Record:
             return record
     try:
         with hold(address.runs_dir, address.id):
-            return _done_meanwhile(config, address) or _do(config, address, fused)
+            return _done_meanwhile(config, address) or _do(config, address, fused, shared or Shared())
     except OSError as error:
         raise ConfigError(cannot_write(config, error)) from error
 
@@ -97,13 +99,14 @@ def _done_meanwhile(config: RunConfig, address: Address) -> Record | None:
         return None
 
 
-def _do(config: RunConfig, address: Address, fused: FusedTraining | None) -> Record:
+def _do(config: RunConfig, address: Address, fused: FusedTraining | None, shared: Shared) -> Record:
     """Does the run, after the trials that its search needs. Any error in it is recorded."""
     folder = address.folder
     try:
         check_folder(folder)
-        config, found = search_by_trials(config, partial(run, fused=fused)) if config.search else (config, None)
-        record = _execute(config, address, found, fused)
+        trial = partial(run, fused=fused, shared=shared)
+        config, found = search_by_trials(config, trial) if config.search else (config, None)
+        record = _execute(config, address, found, fused, shared)
     except RunFailed:
         raise
     except (ConfigError, DataError) as error:
@@ -120,14 +123,16 @@ def _do(config: RunConfig, address: Address, fused: FusedTraining | None) -> Rec
     return record
 
 
-def _execute(config: RunConfig, address: Address, found: SearchResult | None, fused: FusedTraining | None) -> Record:
+def _execute(
+    config: RunConfig, address: Address, found: SearchResult | None, fused: FusedTraining | None, shared: Shared
+) -> Record:
     from lnbench.run.execute import execute
     from lnbench.run.sharded import execute_sharded
     from lnbench.training.device import count_devices
 
     if count_devices(config.trainer) > 1:
         return execute_sharded(config, address, found)
-    return execute(config, address, found, fused)
+    return execute(config, address, found, fused, shared)
 
 
 def _record_failure(config: RunConfig, folder: Path, error: Exception) -> RunFailed:

@@ -10,10 +10,11 @@ from lnbench.tasks.data.load import TaskData
 from lnbench.training.batching import TrainLoader
 from lnbench.training.device import count_devices, use_gpu
 from lnbench.training.frozen.weights import round_frozen_weights
+from lnbench.training.shared import Shared
 from lnbench.training.standardise import standardise
 
 
-def prepare(config: RunConfig, model: TunedModel, data: TaskData) -> None:
+def prepare(config: RunConfig, model: TunedModel, data: TaskData, shared: Shared | None = None) -> None:
     """Standardises the head's input, calls `prepare` of every part of the method, and rounds the frozen weights.
 
     The result is the same every time for the same run.
@@ -23,13 +24,14 @@ def prepare(config: RunConfig, model: TunedModel, data: TaskData) -> None:
         model: model with its initial values. It is left in evaluation mode and on the device of the run, or on the
             CPU if the run has several devices.
         data: data of the run; only the training split is used.
+        shared: what the runs of a search share; None: the run is alone.
 
     Raises:
         ConfigError: the model's states are not finite.
     """
     device = "cuda" if use_gpu(config.trainer) and count_devices(config.trainer) == 1 else "cpu"
     model.to(device).eval()
-    standardise(config, model, data.train)
+    standardise(config, model, data.train, shared)
     for part in config.method.values():
         part.prepare(model, _losses(config, model, data, device))
     round_frozen_weights(config, model)

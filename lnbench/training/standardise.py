@@ -12,6 +12,7 @@ from lnbench.core.schema import ConfigError
 from lnbench.core.seeding import derive_seed
 from lnbench.tasks.parts.heads import Head
 from lnbench.tasks.tokens.examples import Examples
+from lnbench.training.shared import Shared, states_key
 
 ROWS = 256
 """Largest number of training rows used; the rows are the same for all seeds, methods and models."""
@@ -19,21 +20,27 @@ AT_ONCE = 8
 """Number of rows in a batch. So few rows need less memory than a training step."""
 
 
-def standardise(config: RunConfig, model: TunedModel, train: Examples) -> None:
+def standardise(config: RunConfig, model: TunedModel, train: Examples, shared: Shared | None = None) -> None:
     """Makes the head standardise its input by the states of some training rows, computed by the current model.
 
     Args:
         config: configuration of the run.
         model: model in evaluation mode; a head that is no `Head` is left unchanged.
         train: the training split.
+        shared: what the runs of a search share; None: the run is alone.
 
     Raises:
         ConfigError: the states are not finite.
     """
-    if not isinstance(model.head, Head):
-        return
+    if isinstance(head := model.head, Head):
+        known = (shared or Shared()).states
+        head.standardise(*known.of(states_key(config), lambda: _mean_and_deviation(config, model, head, train)))
+
+
+def _mean_and_deviation(config: RunConfig, model: TunedModel, head: Head, train: Examples) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the states of some rows, each (D,)."""
     count, total, squares = 0, torch.zeros(()), torch.zeros(())
-    for states in _states(model, model.head, train):
+    for states in _states(model, head, train):
         count += len(states)
         total, squares = total + states.sum(dim=0).cpu(), squares + states.square().sum(dim=0).cpu()
     mean = total / count
@@ -43,7 +50,7 @@ def standardise(config: RunConfig, model: TunedModel, train: Examples) -> None:
             f"model.source = {config.model.source!r}: its states are not finite numbers for the first rows of "
             f"{config.task.name}; its weights are damaged, or need another number format"
         )
-    model.head.standardise(mean, deviation)
+    return mean, deviation
 
 
 def _states(model: TunedModel, head: Head, train: Examples) -> Iterator[Tensor]:

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,23 @@ from lnbench.records.lock import hold
 from lnbench.records.record import Trial, read_record
 from lnbench.run import execute
 from lnbench.run.lifecycle import run
+from lnbench.tasks.data import load
+from lnbench.training import standardise
 from lnbench.training.assemble import build_model
+from lnbench.training.shared import Last, data_key, states_key
 from tests.conftest import Configure
+
+
+class Calls:
+    """Counts the calls of a function."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function, self.count = function, 0
+
+    def __call__(self, *arguments: Any) -> Any:
+        self.count += 1
+        return self.function(*arguments)
+
 
 SEARCH = ("search=lr", "search.values=[0.01,1]", "trainer.lr=null", "trainer.head_lr=0.03", "method.ln.lr=0.03")
 
@@ -50,6 +66,54 @@ def test_all_seeds_share_the_trials(configure: Configure, runs_dir: Path) -> Non
     second = run(configure(*SEARCH, "seed=1"))
     assert first.search == second.search
     assert len(list(find_runs(runs_dir))) == 2 + 2
+
+
+def test_the_runs_of_a_search_read_the_data_and_the_states_once_with_equal_results(
+    configure: Configure, runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads, states = Calls(load.load_data), Calls(standardise._mean_and_deviation)
+    monkeypatch.setattr(execute, "load_data", reads)
+    monkeypatch.setattr(standardise, "_mean_and_deviation", states)
+    searched = run(configure(*SEARCH))
+    assert (reads.count, states.count) == (1, 1)
+    chosen = f"trainer.lr_factor={searched.config['trainer']['lr_factor']}"
+    alone = run(configure(*SEARCH[2:], chosen))
+    assert (reads.count, states.count) == (2, 2)
+    assert (alone.metrics, alone.data) == (searched.metrics, searched.data)
+    shown = [(runs_dir / record.task / record.model / record.method / record.id) for record in (alone, searched)]
+    assert (shown[0] / PREDICTIONS).read_text() == (shown[1] / PREDICTIONS).read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "data", "states"),
+    [
+        ([], True, True),
+        (["trainer.lr_factor=2"], True, True),
+        (["seed=1"], True, False),
+        (["method=ln+prefix"], True, False),
+        (["trainer.precision=bf16"], True, False),
+        (["task.max_length=9"], False, False),
+        (["cache_dir=elsewhere"], False, False),
+        (["model.dropout=0.3"], False, False),
+    ],
+)
+def test_what_is_shared_is_the_same(configure: Configure, changes: list[str], data: bool, states: bool) -> None:
+    one, other = configure(), configure(*changes)
+    assert (data_key(one) == data_key(other), states_key(one) == states_key(other)) == (data, states)
+
+
+def test_each_seed_has_data_of_its_own_where_it_draws_them(configure: Configure) -> None:
+    drawn = ("task.splits.resample=true", "task.splits.train_limit=8")
+    assert data_key(configure(*drawn)) != data_key(configure(*drawn, "seed=1"))
+
+
+def test_nothing_is_shared_while_the_content_is_not_known(configure: Configure) -> None:
+    config = configure()
+    unknown = config.model_copy(update={"task": config.task.model_copy(update={"content": {}})})
+    assert data_key(unknown) == states_key(unknown) == ""
+    made: Last[object] = Last()
+    assert made.of("", object) is not made.of("", object)
+    assert made.of("one", object) is made.of("one", object)
 
 
 def test_what_the_search_finds_is_no_part_of_the_identity(configure: Configure) -> None:
