@@ -94,7 +94,7 @@ def main() -> None:
     """Entry point of `python -m lnbench.params`."""
     table = ParameterTable()
     try:
-        command_line(table.add, IN_THIS_PROCESS)
+        command_line(table.add, IN_THIS_PROCESS, about=__doc__)
     finally:
         if table.rows:
             table.show_and_save()

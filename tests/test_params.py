@@ -33,6 +33,13 @@ def test_shares_are_the_papers(model: str, method: str) -> None:
     assert float(low) - 0.01 <= percent <= float(high or low) + 0.01
 
 
+def test_help_says_what_this_command_does(commands: Commands) -> None:
+    done = commands.params("--help")
+    assert done.code == 0
+    assert done.out.startswith("`python -m lnbench.params model=... method=...` counts the parameters")
+    assert "method=ln+prefix" in done.out
+
+
 def test_what_can_be_folded_adds_nothing_at_inference() -> None:
     table = ParameterTable()
     add(table, "model=bert_base", "method=lora+ln+adapter")
