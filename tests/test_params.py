@@ -40,6 +40,14 @@ def test_help_says_what_this_command_does(commands: Commands) -> None:
     assert "method=ln+prefix" in done.out
 
 
+def test_what_can_be_folded_adds_nothing_at_inference_even_if_it_also_trains_norms() -> None:
+    table = ParameterTable()
+    for method in ("hadamard", "hadamard+ln+adapter", "adapter"):
+        add(table, "model=bert_base", f"method={method}")
+    nothing, together, alone = (row["added"] for row in table.rows)
+    assert (nothing, together) == (0, alone)
+
+
 def test_what_can_be_folded_adds_nothing_at_inference() -> None:
     table = ParameterTable()
     add(table, "model=bert_base", "method=lora+ln+adapter")
