@@ -96,7 +96,7 @@ def _tell(error: Exception) -> JobFailed:
     return JobFailed(f"{type(error).__name__}: {error}", FAILED, "error")
 
 
-def command_line(job: Job, *overrides: str) -> None:
+def command_line(job: Job, *overrides: str, about: str | None = None) -> None:
     """Does a job for each configuration that the command line describes: one, or several with `-m`.
 
     The process exits with 0, or with `REFUSED`, `FAILED` or `INTERRUPTED` of `lnbench.core.errors`.
@@ -104,11 +104,14 @@ def command_line(job: Job, *overrides: str) -> None:
     Args:
         job: function to call with each configuration.
         overrides: further overrides, placed after those of the command line.
+        about: what the command does, for its `--help`; None for `lnbench` itself, which its configuration describes.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors, and they can be explained below
     register()
     try:
         sys.argv[1:] = arranged([*sys.argv[1:], *overrides])
+        if about and not HELP.isdisjoint(sys.argv):
+            print(about)
         hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=ROOT)(Command(job).run)()
         sys.exit()
     except (HydraException, ValueError) as error:

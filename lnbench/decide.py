@@ -19,7 +19,8 @@ The command looks at the finished runs, does the runs that give most information
 each comparison as soon as it is decided. The looks are planned so that the probability of any wrong decision is at most
 --level, however often it looks (docs/statistics.md). The runs are those of `python -m lnbench -m` with the same
 overrides. A finished run is not done again, and after a stop the same command goes on."""
-EPILOG = """CLAIM is the id of a claim of the paper, a YAML file, or a line:
+EPILOG = """CLAIM is the id of a claim of the paper (a wrong id lists them all), a YAML file
+(lnbench.report --help shows one), or a line:
   'ln better than bitfit'
   'ln+prefix worse than prefix, margin 0.5'        smallest difference that matters: points, or percent of a time
   'ln better than bitfit in training time'
@@ -88,10 +89,8 @@ def _options() -> argparse.Namespace:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "words", nargs="+", metavar="CLAIM | KEY=VALUE", help="claims to decide; overrides for all runs"
-    )
-    parser.add_argument("--tasks", nargs="+", required=True, metavar="TASK", help="names of configured tasks")
+    parser.add_argument("words", nargs="+", metavar="CLAIM | KEY=VALUE", help="claims to decide; settings of all runs")
+    parser.add_argument("--tasks", nargs="+", required=True, metavar="TASK", help="tasks to compare on")
     parser.add_argument("--budget-runs", type=whole_number(1), metavar="N", help="do at most N runs")
     parser.add_argument(
         "--budget-hours", type=number_between(0, inf), metavar="H", help="start no run that would end after H hours"

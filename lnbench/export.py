@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
 DESCRIPTION = "Writes the tuned model of a finished run for use without lnbench, or shares it on the Hugging Face hub."
 EPILOG = """examples:
-  python -m lnbench.export RUN_DIR --merged plain     a plain transformers model (full, ln, bitfit, lora, lora_all, ia3)
-  python -m lnbench.export RUN_DIR --peft adapter     an adapter with its task head for HF peft: ln, lora, ia3 or beft
+  python -m lnbench.export RUN_DIR --merged plain     a plain transformers model
+  python -m lnbench.export RUN_DIR --peft adapter     an adapter for HF peft, with the task head in it
   python -m lnbench.export RUN_DIR --peft adapter --head beside
-                                                      the same for AutoModel, the head in head.safetensors
-  python -m lnbench.export RUN_DIR --card             writes the model card, README.md in RUN_DIR, again
+                                                      an adapter for HF peft and AutoModel, the head in head.safetensors
+  python -m lnbench.export RUN_DIR --card             writes the model card, README.md in RUN_DIR, anew
   python -m lnbench.export RUN_DIR --hub me/films     what lnbench.load("me/films") needs, the record and a model card;
-                                                      with --peft also what that writes
+                                                      with --peft also the adapter
 
+docs/exchange.md says which methods each format can hold; other methods are refused by name.
 --hub needs a token, in HF_TOKEN or from `hf auth login`. config.json and record.json name folders of this machine.
 """
 
@@ -108,10 +109,10 @@ def _options() -> argparse.Namespace:
         "--head",
         choices=("inside", "beside"),
         default="inside",
-        help="with --peft: the task head in the adapter, for transformers' class of the task, where that gives the "
-        "same logits (default), or in a file of its own, for AutoModel",
+        help="with --peft: where the task head goes. inside: into the adapter, for the class of transformers that "
+        "gives the same logits (default). beside: into head.safetensors, for AutoModel",
     )
-    parser.add_argument("--card", action="store_true", help="write the model card again")
+    parser.add_argument("--card", action="store_true", help="write the model card anew")
     parser.add_argument("--hub", metavar="USER/NAME", help="upload to this repository; it is created if needed")
     parser.add_argument("--private", action="store_true", help="with --hub: create a private repository")
     options = parser.parse_args()

@@ -140,7 +140,7 @@ def _row(task: Task, examples: Examples, row: int, tokenizer: PreTrainedTokenize
 
 def main() -> None:
     """Entry point of `python -m lnbench.inspect`."""
-    command_line(inspect, IN_THIS_PROCESS)
+    command_line(inspect, IN_THIS_PROCESS, about=__doc__)
 
 
 if __name__ == "__main__":

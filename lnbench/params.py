@@ -16,7 +16,6 @@ from lnbench.cli import IN_THIS_PROCESS, command_line
 from lnbench.config.run import RunConfig
 from lnbench.core.atomic_files import write_atomically
 from lnbench.core.errors import plainly
-from lnbench.methods.base import folding
 from lnbench.report.tables.paper import Figures
 
 Row = dict[str, str | int | float]
@@ -45,10 +44,14 @@ class ParameterTable:
         """
         from lnbench.backbone.loading import stated_config
         from lnbench.backbone.tuned_model import count_parameters
+        from lnbench.methods.parts.linear_change import Change
         from lnbench.training.assemble import build_skeleton, check_model
 
         check_model(config, stated_config(config.model))
-        count = count_parameters(build_skeleton(config))
+        model = build_skeleton(config)
+        count = count_parameters(model)
+        changes = [one for one in model.modules() if isinstance(one, Change) and one.foldable]
+        folded = {id(one): one.numel() for change in changes for one in change.parameters()}
         self.folder = config.runs_dir
         row: Row = {
             "model": config.model.name,
@@ -56,7 +59,7 @@ class ParameterTable:
             "trained": count.trained,
             "%": 100 * count.trained_fraction,
             "paper %": self.figures.find(config.model.name, config.method_name, "trained_percent"),
-            "added": count.inserted - sum(count.by_part[name] for name in folding(config.method)),
+            "added": count.inserted - sum(folded.values()),
             "head": count.head,
             "backbone": count.backbone,
         }
@@ -94,7 +97,7 @@ def main() -> None:
     """Entry point of `python -m lnbench.params`."""
     table = ParameterTable()
     try:
-        command_line(table.add, IN_THIS_PROCESS)
+        command_line(table.add, IN_THIS_PROCESS, about=__doc__)
     finally:
         if table.rows:
             table.show_and_save()

@@ -24,7 +24,7 @@ def main() -> None:
     options = _options()
     texts = options.text or _lines(options.file)
     if not texts:
-        sys.exit("no text given: put it behind the folder, in --file FILE, or on standard input")
+        sys.exit("no text given: type it after the folder, name a file with --file FILE, or use standard input")
     try:
         require_tuning()
         from lnbench.exchange.tuned import load
@@ -40,10 +40,10 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = parser_of_runs("lnbench.predict", DESCRIPTION, EPILOG)
     parser.add_argument("text", nargs="*", help="texts to answer")
-    parser.add_argument("--file", type=Path, help="file with one text per line; default without TEXT: standard input")
+    parser.add_argument("--file", type=Path, help="file with one text per line (default: TEXT, else standard input)")
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     parser.add_argument(
-        "--merged", action="store_true", help="fold LoRA and (IA)^3 into the weights: faster, the same to rounding"
+        "--merged", action="store_true", help="fold LoRA and (IA)^3 into the weights: faster, equal up to rounding"
     )
     parser.add_argument(
         "--precision", choices=("fp32", "bf16"), help="number format to compute in (default: that of the run)"

@@ -38,8 +38,8 @@ SAID = {
     "failed": "NOT REPLAYED",
 }
 DESCRIPTION = f"""Checks published runs. For all runs, it compares the parts of the file with each other: the settings
-with the id, the scores with the answers to the test rows, the history with its checksum. Then it does some or all of
-the runs again, and compares every number.
+with the id, the scores with the answers to the test rows, the history with its checksum. Then it does all runs
+again, or those that --sample or --minutes draw, and compares every number.
 
 A replay is equal to the last bit on the same kind of CPU, with the same number of threads and the same versions of
 torch and related packages. On other machines, scores and the share of equal answers may differ by {TOLERANCE:g}. Each
@@ -150,7 +150,7 @@ def _options() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("results", type=Path, metavar="RESULTS", help="folder of packed runs or of runs, or one file")
-    parser.add_argument("places", nargs="*", metavar="KEY=VALUE", help="places of data and models")
+    parser.add_argument("places", nargs="*", metavar="KEY=VALUE", help="where data and models are")
     parser.add_argument("--sample", type=whole_number(1), metavar="N", help="replay N runs, drawn at random")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the random choice (default: 0)")
     parser.add_argument(

@@ -103,7 +103,8 @@ def table(worlds: int) -> list[str]:
         worlds: number of families for each true difference.
     """
     lines = [
-        "| true difference | wrong, any of 25 | without correction | right verdicts | seeds | fixed grid | share |",
+        "| true difference, points | wrong, any of 25 | without correction | right verdicts | seeds "
+        "| fixed grid, seeds | share |",
         "|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for difference in (0.0, 1.0, 2.0):
@@ -113,7 +114,7 @@ def table(worlds: int) -> list[str]:
         cells = (
             f"{found.wrong:.1%} | {found.uncorrected:.1%} | {found.right:.1%} | {found.seeds:.1f} | {grid} | {share}"
         )
-        lines.append(f"| {difference:g} points | {cells} |")
+        lines.append(f"| {difference:g} | {cells} |")
     return lines
 
 

@@ -261,6 +261,7 @@ MISTYPED = [
     ("--seed=3", "--seed=3: there is no such option", "typed without dashes: seed=3"),
     ("--multirum", "--multirum: there is no such option; did you mean '--multirun'?", ""),
     ("--cfg", "--cfg: has no value: job, hydra, all", ""),
+    ("-m seed=0,1 --cfg job", "-m, --cfg and --info: type only one of them; ", "shows the runs of a sweep"),
     ("-c jobs", "-c: 'jobs' is not one of job, hydra, all", ""),
     ("--info=defalts", "--info=defalts: 'defalts' is not one of all, config, defaults", ""),
     ("--config-dir nowhere", "Additional config directory '", "nowhere' not found"),

@@ -33,6 +33,21 @@ def test_shares_are_the_papers(model: str, method: str) -> None:
     assert float(low) - 0.01 <= percent <= float(high or low) + 0.01
 
 
+def test_help_says_what_this_command_does(commands: Commands) -> None:
+    done = commands.params("--help")
+    assert done.code == 0
+    assert done.out.startswith("`python -m lnbench.params model=... method=...` counts the parameters")
+    assert "method=ln+prefix" in done.out
+
+
+def test_what_can_be_folded_adds_nothing_at_inference_even_if_it_also_trains_norms() -> None:
+    table = ParameterTable()
+    for method in ("hadamard", "hadamard+ln+adapter", "adapter"):
+        add(table, "model=bert_base", f"method={method}")
+    nothing, together, alone = (row["added"] for row in table.rows)
+    assert (nothing, together) == (0, alone)
+
+
 def test_what_can_be_folded_adds_nothing_at_inference() -> None:
     table = ParameterTable()
     add(table, "model=bert_base", "method=lora+ln+adapter")

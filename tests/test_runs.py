@@ -156,7 +156,7 @@ def test_a_filter_by_id(runs: Runs, five: dict[str, str]) -> None:
         ("trainer.lrr=0", "trainer.lrr: no run has such a setting; did you mean 'trainer.lr'? known keys: "),
         ("state=fail", "state = 'fail': did you mean 'failed'? must be one of finished, failed, running, "),
         ("seed=", "'seed=': must be KEY=VALUE"),
-        ("--show=zz", "--show zz: no run has an id that starts so"),
+        ("--show=zz", "--show zz: no id of a run starts with this"),
     ],
 )
 def test_a_mistake_is_answered(runs: Runs, five: dict[str, str], word: str, message: str) -> None:

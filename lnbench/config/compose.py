@@ -39,6 +39,7 @@ UNCHOSEN = re.compile(r"Could not delete '(?P<group>.*?)(=.*)?'\. No match in th
 OTHER = re.compile(
     r"Could not delete from config\. The value of '(?P<key>.*)' is (?P<value>.*) and not (.*)\.$", re.DOTALL
 )
+ONE_MODE = re.compile(r"Only one of --run, --multirun, --cfg, .* can be specified$")
 INTERVAL = re.compile(r"\w+ does not support sweep type : INTERVAL_SWEEP$")
 NO_SETTING = re.compile(r"Interpolation key '(?P<name>.*)' not found$")
 NO_VARIABLE = re.compile(r".*Environment variable '(?P<name>.*)' not found", re.DOTALL)
@@ -161,6 +162,10 @@ def explain(error: Exception) -> str:
         return (
             f"~{unchosen[1]}{unchosen[2] or ''}: takes a choice away that was not made; leave it out, or type "
             f"{unchosen['group']}=NAME: {', '.join(names)}"
+        )
+    if ONE_MODE.match(str(error)):
+        return (
+            "-m, --cfg and --info: type only one of them; `lnbench.runs --missing OVERRIDES` shows the runs of a sweep"
         )
     if INTERVAL.match(str(error)):
         return "interval(START,STOP): names no values, and the sweeper needs some; type KEY=VALUE,VALUE"

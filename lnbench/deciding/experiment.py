@@ -35,7 +35,8 @@ class Experiment:
     def about(self) -> str:
         """The rule in one line."""
         comparisons, seeds = number_of(len(self.contests), "comparison"), number_of(self.most_seeds, "seed")
-        return f"{comparisons}, wrong together with at most {100 * self.level:g}%, at most {seeds} of a task"
+        risk = f"probability of any wrong decision at most {100 * self.level:g}%"
+        return f"{comparisons}, {risk}, at most {seeds} of a task"
 
     def courses(self) -> list[Course]:
         """All comparisons as far as their runs are done. Those that depend on chance share the error level."""

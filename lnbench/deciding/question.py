@@ -14,7 +14,7 @@ SENTENCE = re.compile(
     rf"( in (?P<quantity>[\w ]+?))?(,? margin (?P<margin>{NUMBER}))?",
     re.ASCII,
 )
-FORM = "'LEFT better than RIGHT', perhaps with ' in QUANTITY' and ', margin NUMBER' behind it, or worse than"
+FORM = "'LEFT better than RIGHT' or 'LEFT worse than RIGHT', to which ' in QUANTITY' and ', margin NUMBER' may be added"
 
 
 def read_questions(words: Sequence[str], margin: float | None = None) -> list[Claim]:

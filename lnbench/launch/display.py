@@ -97,7 +97,7 @@ class Display:
             stopped: whether someone asked to stop before all jobs had run.
         """
         seconds = time.monotonic() - self._start
-        self._print(f"{self._counts()} in {seconds:.0f} s; what they wrote is in {self._logs}")
+        self._print(f"{self._counts()} in {seconds:.0f} s; their output is in {self._logs}")
         if self._failures:
             self._console.print(_failures(self._failures))
         if stopped:

@@ -15,7 +15,7 @@ from lnbench.runs.display import print_json, show_failures, show_runs
 from lnbench.runs.filters import FILTER, parse_filter, select
 from lnbench.runs.listed import Listed, list_runs
 
-DESCRIPTION = "Shows the runs of a folder."
+DESCRIPTION = "Lists the runs of a folder with their states and scores, says why runs failed, or deletes runs."
 EPILOG = """KEY is id, state, method, task, model, seed, or the dotted name of any setting.
 VALUE may be several values, separated by commas. In them, * and ? stand for any characters.
 
@@ -52,15 +52,17 @@ def _options() -> argparse.Namespace:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("words", nargs="*", metavar="RUNS_DIR | KEY=VALUE", help="folder of the runs; which runs")
+    parser.add_argument(
+        "words", nargs="*", metavar="RUNS_DIR | KEY=VALUE", help="folder of the runs (default: runs); which runs"
+    )
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--failed", action="store_true", help="show why runs failed or are damaged")
     action.add_argument("--show", metavar="ID", help="show everything about the run whose id starts with ID")
     action.add_argument(
-        "--missing", nargs="*", metavar="OVERRIDE", help="show what is left of `python -m lnbench -m ...`"
+        "--missing", nargs="*", metavar="OVERRIDE", help="show what is left of the sweep `python -m lnbench -m ...`"
     )
     action.add_argument("--delete", action="store_true", help="delete runs")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     parser.add_argument("--all", action="store_true", help="with --delete: every run but those of a newer lnbench")
     parser.add_argument("--yes", action="store_true", help="with --delete: do not ask")
     add_plugins(parser)

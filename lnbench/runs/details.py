@@ -43,7 +43,7 @@ def find(runs: Sequence[Listed], prefix: str) -> FoundRun:
     """
     found = [run for run in runs if run.row.id.startswith(prefix)]
     if not found:
-        raise ConfigError(f"--show {prefix}: no run has an id that starts so")
+        raise ConfigError(f"--show {prefix}: no id of a run starts with this")
     if len(found) > 1:
         raise ConfigError(f"--show {prefix}: several runs have: {', '.join(str(run.folder) for run in found[:5])}")
     return found[0].run

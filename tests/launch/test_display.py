@@ -67,7 +67,7 @@ def test_the_end_lists_the_failures(stopped: bool) -> None:
     file.truncate(0)
     display.close(stopped)
     text = file.getvalue().lstrip("\0")
-    assert text.startswith("1 finished, 2 failed in 0 s; what they wrote is in runs/logs\n")
+    assert text.startswith("1 finished, 2 failed in 0 s; their output is in runs/logs\n")
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if line.startswith("│")]
     assert rows == [
         ["method=bitfit", "out of memory", "no memory", "12", "5.log"],
