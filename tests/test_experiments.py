@@ -35,10 +35,14 @@ def test_every_experiment_of_the_paper_has_a_small_version() -> None:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_value_gives_a_run(name: str, tmp_path: Path) -> None:
     params = swept(name)
+    text = tmp_path / "text.txt"
+    text.write_text("A general text.")
+    has_text = "retention" in OmegaConf.load(FOLDER / f"{name}.yaml")
+    own_text = ["~retention.data", f"retention.path={text}"] if has_text else []
     seeds = params.pop("seed", "0").split(",")
     assert all(seed.isdecimal() for seed in seeds), "any such number is a seed"
     for key, values in params.items():
         others = [f"seed={seeds[0]}", *(f"{other}={first(params[other])}" for other in params if other != key)]
-        jobs = runs_of_sweep([f"experiment={name}", *others], tmp_path)
+        jobs = runs_of_sweep([f"experiment={name}", *own_text, *others], tmp_path)
         assert len(jobs) == (values.count("],") if values.startswith("[") else values.count(",")) + 1
         assert {job.state for job in jobs} == {"never started"}
