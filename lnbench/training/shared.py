@@ -31,8 +31,8 @@ class Last(Generic[Value]):
             key: all that determines the value; empty: unknown, nothing is kept.
             make: makes the value.
         """
-        if not key or key != self._key:
-            self._values.clear()  # two values are never in memory at once
+        if not (key and self._values and key == self._key):
+            self._values.clear()  # two values are never in memory at once; none is left if the new one fails
             self._key, self._values = key, [make()]
         return self._values[0]
 

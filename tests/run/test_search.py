@@ -116,6 +116,29 @@ def test_nothing_is_shared_while_the_content_is_not_known(configure: Configure) 
     assert made.of("one", object) is made.of("one", object)
 
 
+def test_a_value_that_cannot_be_made_leaves_no_trace(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial may run out of memory before it trains; the run then takes the value that was tried before it."""
+    measure = standardise._mean_and_deviation
+
+    def too_large(config: RunConfig, *others: Any) -> Any:
+        if config.method["prefix"].identity()["length"] == 3:
+            raise MemoryError
+        return measure(config, *others)
+
+    monkeypatch.setattr(standardise, "_mean_and_deviation", too_large)
+    record = run(configure("method=prefix", "search=lr", "search.parameter=method.prefix.length", "search.values=[2,3]"))
+    assert record.search
+    assert record.search.chosen == 2
+    assert record.search.trials[1].problem.startswith("out of memory")
+    made: Last[int] = Last()
+    assert made.of("one", lambda: 1) == 1
+    with pytest.raises(ZeroDivisionError):
+        made.of("other", lambda: 1 // 0)
+    assert made.of("one", lambda: 2) == 2
+
+
 def test_what_the_search_finds_is_no_part_of_the_identity(configure: Configure) -> None:
     record = run(configure(*SEARCH))
     assert record.id == run_id(configure(*SEARCH)) == run_id(configure(*SEARCH, "trainer.lr_factor=7"))
