@@ -116,9 +116,7 @@ def test_nothing_is_shared_while_the_content_is_not_known(configure: Configure) 
     assert made.of("one", object) is made.of("one", object)
 
 
-def test_a_value_that_cannot_be_made_leaves_no_trace(
-    configure: Configure, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_value_that_cannot_be_made_leaves_no_trace(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     """A trial may run out of memory before it trains; the run then takes the value that was tried before it."""
     measure = standardise._mean_and_deviation
 
@@ -128,7 +126,8 @@ def test_a_value_that_cannot_be_made_leaves_no_trace(
         return measure(config, *others)
 
     monkeypatch.setattr(standardise, "_mean_and_deviation", too_large)
-    record = run(configure("method=prefix", "search=lr", "search.parameter=method.prefix.length", "search.values=[2,3]"))
+    lengths = ("search=lr", "search.parameter=method.prefix.length", "search.values=[2,3]")
+    record = run(configure("method=prefix", *lengths))
     assert record.search
     assert record.search.chosen == 2
     assert record.search.trials[1].problem.startswith("out of memory")
