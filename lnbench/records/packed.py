@@ -112,6 +112,17 @@ def packed_beside(folder: Path) -> list[Path]:
     return [path for path, file in paths.items() if file.line(path)]
 
 
+def why_no_model(folder: Path) -> str:
+    """The reason why a finished run has no files: a packed file has it. Empty if none has.
+
+    Args:
+        folder: folder that the run would have, or its path in a packed file.
+    """
+    within = packed_file(folder)
+    paths = [folder] if within and folder in packed_folders(within) else packed_beside(folder)
+    return f"{paths[0]}: is a run in a packed file, which has no model; rerun=true does it again" if paths else ""
+
+
 def packed_file(folder: Path) -> Path | None:
     """The packed file with the run of a path; None for the folder of a run."""
     path = folder.parents[LEVELS - 1] if len(folder.parents) >= LEVELS else folder

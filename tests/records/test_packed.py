@@ -344,3 +344,17 @@ def test_many_packed_files_are_each_read_once(both: tuple[Path, Path], monkeypat
     count = len(list(find_runs(both[1])))
     assert count == 13 * len(packed_folders(both[1] / NAME))
     assert len(unpacked) == 13
+
+
+def test_a_packed_run_has_no_model_and_says_so(configure: Configure, runs_dir: Path, commands: Commands) -> None:
+    config = configure()
+    record, folder = run(config), run_dir(config)
+    write_packed(runs_dir / NAME, [pack_run(record, folder)])
+    shutil.rmtree(folder)
+    path = runs_dir / NAME / folder.relative_to(runs_dir)
+    told = f"{path}: is a run in a packed file, which has no model; rerun=true does it again"
+    for place in (path, folder):
+        assert commands.predict(place, "a good film").code == told
+        assert commands.export(place, "--card").code == told
+        assert commands.export(place, "--merged", runs_dir / "merged").code == told
+    assert "is not the folder of a run" in str(commands.predict(folder.with_name("0" * 12), "a film").code)
