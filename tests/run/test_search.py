@@ -195,6 +195,9 @@ def test_a_trial_that_another_process_does_is_waited_for(configure: Configure, m
         (["search=lr", "search.parameter=trainer.lrr"], "search.parameter = 'trainer.lrr': is no setting of this run"),
         (["search=lr", "search.values=[1,-1]"], "trainer.lr_factor = -1"),
         (["search=lr", "search.values=[1]"], "search.values = [1]: "),
+        (["search=lr", "search.values=[1,2,1.0]"], "search.parameter = 'trainer.lr_factor': its values 1 and 1.0 try "),
+        (["search=lr", "search.parameter=seed", "search.values=[1,2]"], "search.parameter = 'seed': its values 1 and "),
+        (["search=lr", "search.parameter=trainer.devices", "search.values=[1,2]"], "search.parameter = 'trainer.dev"),
     ],
 )
 def test_a_search_that_cannot_be_done_is_refused(overrides: list[str], message: str) -> None:
