@@ -231,7 +231,9 @@ def test_of_several_files_the_first_that_can_be_read_has_the_run(
 
 
 @pytest.mark.parametrize("name", ["a", "z"], ids=["before the task", "after the task"])
-def test_the_folder_of_a_run_goes_before_a_packed_file(configure: Configure, runs_dir: Path, name: str) -> None:
+def test_the_folder_of_a_run_goes_before_a_packed_file(
+    configure: Configure, runs_dir: Path, commands: Commands, name: str
+) -> None:
     """All commands take the same one of two records of a run."""
     config = configure()
     record, folder = run(config), run_dir(config)
@@ -242,6 +244,7 @@ def test_the_folder_of_a_run_goes_before_a_packed_file(configure: Configure, run
     assert found == (record, folder)
     assert load_runs(runs_dir).records == [record]
     assert list(records(runs_dir)["folder"]) == [str(folder)]
+    assert str(folder) in commands.runs(runs_dir, "--show", record.id).out
     submit(runs_dir, runs_dir.parent / "all", [])
     assert [one["record"]["git_commit"] for one in lines(runs_dir.parent / f"all{SUFFIX}")] == [record.git_commit]  # type: ignore[index]
 
