@@ -2,6 +2,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 
@@ -136,6 +137,19 @@ def test_a_value_that_cannot_be_made_leaves_no_trace(configure: Configure, monke
     with pytest.raises(ZeroDivisionError):
         made.of("other", lambda: 1 // 0)
     assert made.of("one", lambda: 2) == 2
+
+
+def test_two_data_sets_are_never_in_memory_at_once(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, alive = WeakSet[Any](), list[int]()
+
+    def read(*arguments: Any) -> Any:
+        alive.append(len(kept))
+        kept.add(data := load.load_data(*arguments))
+        return data
+
+    monkeypatch.setattr(execute, "load_data", read)
+    run(configure("search=lr", "search.parameter=task.max_length", "search.values=[8,32]", "trainer.max_steps=2"))
+    assert alive == [0, 0, 0]
 
 
 def test_what_the_search_finds_is_no_part_of_the_identity(configure: Configure) -> None:
