@@ -54,7 +54,7 @@ def _decide(options: argparse.Namespace) -> int:
     from lnbench.deciding.contest import Course, contests
     from lnbench.deciding.experiment import Experiment
     from lnbench.deciding.file import write_path
-    from lnbench.deciding.loop import BROKEN, run_until_decided
+    from lnbench.deciding.loop import BROKEN, UNFIT, run_until_decided
     from lnbench.deciding.question import read_questions
     from lnbench.deciding.runs import opened
     from lnbench.deciding.show import show_courses, show_end, show_plan
@@ -79,7 +79,7 @@ def _decide(options: argparse.Namespace) -> int:
         path = write_path(experiment, courses)
         show_end(console, experiment, courses, why)
         console.print(f"The path of each comparison is in {path}", soft_wrap=True, markup=False)
-        return FAILED if why == BROKEN else 0
+        return FAILED if why in (BROKEN, UNFIT) else 0
 
 
 def _options() -> argparse.Namespace:

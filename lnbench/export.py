@@ -73,10 +73,12 @@ def _card(run_dir: Path) -> None:
 
 def _record(run_dir: Path) -> Record:
     from lnbench.records.files import RECORD
+    from lnbench.records.packed import why_no_model
     from lnbench.records.record import read_record
 
     if not (record := read_record(run_dir)):
-        raise ConfigError(f"{run_dir}: is not the folder of a finished run; it has no {RECORD}")
+        nothing = f"{run_dir}: is not the folder of a finished run; it has no {RECORD}"
+        raise ConfigError(why_no_model(run_dir) or nothing)
     return record
 
 

@@ -14,8 +14,8 @@ from lnbench.core.packages import require_tuning
 from lnbench.core.schema import ConfigError
 from lnbench.core.words import number_of
 from lnbench.records.contradictions import contradictions
-from lnbench.records.listing import find_runs, holds_runs
-from lnbench.records.packed import LEVELS, SUFFIX, PackedRun, write_packed
+from lnbench.records.listing import FoundRun, find_runs, holds_runs
+from lnbench.records.packed import LEVELS, SUFFIX, PackedRun, packed_files, write_packed
 from lnbench.records.packing import pack_run
 from lnbench.records.record import Record, RecordError
 from lnbench.report.complete import gaps
@@ -66,7 +66,10 @@ def submit(runs_dir: Path, out: Path, filters: list[str]) -> str:
     if lacking:
         raise ConfigError("\n  ".join([f"{path} is not written, because the runs are not complete:", *lacking]))
     trials = {trial.id for record in loaded.records if record.search for trial in record.search.trials}
-    found = {run.id: run for run in find_runs(runs_dir) if run.record and run.id in own.union(trials)}
+    found: dict[str, FoundRun] = {}
+    for run in find_runs(runs_dir):
+        if run.record and run.id in own.union(trials):
+            found.setdefault(run.id, run)
     runs = [_packed(run.record, run.folder) for run in found.values() if run.record]
     if lost := _packed_before(path) - {run.record.id for run in runs}:
         raise ConfigError(
@@ -100,7 +103,7 @@ def _packed_before(path: Path) -> set[str]:
 def _beside_published(loaded: Loaded, path: Path) -> Loaded:
     """The runs together with those of the packed files beside `path`."""
     known = {record.id: record for record in loaded.records}
-    for file in sorted(path.parent.glob(f"*{SUFFIX}")):
+    for file in packed_files(path.parent):
         if file.resolve() != path.resolve():
             known |= {record.id: record for record in load_runs(file).records if record.id not in known}
     return replace(loaded, records=with_data([*known.values()]))

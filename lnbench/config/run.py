@@ -146,8 +146,8 @@ def validate(raw: Mapping[str, Any]) -> RunConfig:
     config = config.model_copy(update={"model": model, "task": task, "retention": retention})
     require_name("task.name", config.task.name)
     require_name("model.name", config.model.name)
-    for value in config.search.values if config.search else ():
-        trial(config, value)
+    if config.search:
+        _check_values(config, config.search)
     return config
 
 
@@ -313,6 +313,19 @@ def _check_devices(parts: Mapping[str, Method], devices: int | str) -> None:
         raise ConfigError(
             f"trainer.devices = {devices!r}: must be 1 with method={'+'.join(whole)}, which needs the whole model"
         )
+
+
+def _check_values(config: RunConfig, search: SearchConfig) -> None:
+    """Refuses a value of a search that is not allowed, or that does not make a run of its own."""
+    tried: list[tuple[float | str, dict[str, Any]]] = []
+    for value in search.values:
+        identity = trial(config, value).identity()
+        if same := [other for other, its in tried if its == identity]:
+            raise ConfigError(
+                f"search.parameter = {search.parameter!r}: its values {same[0]!r} and {value!r} try the same run; give "
+                f"each value once, of a setting that can change the numbers of a run and is not its seed"
+            )
+        tried.append((value, identity))
 
 
 def _check_retention(config: RunConfig) -> None:

@@ -13,7 +13,9 @@ from lnbench.deciding.runs import Run
 DECIDED = "All comparisons are decided."
 EXHAUSTED = "What is open stays open with these seeds; --seeds-max allows more."
 SPENT = "The budget is spent. The same command goes on."
+TOO_SMALL = "The budget is too small for the next pair of runs, so nothing is run; a larger one goes on."
 BROKEN = "What is open lacks runs that failed."
+UNFIT = "What is open has runs that cannot be compared."
 
 
 def run_until_decided(
@@ -33,15 +35,17 @@ def run_until_decided(
         KeyboardInterrupt: Ctrl-C or SIGTERM came.
     """
     failed: set[Run] = set()
+    too_little = TOO_SMALL
     while True:
         courses = [_blocked(course, failed) for course in experiment.courses()]
         if not any(course.is_open for course in courses):
             return courses, _end(courses)
         chosen = budget.within(experiment.wanted(courses), experiment.runs)
         if not chosen:
-            return courses, SPENT
+            return courses, too_little
         tell(courses)
         experiment.runs.launch(chosen)
+        too_little = SPENT
         records = [experiment.runs.record(run) for run in chosen]
         budget.spent(len(chosen), sum(record.cost.total_seconds for record in records if record))
         failed |= {run for run, record in zip(chosen, records, strict=True) if record is None}
@@ -54,6 +58,6 @@ def _blocked(course: Course, failed: set[Run]) -> Course:
 
 
 def _end(courses: Sequence[Course]) -> str:
-    if any(course.problem for course in courses):
-        return BROKEN
+    if problems := [course for course in courses if course.problem]:
+        return BROKEN if any(course.wanted for course in problems) else UNFIT
     return DECIDED if all(course.finding.outcome != "not decided" for course in courses) else EXHAUSTED

@@ -29,7 +29,7 @@ from lnbench.core.commands import override
 from lnbench.core.packages import require_tuning
 from lnbench.core.schema import ConfigError
 from lnbench.records.commands import changes_of_method
-from lnbench.records.finished import published_record
+from lnbench.records.finished import published_run
 from lnbench.records.identity import address_of
 from lnbench.records.record import Record, RecordError, read_record
 from lnbench.report.claims.claims import HALVES, Side
@@ -134,7 +134,9 @@ class Runs:
         if run not in self._records:
             address = address_of(self.config(run))
             with contextlib.suppress(RecordError):
-                record = read_record(address.folder) or published_record(address)
+                record = read_record(address.folder)
+                if record is None and (published := published_run(address)):
+                    record = published.record
                 if record and record.id == address.id:
                     self._records[run] = record
         return self._records.get(run)

@@ -24,6 +24,7 @@ from lnbench.methods.parts.prefix_vectors import fold_prefixes
 from lnbench.records.adapter import AdapterError, header, load_adapter
 from lnbench.records.files import ADAPTER, CONFIG, RECORD
 from lnbench.records.finished import require_known
+from lnbench.records.packed import why_no_model
 from lnbench.records.record import read_record
 from lnbench.tasks.base import Task
 from lnbench.training.assemble import build_model
@@ -208,7 +209,7 @@ def _trained_in(folder: Path, config: RunConfig) -> Format:
 def _read_config(folder: Path) -> RunConfig:
     path = folder / CONFIG
     if not path.is_file():
-        raise AdapterError(f"{folder}: is not the folder of a run; it has no {CONFIG}")
+        raise AdapterError(why_no_model(folder) or f"{folder}: is not the folder of a run; it has no {CONFIG}")
     try:
         return validate_saved(read_json(path))
     except (TypeError, ValueError) as error:

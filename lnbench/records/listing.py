@@ -10,7 +10,7 @@ from lnbench.core.sealed import NewerError, SealError, read_json
 from lnbench.records.failure import Failure, read_failure
 from lnbench.records.files import CONFIG, FAILURE, RECORD
 from lnbench.records.lock import is_held
-from lnbench.records.packed import LEVELS, SUFFIX, packed_file, packed_folders, read_packed
+from lnbench.records.packed import LEVELS, SUFFIX, packed_beside, packed_file, packed_files, packed_folders, read_packed
 from lnbench.records.record import Record, read_record
 from lnbench.records.remembered import Memory, stamp_of
 
@@ -60,7 +60,8 @@ def holds_runs(path: Path) -> bool:
 def find_runs(runs_dir: Path, remember: bool = False) -> Iterator[FoundRun]:
     """Every run below a folder, those in its packed files included, sorted by task, model, method and id.
 
-    A packed file may stand in the place of the folder. Unreadable files are reported, never raised.
+    A run that is in several of these places is given for each, first for its own folder, and then by the names of the
+    packed files. A packed file may stand in the place of the folder. Unreadable files are reported, never raised.
 
     Args:
         runs_dir: folder of the runs.
@@ -82,10 +83,10 @@ def find_runs(runs_dir: Path, remember: bool = False) -> Iterator[FoundRun]:
 
 def run_folders(runs_dir: Path) -> list[Path]:
     """The folders of all runs below a folder, or their paths in its packed files, in the order of `find_runs`."""
-    files = [runs_dir] if runs_dir.is_file() else list(runs_dir.glob(f"*{SUFFIX}"))
-    folders = [folder for folder in runs_dir.glob("/".join("*" * LEVELS)) if _is_run(folder)]
+    files = [runs_dir] if runs_dir.is_file() else packed_files(runs_dir)
+    folders = sorted(folder for folder in runs_dir.glob("/".join("*" * LEVELS)) if _is_run(folder))
     folders += [folder for file in files for folder in packed_folders(file)]
-    return sorted(folders, key=lambda folder: (folder.parts[-LEVELS:], folder))
+    return sorted(folders, key=lambda folder: folder.parts[-LEVELS:])
 
 
 def look_at(folder: Path, runs_dir: Path, intact: bool = False) -> FoundRun:
@@ -105,6 +106,22 @@ def look_at(folder: Path, runs_dir: Path, intact: bool = False) -> FoundRun:
         return FoundRun(folder, "newer", config=_config(folder), problem=str(error))
     except (OSError, ValueError) as error:
         return FoundRun(folder, "damaged", config=_config(folder), problem=str(error))
+
+
+def find_run(folder: Path, runs_dir: Path) -> FoundRun | None:
+    """One run, in its folder or in the packed files of the folder of runs. None if it is nowhere.
+
+    A record in its folder counts, whatever its state. Else the run is finished if a packed file says so.
+
+    Args:
+        folder: folder that the run has, or would have.
+        runs_dir: folder of all runs.
+    """
+    own = [look_at(folder, runs_dir)] if folder.is_dir() else []
+    if own and (own[0].record or own[0].state == "newer" or os.path.lexists(folder / RECORD)):
+        return own[0]
+    packed = [look_at(path, runs_dir) for path in packed_beside(folder)]
+    return next((run for run in packed if run.record), next(iter([*own, *packed]), None))
 
 
 def _look_at(folder: Path, runs_dir: Path, intact: bool) -> FoundRun:

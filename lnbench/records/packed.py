@@ -9,6 +9,8 @@ import functools
 import gzip
 import io
 import json
+import logging
+import re
 import zlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -26,8 +28,10 @@ SUFFIX = ".runs.jsonl.gz"
 """Ending of the name of a packed file."""
 LEVELS = 4
 """Levels of folders below a folder of runs, which are task, model, method and identity."""
-REMEMBERED = 8
-"""Number of packed files whose lines are kept in memory."""
+ID = re.compile(rb'"id"\s*:\s*"([^"\\]+)"')
+"""An id in the text of a line: that of its run, or that of a trial of its search."""
+
+log = logging.getLogger(__name__)
 
 
 class PackedRun(Schema):
@@ -63,9 +67,14 @@ def write_packed(path: Path, runs: Iterable[PackedRun]) -> None:
     write_atomically(path, packed.getvalue())
 
 
+def packed_files(runs_dir: Path) -> list[Path]:
+    """The packed files in a folder of runs, sorted by name."""
+    return [path for path in sorted(runs_dir.glob(f"*{SUFFIX}")) if not path.is_dir()]
+
+
 def packed_folders(path: Path) -> Collection[Path]:
     """The paths of all runs in a packed file. A file or a line that cannot be read has a path, too."""
-    return _lines(path, *_stamp(path)).keys()
+    return _opened(path).lines.keys()
 
 
 def read_packed(folder: Path) -> PackedRun:
@@ -75,9 +84,9 @@ def read_packed(folder: Path) -> PackedRun:
         RecordError: its line, or the whole file, is damaged.
         NewerError: a newer lnbench wrote it.
     """
-    path = packed_file(folder)
-    assert path
-    line = _lines(path, *_stamp(path)).get(folder) or _Line(None, "has no such run")
+    path = folder.parents[LEVELS - 1]
+    file = _opened(path)
+    line = file.line(folder) or file.lines.get(folder) or _Line(None, "has no such run")
     try:
         if line.problem:
             raise SealError(line.problem)
@@ -86,15 +95,32 @@ def read_packed(folder: Path) -> PackedRun:
         raise RecordError(f"{folder}: {error}") from error
 
 
-def packed_beside(folder: Path) -> Path | None:
-    """The path of a run in the packed files of its folder of runs; None if none of them has it.
+def packed_beside(folder: Path) -> list[Path]:
+    """The paths of a run in the packed files of its folder of runs, which may be damaged. Mostly none or one.
 
     Args:
         folder: folder that the run has, or would have.
     """
+    if len(folder.parents) < LEVELS:
+        return []
     runs_dir = folder.parents[LEVELS - 1]
-    paths = (file / folder.relative_to(runs_dir) for file in sorted(runs_dir.glob(f"*{SUFFIX}")))
-    return next((path for path in paths if path in packed_folders(path.parents[LEVELS - 1])), None)
+    files = {file: _opened(file) for file in packed_files(runs_dir)}
+    for path, file in files.items():
+        if file.problem:
+            _warn(f"{path}: {file.problem}; its runs do not count as finished")
+    paths = {path / folder.relative_to(runs_dir): file for path, file in files.items()}
+    return [path for path, file in paths.items() if file.line(path)]
+
+
+def why_no_model(folder: Path) -> str:
+    """The reason why a finished run has no files: a packed file has it. Empty if none has.
+
+    Args:
+        folder: folder that the run would have, or its path in a packed file.
+    """
+    within = packed_file(folder)
+    paths = [folder] if within and folder in packed_folders(within) else packed_beside(folder)
+    return f"{paths[0]}: is a run in a packed file, which has no model; rerun=true does it again" if paths else ""
 
 
 def packed_file(folder: Path) -> Path | None:
@@ -135,29 +161,81 @@ def _stamp(path: Path) -> tuple[int, int]:
     return about.st_size, about.st_mtime_ns
 
 
-@functools.lru_cache(maxsize=REMEMBERED)
-def _lines(path: Path, size: int, changed: int) -> dict[Path, _Line]:
-    """The lines of a packed file by path. A line that cannot be read or repeats a run has a number as its name."""
-    try:
-        with gzip.open(path) as file:
-            texts = file.read().splitlines()
-    except (OSError, EOFError, zlib.error) as error:
-        return {_nameless(path, "file"): _Line(None, f"cannot be unpacked ({error})")}
-    lines: dict[Path, _Line] = {}
-    for number, text in enumerate(texts, start=1):
+class _PackedFile:
+    """The lines of a packed file. To find one run, only the lines that have its id are parsed."""
+
+    def __init__(self, path: Path) -> None:
+        """
+        Args:
+            path: the file, which may be damaged.
+        """
+        self._path, self._texts, self.problem = path, list[bytes](), ""
+        try:
+            if path.exists() and not path.is_file():
+                raise OSError("it is not a file")
+            with gzip.open(path) as file:
+                self._texts = file.read().splitlines()
+        except (OSError, EOFError, zlib.error) as error:
+            self.problem = f"cannot be unpacked ({error})"
+
+    @functools.cached_property
+    def lines(self) -> dict[Path, _Line]:
+        """All lines by path. A line that cannot be read or repeats a run has a number as its name."""
+        if self.problem:
+            return {_nameless(self._path, "file"): _Line(None, self.problem)}
+        lines: dict[Path, _Line] = {}
+        for number, text in enumerate(self._texts, start=1):
+            folder, line = self._parsed(text)
+            if folder is None or folder in lines:
+                line = _Line(None, line.problem or f"repeats run {folder.name if folder else ''}")
+                folder = _nameless(self._path, f"line-{number}")
+            lines[folder] = line
+        self._texts = []
+        return lines
+
+    def line(self, folder: Path) -> _Line | None:
+        """The line with a path; None if there is none, or if its id is not in the text as it is."""
+        if "lines" in vars(self):
+            return self.lines.get(folder)
+        parsed = (self._parsed(self._texts[place]) for place in self._places.get(folder.name, ()))
+        return next((line for own, line in parsed if own == folder), None)
+
+    @functools.cached_property
+    def _places(self) -> dict[str, list[int]]:
+        """The places of the lines in which an id occurs."""
+        places: dict[str, list[int]] = {}
+        for place, text in enumerate(self._texts):
+            for name in set(ID.findall(text)):
+                places.setdefault(name.decode(errors="replace"), []).append(place)
+        return places
+
+    def _parsed(self, text: bytes) -> tuple[Path | None, _Line]:
+        """A line and its path; None if it cannot be read."""
         try:
             value = parse_json(text)
             record = value["record"]
             names = [plain_name(str(record[name])) for name in ("task", "model", "method", "id")]
         except (SealError, LookupError, TypeError) as error:
-            lines[_nameless(path, f"line-{number}")] = _Line(None, f"is no line of a packed run ({error})")
-            continue
-        folder = path.joinpath(*names)
-        if folder in lines:
-            lines[_nameless(path, f"line-{number}")] = _Line(None, f"repeats run {names[-1]}")
-        else:
-            lines[folder] = _Line(value)
-    return lines
+            return None, _Line(None, f"is no line of a packed run ({error})")
+        return self._path.joinpath(*names), _Line(value)
+
+
+_FILES: dict[Path, tuple[tuple[int, int], _PackedFile]] = {}
+"""The packed files that were read, as they were last, with their stamps."""
+
+
+def _opened(path: Path) -> _PackedFile:
+    """A packed file as it is now. It is read once, and again when it has changed."""
+    stamp = _stamp(path)
+    if path not in _FILES or _FILES[path][0] != stamp:
+        _FILES[path] = stamp, _PackedFile(path)
+    return _FILES[path][1]
+
+
+@functools.cache
+def _warn(message: str) -> None:
+    """Logs a warning once."""
+    log.warning("%s", message)
 
 
 def _nameless(path: Path, name: str) -> Path:

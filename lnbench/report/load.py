@@ -29,7 +29,8 @@ class Loaded:
         records: records of the finished runs, without the trials of searches.
         folders: folder of each of these runs, by id.
         trials: records of the trials of searches, which never saw the test split.
-        problems: runs that are not finished, or have an unusable record, with the reasons.
+        problems: runs that are not finished, or have an unusable record, with the reasons. A run counts as finished if
+            a packed file in its folder of runs has it.
     """
 
     runs_dir: Path
@@ -49,17 +50,23 @@ def load_runs(runs_dir: Path, *others: Path) -> Loaded:
     loaded = Loaded(runs_dir, [], {}, [], [])
     known: set[str] = set()
     shared: dict[bytes, Any] = {}
-    for found in (checked(run) for place in (runs_dir, *others) for run in find_runs(place, remember=True)):
-        if found.record and found.id in known:
-            continue
-        known.add(found.id)
-        if found.record is None:
-            loaded.problems.append(found)
-        elif "test" not in found.record.metrics:
-            loaded.trials.append(_sharing(found.record, shared))
-        else:
-            loaded.records.append(_sharing(found.record, shared))
-            loaded.folders[found.record.id] = found.folder
+    for place in (runs_dir, *others):
+        finished, problems = set[str](), list[FoundRun]()
+        for found in map(checked, find_runs(place, remember=True)):
+            if found.record is None:
+                problems.append(found)
+                continue
+            finished.add(found.id)
+            if found.id in known:
+                continue
+            known.add(found.id)
+            if "test" not in found.record.metrics:
+                loaded.trials.append(_sharing(found.record, shared))
+            else:
+                loaded.records.append(_sharing(found.record, shared))
+                loaded.folders[found.record.id] = found.folder
+        loaded.problems.extend(one for one in problems if one.state not in UNFINISHED or one.id not in finished)
+        known.update(one.id for one in problems)
     return replace(loaded, records=with_data(loaded.records))
 
 
@@ -116,6 +123,8 @@ def hardware_of(record: Record) -> str:
     return ", ".join(filter(None, [str(chip), size, others, hardware.get("precision", "")]))
 
 
+UNFINISHED = ("failed", "interrupted", "running")
+"""States that do not matter for a run that a packed file beside its folder has finished."""
 ALIKE = ("versions", "hardware", "baseline")
 """Fields of a record that are equal for many runs, like the groups of its configuration."""
 COLUMNS = [

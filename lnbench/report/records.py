@@ -34,7 +34,7 @@ def records(*folders: str | Path) -> pd.DataFrame:
 
     Args:
         folders: folders of runs, each the `runs_dir` of `python -m lnbench` or a folder of packed runs such as
-            `results`; the default is `runs`. A run in several of them has one row.
+            `results`; the default is `runs`. A run in several of them has one row, by the first.
 
     Returns:
         The columns are:
@@ -59,7 +59,9 @@ def records(*folders: str | Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    found = {run.id: run for folder in folders or [DEFAULT] for run in _finished(Path(folder))}
+    found: dict[str, FoundRun] = {}
+    for run in (run for folder in folders or [DEFAULT] for run in _finished(Path(folder))):
+        found.setdefault(run.id, run)
     every = {run.folder: run.record for run in found.values() if run.record}
     runs, settings = frame(list(every.values())), [_settings(record.config) for record in every.values()]
     texts = pd.DataFrame([{name: json.dumps(value) for name, value in one.items()} for one in settings])

@@ -13,11 +13,10 @@ from lnbench.core.errors import DataError
 from lnbench.core.interruption import RunInterrupted
 from lnbench.core.schema import ConfigError
 from lnbench.records.failure import Failure, InputError, RunFailed, cause_of, describe, read_failure, write_failure
-from lnbench.records.files import CONFIG, FAILURE, RECORD, RESUME, remove_checkpoints
-from lnbench.records.finished import finished_record, require_known
+from lnbench.records.files import CONFIG, FAILURE, RESUME, remove_checkpoints
+from lnbench.records.finished import finished_run, require_known
 from lnbench.records.identity import Address, address_of, title
 from lnbench.records.lock import hold
-from lnbench.records.packed import packed_beside
 from lnbench.records.record import Record, RecordError, SearchResult
 from lnbench.run import messages
 from lnbench.run.afterwards import spared
@@ -72,10 +71,9 @@ def _done_before(config: RunConfig, address: Address) -> Record | None:
     require_known(address.folder)
     if config.rerun:
         return None
-    if record := finished_record(address):
-        packed = None if (address.folder / RECORD).is_file() else packed_beside(address.folder)
-        messages.show_skipped(record, config.task, packed or address.folder)
-        return record
+    if found := finished_run(address):
+        messages.show_skipped(found.record, config.task, found.folder)
+        return found.record
     failure = read_failure(address.folder)
     if failure and failure.lasts and not config.retry_failed:
         told = f"at {failure.failed_at}, retry_failed=true tries it again, see {address.folder / FAILURE}"

@@ -36,7 +36,7 @@ SECTIONS = (
 
 
 def find(runs: Sequence[Listed], prefix: str) -> FoundRun:
-    """The run with an id that starts with `prefix`.
+    """The run with an id that starts with `prefix`; of several copies of it, the first.
 
     Raises:
         ConfigError: there is no such run, or more than one.
@@ -44,7 +44,7 @@ def find(runs: Sequence[Listed], prefix: str) -> FoundRun:
     found = [run for run in runs if run.row.id.startswith(prefix)]
     if not found:
         raise ConfigError(f"--show {prefix}: no id of a run starts with this")
-    if len(found) > 1:
+    if len({run.row.id for run in found}) > 1:
         raise ConfigError(f"--show {prefix}: several runs have: {', '.join(str(run.folder) for run in found[:5])}")
     return found[0].run
 

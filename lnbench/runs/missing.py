@@ -21,8 +21,7 @@ from lnbench.core.commands import command, override
 from lnbench.core.escape import printable
 from lnbench.core.schema import ConfigError
 from lnbench.records.identity import Address, address_of, title
-from lnbench.records.listing import State, look_at
-from lnbench.records.packed import packed_beside
+from lnbench.records.listing import State, find_run
 from lnbench.runs.display import new_console, to_json, totals
 
 
@@ -88,8 +87,7 @@ def print_missing(jobs: Sequence[SweepRun]) -> None:
 
 
 def _job(config: RunConfig, address: Address, overrides: Sequence[str], changes: Mapping[str, object]) -> SweepRun:
-    folder = address.folder if address.folder.is_dir() else packed_beside(address.folder)
-    run = look_at(folder, address.runs_dir) if folder else None
+    run = find_run(address.folder, address.runs_dir)
     state = run.state if run else "never started"
     if run and run.failure and run.failure.lasts:
         changes = {**changes, "retry_failed": True}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -31,8 +32,10 @@ class Last(Generic[Value]):
             key: all that determines the value; empty: unknown, nothing is kept.
             make: makes the value.
         """
-        if not key or key != self._key:
-            self._values.clear()  # two values are never in memory at once
+        if not (key and self._values and key == self._key):
+            if self._values:
+                self._values.clear()  # none is left if the new one fails
+                gc.collect()  # two are never in memory at once; the trainer of the last run, a cycle, holds the first
             self._key, self._values = key, [make()]
         return self._values[0]
 

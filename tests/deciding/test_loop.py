@@ -10,7 +10,7 @@ from scipy import stats
 from lnbench.deciding.budget import Budget
 from lnbench.deciding.contest import Course, contests
 from lnbench.deciding.experiment import Experiment
-from lnbench.deciding.loop import BROKEN, DECIDED, EXHAUSTED, SPENT, run_until_decided
+from lnbench.deciding.loop import BROKEN, DECIDED, EXHAUSTED, SPENT, TOO_SMALL, UNFIT, run_until_decided
 from lnbench.deciding.question import read_questions
 from lnbench.deciding.runs import Run
 from lnbench.report.claims.looks import levels, sizes
@@ -123,14 +123,14 @@ def test_a_time_is_decided_too_and_not_across_hardware() -> None:
     [course], _ = decide(FakeRuns({"ln": 10.0, "bitfit": 0.0}, QUIET), question)
     assert course.finding.outcome == "supported"
     [other], why = decide(FakeRuns(BETTER, QUIET, hardware={"ln": "another"}), question)
-    assert why == BROKEN
+    assert why == UNFIT
     assert other.problem.startswith("runs on different hardware cannot be compared in train_seconds: another")
 
 
 def test_times_on_a_busy_machine_decide_nothing() -> None:
     runs = FakeRuns(BETTER, QUIET, waited=6.0)
     courses, why = decide(runs, "ln better than bitfit in training time", "ln better than bitfit")
-    assert why == BROKEN
+    assert why == UNFIT
     assert courses[0].problem.startswith("6 pairs of runs cannot be compared in train_seconds: other programs had all")
     assert courses[1].finding.outcome == "supported"
 
@@ -145,6 +145,13 @@ def test_a_budget_of_runs_is_kept_by_whole_pairs_and_the_next_one_goes_on() -> N
     assert why == DECIDED
     [alone], _ = decide(FakeRuns(ALIKE, LOUD))
     assert course.looks[-1].counts == alone.looks[-1].counts
+
+
+def test_a_budget_without_room_for_a_pair_says_so() -> None:
+    """The same command would never go on."""
+    runs = FakeRuns(ALIKE, LOUD)
+    _, why = decide(runs, budget=Budget(1, None))
+    assert (runs.launched, why) == ([], TOO_SMALL)
 
 
 def test_a_budget_of_hours_starts_with_a_pair_and_then_takes_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:

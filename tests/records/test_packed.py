@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import logging
+import os
 import shutil
 from pathlib import Path
 
@@ -9,16 +11,21 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from lnbench import records
-from lnbench.core.sealed import SEAL, sealed
+from lnbench.core.sealed import SEAL, NewerError, parse_json, sealed
+from lnbench.records import packed as module
+from lnbench.records.failure import describe, write_failure
 from lnbench.records.files import METRICS, PREDICTIONS, RECORD
-from lnbench.records.identity import run_dir
-from lnbench.records.listing import find_runs
-from lnbench.records.packed import SUFFIX, PackedRun, read_packed, write_packed
+from lnbench.records.finished import finished_run, published_run
+from lnbench.records.identity import address_of, run_dir
+from lnbench.records.listing import find_run, find_runs
+from lnbench.records.packed import SUFFIX, PackedRun, packed_beside, packed_folders, read_packed, write_packed
 from lnbench.records.packing import pack_run
+from lnbench.records.public import public
 from lnbench.records.record import Record, RecordError, read_record
 from lnbench.report.history import read_curves
 from lnbench.report.load import load_runs
 from lnbench.run.lifecycle import run
+from lnbench.submit import submit
 from tests.commands import Commands
 from tests.conftest import Configure
 from tests.report.builders import finished
@@ -196,3 +203,161 @@ def test_a_damaged_line_does_not_stand_for_a_run(configure: Configure) -> None:
     rewrite(path, json.dumps({**lines(path)[0], "history": ""}))
     assert run(configure()).id == done.id
     assert (run_dir(config) / RECORD).is_file()
+
+
+def test_of_several_files_the_first_that_can_be_read_has_the_run(
+    configure: Configure, runs_dir: Path, commands: Commands
+) -> None:
+    """A damaged line, or one of a newer version, hides no intact one."""
+    config = configure()
+    record, folder = run(config), run_dir(config)
+    line = pack_run(record, folder)
+    second = record.model_copy(update={"git_commit": "second"})
+    for name, one in (("b", line), ("c", line.model_copy(update={"record": public(second)}))):
+        write_packed(runs_dir / f"{name}{SUFFIX}", [one])
+    (whole,) = lines(runs_dir / f"b{SUFFIX}")
+    rewrite(runs_dir / f"0{SUFFIX}", json.dumps({**whole, "history": ""}))
+    rewrite(runs_dir / f"1{SUFFIX}", json.dumps({**whole, "format": 9}))
+    shutil.rmtree(folder)
+    published = published_run(address_of(config))
+    assert published
+    assert published == (line.record, runs_dir / f"b{SUFFIX}" / folder.relative_to(runs_dir))
+    assert run(config) == line.record
+    assert load_runs(runs_dir).records == [line.record]
+    for name in "bc":
+        (runs_dir / f"{name}{SUFFIX}").unlink()
+    with pytest.raises(NewerError, match="its format 9"):
+        published_run(address_of(config))
+
+
+@pytest.mark.parametrize("name", ["a", "z"], ids=["before the task", "after the task"])
+def test_the_folder_of_a_run_goes_before_a_packed_file(
+    configure: Configure, runs_dir: Path, commands: Commands, name: str
+) -> None:
+    """All commands take the same one of two records of a run."""
+    config = configure()
+    record, folder = run(config), run_dir(config)
+    other = record.model_copy(update={"git_commit": "other"})
+    path = runs_dir / f"{name}{SUFFIX}"
+    write_packed(path, [pack_run(record, folder).model_copy(update={"record": public(other)})])
+    found = finished_run(address_of(config))
+    assert found == (record, folder)
+    assert load_runs(runs_dir).records == [record]
+    assert list(records(runs_dir)["folder"]) == [str(folder)]
+    assert str(folder) in commands.runs(runs_dir, "--show", record.id).out
+    submit(runs_dir, runs_dir.parent / "all", [])
+    assert [one["record"]["git_commit"] for one in lines(runs_dir.parent / f"all{SUFFIX}")] == [record.git_commit]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("state", ["failed", "interrupted"])
+def test_what_a_packed_file_has_finished_lacks_nothing(
+    configure: Configure, runs_dir: Path, commands: Commands, state: str
+) -> None:
+    """An earlier try may have left a folder, or another one that was to do the run again."""
+    config = configure()
+    record, folder = run(config), run_dir(config)
+    write_packed(runs_dir / NAME, [pack_run(record, folder)])
+    (folder / RECORD).unlink()
+    if state == "failed":
+        write_failure(describe(config, "error", "it broke"), folder)
+    own, packed_run = find_runs(runs_dir)
+    assert (own.state, packed_run.state) == (state, "finished")
+    assert run(config).id == record.id
+    assert not (folder / RECORD).exists()
+    loaded = load_runs(runs_dir)
+    assert ([one.id for one in loaded.records], loaded.problems) == ([record.id], [])
+    assert ": 1 run and 0 trials" in submit(runs_dir, runs_dir.parent / "all", [])
+    left = find_run(folder, runs_dir)
+    assert left
+    assert (left.state, left.folder) == ("finished", runs_dir / NAME / folder.relative_to(runs_dir))
+
+
+def test_a_record_in_the_folder_counts_whatever_its_state(configure: Configure, runs_dir: Path) -> None:
+    config = configure()
+    record, folder = run(config), run_dir(config)
+    write_packed(runs_dir / NAME, [pack_run(record, folder)])
+    (folder / RECORD).write_text("{")
+    found = find_run(folder, runs_dir)
+    assert found
+    assert (found.state, found.folder) == ("damaged", folder)
+    shutil.rmtree(folder)
+    rewrite(runs_dir / NAME, json.dumps({**lines(runs_dir / NAME)[0], "history": ""}))
+    found = find_run(folder, runs_dir)
+    assert found
+    assert found.state == "damaged"
+
+
+@pytest.mark.parametrize("odd", ["a pipe", "a link to nothing", "cut off"])
+def test_a_file_that_cannot_be_unpacked_is_told_once_and_stops_nothing(
+    tmp_path: Path, odd: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / NAME
+    if odd == "a pipe":
+        os.mkfifo(path)
+    elif odd == "a link to nothing":
+        path.symlink_to(tmp_path / "nothing")
+    else:
+        path.write_bytes(gzip.compress(b"x" * 10_000)[:-9])
+    with caplog.at_level(logging.WARNING):
+        assert packed_beside(tmp_path / "sst2/tiny/ln/0123456789ab") == []
+        assert packed_beside(tmp_path / "sst2/tiny/ln/0123456789ab") == []
+    assert [one.getMessage().endswith("its runs do not count as finished") for one in caplog.records] == [True]
+    assert [found.state for found in find_runs(tmp_path)] == ["damaged"]
+
+
+def test_a_folder_with_the_name_of_a_packed_file_is_none(tmp_path: Path) -> None:
+    (tmp_path / NAME).mkdir()
+    assert list(find_runs(tmp_path)) == []
+    assert packed_beside(tmp_path / "sst2/tiny/ln/0123456789ab") == []
+
+
+def test_one_run_is_found_without_reading_the_others(both: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A packed file may hold thousands of runs, and each process of a sweep looks for one."""
+    file = both[1] / NAME
+    paths = list(packed_folders(file))
+    write_packed(file, [read_packed(path) for path in paths[:-1]])  # a new file, which is not in memory
+    parsed: list[str | bytes] = []
+
+    def parse(text: str | bytes) -> object:
+        parsed.append(text)
+        return parse_json(text)
+
+    monkeypatch.setattr(module, "parse_json", parse)
+    here, gone = paths[3], paths[-1]
+    assert packed_beside(both[1] / here.relative_to(file)) == [here]
+    assert read_packed(here).record.id == here.name
+    assert len(parsed) == 2
+    assert packed_beside(both[1] / gone.relative_to(file)) == []
+    assert len(parsed) == 2
+    assert list(packed_folders(file)) == paths[:-1]
+    assert len(parsed) == 2 + len(paths) - 1
+
+
+def test_many_packed_files_are_each_read_once(both: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(12):
+        shutil.copy(both[1] / NAME, both[1] / f"{number}{SUFFIX}")
+    unpacked: list[Path] = []
+    unpack = gzip.open
+
+    def unpacking(path: Path) -> object:
+        unpacked.append(path)
+        return unpack(path)
+
+    monkeypatch.setattr(gzip, "open", unpacking)
+    count = len(list(find_runs(both[1])))
+    assert count == 13 * len(packed_folders(both[1] / NAME))
+    assert len(unpacked) == 13
+
+
+def test_a_packed_run_has_no_model_and_says_so(configure: Configure, runs_dir: Path, commands: Commands) -> None:
+    config = configure()
+    record, folder = run(config), run_dir(config)
+    write_packed(runs_dir / NAME, [pack_run(record, folder)])
+    shutil.rmtree(folder)
+    path = runs_dir / NAME / folder.relative_to(runs_dir)
+    told = f"{path}: is a run in a packed file, which has no model; rerun=true does it again"
+    for place in (path, folder):
+        assert commands.predict(place, "a good film").code == told
+        assert commands.export(place, "--card").code == told
+        assert commands.export(place, "--merged", runs_dir / "merged").code == told
+    assert "is not the folder of a run" in str(commands.predict(folder.with_name("0" * 12), "a film").code)

@@ -2,6 +2,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 
@@ -116,6 +117,41 @@ def test_nothing_is_shared_while_the_content_is_not_known(configure: Configure) 
     assert made.of("one", object) is made.of("one", object)
 
 
+def test_a_value_that_cannot_be_made_leaves_no_trace(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial may run out of memory before it trains; the run then takes the value that was tried before it."""
+    measure = standardise._mean_and_deviation
+
+    def too_large(config: RunConfig, *others: Any) -> Any:
+        if config.method["prefix"].identity()["length"] == 3:
+            raise MemoryError
+        return measure(config, *others)
+
+    monkeypatch.setattr(standardise, "_mean_and_deviation", too_large)
+    lengths = ("search=lr", "search.parameter=method.prefix.length", "search.values=[2,3]")
+    record = run(configure("method=prefix", *lengths))
+    assert record.search
+    assert record.search.chosen == 2
+    assert record.search.trials[1].problem.startswith("out of memory")
+    made: Last[int] = Last()
+    assert made.of("one", lambda: 1) == 1
+    with pytest.raises(ZeroDivisionError):
+        made.of("other", lambda: 1 // 0)
+    assert made.of("one", lambda: 2) == 2
+
+
+def test_two_data_sets_are_never_in_memory_at_once(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, alive = WeakSet[Any](), list[int]()
+
+    def read(*arguments: Any) -> Any:
+        alive.append(len(kept))
+        kept.add(data := load.load_data(*arguments))
+        return data
+
+    monkeypatch.setattr(execute, "load_data", read)
+    run(configure("search=lr", "search.parameter=task.max_length", "search.values=[8,32]", "trainer.max_steps=2"))
+    assert alive == [0, 0, 0]
+
+
 def test_what_the_search_finds_is_no_part_of_the_identity(configure: Configure) -> None:
     record = run(configure(*SEARCH))
     assert record.id == run_id(configure(*SEARCH)) == run_id(configure(*SEARCH, "trainer.lr_factor=7"))
@@ -173,6 +209,9 @@ def test_a_trial_that_another_process_does_is_waited_for(configure: Configure, m
         (["search=lr", "search.parameter=trainer.lrr"], "search.parameter = 'trainer.lrr': is no setting of this run"),
         (["search=lr", "search.values=[1,-1]"], "trainer.lr_factor = -1"),
         (["search=lr", "search.values=[1]"], "search.values = [1]: "),
+        (["search=lr", "search.values=[1,2,1.0]"], "search.parameter = 'trainer.lr_factor': its values 1 and 1.0 try "),
+        (["search=lr", "search.parameter=seed", "search.values=[1,2]"], "search.parameter = 'seed': its values 1 and "),
+        (["search=lr", "search.parameter=trainer.devices", "search.values=[1,2]"], "search.parameter = 'trainer.dev"),
     ],
 )
 def test_a_search_that_cannot_be_done_is_refused(overrides: list[str], message: str) -> None:
