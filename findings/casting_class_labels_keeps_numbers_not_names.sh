@@ -42,7 +42,7 @@ as_words = Dataset.from_dict(rows)
 one = as_words.cast(features("negative", "positive"))
 more = {"text": ["awful", "fine", "poor"], "label": ["negative", "positive", "negative"]}
 other = Dataset.from_dict(more).cast(features("positive", "negative"))
-truth = dict(zip(rows["text"] + more["text"], rows["label"] + more["label"]))
+truth = dict(zip(rows["text"] + more["text"], rows["label"] + more["label"], strict=True))
 
 seen = {"words cast": named(one) | named(other) == truth}
 try:
