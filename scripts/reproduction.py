@@ -153,7 +153,7 @@ def _section(experiment: Experiment, pictures: str) -> str:
     judged = [verdict for verdict in experiment.verdicts if verdict.has_pairs]
     claims = judgement.to_markdown(judged).replace("\n## ", "\n### ").replace("# Claims", "## In full", 1)
     parts = [
-        _summary(experiment.verdicts),
+        *([_summary(judged)] if judged else []),
         *(formats.to_markdown(table) for table in _tables(experiment)),
         *(_figure(plot, f"{pictures}/{experiment.name}") for plot in _shown(experiment)),
         *([claims] if judged else []),
@@ -258,7 +258,7 @@ def _cell(verdicts: Sequence[Verdict]) -> str:
 def _summary(verdicts: Sequence[Verdict]) -> str:
     lines = ["## Verdicts", ""]
     for outcome in judgement.OF_CLAIMS:
-        lines += _listed(outcome, [_line(one) for one in verdicts if one.outcome == outcome and one.has_pairs])
+        lines += _listed(outcome, [_line(one) for one in verdicts if one.outcome == outcome])
     return "\n".join(lines)
 
 

@@ -61,6 +61,12 @@ def test_what_is_not_decided_says_against_what_the_means_are(tmp_path: Path, bit
     assert f"\n- {claim} {told}".rstrip() + "\n" in document(tmp_path, "pictures")
 
 
+def test_runs_that_no_claim_is_about_have_no_verdicts(tmp_path: Path) -> None:
+    publish(tmp_path, "one", [finished("ln", score=0.5)])
+    assert "# Test scores" in document(tmp_path, "pictures")
+    assert "# Verdicts" not in document(tmp_path, "pictures")
+
+
 def test_without_results_there_is_no_document(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="has no packed file of runs"):
         document(tmp_path, "pictures")
