@@ -165,10 +165,7 @@ class _PackedFile:
     """The lines of a packed file. To find one run, only the lines that have its id are parsed."""
 
     def __init__(self, path: Path) -> None:
-        """
-        Args:
-            path: the file, which may be damaged.
-        """
+        """Reads a packed file, which may be damaged."""
         self._path, self._texts, self.problem = path, list[bytes](), ""
         try:
             if path.exists() and not path.is_file():
