@@ -2,6 +2,8 @@
 
 import builtins
 from collections.abc import Callable
+from itertools import pairwise
+from math import log10
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,7 +16,7 @@ from lnbench.report.load import frame, load_runs
 from lnbench.report.plots import make_plots, write_plots
 from lnbench.report.plots.plot import COLOURS, SYMBOLS, Plot, plain, styles
 from lnbench.report.plots.shift import NORMS
-from lnbench.report.plots.tradeoff import Point, pareto_front
+from lnbench.report.plots.tradeoff import Point, pareto_front, ticks
 from tests.report.browser import missing
 from tests.report.builders import finished, loaded
 from tests.report.whole import made_up, write_all
@@ -69,6 +71,16 @@ def test_a_method_without_trained_parameters_is_a_line_on_a_logarithmic_axis() -
     assert "head" not in {trace.name for trace in figure.data}
     assert [(shape.y0, shape.y1) for shape in figure.layout.shapes] == [(pytest.approx(40), pytest.approx(40))]
     assert figure.layout.annotations[0].text == "head"
+
+
+@pytest.mark.parametrize("decades", [0.9, 1.5, 2.5, 3.1, 6])
+@pytest.mark.parametrize("start", [2.0, 2.4, 2.75, 2.9])
+def test_ticks_of_a_logarithmic_axis_are_apart(start: float, decades: float) -> None:
+    digits = {"D2": (1, 2, 5), 1: (1,)}[ticks([start, start + decades])]
+    places = [power + log10(digit) for power in range(10) for digit in digits]
+    shown = [(place - start) / decades for place in places if start <= place <= start + decades]
+    assert len(shown) >= 2
+    assert min(right - left for left, right in pairwise(shown)) > 0.07, "a label takes a twentieth of the axis"
 
 
 def test_times_of_different_hardware_are_kept_apart() -> None:

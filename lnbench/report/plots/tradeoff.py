@@ -86,6 +86,18 @@ def pareto_front(points: Sequence[Point], larger: bool) -> list[Point]:
     return front
 
 
+def ticks(span: Sequence[float]) -> int | str | None:
+    """Distance of the ticks of a logarithmic axis, as plotly writes it, so that their labels do not overlap.
+
+    Args:
+        span: decimal logarithms of the axis' ends.
+    """
+    decades = span[1] - span[0]
+    if decades > 3:
+        return 1
+    return "D2" if decades > 0.8 else None  # 1, 2 and 5 times powers of ten; in less there may be none of them
+
+
 def _plots(expense: Expense, name: str, title: str, runs: pd.DataFrame, look: dict[str, Style]) -> Iterator[Plot]:
     order = list(look)
     for subject, found in _subjects(runs).items():
@@ -129,7 +141,8 @@ def _points(expense: Expense, runs: pd.DataFrame) -> Iterator[Point]:
 def _figure(points: Sequence[Point], x: str, y: str, larger: bool, look: dict[str, Style]) -> go.Figure:
     figure = new_figure(x, y, len(points))
     paid = [point for point in points if point.expense > 0]
-    figure.update_xaxes(type="log", tickformat="~s", range=_range([point.expense for point in paid]))
+    span = _range([point.expense for point in paid])
+    figure.update_xaxes(type="log", tickformat="~s", range=span, dtick=ticks(span))
     front = pareto_front(paid, larger)
     for point in points:
         if not point.expense:
