@@ -26,10 +26,8 @@ run: $(INSTALLED) ## Set up if needed, then tune a small BERT; add overrides wit
 test: ## Set up if needed, then check style and types while running the tests; ARGS go to pytest
 	@$(MAKE) --no-print-directory --jobs=2 lint pytest
 
-# One process more than cores: many tests wait for processes that they have started.
 pytest: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder \
-		--numprocesses $$($(BIN)/python -c 'import os; print(min(4, 1 + os.cpu_count()))') $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(INSTALLED) ## Check style and types
 	$(BIN)/ruff check .
