@@ -38,6 +38,7 @@ from lnbench.records.files import (
     RECORD,
     RESUME,
 )
+from lnbench.records.finished import Finished
 from lnbench.records.identity import run_dir, run_id
 from lnbench.records.listing import find_runs, look_at
 from lnbench.records.lock import LOCKS, RunBusy, hold
@@ -579,8 +580,9 @@ def test_a_record_that_another_process_left_meanwhile_is_taken(
     configure: Configure, undisturbed: RunConfig, monkeypatch: pytest.MonkeyPatch, no_training: None
 ) -> None:
     record = read_record(run_dir(undisturbed))
-    looks = iter([None, record])
-    monkeypatch.setattr("lnbench.run.lifecycle.finished_record", lambda _: next(looks))
+    assert record
+    looks = iter([None, Finished(record, run_dir(undisturbed))])
+    monkeypatch.setattr("lnbench.run.lifecycle.finished_run", lambda _: next(looks))
     assert run(configure()) == record
 
 
