@@ -63,7 +63,8 @@ def _adapter(run: FoundRun) -> Any:
 
 
 def _text(name: str) -> Any:
-    return lambda run: (run.folder / name).read_text()
+    """Reads a file of a run; None if it has none, as a trial of a search has no predictions."""
+    return lambda run: file.read_text() if (file := run.folder / name).is_file() else None
 
 
 if __name__ == "__main__":
