@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from lnbench.report.load import Loaded
 
 Outcome = Literal["supported", "contradicted", "no difference that matters", "not decided"]
-DISTURBED = "other programs had all cores meanwhile, so times mean nothing; rerun=true does such a run again"
+DISTURBED = (
+    "other programs had all cores meanwhile, so times mean nothing; to do such a run again, repeat its own command "
+    "with rerun=true"
+)
 LEVEL = 0.05
 """Error level of all decisions together. Each one has its share, by Bonferroni's method."""
 
