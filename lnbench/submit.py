@@ -14,7 +14,7 @@ from lnbench.core.packages import require_tuning
 from lnbench.core.schema import ConfigError
 from lnbench.core.words import number_of
 from lnbench.records.contradictions import contradictions
-from lnbench.records.listing import FoundRun, find_runs, holds_runs
+from lnbench.records.listing import find_runs, first_of_each, holds_runs
 from lnbench.records.packed import LEVELS, SUFFIX, PackedRun, packed_files, write_packed
 from lnbench.records.packing import pack_run
 from lnbench.records.record import Record, RecordError
@@ -66,10 +66,7 @@ def submit(runs_dir: Path, out: Path, filters: list[str]) -> str:
     if lacking:
         raise ConfigError("\n  ".join([f"{path} is not written, because the runs are not complete:", *lacking]))
     trials = {trial.id for record in loaded.records if record.search for trial in record.search.trials}
-    found: dict[str, FoundRun] = {}
-    for run in find_runs(runs_dir):
-        if run.record and run.id in own.union(trials):
-            found.setdefault(run.id, run)
+    found = first_of_each(run for run in find_runs(runs_dir) if run.record and run.id in own.union(trials))
     runs = [_packed(run.record, run.folder) for run in found.values() if run.record]
     if lost := _packed_before(path) - {run.record.id for run in runs}:
         raise ConfigError(

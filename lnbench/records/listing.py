@@ -1,7 +1,7 @@
 """Lists all runs of a folder, with their states."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -79,6 +79,14 @@ def find_runs(runs_dir: Path, remember: bool = False) -> Iterator[FoundRun]:
         yield run
     if memory:
         memory.save()
+
+
+def first_of_each(runs: Iterable[FoundRun]) -> dict[str, FoundRun]:
+    """By id, the run that counts where several copies of it are given, as by `find_runs`: the first."""
+    found: dict[str, FoundRun] = {}
+    for run in runs:
+        found.setdefault(run.id, run)
+    return found
 
 
 def run_folders(runs_dir: Path) -> list[Path]:

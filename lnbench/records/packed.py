@@ -103,13 +103,14 @@ def packed_beside(folder: Path) -> list[Path]:
     """
     if len(folder.parents) < LEVELS:
         return []
-    runs_dir = folder.parents[LEVELS - 1]
-    files = {file: _opened(file) for file in packed_files(runs_dir)}
-    for path, file in files.items():
+    runs_dir, found = folder.parents[LEVELS - 1], []
+    for path in packed_files(runs_dir):
+        file, own = _opened(path), path / folder.relative_to(runs_dir)
         if file.problem:
             _warn(f"{path}: {file.problem}; its runs do not count as finished")
-    paths = {path / folder.relative_to(runs_dir): file for path, file in files.items()}
-    return [path for path, file in paths.items() if file.line(path)]
+        elif file.line(own):
+            found.append(own)
+    return found
 
 
 def why_no_model(folder: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lnbench.core.schema import ConfigError
-from lnbench.records.listing import FoundRun, find_runs, holds_runs
+from lnbench.records.listing import FoundRun, find_runs, first_of_each, holds_runs
 from lnbench.records.record import Record
 from lnbench.records.setting import identity_of, leaves
 from lnbench.report.load import COLUMNS, checked, frame, told
@@ -59,9 +59,7 @@ def records(*folders: str | Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    found: dict[str, FoundRun] = {}
-    for run in (run for folder in folders or [DEFAULT] for run in _finished(Path(folder))):
-        found.setdefault(run.id, run)
+    found = first_of_each(run for folder in folders or [DEFAULT] for run in _finished(Path(folder)))
     every = {run.folder: run.record for run in found.values() if run.record}
     runs, settings = frame(list(every.values())), [_settings(record.config) for record in every.values()]
     texts = pd.DataFrame([{name: json.dumps(value) for name, value in one.items()} for one in settings])

@@ -1,7 +1,7 @@
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from weakref import WeakSet
 
 import pytest
@@ -22,18 +22,6 @@ from lnbench.training import standardise
 from lnbench.training.assemble import build_model
 from lnbench.training.shared import Last, data_key, states_key
 from tests.conftest import Configure
-
-
-class Calls:
-    """Counts the calls of a function."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function, self.count = function, 0
-
-    def __call__(self, *arguments: Any) -> Any:
-        self.count += 1
-        return self.function(*arguments)
-
 
 SEARCH = ("search=lr", "search.values=[0.01,1]", "trainer.lr=null", "trainer.head_lr=0.03", "method.ln.lr=0.03")
 
@@ -70,19 +58,18 @@ def test_all_seeds_share_the_trials(configure: Configure, runs_dir: Path) -> Non
 
 
 def test_the_runs_of_a_search_read_the_data_and_the_states_once_with_equal_results(
-    configure: Configure, runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reads, states = Calls(load.load_data), Calls(standardise._mean_and_deviation)
+    reads, states = Mock(wraps=load.load_data), Mock(wraps=standardise._mean_and_deviation)
     monkeypatch.setattr(execute, "load_data", reads)
     monkeypatch.setattr(standardise, "_mean_and_deviation", states)
     searched = run(configure(*SEARCH))
-    assert (reads.count, states.count) == (1, 1)
+    assert (reads.call_count, states.call_count) == (1, 1)
     chosen = f"trainer.lr_factor={searched.config['trainer']['lr_factor']}"
     alone = run(configure(*SEARCH[2:], chosen))
-    assert (reads.count, states.count) == (2, 2)
+    assert (reads.call_count, states.call_count) == (2, 2)
     assert (alone.metrics, alone.data) == (searched.metrics, searched.data)
-    shown = [(runs_dir / record.task / record.model / record.method / record.id) for record in (alone, searched)]
-    assert (shown[0] / PREDICTIONS).read_text() == (shown[1] / PREDICTIONS).read_text()
+    assert (alone.folder / PREDICTIONS).read_text() == (searched.folder / PREDICTIONS).read_text()
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,7 @@ from lnbench.records.files import PREDICTIONS
 from lnbench.run.lifecycle import run
 from scripts.equal_runs import differences
 from tests.conftest import Configure
-
-SEARCH = ("search=lr", "search.values=[0.01,1]", "trainer.lr=null", "trainer.head_lr=0.03", "method.ln.lr=0.03")
+from tests.run.test_search import SEARCH
 
 
 def test_runs_with_trials_are_equal_until_a_file_differs(configure: Configure, tmp_path: Path) -> None:
