@@ -25,8 +25,8 @@ from lnbench.report.load import Loaded, load_runs, told, with_data
 DESCRIPTION = """Packs the finished runs of a folder, with the trials of their searches, into one small file of results.
 
 It refuses runs that are damaged or contradict themselves, and runs that cannot be compared. To be comparable, all
-methods need the same tasks, seeds and search budget. They also need all tasks and seeds of the published runs with the
-same model and settings."""
+methods need the same tasks, the first three seeds, and the same search budget. They also need all tasks of the
+published runs with the same model and settings, and all seeds that every published method has."""
 EPILOG = """examples:
   python -m lnbench.submit runs --out results/my_method
   python -m lnbench.submit runs --out results/my_method --filter method=my_method,ln task=sst2,sick

@@ -209,31 +209,52 @@ def _head(experiment: Experiment) -> str:
 
 
 def _commands(experiment: Experiment) -> Iterator[str]:
-    """The sweeps that did the runs. Methods that have the same tasks and seeds share one."""
+    """The commands that did the runs. `lnbench.decide` added the seeds that only some methods have."""
     records = experiment.loaded.records
+    threads = {record.hardware.get("threads") for record in records}
+    prefix = f"OMP_NUM_THREADS={threads.pop()} " if len(threads) == 1 else ""
+    first = {record.seed for record in records}
+    often = LOOKED_AT_OFTEN.get(experiment.name)
+    if often:
+        first = set.intersection(*(seeds for cells in _seeds(records).values() for seeds in cells.values()))
+    for words in _sweeps([record for record in records if record.seed in first]):
+        yield prefix + command([f"experiment={experiment.name}", *words, "data_root=path/to/data"], several=True)
+    if any(record.seed not in first for record in records):
+        claims = " ".join(claim.id for claim in read_claims() if not _is_timed(claim))
+        tasks = " ".join(sorted({record.task for record in records}))
+        yield (
+            f"{prefix}python -m lnbench.decide {claims} --tasks {tasks} --seeds-max {often} "
+            f"experiment={experiment.name} data_root=path/to/data"
+        )
+
+
+def _seeds(records: Sequence[Record]) -> dict[tuple[tuple[str, ...], str], dict[str, set[int]]]:
+    """By the changed settings of a method and its name, the seeds of each task."""
     seeds: dict[tuple[tuple[str, ...], str], dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
     for record in records:
         changes = tuple(changes_of_method(all_changes(record.config["method"])))
         seeds[changes, record.method][record.task].add(record.seed)
+    return seeds
+
+
+def _sweeps(records: Sequence[Record]) -> Iterator[list[str]]:
+    """The overrides of the sweeps. Methods that have the same tasks and seeds share one."""
     alike: dict[tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]], set[str]] = defaultdict(set)
-    for (changed, method), of_tasks in seeds.items():
+    for (changed, method), of_tasks in _seeds(records).items():
         for own in of_tasks.values():
             same = tuple(sorted(task for task, others in of_tasks.items() if others == own))
             alike[changed, same, tuple(sorted(own))].add(method)
-    threads = {record.hardware.get("threads") for record in records}
-    prefix = f"OMP_NUM_THREADS={threads.pop()} " if len(threads) == 1 else ""
     for (changed, tasks, found), methods in alike.items():
-        words = [f"experiment={experiment.name}", override("method", *sorted(methods)), *changed]
-        swept = [override("task", *tasks), override("seed", *found), "data_root=path/to/data"]
-        yield prefix + command([*words, *swept], several=True)
+        yield [override("method", *sorted(methods)), *changed, override("task", *tasks), override("seed", *found)]
 
 
 def _size(records: Sequence[Record]) -> str:
     """The amount of training of one model, from its runs."""
-    trainer = records[0].config["trainer"]
-    seeds, tasks = len({record.seed for record in records}), sorted({record.task for record in records})
+    trainer, tasks = records[0].config["trainer"], sorted({record.task for record in records})
+    counts = sorted(len(seeds) for cells in _seeds(records).values() for seeds in cells.values())
+    seeds = number_of(counts[-1], "seed") if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]} seeds"
     steps = f"{trainer['max_steps']} steps of {trainer['batch_size']} rows"
-    return f"- {records[0].model}: {steps}, {number_of(seeds, 'seed')}, on {', '.join(tasks)}"
+    return f"- {records[0].model}: {steps}, {seeds}, on {', '.join(tasks)}"
 
 
 def _in_short(found: Sequence[Experiment]) -> str:

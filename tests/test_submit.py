@@ -62,6 +62,32 @@ def test_published_runs_of_the_same_settings_are_to_be_met(configure: Configure,
     assert ": 2 runs" in submit(own, results / "mine", [])
 
 
+def test_further_seeds_may_differ_but_none_may_be_left_out(configure: Configure, runs_dir: Path) -> None:
+    results = runs_dir.parent / "results"
+    do(configure, "ln", 0, 1, 2, 3)
+    do(configure, "bitfit", 0, 1)
+    with pytest.raises(ConfigError, match=r"bitfit lacks sst2 seed 2\n"):
+        submit(runs_dir, results / "published", [])
+    do(configure, "bitfit", 2)
+    assert ": 7 runs" in submit(runs_dir, results / "published", [])
+    own = runs_dir.parent / "own"
+    do(configure, "lora", 0, 1, 3, runs_dir=str(own))
+    with pytest.raises(ConfigError, match=r"lora lacks sst2 seed 2\n"):
+        submit(own, results / "mine", [])
+    do(configure, "lora", 2, runs_dir=str(own))
+    assert ": 4 runs" in submit(own, results / "mine", [])
+
+
+def test_seeds_that_all_published_methods_have_are_needed(configure: Configure, runs_dir: Path) -> None:
+    results, own = runs_dir.parent / "results", runs_dir.parent / "own"
+    do(configure, "ln", 0, 1, 2, 3, 4)
+    do(configure, "bitfit", 0, 1, 2, 3)
+    submit(runs_dir, results / "published", [])
+    do(configure, "lora", 0, 1, 2, runs_dir=str(own))
+    with pytest.raises(ConfigError, match=r"lora lacks sst2 seed 3\n"):
+        submit(own, results / "mine", [])
+
+
 def test_a_larger_search_budget_is_refused(configure: Configure, runs_dir: Path) -> None:
     do(configure, "ln", 0)
     do(configure, "bitfit", 0)

@@ -1,4 +1,4 @@
-"""Checks that runs are complete: every method has the same tasks, seeds and search budget."""
+"""Checks that runs are complete: every method has the same tasks and search budget, and seeds that can be compared."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from lnbench.records.commands import command_lines
 from lnbench.records.record import Record
 from lnbench.records.variant import all_changes
 from lnbench.report.claims.missing import PLACE, missing_cells
+from lnbench.report.claims.nested import LEAST_SEEDS
 from lnbench.report.load import Loaded, frame
 
 if TYPE_CHECKING:
@@ -29,21 +30,42 @@ def gaps(loaded: Loaded, own: Collection[str]) -> list[str]:
 
 
 def _missing(group: pd.DataFrame, own: Collection[str], loaded: Loaded) -> Iterator[str]:
-    """The commands for all tasks and seeds that the group has and a method does not."""
-    wanted = set(zip(group["task"], group["seed"], strict=True))
+    """What the methods of a group lack, with the commands for it."""
     by_id = {record.id: record for record in loaded.records}
     lacking = []
     for variant, found in group.groupby("variant"):
         mine = found[found["id"].isin(own)]
-        cells = wanted - set(zip(found["task"], found["seed"], strict=True))
-        if mine.empty or not cells:
+        cells = [] if mine.empty else _lacking(found, group, group[~group["id"].isin(own)])
+        if not cells:
             continue
         record = by_id[mine["id"].iloc[0]]
         changed = all_changes(record.config.get("method") or {})
         lacking += missing_cells(record.method, changed, cells, loaded, group)
-        told = ", ".join(f"{task} seed {seed}" for task, seed in sorted(cells))
+        told = ", ".join(f"{task} seed {seed}" for task, seed in cells)
         yield f"{variant} lacks {told}"
     yield from (f"  {line}" for line in command_lines(lacking))
+
+
+def _lacking(runs: pd.DataFrame, group: pd.DataFrame, published: pd.DataFrame) -> list[tuple[str, int]]:
+    """The tasks and seeds that a method needs and does not have.
+
+    It needs the first seeds of each task, those that all published methods have, and all below its own last one. It may
+    have more or fewer than that, because `lnbench.decide` adds seeds only where they are needed.
+
+    Args:
+        runs: runs of the method.
+        group: runs of all methods with the same model and settings.
+        published: those of the group that were there before.
+    """
+    cells = []
+    for task, all_of in group.groupby("task")["seed"]:
+        has = set(runs.loc[runs["task"] == task, "seed"])
+        of_others = [set(one["seed"]) for _, one in published[published["task"] == task].groupby("variant")]
+        seeds = sorted(set(all_of))
+        needed = {*seeds[:LEAST_SEEDS], *set.intersection(*of_others or [set()])}
+        needed |= {seed for seed in seeds if has and seed < max(has)}
+        cells += [(str(task), seed) for seed in sorted(needed - has)]
+    return cells
 
 
 def _budgets(runs: pd.DataFrame, loaded: Loaded) -> Iterator[str]:

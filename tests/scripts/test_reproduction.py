@@ -114,6 +114,17 @@ def test_methods_with_other_settings_have_a_command_of_their_own(tmp_path: Path)
     ]
 
 
+def test_seeds_that_only_some_methods_have_come_from_decide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scripts.reproduction.LOOKED_AT_OFTEN", {"often": 16})
+    publish(tmp_path, "often", [*clear(), finished("ln", "rte", 3, 0.6), finished("bitfit", "rte", 3, 0.5)])
+    text = document(tmp_path, "pictures")
+    assert ", 3 to 4 seeds, on rte, sst2\n" in text
+    sweep, added = [line for line in text.splitlines() if "experiment=often" in line]
+    assert sweep.endswith(" -m experiment=often method=bitfit,ln task=rte,sst2 seed=0,1,2 data_root=path/to/data")
+    assert "python -m lnbench.decide ln-beats-bitfit ln-helps-prefix " in added
+    assert added.endswith(" --tasks rte sst2 --seeds-max 16 experiment=often data_root=path/to/data")
+
+
 def test_two_runs_of_one_cell_are_refused_where_runs_are_looked_at_often() -> None:
     twice = [finished("ln"), finished("ln", config={"trainer.lr_factor": 3})]
     with pytest.raises(ConfigError, match=r"^ln on rte with minilm, seed 0: there is more than one run"):
