@@ -16,9 +16,10 @@ from lnbench.report.claims.nested import LEAST_SEEDS
 DESCRIPTION = """Does runs until claims are decided: better, worse, or no difference that matters.
 
 The command looks at the finished runs, does the runs that give most information per second, and looks again. It stops
-each comparison as soon as it is decided. The looks are planned so that the probability of any wrong decision is at most
---level, however often it looks (docs/statistics.md). The runs are those of `python -m lnbench -m` with the same
-overrides. A finished run is not done again, and after a stop the same command goes on."""
+each comparison as soon as it is decided, and all comparisons of a claim as soon as one contradicts it. The looks are
+planned so that the probability of any wrong decision is at most --level, however often it looks (docs/statistics.md).
+The runs are those of `python -m lnbench -m` with the same overrides. A finished run is not done again, and after a stop
+the same command goes on."""
 EPILOG = """CLAIM is the id of a claim of the paper (a wrong id lists them all), a YAML file
 (lnbench.report --help shows one), or a line:
   'ln better than bitfit'

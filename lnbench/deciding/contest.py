@@ -98,12 +98,15 @@ class Course:
         looks: looks at the data so far.
         wanted: pairs of the next look of which a run is not done; empty if no look is left.
         problem: why the contest cannot go on; empty otherwise.
+        settled: whether its claim is contradicted by another comparison, so that the claim needs no more runs of this
+            one.
     """
 
     contest: Contest
     looks: tuple[Look, ...]
     wanted: tuple[Pair, ...] = ()
     problem: str = ""
+    settled: bool = False
 
     @property
     def finding(self) -> Finding:
@@ -112,8 +115,8 @@ class Course:
 
     @property
     def is_open(self) -> bool:
-        """Whether further runs can decide the contest."""
-        return bool(self.wanted) and not self.problem
+        """Whether further runs can decide the contest, and are needed."""
+        return bool(self.wanted) and not self.problem and not self.settled
 
 
 def contests(claims: Sequence[Claim], tasks: Sequence[str], runs: Source) -> list[Contest]:

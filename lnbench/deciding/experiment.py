@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 from lnbench.core.words import number_of
@@ -39,8 +39,16 @@ class Experiment:
         return f"{comparisons}, {risk}, at most {seeds} of a task"
 
     def courses(self) -> list[Course]:
-        """All comparisons as far as their runs are done. Those that depend on chance share the error level."""
-        return follow_all(self.contests, self.runs, self.level, self.most_seeds)
+        """All comparisons as far as their runs are done. Those that depend on chance share the error level.
+
+        If one comparison contradicts its claim, the others of the claim are settled.
+        """
+        courses = follow_all(self.contests, self.runs, self.level, self.most_seeds)
+        contradicted = [verdict.outcome == "contradicted" for verdict in self.verdicts(courses)]
+        return [
+            replace(course, settled=contradicted[course.contest.claim] and course.finding.outcome == "not decided")
+            for course in courses
+        ]
 
     def wanted(self, courses: Sequence[Course]) -> list[Pair]:
         """The pairs of the next look of all open comparisons, those of the likely cheapest decision first."""

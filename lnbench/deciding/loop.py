@@ -1,4 +1,4 @@
-"""Does runs until everything is decided, or until the budget is spent."""
+"""Does runs until all claims are decided, or until the budget is spent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lnbench.deciding.contest import Course
 from lnbench.deciding.experiment import Experiment
 from lnbench.deciding.runs import Run
 
-DECIDED = "All comparisons are decided."
+DECIDED = "All claims are decided."
 EXHAUSTED = "What is open stays open with these seeds; --seeds-max allows more."
 SPENT = "The budget is spent. The same command goes on."
 TOO_SMALL = "The budget is too small for the next pair of runs, so nothing is run; a larger one goes on."
@@ -58,6 +58,7 @@ def _blocked(course: Course, failed: set[Run]) -> Course:
 
 
 def _end(courses: Sequence[Course]) -> str:
-    if problems := [course for course in courses if course.problem]:
+    left = [course for course in courses if course.finding.outcome == "not decided" and not course.settled]
+    if problems := [course for course in left if course.problem]:
         return BROKEN if any(course.wanted for course in problems) else UNFIT
-    return DECIDED if all(course.finding.outcome != "not decided" for course in courses) else EXHAUSTED
+    return EXHAUSTED if left else DECIDED

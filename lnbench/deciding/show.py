@@ -77,6 +77,8 @@ def _show_verdict(console: Console, verdict: Verdict) -> None:
 
 def _left(experiment: Experiment, course: Course) -> str:
     """What is likely still needed, and how it likely ends."""
+    if course.settled:
+        return "not needed: the claim is contradicted"
     if course.problem:
         return course.problem
     if course.is_open and not course.looks:

@@ -1,6 +1,7 @@
 """The loop, with runs that take no time."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -176,6 +177,21 @@ def test_what_is_likely_decided_soonest_comes_first() -> None:
     before = len(runs.launched)
     decide(runs, *questions, budget=Budget(2, None))
     assert {run.method for run in runs.launched[before]} == {("method=ln",), ("method=bitfit",)}
+
+
+def test_a_claim_that_is_contradicted_needs_no_more_runs(tmp_path: Path) -> None:
+    """Its other comparison, in which the methods are alike, would go on for long."""
+    file = tmp_path / "claim.yaml"
+    sides = "{left: ln, left_is: better, right: bitfit}, {left: ln, left_is: better, right: prefix}"
+    file.write_text(f"{{id: ln-is-best, text: LN is the best., where: here, comparisons: [{sides}]}}")
+    runs = FakeRuns({"ln": 0.0, "bitfit": 0.0, "prefix": 3.0}, LOUD)
+    (alike, worse), why = decide(runs, str(file))
+    assert why == DECIDED
+    assert worse.finding.outcome == "contradicted"
+    assert (alike.finding.outcome, alike.settled, alike.is_open) == ("not decided", True, False)
+    assert len(alike.looks) <= len(worse.looks) + 1
+    (alone, _), _ = decide(runs, "ln better than bitfit", "ln better than prefix")
+    assert (alone.finding.outcome, alone.settled) == ("no difference that matters", False), "each line is a claim"
 
 
 def test_a_failed_run_stops_its_comparison_alone() -> None:
