@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from lnbench.backbone.config import MASK
+from lnbench.backbone.loading import load_tokenizer
 from lnbench.backbone.tuned_model import BACKBONE, TunedModel
 from lnbench.core.schema import ConfigError
 from lnbench.exchange.heads import save_head
@@ -36,7 +37,7 @@ def save_merged(tuned: Tuned, folder: Path) -> None:
     """
     merged = merge(tuned)
     merged.model.backbone.save_pretrained(folder)
-    merged.tokenizer.save_pretrained(folder)
+    load_tokenizer(tuned.config.model).save_pretrained(folder)  # a used one keeps the length at which it last cut texts
     save_head(merged.model.head, folder)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tokenizers import Tokenizer
 from transformers import AutoModel, AutoTokenizer
 
 from lnbench.core.schema import ConfigError
@@ -81,3 +82,12 @@ def test_transformers_alone_reads_what_is_saved(tune: Tune, architecture: str, t
     logits = output.last_hidden_state[:, -1] @ head["classifier.weight"].T + head["classifier.bias"]
     torch.testing.assert_close(logits, tuned.model(**inputs), rtol=0, atol=1e-5)
     assert AutoTokenizer.from_pretrained(tmp_path)("a good film")["input_ids"] == inputs["input_ids"][0].tolist()
+
+
+def test_the_saved_tokenizer_cuts_no_text_after_others_were_cut(tune: Tune, tmp_path: Path) -> None:
+    """transformers 5.23.0 saves the truncation of a tokenizer's last call, which tokenizers then applies."""
+    tuned = tune("bert", "ln")
+    tuned.tokenizer("a good film", truncation=True, max_length=3)
+    save_merged(tuned, tmp_path)
+    saved = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    assert saved.encode("a good film").ids == AutoTokenizer.from_pretrained(tmp_path)("a good film")["input_ids"]
