@@ -1,12 +1,20 @@
 """What lnbench does for a Python program."""
 
+import contextlib
+import copy
 import json
 import logging
 import os
+import pickle
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -227,3 +235,89 @@ def test_without_runs_the_frame_is_empty(tmp_path: Path) -> None:
     found = lnbench.records(tmp_path)
     assert len(found) == 0
     assert {"id", "method", "score"} <= set(found)
+
+
+@pytest.fixture(scope="module")
+def tuned(sources: dict[str, Path], data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    """Loads a run of a method."""
+    folder = tmp_path_factory.mktemp("tuned")
+
+    def load(method: str) -> Any:
+        words = runs.overrides(sources["bert"], data_root, folder, *SHORT, f"method={method}")
+        return lnbench.load(lnbench.run(*words).folder)
+
+    return load
+
+
+@pytest.mark.parametrize("method", ["ln", "loreft", "unipelt+lora+prefix"])
+def test_threads_that_share_a_model_get_the_answers_of_one(tuned: Callable[[str], Any], method: str) -> None:
+    model = tuned(method)
+    texts = [" ".join(["good", "film", "a", "bad"][: 1 + number % 4] * (1 + number % 3)) for number in range(12)]
+    alone = [model.predict([text]) for text in texts]
+    inside = threading.Barrier(2)
+
+    def meet(*_: object) -> None:
+        """Holds a thread in the middle of the model until another one is there, too."""
+        with contextlib.suppress(threading.BrokenBarrierError):
+            inside.wait(timeout=0.05)
+
+    block = model.model.backbone.get_submodule("encoder.layer.1")
+    hook = block.register_forward_pre_hook(meet)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda text: model.predict([text]), texts))
+    hook.remove()
+    assert together == alone
+
+
+def test_a_copy_of_a_model_answers_alike(tuned: Callable[[str], Any]) -> None:
+    model = tuned("ln")
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert other.predict(["a good film"]) == model.predict(["a good film"])
+
+
+def test_a_model_that_is_in_training_answers_without_dropout(tuned: Callable[[str], Any]) -> None:
+    model = tuned("ln")
+    answers = model.predict(["a good film", "bad"])
+    model.model.train()
+    model.model.head.eval()
+    modes = [module.training for module in model.model.modules()]
+    assert model.predict(["a good film", "bad"]) == answers
+    assert [module.training for module in model.model.modules()] == modes
+
+
+def test_texts_come_in_any_kind_of_column(tuned: Callable[[str], Any]) -> None:
+    model, texts = tuned("ln"), ["a good film", "bad"]
+    frame = pd.DataFrame({"text": texts}, index=[5, 9])
+    answers = model.predict(texts)
+    for column in (frame["text"], np.array(texts), tuple(texts), iter(texts), frame[["text"]].to_numpy()):
+        assert model.predict(column) == answers
+    assert model.predict(frame["text"][:0]) == []
+
+
+TEXTS: dict[str, tuple[object, str]] = {
+    "one text": ("good", r"^texts = 'good': is one text; give a list of texts, such as \['good'\]$"),
+    "a number": (["good", 3], "^text 2 = 3: must be a text, or a list of texts$"),
+    "a missing value": (pd.Series(["good", None]), "^text 2 = "),
+    "a pair with a number": ([("good", 3)], "^text 1 = .*: must be a text, or a list of texts$"),
+    "a frame": (pd.DataFrame({"text": ["good"]}), r"^texts: is a DataFrame; give a list of texts, such as frame\["),
+    "half a character": (["good", "\udcff"], "^text 2 = .*: has characters that are no Unicode$"),
+}
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+def test_what_is_no_list_of_texts_is_refused(tuned: Callable[[str], Any], kind: str) -> None:
+    texts, message = TEXTS[kind]
+    with pytest.raises(lnbench.DataError, match=message):
+        tuned("ln").predict(texts)
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, "4"])
+def test_a_batch_has_a_whole_number_of_texts(tuned: Callable[[str], Any], size: object) -> None:
+    with pytest.raises(lnbench.ConfigError, match=r"^batch_size = .*: must be a whole number, at least 1, or None$"):
+        tuned("ln").predict(["good"], batch_size=size)
+
+
+@pytest.mark.parametrize("as_type", [str, Path])
+def test_one_folder_is_no_list_of_folders(as_type: Callable[[str], str | Path]) -> None:
+    with pytest.raises(lnbench.ConfigError, match=r"^run_dirs = 'runs/a': is one folder; give a list of folders"):
+        lnbench.load_several(as_type("runs/a"))  # type: ignore[arg-type]
