@@ -17,6 +17,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 
 import lnbench
 from lnbench.records.files import RECORD
@@ -51,6 +54,41 @@ def test_a_record_that_was_moved_says_where_it_lies_now(words: list[str], runs_d
     moved = lnbench.run(*words, f"runs_dir={runs_dir.rename(runs_dir.with_name('moved'))}")
     assert moved.folder == runs_dir.with_name("moved") / record.folder.relative_to(runs_dir)
     assert moved.cost == record.cost
+
+
+def test_a_program_keeps_its_own_hydra_and_its_random_numbers(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "conf" / "trainer").mkdir(parents=True)
+    (tmp_path / "conf" / "own.yaml").write_text("defaults: [trainer: one]")
+    (tmp_path / "conf" / "trainer" / "one.yaml").write_text("max_steps: 5")
+    with initialize_config_dir(str(tmp_path / "conf"), version_base="1.2", job_name="mine"):
+        users, name = GlobalHydra.instance().hydra, compose("own", return_hydra_config=True).hydra.job.name
+        torch.manual_seed(7)
+        before = torch.get_rng_state()
+        lnbench.run(*words)
+        assert torch.equal(before, torch.get_rng_state())
+        assert GlobalHydra.instance().hydra is users
+        again = compose("own", return_hydra_config=True)
+        assert (dict(again.trainer), again.hydra.job.name) == ({"max_steps": 5}, name)
+    assert not GlobalHydra.instance().is_initialized()
+
+
+def test_runs_of_several_threads_equal_those_of_one(words: list[str], runs_dir: Path) -> None:
+    seeds = ["seed=1", "seed=2", "seed=3"]
+    with ThreadPoolExecutor(len(seeds)) as pool:
+        together = list(pool.map(lambda seed: lnbench.run(*words, seed), seeds))
+    alone = [lnbench.run(*words, seed, f"runs_dir={runs_dir.with_name('alone')}") for seed in seeds]
+    assert [record.files for record in together] == [record.files for record in alone]
+
+
+def test_an_experiment_that_is_a_sweep_needs_a_value_for_each_setting(words: list[str], data_root: Path) -> None:
+    sweep = "experiment=mini_main_nlu"
+    told = "experiment=mini_main_nlu: is a sweep over {}, and this is one run; give a value for each, or type "
+    with pytest.raises(lnbench.ConfigError, match=told.format("seed") + f"python -m lnbench {sweep}$"):
+        lnbench.run(*words, sweep)
+    with pytest.raises(lnbench.ConfigError, match=told.format("task, method, seed")):
+        lnbench.run(sweep, f"data_root={data_root}")
+    record = lnbench.run(*words, "trainer.precision=fp32", "search=none", sweep, "seed=2")
+    assert (record.seed, record.config["task"]["splits"]["test_limit"]) == (2, 500)
 
 
 MISTAKES = {

@@ -1,19 +1,24 @@
 """Composes configurations with Hydra. `method=a+b+c` is a sum of three parts, and loggers are summed too."""
 
+import contextlib
 import copy
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins import file_config_source
 from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
+from hydra.core.utils import JobRuntime
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from hydra.plugins.config_source import ConfigResult
+from hydra.version import VersionBase
 from omegaconf import Container, DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
@@ -49,6 +54,7 @@ ROOT = "config"
 """Name of the configuration whose defaults list starts every composition."""
 
 
+_ONE_HYDRA = threading.RLock()
 def config_dir() -> Path:
     """The folder of the shipped configurations: in the package when installed, beside it in a checkout."""
     package = Path(__file__).parents[1]
@@ -119,10 +125,24 @@ def compose_config(*overrides: str) -> DictConfig:
     Raises:
         ConfigError: an override names something that does not exist.
     """
-    register()
-    with initialize_config_dir(str(config_dir()), job_name="lnbench", version_base="1.3"):
+    return _composed(overrides)
+
+
+def sweep_of(*overrides: str) -> dict[str, str]:
+    """What an experiment among the overrides of one run sweeps over, and they do not set: values by name, as in YAML.
+
+    Raises:
+        ConfigError: an override names something that does not exist.
+    """
+    params = _composed(overrides, with_hydra=True).hydra.sweeper.params or {}
+    given = {word.lstrip("+~").partition("=")[0] for word in overrides}
+    return {str(name): str(values) for name, values in params.items() if name not in given}
+
+
+def _composed(overrides: Sequence[str], with_hydra: bool = False) -> DictConfig:
+    with hydra_of_ones_own():
         try:
-            return compose(ROOT, overrides=understood(overrides, [config_dir()]))
+            return compose(ROOT, overrides=understood(overrides, [config_dir()]), return_hydra_config=with_hydra)
         except (HydraException, ValueError) as error:
             raise ConfigError(explain(error)) from error
 
@@ -161,6 +181,29 @@ def explain(error: Exception) -> str:
         names = choices(unchosen["group"], [config_dir()])
         return (
             f"~{unchosen[1]}{unchosen[2] or ''}: takes a choice away that was not made; leave it out, or type "
+@contextlib.contextmanager
+def hydra_of_ones_own() -> Iterator[None]:
+    """Inside the context, Hydra reads the folder of the shipped configurations.
+
+    A process has one Hydra. A program of the user's, or a notebook, may have started it for itself, and gets it back as
+    it was. One thread at a time is in the context.
+    """
+    with _ONE_HYDRA:
+        sources, base, job = SourcesRegistry.instance().types, VersionBase.instance(), JobRuntime.instance()
+        scheme = FileConfigSource.scheme()
+        Plugins.instance()  # this registers Hydra's own source of folders
+        former, users, version, name = sources[scheme], GlobalHydra.instance().hydra, base.version_base, job.get("name")
+        GlobalHydra.instance().clear()
+        try:
+            register()
+            with initialize_config_dir(str(config_dir()), job_name="lnbench", version_base="1.3"):
+                yield
+        finally:
+            GlobalHydra.instance().hydra = users
+            sources[scheme], base.version_base = former, version
+            job.set("name", name)
+
+
             f"{unchosen['group']}=NAME: {', '.join(names)}"
         )
     if ONE_MODE.match(str(error)):
