@@ -94,6 +94,21 @@ class Tuned:
         with self._turns.taken(), _evaluating(self.model):
             return self._predict(texts, batch_size or self.config.trainer.eval_batch_size)
 
+    def remarks(self, texts: Sequence[str | Sequence[str]]) -> list[str]:
+        """What a user should know of texts before trusting their answers: how much of them is cut off.
+
+        Args:
+            texts: as for `predict`.
+
+        Raises:
+            DataError: as for `predict`.
+        """
+        if not (texts := listed(texts)):
+            return []
+        with self._turns.taken():
+            frame = self.task.unlabelled(texts)
+            return self.task.warnings(frame, self.task.encode(frame, self.tokenizer))
+
     def _predict(self, texts: Sequence[str | Sequence[str]], batch_size: int) -> list[dict[str, Any]]:
         device = next(self.model.parameters()).device.type
         if self.precision == "bf16" and not computes_bf16(device):
