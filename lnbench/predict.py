@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from lnbench.arguments import parser_of_runs
+from lnbench.core.escape import printable
 from lnbench.core.packages import require_tuning
 from lnbench.core.schema import ConfigError
 
@@ -17,6 +18,8 @@ EPILOG = """examples:
   python -m lnbench.predict RUN_DIR $'a premise\\ta hypothesis'   a pair, split by a tab
   python -m lnbench.predict RUN_DIR --json "what a day"     one JSON object a line
 """
+BYTE_ORDER_MARK = "\ufeff"
+"""What some editors write at the start of a file. It is no part of the first text."""
 
 
 def main() -> None:
@@ -31,10 +34,15 @@ def main() -> None:
 
         tuned = load(options.run_dir, merged=options.merged, precision=options.precision)
         predictions = tuned.predict(texts)
+        for remark in tuned.remarks(texts):
+            print(f"note: {remark}", file=sys.stderr)
     except (ConfigError, ValueError) as error:
         sys.exit(str(error))
     for prediction in predictions:
-        print(json.dumps(prediction, ensure_ascii=False) if options.json else tuned.task.readable(prediction))
+        if options.json:
+            print(json.dumps(prediction, ensure_ascii=False))
+        else:
+            print(printable(tuned.task.readable(prediction)).replace("\n", "\\n"))
 
 
 def _options() -> argparse.Namespace:
@@ -48,12 +56,16 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--precision", choices=("fp32", "bf16"), help="number format to compute in (default: that of the run)"
     )
-    return parser.parse_intermixed_args()
+    options = parser.parse_intermixed_args()
+    if options.text and options.file:
+        parser.error(f"--file {options.file}: texts are typed, too; give one of the two")
+    return options
 
 
 def _lines(file: Path | None) -> list[str]:
     try:
         text = file.read_text("utf-8") if file else sys.stdin.read()
+        text = text.removeprefix(BYTE_ORDER_MARK)
     except (OSError, UnicodeDecodeError) as error:
         sys.exit(f"{file or 'standard input'}: cannot be read ({error})")
     return [line for line in text.split("\n") if line.strip()]

@@ -14,7 +14,7 @@ from lnbench.core.packages import require_tuning
 from lnbench.core.schema import ConfigError
 from lnbench.core.words import number_of
 from lnbench.records.contradictions import contradictions
-from lnbench.records.listing import find_runs, first_of_each, holds_runs
+from lnbench.records.listing import check_place, find_runs, first_of_each, holds_runs
 from lnbench.records.packed import LEVELS, SUFFIX, PackedRun, packed_files, write_packed
 from lnbench.records.packing import pack_run
 from lnbench.records.record import Record, RecordError
@@ -60,6 +60,7 @@ def submit(runs_dir: Path, out: Path, filters: list[str]) -> str:
     path = out if out.name.endswith(SUFFIX) else out.with_name(f"{out.name}{SUFFIX}")
     if not holds_runs(runs_dir):
         raise ConfigError(f"{runs_dir}: is not a folder; give the runs_dir of finished runs, such as runs")
+    check_place(runs_dir)
     loaded = filtered(load_runs(runs_dir), filters)
     own = {record.id for record in loaded.records}
     lacking = [*_unfinished(loaded, bool(filters)), *gaps(_beside_published(loaded, path), own)]

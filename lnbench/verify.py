@@ -19,7 +19,7 @@ from lnbench.core.schema import ConfigError
 from lnbench.core.sealed import NewerError
 from lnbench.records.contradictions import contradictions
 from lnbench.records.identity import title
-from lnbench.records.listing import find_runs, holds_runs
+from lnbench.records.listing import check_place, find_runs, holds_runs
 from lnbench.records.packed import PackedRun, packed_file, read_packed
 from lnbench.records.packing import pack_run
 from lnbench.records.record import RecordError
@@ -93,6 +93,7 @@ def _read(place: Path) -> tuple[list[PackedRun], int]:
     """The runs that contradict nothing in their own files, and the number of others, of which each is shown."""
     if not holds_runs(place):
         raise ConfigError(f"{place}: is no folder of results or of runs, and no packed file")
+    check_place(place)
     runs, wrong = [], 0
     for found in map(checked, find_runs(place)):
         problems = [told(found)] if found.state in ("damaged", "newer") else []

@@ -1,14 +1,25 @@
 """What lnbench does for a Python program."""
 
+import contextlib
+import copy
 import json
 import logging
 import os
+import pickle
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 
 import lnbench
 from lnbench.records.files import RECORD
@@ -43,6 +54,41 @@ def test_a_record_that_was_moved_says_where_it_lies_now(words: list[str], runs_d
     moved = lnbench.run(*words, f"runs_dir={runs_dir.rename(runs_dir.with_name('moved'))}")
     assert moved.folder == runs_dir.with_name("moved") / record.folder.relative_to(runs_dir)
     assert moved.cost == record.cost
+
+
+def test_a_program_keeps_its_own_hydra_and_its_random_numbers(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "conf" / "trainer").mkdir(parents=True)
+    (tmp_path / "conf" / "own.yaml").write_text("defaults: [trainer: one]")
+    (tmp_path / "conf" / "trainer" / "one.yaml").write_text("max_steps: 5")
+    with initialize_config_dir(str(tmp_path / "conf"), version_base="1.2", job_name="mine"):
+        users, name = GlobalHydra.instance().hydra, compose("own", return_hydra_config=True).hydra.job.name
+        torch.manual_seed(7)
+        before = torch.get_rng_state()
+        lnbench.run(*words)
+        assert torch.equal(before, torch.get_rng_state())
+        assert GlobalHydra.instance().hydra is users
+        again = compose("own", return_hydra_config=True)
+        assert (dict(again.trainer), again.hydra.job.name) == ({"max_steps": 5}, name)
+    assert not GlobalHydra.instance().is_initialized()
+
+
+def test_runs_of_several_threads_equal_those_of_one(words: list[str], runs_dir: Path) -> None:
+    seeds = ["seed=1", "seed=2", "seed=3"]
+    with ThreadPoolExecutor(len(seeds)) as pool:
+        together = list(pool.map(lambda seed: lnbench.run(*words, seed), seeds))
+    alone = [lnbench.run(*words, seed, f"runs_dir={runs_dir.with_name('alone')}") for seed in seeds]
+    assert [record.files for record in together] == [record.files for record in alone]
+
+
+def test_an_experiment_that_is_a_sweep_needs_a_value_for_each_setting(words: list[str], data_root: Path) -> None:
+    sweep = "experiment=mini_main_nlu"
+    told = "experiment=mini_main_nlu: is a sweep over {}, and this is one run; give a value for each, or type "
+    with pytest.raises(lnbench.ConfigError, match=told.format("seed") + f"python -m lnbench {sweep}$"):
+        lnbench.run(*words, sweep)
+    with pytest.raises(lnbench.ConfigError, match=told.format("task, method, seed")):
+        lnbench.run(sweep, f"data_root={data_root}")
+    record = lnbench.run(*words, "trainer.precision=fp32", "search=none", sweep, "seed=2")
+    assert (record.seed, record.config["task"]["splits"]["test_limit"]) == (2, 500)
 
 
 MISTAKES = {
@@ -227,3 +273,89 @@ def test_without_runs_the_frame_is_empty(tmp_path: Path) -> None:
     found = lnbench.records(tmp_path)
     assert len(found) == 0
     assert {"id", "method", "score"} <= set(found)
+
+
+@pytest.fixture(scope="module")
+def tuned(sources: dict[str, Path], data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    """Loads a run of a method."""
+    folder = tmp_path_factory.mktemp("tuned")
+
+    def load(method: str) -> Any:
+        words = runs.overrides(sources["bert"], data_root, folder, *SHORT, f"method={method}")
+        return lnbench.load(lnbench.run(*words).folder)
+
+    return load
+
+
+@pytest.mark.parametrize("method", ["ln", "loreft", "unipelt+lora+prefix"])
+def test_threads_that_share_a_model_get_the_answers_of_one(tuned: Callable[[str], Any], method: str) -> None:
+    model = tuned(method)
+    texts = [" ".join(["good", "film", "a", "bad"][: 1 + number % 4] * (1 + number % 3)) for number in range(12)]
+    alone = [model.predict([text]) for text in texts]
+    inside = threading.Barrier(2)
+
+    def meet(*_: object) -> None:
+        """Holds a thread in the middle of the model until another one is there, too."""
+        with contextlib.suppress(threading.BrokenBarrierError):
+            inside.wait(timeout=0.05)
+
+    block = model.model.backbone.get_submodule("encoder.layer.1")
+    hook = block.register_forward_pre_hook(meet)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda text: model.predict([text]), texts))
+    hook.remove()
+    assert together == alone
+
+
+def test_a_copy_of_a_model_answers_alike(tuned: Callable[[str], Any]) -> None:
+    model = tuned("ln")
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert other.predict(["a good film"]) == model.predict(["a good film"])
+
+
+def test_a_model_that_is_in_training_answers_without_dropout(tuned: Callable[[str], Any]) -> None:
+    model = tuned("ln")
+    answers = model.predict(["a good film", "bad"])
+    model.model.train()
+    model.model.head.eval()
+    modes = [module.training for module in model.model.modules()]
+    assert model.predict(["a good film", "bad"]) == answers
+    assert [module.training for module in model.model.modules()] == modes
+
+
+def test_texts_come_in_any_kind_of_column(tuned: Callable[[str], Any]) -> None:
+    model, texts = tuned("ln"), ["a good film", "bad"]
+    frame = pd.DataFrame({"text": texts}, index=[5, 9])
+    answers = model.predict(texts)
+    for column in (frame["text"], np.array(texts), tuple(texts), iter(texts), frame[["text"]].to_numpy()):
+        assert model.predict(column) == answers
+    assert model.predict(frame["text"][:0]) == []
+
+
+TEXTS: dict[str, tuple[object, str]] = {
+    "one text": ("good", r"^texts = 'good': is one text; give a list of texts, such as \['good'\]$"),
+    "a number": (["good", 3], "^text 2 = 3: must be a text, or a list of texts$"),
+    "a missing value": (pd.Series(["good", None]), "^text 2 = "),
+    "a pair with a number": ([("good", 3)], "^text 1 = .*: must be a text, or a list of texts$"),
+    "a frame": (pd.DataFrame({"text": ["good"]}), r"^texts: is a DataFrame; give a list of texts, such as frame\["),
+    "half a character": (["good", "\udcff"], "^text 2 = .*: has characters that are no Unicode$"),
+}
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+def test_what_is_no_list_of_texts_is_refused(tuned: Callable[[str], Any], kind: str) -> None:
+    texts, message = TEXTS[kind]
+    with pytest.raises(lnbench.DataError, match=message):
+        tuned("ln").predict(texts)
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, "4"])
+def test_a_batch_has_a_whole_number_of_texts(tuned: Callable[[str], Any], size: object) -> None:
+    with pytest.raises(lnbench.ConfigError, match=r"^batch_size = .*: must be a whole number, at least 1, or None$"):
+        tuned("ln").predict(["good"], batch_size=size)
+
+
+@pytest.mark.parametrize("as_type", [str, Path])
+def test_one_folder_is_no_list_of_folders(as_type: Callable[[str], str | Path]) -> None:
+    with pytest.raises(lnbench.ConfigError, match=r"^run_dirs = 'runs/a': is one folder; give a list of folders"):
+        lnbench.load_several(as_type("runs/a"))  # type: ignore[arg-type]

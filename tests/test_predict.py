@@ -134,3 +134,41 @@ def test_as_a_command_it_fails_without_a_traceback(arguments: list[str], tmp_pat
     assert "Traceback" not in err.read_text()
     assert len(err.read_text().splitlines()) == 1
     assert not out.read_text()
+
+
+def test_typed_texts_and_a_file_are_not_both_taken(predict: Predict, single: Path, tmp_path: Path) -> None:
+    file = tmp_path / "texts.txt"
+    file.write_text("bad\n")
+    code, out = predict(single, "good", "--file", file)
+    assert (code, out) == (2, "")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_text(predict: Predict, single: Path, tmp_path: Path) -> None:
+    file = tmp_path / "texts.txt"
+    file.write_bytes("\ufeffa good film\nbad\n".encode())
+    expected = predict(single, "--json", "a good film", "bad")
+    assert predict(single, "--json", "--file", file) == expected
+    assert predict(single, "--json", stdin="\ufeffa good film\nbad") == expected
+
+
+def test_a_text_of_several_lines_has_an_answer_on_one(predict: Predict, single: Path) -> None:
+    code, out = predict(single, "good\nfilm \x1b[31m")
+    assert code is None
+    assert out.endswith(r"good\nfilm \x1b[31m" + "\n")
+    assert out.count("\n") == 1
+
+
+def test_a_text_that_is_cut_off_is_told(predict: Predict, single: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    called = []
+    main_of = sys.modules["lnbench.predict"]
+
+    def note(*texts: object, **kwargs: object) -> None:
+        called.append(texts) if kwargs.get("file") is sys.stderr else print(*texts)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(main_of, "print", note, raising=False)
+        predict(single, "good film", "good film " * 40)
+        assert called == [("note: task.max_length = 32 cuts off 1 of 2 rows: 50 tokens on average, 50 at most",)]
+        called.clear()
+        predict(single, "good film")
+    assert called == []

@@ -1,5 +1,6 @@
 """Finds the parts of a pretrained transformer by role, with its role table."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -122,6 +123,7 @@ class Backbone:
 
         A gated network has two `ffn_input`. With cross-attention, a block has each map of attention twice.
         """
+        _check_role(name, get_args(Map))
         if name == "ffn_input":
             block = self.blocks[layer]
             return [LinearMap(block.get_submodule(path)) for path in self.table.ffn_inputs]
@@ -134,12 +136,14 @@ class Backbone:
         In attention this is the value projection, because DeBERTa applies the other ones to its position embeddings
         too. In cross-attention it is the query projection.
         """
+        _check_role(sublayer, get_args(Sublayer))
         if sublayer == "ffn":
             return self.linear_maps("ffn_input", layer)[0].layer
         return self._linear_map("query" if sublayer == "cross" else "value", sublayer, layer).layer
 
     def output_of(self, sublayer: Sublayer, layer: int) -> nn.Module:
         """The last linear layer of a sublayer of block `layer` (counted from 0)."""
+        _check_role(sublayer, get_args(Sublayer))
         return self._linear_map("ffn_output" if sublayer == "ffn" else "mha_output", sublayer, layer).layer
 
     def norm_after(self, sublayer: Sublayer, layer: int, reading: NormReading) -> nn.Module | None:
@@ -150,6 +154,8 @@ class Backbone:
         block, or the final norm), and `sublayer` means the norm before the sublayer. If both sublayers read the stream
         side by side, there is no norm between them, and both readings mean the sublayer's own norm.
         """
+        _check_role(sublayer, get_args(Sublayer))
+        _check_role(reading, get_args(NormReading))
         if self.table.placement != "pre" or reading == "sublayer":
             return self._norm(layer, self._own_norm(sublayer))
         following = self.sublayers[self.sublayers.index(sublayer) + 1 :]
@@ -162,6 +168,7 @@ class Backbone:
 
         It follows its sublayer and belongs to it, so in both readings it is chosen together with `norm_after`.
         """
+        _check_role(sublayer, get_args(Sublayer))
         paths = {"mha": self.table.mha_output_norm, "cross": None, "ffn": self.table.ffn_output_norm}
         return self._norm(layer, paths[sublayer])
 
@@ -275,6 +282,16 @@ def role_table(config: PreTrainedConfig, side: Side | None = None) -> RoleTable:
         if all(getattr(config, name) == value for name, value in variant.settings.items()):
             return variant.decoder if side == "decoder" and variant.decoder else variant.table
     return table
+
+
+def _check_role(name: object, known: Sequence[str]) -> None:
+    """Refuses the name of a role that no architecture has. A method of the user's may have mistyped it.
+
+    Raises:
+        ConfigError: there is no such role.
+    """
+    if name not in known:
+        raise ConfigError(f"method: {name!r} is no role of a transformer; known: {', '.join(known)}")
 
 
 def head_size(config: PreTrainedConfig) -> int:

@@ -5,10 +5,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from lnbench.core.schema import ConfigError
+
 
 def insert_sequential(host: nn.Module, name: str, module: nn.Module) -> None:
     """Makes `host` return y + module(y) where it returned y; `module` becomes its submodule `name`."""
-    host.add_module(name, module)
+    _add_module(host, name, module)
     host.register_forward_hook(partial(_add_sequential, name))
 
 
@@ -18,7 +20,7 @@ def insert_parallel(source: nn.Module, target: nn.Module, name: str, module: nn.
     `module` becomes `target`'s submodule `name`. Both layers must lie in the same block, and may be the same layer. In
     each forward pass of the block, `source` must run once, before `target`.
     """
-    target.add_module(name, module)
+    _add_module(target, name, module)
     relay = _Relay()
     source.register_forward_pre_hook(relay.take)
     target.register_forward_hook(partial(_add_parallel, relay, name, scale))
@@ -29,7 +31,7 @@ def insert_before_norm(norm: nn.Module, name: str, module: nn.Module) -> None:
 
     Other hooks on `norm` act in both calls.
     """
-    norm.add_module(name, module)
+    _add_module(norm, name, module)
     norm.register_forward_pre_hook(_BeforeNorm(name))
 
 
@@ -38,8 +40,22 @@ def insert_at_end(block: nn.Module, name: str, module: nn.Module) -> None:
 
     If the block returns a tuple, s is its first entry.
     """
-    block.add_module(name, module)
+    _add_module(block, name, module)
     block.register_forward_hook(partial(_add_at_end, name))
+
+
+def _add_module(host: nn.Module, name: str, module: nn.Module) -> None:
+    """Makes `module` the submodule `name` of `host`, unless there is one, which it would replace.
+
+    Raises:
+        ConfigError: the name is taken.
+    """
+    if hasattr(host, name):
+        raise ConfigError(
+            f"method: a module {name!r} cannot be inserted into a {type(host).__name__}, which has something of this "
+            f"name; each method needs a name of its own for what it inserts"
+        )
+    host.add_module(name, module)
 
 
 class _Relay:

@@ -1,21 +1,27 @@
 """Composes configurations with Hydra. `method=a+b+c` is a sum of three parts, and loggers are summed too."""
 
+import contextlib
 import copy
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins import file_config_source
 from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
+from hydra.core.utils import JobRuntime
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from hydra.plugins.config_source import ConfigResult
+from hydra.version import VersionBase
 from omegaconf import Container, DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+from yaml import YAMLError
 
 from lnbench.config.defaults import SCHEMAS, completed
 from lnbench.config.overrides import SUMS, choices, groups, several, understood
@@ -43,10 +49,12 @@ ONE_MODE = re.compile(r"Only one of --run, --multirun, --cfg, .* can be specifie
 INTERVAL = re.compile(r"\w+ does not support sweep type : INTERVAL_SWEEP$")
 NO_SETTING = re.compile(r"Interpolation key '(?P<name>.*)' not found$")
 NO_VARIABLE = re.compile(r".*Environment variable '(?P<name>.*)' not found", re.DOTALL)
+METHOD = "method"
 SWEEP_DIR = "hydra.sweep.dir"
 """Hydra's name for `runs_dir`."""
 ROOT = "config"
 """Name of the configuration whose defaults list starts every composition."""
+_ONE_HYDRA = threading.RLock()
 
 
 def config_dir() -> Path:
@@ -92,7 +100,8 @@ class FileConfigSource(file_config_source.FileConfigSource):
         about = file.stat()
         key = (self.provider, file, about.st_mtime_ns, about.st_size)
         if key not in self._read:
-            result = super().load_config(config_path)
+            result = _read(file, lambda: super(FileConfigSource, self).load_config(config_path))
+            _check_header(config_path, file, result)
             if isinstance(result.config, DictConfig) and result.header["package"] != "_global_":
                 result.config = completed(config_path.rpartition("/")[0], result.config)
             self._read[key] = result
@@ -102,6 +111,37 @@ class FileConfigSource(file_config_source.FileConfigSource):
         """Sorted names in a group. While a shell completes a sum, the sums that continue it are added."""
         names = super().list(config_path, results_filter)
         return sorted([*names, *_continuations(config_path, names)]) if config_path in SUMS else names
+
+
+def _read(file: Path, read: Callable[[], ConfigResult]) -> ConfigResult:
+    """The content of a file.
+
+    Raises:
+        ConfigCompositionException: it is no YAML.
+    """
+    try:
+        return read()
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" (line {mark.line + 1}: {getattr(error, 'problem', error)})" if mark else ""
+        raise ConfigCompositionException(f"{file}: is no YAML{line}") from error
+
+
+def _check_header(config_path: str, file: Path, result: ConfigResult) -> None:
+    """Checks that the file of a part says where its settings belong, because a part without that has another's name.
+
+    Raises:
+        ConfigCompositionException: the file does not say so, or has no settings.
+    """
+    group, _, name = config_path.rpartition("/")
+    if group != METHOD or "defaults" in result.config:
+        return
+    if not result.config:
+        raise ConfigCompositionException(f"{file}: has no settings; a method has at least a kind")
+    package, expected = result.header.get("package"), f"{group}.{name}"
+    if package not in (expected, f"_group_.{name}", f"{group}._name_", "_group_._name_"):
+        told = f"says {package}" if package else "does not say where its settings belong"
+        raise ConfigCompositionException(f"{file}: {told}; its first line must be: # @package {expected}")
 
 
 def register() -> None:
@@ -119,12 +159,49 @@ def compose_config(*overrides: str) -> DictConfig:
     Raises:
         ConfigError: an override names something that does not exist.
     """
-    register()
-    with initialize_config_dir(str(config_dir()), job_name="lnbench", version_base="1.3"):
+    return _composed(overrides)
+
+
+def sweep_of(*overrides: str) -> dict[str, str]:
+    """What an experiment among the overrides of one run sweeps over, and they do not set: values by name, as in YAML.
+
+    Raises:
+        ConfigError: an override names something that does not exist.
+    """
+    params = _composed(overrides, with_hydra=True).hydra.sweeper.params or {}
+    given = {word.lstrip("+~").partition("=")[0] for word in overrides}
+    return {str(name): str(values) for name, values in params.items() if name not in given}
+
+
+def _composed(overrides: Sequence[str], with_hydra: bool = False) -> DictConfig:
+    with hydra_of_ones_own():
         try:
-            return compose(ROOT, overrides=understood(overrides, [config_dir()]))
+            return compose(ROOT, overrides=understood(overrides, [config_dir()]), return_hydra_config=with_hydra)
         except (HydraException, ValueError) as error:
             raise ConfigError(explain(error)) from error
+
+
+@contextlib.contextmanager
+def hydra_of_ones_own() -> Iterator[None]:
+    """Inside the context, Hydra reads the folder of the shipped configurations.
+
+    A process has one Hydra. A program of the user's, or a notebook, may have started it for itself, and gets it back as
+    it was. One thread at a time is in the context.
+    """
+    with _ONE_HYDRA:
+        sources, base, job = SourcesRegistry.instance().types, VersionBase.instance(), JobRuntime.instance()
+        scheme = FileConfigSource.scheme()
+        Plugins.instance()  # this registers Hydra's own source of folders
+        former, users, version, name = sources[scheme], GlobalHydra.instance().hydra, base.version_base, job.get("name")
+        GlobalHydra.instance().clear()
+        try:
+            register()
+            with initialize_config_dir(str(config_dir()), job_name="lnbench", version_base="1.3"):
+                yield
+        finally:
+            GlobalHydra.instance().hydra = users
+            sources[scheme], base.version_base = former, version
+            job.set("name", name)
 
 
 def without_hydra(config: DictConfig) -> DictConfig:

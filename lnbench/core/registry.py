@@ -7,6 +7,7 @@ causes an import, so that reading other people's runs runs none of their code.
 import functools
 import importlib
 import pkgutil
+import traceback
 from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
@@ -30,7 +31,7 @@ def allow_modules(names: Iterable[str]) -> None:
         names: names of modules that Python can import.
 
     Raises:
-        ConfigError: a module cannot be imported.
+        ConfigError: a module cannot be imported, or its code raises an error.
     """
     for name in names:
         try:
@@ -39,6 +40,12 @@ def allow_modules(names: Iterable[str]) -> None:
             raise ConfigError(
                 f"plugins = {name!r}: cannot be imported ({error}); it must be a module that Python finds, for "
                 f"instance because its folder is in PYTHONPATH"
+            ) from error
+        except Exception as error:
+            *_, place = traceback.extract_tb(error.__traceback__)
+            line = "" if isinstance(error, SyntaxError) else f", at {place.filename}:{place.lineno}"
+            raise ConfigError(
+                f"plugins = {name!r}: its code cannot be run ({type(error).__name__}: {error}{line})"
             ) from error
         _allowed.setdefault(name)
 
@@ -109,11 +116,23 @@ class Registry(Generic[K]):
         )
 
     def _find(self, kind: str) -> type[K] | None:
-        if kind in self._files:
-            return self._defined_in(f"{self.package}.{kind}").get(kind)
-        for point in entry_points(group=self.package, name=kind):
-            return self._checked(point.load(), point.value)
-        return next((found for module in _allowed if (found := self._defined_in(module).get(kind))), None)
+        """The class of a kind, None if there is none.
+
+        Raises:
+            ConfigError: several classes have this kind.
+        """
+        found = [own] if kind in self._files and (own := self._own(kind)) else []
+        found += [self._checked(point.load(), point.value) for point in entry_points(group=self.package, name=kind)]
+        found += [cls for module in _allowed if (cls := self._defined_in(module).get(kind))]
+        several = list(dict.fromkeys(f"{cls.__module__}.{cls.__qualname__}" for cls in found))
+        if len(several) > 1:
+            raise ConfigError(
+                f"{KIND} = {kind!r}: several classes have this name, {' and '.join(several)}; give your own another"
+            )
+        return found[0] if found else None
+
+    def _own(self, kind: str) -> type[K] | None:
+        return self._defined_in(f"{self.package}.{kind}").get(kind)
 
     def _known(self) -> set[str]:
         """All known kinds. Imports all modules that may define one."""

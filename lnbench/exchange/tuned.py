@@ -1,8 +1,11 @@
 """Loads finished runs, to use their models."""
 
+import re
+import threading
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +34,28 @@ from lnbench.training.assemble import build_model
 from lnbench.training.device import FORMATS, Format, computes_bf16, computing_in
 from lnbench.training.evaluation import answer
 
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half a character, which is what invalid bytes of a command line become."""
 SLOW = (
     "this device computes it slowly or not at all; load the run with precision='fp32' (--precision fp32), and answers "
     "near a tie may differ from the run's"
 )
+
+
+class Turns:
+    """Lets one thread at a time in. A copy has turns of its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def __reduce__(self) -> tuple[type["Turns"], tuple[()]]:
+        return Turns, ()
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Waits until no other thread is within the context."""
+        with self._lock:
+            yield
 
 
 @dataclass(frozen=True)
@@ -47,22 +68,48 @@ class Tuned:
     config: RunConfig
     precision: Format
     """Number format of `predict`. The weights of `model` are fp32, and it computes in fp32 outside of `predict`."""
+    _turns: Turns = field(default_factory=Turns, repr=False, compare=False)
 
     def predict(self, texts: Sequence[str | Sequence[str]], batch_size: int | None = None) -> list[dict[str, Any]]:
         """Answers texts, or pairs of texts if the task takes pairs, in their order and on the model's device.
 
+        The model answers in evaluation mode, also if it was set to training. Several threads may call this function;
+        they take turns, because parts of some methods remember the texts that they are given.
+
         Args:
-            texts: texts or pairs to answer.
+            texts: texts or pairs to answer: a list, a column of a data frame, an array.
             batch_size: number of texts at once; None takes the number that the run used for evaluation. Another number
                 changes the rounding, and so the last digits.
 
         Raises:
-            ConfigError: the model is on a device that does not support `precision`.
+            ConfigError: the model is on a device that does not support `precision`, or `batch_size` is below 1.
             DataError: a text is empty, is not a pair although the task needs pairs, or has a token that the model
                 does not embed.
         """
+        texts = listed(texts)
+        if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+            raise ConfigError(f"batch_size = {batch_size!r}: must be a whole number, at least 1, or None")
         if not texts:
             return []
+        with self._turns.taken(), _evaluating(self.model):
+            return self._predict(texts, batch_size or self.config.trainer.eval_batch_size)
+
+    def remarks(self, texts: Sequence[str | Sequence[str]]) -> list[str]:
+        """What a user should know of texts before trusting their answers: how much of them is cut off.
+
+        Args:
+            texts: as for `predict`.
+
+        Raises:
+            DataError: as for `predict`.
+        """
+        if not (texts := listed(texts)):
+            return []
+        with self._turns.taken():
+            frame = self.task.unlabelled(texts)
+            return self.task.warnings(frame, self.task.encode(frame, self.tokenizer))
+
+    def _predict(self, texts: Sequence[str | Sequence[str]], batch_size: int) -> list[dict[str, Any]]:
         device = next(self.model.parameters()).device.type
         if self.precision == "bf16" and not computes_bf16(device):
             raise ConfigError(f"precision = 'bf16': {SLOW}")
@@ -72,7 +119,7 @@ class Tuned:
         if problem := unembedded(self.tokenizer, embedded, int(examples.tokens.max())):
             raise DataError(f"model {self.config.model.name!r} {problem}")
         with computing_in(self.precision, device):
-            outputs = answer(self.model, self.task, examples, batch_size or self.config.trainer.eval_batch_size)
+            outputs = answer(self.model, self.task, examples, batch_size)
         return self.task.predictions(outputs, frame, examples)
 
 
@@ -130,12 +177,14 @@ def load_several(run_dirs: Sequence[str | Path], precision: Format | None = None
     The models can be used in turn, without any cost of switching.
 
     Args:
-        run_dirs: folders or repositories, as for `load`.
+        run_dirs: list of folders or repositories, each as for `load`.
         precision: number format of all models, as for `load`; None takes that of each run.
 
     Raises:
         AdapterError, ConfigError, HubError, RecordError: as for `load`.
     """
+    if isinstance(run_dirs, str | Path):
+        raise ConfigError(f"run_dirs = {str(run_dirs)!r}: is one folder; give a list of folders, or call load")
     several: list[Tuned] = []
     known: dict[str, list[nn.Parameter]] = defaultdict(list)
     for run_dir in run_dirs:
@@ -175,6 +224,41 @@ def share_frozen(backbone: nn.Module, known: dict[str, list[nn.Parameter]]) -> N
         else:
             owner, _, own = name.rpartition(".")
             setattr(backbone.get_submodule(owner), own, shared)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Sets a model to evaluation inside the context."""
+    in_training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in in_training:
+            module.training = True
+
+
+def listed(texts: Any) -> list[Any]:
+    """The texts, or lists of texts, of a list, an array or a column of a data frame.
+
+    Raises:
+        DataError: these are no texts, or this is one text, whose letters are not meant.
+    """
+    if isinstance(texts, str | bytes):
+        raise DataError(f"texts = {texts!r}: is one text; give a list of texts, such as [{texts!r}]")
+    if isinstance(texts, Mapping) or hasattr(texts, "columns"):
+        raise DataError(
+            f"texts: is a {type(texts).__name__}; give a list of texts, such as frame['text'], or of pairs, such as "
+            f"frame[['first', 'second']].values"
+        )
+    found = list(texts)
+    for number, text in enumerate(found, 1):
+        own: list[Any] = [text] if isinstance(text, str) or not hasattr(text, "__iter__") else list(text)
+        if not all(isinstance(part, str) for part in own):
+            raise DataError(f"text {number} = {text!r}: must be a text, or a list of texts")
+        if any(SURROGATE.search(part) for part in own):
+            raise DataError(f"text {number} = {text!r}: has characters that are no Unicode")
+    return found
 
 
 def _with_measured(tensors: Mapping[str, Tensor], model: TunedModel) -> dict[str, Tensor]:

@@ -103,7 +103,7 @@ class Method(Schema):
         Returns:
             The parameters that this part trains, existing and inserted ones. The caller makes them trainable.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"the method {type(self).__name__} has no function attach")
 
     def prepare(self, model: TunedModel, losses: Iterator[Tensor]) -> None:
         """Lets a part use training data to choose what it trains. Most parts do nothing here.

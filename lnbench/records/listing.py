@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from lnbench.core.schema import ConfigError
 from lnbench.core.sealed import NewerError, SealError, read_json
 from lnbench.records.failure import Failure, read_failure
 from lnbench.records.files import CONFIG, FAILURE, RECORD
@@ -55,6 +56,22 @@ class FoundRun:
 def holds_runs(path: Path) -> bool:
     """Whether a path is a folder, in which runs may be, or a packed file of runs."""
     return path.is_dir() or (path.name.endswith(SUFFIX) and path.is_file())
+
+
+def check_place(path: Path) -> None:
+    """Checks that a folder, if it holds no runs, is not itself a run, or a part of a folder of runs.
+
+    Raises:
+        ConfigError: it is, and the error names the folder of runs.
+    """
+    if not path.is_dir() or packed_files(path) or any(map(_is_run, path.glob("/".join("*" * LEVELS)))):
+        return
+    for below in range(LEVELS):
+        folders = path.glob("/".join("*" * below)) if below else [path]
+        if any((folder / name).is_file() for folder in folders for name in (RECORD, FAILURE)):
+            above = path.absolute().parents[LEVELS - below - 1]
+            what = "a part of a folder of runs" if below else "the folder of one run"
+            raise ConfigError(f"{path}: is {what}; give the folder of runs, {above}")
 
 
 def find_runs(runs_dir: Path, remember: bool = False) -> Iterator[FoundRun]:

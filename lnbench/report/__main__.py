@@ -8,7 +8,7 @@ from pathlib import Path
 from lnbench.arguments import add_plugins
 from lnbench.core.errors import plainly
 from lnbench.core.schema import ConfigError
-from lnbench.records.listing import holds_runs
+from lnbench.records.listing import check_place, holds_runs
 from lnbench.report.circumstances import other_circumstances
 from lnbench.report.dashboard.target import obstacle, target
 from lnbench.report.filters import add_filter, filtered
@@ -58,6 +58,8 @@ def main() -> None:
         sys.exit(2)
     gc.disable()  # records have no cycles, and looking for cycles takes longer than reading them
     try:
+        for place in options.runs_dirs:
+            check_place(place)
         loaded = filtered(load_runs(*options.runs_dirs), options.filter)
         _report(loaded, options)
     except (ConfigError, OSError) as error:

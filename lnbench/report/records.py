@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lnbench.core.schema import ConfigError
-from lnbench.records.listing import FoundRun, find_runs, first_of_each, holds_runs
+from lnbench.records.listing import FoundRun, check_place, find_runs, first_of_each, holds_runs
 from lnbench.records.record import Record
 from lnbench.records.setting import identity_of, leaves
 from lnbench.report.load import COLUMNS, checked, frame, told
@@ -55,7 +55,7 @@ def records(*folders: str | Path) -> pd.DataFrame:
           Lists are JSON texts, by which runs can be grouped.
 
     Raises:
-        ConfigError: a folder does not exist.
+        ConfigError: a folder does not exist, or is that of one run.
     """
     import pandas as pd
 
@@ -74,6 +74,7 @@ def records(*folders: str | Path) -> pd.DataFrame:
 def _finished(folder: Path) -> Iterator[FoundRun]:
     if not holds_runs(folder):
         raise ConfigError(f"{str(folder)!r}: there is no such folder of runs")
+    check_place(folder)
     for found in map(checked, find_runs(folder)):
         if found.record:
             yield found

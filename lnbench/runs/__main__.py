@@ -10,7 +10,7 @@ from lnbench.core.errors import DataError
 from lnbench.core.escape import printable
 from lnbench.core.schema import ConfigError
 from lnbench.records.foreign import foreign_logs
-from lnbench.records.listing import holds_runs
+from lnbench.records.listing import check_place, holds_runs
 from lnbench.runs.display import print_json, show_failures, show_runs
 from lnbench.runs.filters import FILTER, parse_filter, select
 from lnbench.runs.listed import Listed, list_runs
@@ -124,6 +124,7 @@ def _list(runs: list[Listed], options: argparse.Namespace) -> None:
 def _runs(runs_dir: Path) -> list[Listed]:
     if not holds_runs(runs_dir):
         raise ConfigError(f"{str(runs_dir)!r}: there is no such folder of runs")
+    check_place(runs_dir)
     return list_runs(runs_dir)
 
 

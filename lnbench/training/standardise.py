@@ -48,7 +48,8 @@ def _mean_and_deviation(config: RunConfig, model: TunedModel, head: Head, train:
     if not deviation.isfinite().all():
         raise ConfigError(
             f"model.source = {config.model.source!r}: its states are not finite numbers for the first rows of "
-            f"{config.task.name}; its weights are damaged, or need another number format"
+            f"{config.task.name}; its weights are damaged or need another number format, or what "
+            f"method={config.method_name} inserts is not finite"
         )
     return mean, deviation
 

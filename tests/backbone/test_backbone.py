@@ -1,5 +1,6 @@
 import copy
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ from torch import nn
 
 from lnbench.backbone.backbone import SUBLAYERS, Backbone, NormReading, head_size, longest_text, role_table
 from lnbench.backbone.tables import Map
+from lnbench.core.schema import ConfigError
 from tests import tiny
 
 ONE_LAYER_GATED = {"glm", "glm4", "modernbert", "phi3"}
@@ -17,6 +19,21 @@ MAPS: tuple[Map, ...] = ("query", "key", "value", "mha_output", "ffn_input", "ff
 
 def backbone(architecture: str) -> Backbone:
     return Backbone(tiny.tiny(architecture))
+
+
+@pytest.mark.parametrize("name", ["mhaa", "attention", "MHA", None])
+def test_a_role_that_is_mistyped_is_refused(name: Any) -> None:
+    view = backbone("gpt2")
+    for find in (
+        lambda: view.output_of(name, 0),
+        lambda: view.reader_of(name, 0),
+        lambda: view.linear_maps(name, 0),
+        lambda: view.norm_after(name, 0, "position"),
+        lambda: view.norm_after("ffn", 0, name),
+        lambda: view.norms_after(name, 0, "sublayer"),
+    ):
+        with pytest.raises(ConfigError, match=f"^method: {name!r} is no role of a transformer; known: "):
+            find()
 
 
 @pytest.mark.parametrize("architecture", tiny.EVERY_ARCHITECTURE)

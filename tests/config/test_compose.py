@@ -253,3 +253,21 @@ def test_defaults_do_not_change_a_run() -> None:
         bare[group] = OmegaConf.load(config_dir() / group / f"{name}.yaml")
     assert bare != config
     assert validate(to_plain(bare)).identity() == validate(to_plain(config)).identity()
+
+
+METHOD_FILES = {
+    "kind: ln\nlr: 0.1": r"does not say where its settings belong; its first line must be: # @package method\.mine$",
+    "# @package method.other\nkind: ln": r"says method\.other; its first line must be: # @package method\.mine$",
+    "": "has no settings; a method has at least a kind$",
+    "# @package method.mine\nkind: ln\n lr: 1": r"is no YAML \(line 3: mapping values are not allowed here\)$",
+}
+
+
+@pytest.mark.parametrize("content", METHOD_FILES)
+@pytest.mark.parametrize("method", ["mine", "ln+mine"])
+def test_a_half_finished_file_of_a_method_is_named(tmp_path: Path, content: str, method: str) -> None:
+    (tmp_path / "method").mkdir()
+    file = tmp_path / "method" / "mine.yaml"
+    file.write_text(content)
+    with pytest.raises(ConfigError, match=f"^{file}: {METHOD_FILES[content]}"):
+        compose_config(f"method={method}", f"hydra.searchpath=[{tmp_path}]")

@@ -158,3 +158,37 @@ def test_a_class_of_an_installed_package_is_known_by_its_entry_point(
     with pytest.raises(ConfigError, match=r"entry point 'os:sep' of lnbench\.methods: is not a Method"):
         METHODS.find("wrong", "method.x")
     assert METHODS.find("ln", "method.x") is LayerNormTuning
+
+
+BROKEN = {
+    "class Mine(": r"its code cannot be run \(SyntaxError: .*line 1\)\)$",
+    "import os\nvalue = 1 / 0": r"its code cannot be run \(ZeroDivisionError: division by zero, at .*\.py:2\)$",
+    "import no_such_module": r"cannot be imported \(No module named 'no_such_module'\)",
+}
+
+
+@pytest.mark.parametrize("code", BROKEN)
+def test_a_module_with_a_mistake_is_refused_with_its_place(module: Path, code: str) -> None:
+    module.write_text(code)
+    with pytest.raises(ConfigError, match=f"^plugins = '{module.stem}': {BROKEN[code]}"):
+        allow_modules([module.stem])
+
+
+def test_a_kind_that_several_classes_have_is_refused(module: Path) -> None:
+    module.write_text(MINE + '    kind = "ln"\n')
+    allow_modules([module.stem])
+    told = f"^kind = 'ln': several classes have this name, {ADDRESSES['ln']} and {module.stem}.Mine; give your own"
+    with pytest.raises(ConfigError, match=told):
+        METHODS.find("ln", "method.ln")
+    assert METHODS.find("bitfit", "method.bitfit")
+
+
+def test_two_modules_with_one_kind_are_told_apart(module: Path) -> None:
+    other = module.with_name(f"more_{module.name}")
+    for file in (module, other):
+        file.write_text(MINE + '    kind = "mine"\n')
+    allow_modules([module.stem])
+    assert METHODS.find("mine", "method.mine").__module__ == module.stem
+    allow_modules([other.stem])
+    with pytest.raises(ConfigError, match=f"several classes have this name, {module.stem}.Mine and {other.stem}.Mine"):
+        METHODS.find("mine", "method.mine")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import lnbench
+from lnbench.core.schema import ConfigError
 from lnbench.core.sealed import read_sealed, write_sealed
 from lnbench.records.failure import describe, write_failure
 from lnbench.records.files import CONFIG, FAILURE, RECORD
@@ -17,6 +19,7 @@ from lnbench.report.load import load_runs
 from tests.commands import Commands
 from tests.conftest import Configure
 from tests.records.many import begin, finish
+from tests.report.builders import finished, folder_of, save
 
 Spoil = Callable[[Path], object]
 
@@ -161,3 +164,24 @@ def test_a_newer_run_is_a_state_of_its_own(configure: Configure, commands: Comma
     assert reported.code == 0
     assert "Not in this report (1):\n  newer" in reported.out
     assert f"written by {writer}" in reported.out
+
+
+@pytest.mark.parametrize("below", [0, 1, 2, 3])
+def test_the_folder_of_one_run_is_no_folder_of_runs(commands: Commands, tmp_path: Path, below: int) -> None:
+    one = finished()
+    save(one, runs_dir=tmp_path / "runs")
+    inside = [folder_of(one, tmp_path / "runs"), *folder_of(one, tmp_path / "runs").parents][below]
+    what = "a part of a folder of runs" if below else "the folder of one run"
+    told = f"{inside}: is {what}; give the folder of runs, {tmp_path / 'runs'}"
+    with pytest.raises(ConfigError, match=f"^{told}$"):
+        lnbench.records(inside)
+    assert told in str(commands.report(inside).code)
+    listed = commands.runs(inside)
+    assert told in f"{listed.code}{listed.err}"
+    assert len(lnbench.records(tmp_path / "runs")) == 1
+
+
+def test_an_exported_model_in_an_empty_folder_of_runs_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "config.json").write_text("{}")
+    assert len(lnbench.records(tmp_path)) == 0

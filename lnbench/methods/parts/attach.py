@@ -1,8 +1,8 @@
 """Attaches a sum of methods to one backbone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
 from lnbench.backbone.backbone import Backbone
@@ -43,7 +43,8 @@ def attach(parts: Mapping[str, Method], backbones: Sequence[Backbone], seed: int
         claim is listed for each of them.
 
     Raises:
-        ConfigError: as `check_sides`; or the model lacks the place where a part acts.
+        ConfigError: as `check_sides`; or the model lacks the place where a part acts; or a part claims something else
+            than parameters of the model.
     """
     model = backbones[0].model
     check_sides(parts, model.config)
@@ -54,12 +55,34 @@ def attach(parts: Mapping[str, Method], backbones: Sequence[Backbone], seed: int
         with seeded(seed, name):
             sides = _sides(parts[name])
             chosen = [view for view in backbones if not sides or view.side in sides]
-            claimed = [parameter for view in chosen for parameter in parts[name].attach(view)]
+            claimed = [parameter for view in chosen for parameter in _listed(name, parts[name].attach(view))]
             claims[name] = [parameter for parameter in claimed if id(parameter) not in fixed]
     names = {id(parameter): name for name, parameter in model.named_parameters()}
+    for name, claimed in claims.items():
+        if stray := [tuple(parameter.shape) for parameter in claimed if id(parameter) not in names]:
+            raise ConfigError(
+                f"method.{name}: its function attach returned a parameter of shape {stray[0]} that is not in the "
+                f"model; the functions of lnbench.backbone.insertion put modules into it"
+            )
     for parameter in (parameter for claimed in claims.values() for parameter in claimed):
         parameter.requires_grad_(True)
     return {name: sorted({names[id(parameter)] for parameter in claimed}) for name, claimed in claims.items()}
+
+
+def _listed(name: str, claimed: object) -> list[nn.Parameter]:
+    """What a method's `attach` returned.
+
+    Raises:
+        ConfigError: these are no parameters.
+    """
+    found = list(claimed) if isinstance(claimed, Iterable) and not isinstance(claimed, Tensor) else [claimed]
+    parameters = [one for one in found if isinstance(one, nn.Parameter)]
+    if wrong := [one for one in found if not isinstance(one, nn.Parameter)]:
+        raise ConfigError(
+            f"method.{name}: its function attach returned a {type(wrong[0]).__name__}, and must return a list of the "
+            f"parameters that it trains (torch.nn.Parameter)"
+        )
+    return parameters
 
 
 def _sides(part: Method) -> set[Side]:
