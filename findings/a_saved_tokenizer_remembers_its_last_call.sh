@@ -7,9 +7,9 @@
 # Versions:        transformers 5.23.0, tokenizers 0.23.3.
 # Source:          TokenizersBackend sets truncation and padding on its backend at each call, and save_pretrained writes
 #                  the backend as it is.
-# Why it matters:  a run ends with evaluation on short texts, or a sanity check, and saves its tokenizer. Servers for
-#                  embeddings and rankers read tokenizer.json by itself: the tuned model is served, and scored, on the
-#                  first words of each text.
+# Why it matters:  a run ends with evaluation on short texts, or a sanity check, and saves its tokenizer. A program that
+#                  reads tokenizer.json with the library tokenizers then uses the tuned model on the first words of each
+#                  text.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
