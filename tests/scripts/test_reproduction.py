@@ -1,5 +1,6 @@
 """The document on the paper's claims, from runs with made-up numbers and from the published ones."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +27,14 @@ def test_the_published_document_is_made_from_the_published_results_alone() -> No
     assert (ROOT / DOCUMENT).read_text() == document(ROOT / RESULTS, DOCUMENT.stem), (
         "python -m scripts.reproduction --images writes it anew"
     )
+
+
+def test_the_readme_tells_its_numbers() -> None:
+    text = (ROOT / DOCUMENT).read_text().replace("\\", "")
+    rows = re.findall(r"^\| (.* better than .*) \| (.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert rows
+    for comparison, difference in rows:
+        assert f"| ✔ | {comparison.replace('`', '')} in F1 and accuracy | {difference} points |" in text
 
 
 def test_it_has_every_claim_table_and_command_and_no_folder_of_this_machine(tmp_path: Path) -> None:
