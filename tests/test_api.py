@@ -19,6 +19,8 @@ import pandas as pd
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.global_hydra import GlobalHydra
 
 import lnbench
@@ -56,7 +58,11 @@ def test_a_record_that_was_moved_says_where_it_lies_now(words: list[str], runs_d
     assert moved.cost == record.cost
 
 
-def test_a_program_keeps_its_own_hydra_and_its_random_numbers(words: list[str], tmp_path: Path) -> None:
+def test_a_program_keeps_its_own_hydra_and_its_random_numbers(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader of files is Hydra's own, which a command of lnbench in this process may have replaced for good."""
+    monkeypatch.setitem(SourcesRegistry.instance().types, FileConfigSource.scheme(), FileConfigSource)
     (tmp_path / "conf" / "trainer").mkdir(parents=True)
     (tmp_path / "conf" / "own.yaml").write_text("defaults: [trainer: one]")
     (tmp_path / "conf" / "trainer" / "one.yaml").write_text("max_steps: 5")
