@@ -15,10 +15,12 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test pytest lint format parity docs newest clean
+.PHONY: help setup run test pytest lint format parity docs newest clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) ## Set up .venv, once
 
 run: $(INSTALLED) ## Set up if needed, then tune a small BERT; add overrides with ARGS="seed=1 trainer.max_epochs=2"
 	$(BIN)/python -m lnbench method=$(METHOD) $(ARGS)
