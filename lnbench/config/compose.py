@@ -5,7 +5,7 @@ import copy
 import os
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -100,7 +100,10 @@ class FileConfigSource(file_config_source.FileConfigSource):
         about = file.stat()
         key = (self.provider, file, about.st_mtime_ns, about.st_size)
         if key not in self._read:
-            result = _read(file, lambda: super(FileConfigSource, self).load_config(config_path))
+            try:
+                result = super().load_config(config_path)
+            except YAMLError as error:
+                raise ConfigCompositionException(_explain_yaml(file, error)) from error
             _check_header(config_path, file, result)
             if isinstance(result.config, DictConfig) and result.header["package"] != "_global_":
                 result.config = completed(config_path.rpartition("/")[0], result.config)
@@ -113,18 +116,10 @@ class FileConfigSource(file_config_source.FileConfigSource):
         return sorted([*names, *_continuations(config_path, names)]) if config_path in SUMS else names
 
 
-def _read(file: Path, read: Callable[[], ConfigResult]) -> ConfigResult:
-    """The content of a file.
-
-    Raises:
-        ConfigCompositionException: it is no YAML.
-    """
-    try:
-        return read()
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" (line {mark.line + 1}: {getattr(error, 'problem', error)})" if mark else ""
-        raise ConfigCompositionException(f"{file}: is no YAML{line}") from error
+def _explain_yaml(file: Path, error: YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    line = f" (line {mark.line + 1}: {getattr(error, 'problem', error)})" if mark else ""
+    return f"{file}: is no YAML{line}"
 
 
 def _check_header(config_path: str, file: Path, result: ConfigResult) -> None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from hydra import initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -14,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.lnbench import QuickSweeper
-from lnbench.config.compose import ROOT, config_dir, explain, register, to_plain, without_hydra
+from lnbench.config.compose import ROOT, config_dir, explain, hydra_of_ones_own, to_plain, without_hydra
 from lnbench.config.overrides import NO_JOBS, understood
 from lnbench.config.run import RunConfig, validate
 from lnbench.core.commands import command, override
@@ -105,8 +104,7 @@ def _job(config: RunConfig, address: Address, overrides: Sequence[str], changes:
 
 def _expand(overrides: Sequence[str]) -> list[tuple[RunConfig, list[str]]]:
     """The configuration of each job, and the overrides that make it, expanded like Hydra's own sweeper does."""
-    register()
-    with initialize_config_dir(str(config_dir()), job_name="lnbench", version_base="1.3"):
+    with hydra_of_ones_own():
         loader = GlobalHydra.instance().config_loader()
         try:
             master = loader.load_configuration(ROOT, understood(overrides, [config_dir()]), RunMode.MULTIRUN)
