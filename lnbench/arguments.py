@@ -5,6 +5,8 @@ from collections.abc import Callable
 from math import inf, nan
 from pathlib import Path
 
+from lnbench.core.commands import override
+from lnbench.core.config_folders import use_config_dir
 from lnbench.core.registry import allow_modules
 from lnbench.core.schema import ConfigError
 
@@ -23,12 +25,12 @@ def parser_of_runs(program: str, description: str, examples: str) -> argparse.Ar
     parser.add_argument(
         "run_dir", type=Path, help="folder of a run, which the run printed at its end, or USER/NAME on the hub"
     )
-    add_plugins(parser)
+    add_own(parser)
     return parser
 
 
-def add_plugins(parser: argparse.ArgumentParser) -> None:
-    """Adds the option `--plugin`, which lets runs name classes from modules outside lnbench."""
+def add_own(parser: argparse.ArgumentParser) -> None:
+    """Adds the options `--plugin` and `--config-dir`, by which runs may name classes and choices outside lnbench."""
     parser.add_argument(
         "--plugin",
         type=_allow,
@@ -36,6 +38,20 @@ def add_plugins(parser: argparse.ArgumentParser) -> None:
         metavar="MODULE",
         help="allow methods and tasks of a module outside lnbench; this runs its code",
     )
+    parser.add_argument(
+        "--config-dir",
+        type=_use,
+        metavar="FOLDER",
+        help="folder with the configurations of these methods and tasks, laid out like conf/",
+    )
+
+
+def of_own(options: argparse.Namespace) -> list[str]:
+    """The overrides that give runs what `--plugin` and `--config-dir` gave to this command."""
+    return [
+        *([override("plugins", options.plugin)] if options.plugin else []),
+        *([override("config_dir", options.config_dir)] if options.config_dir else []),
+    ]
 
 
 def whole_number(least: int) -> Callable[[str], int]:
@@ -71,3 +87,10 @@ def _allow(module: str) -> str:
     except ConfigError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return module
+
+
+def _use(folder: str) -> Path:
+    if not Path(folder).is_dir():
+        raise argparse.ArgumentTypeError(f"{folder!r}: there is no such folder")
+    use_config_dir(Path(folder))
+    return Path(folder)

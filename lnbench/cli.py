@@ -16,9 +16,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lnbench import __version__
-from lnbench.config.compose import ROOT, config_dir, explain, register, to_plain
+from lnbench.config.compose import ROOT, explain, register, to_plain
 from lnbench.config.overrides import understood
 from lnbench.config.run import RunConfig, validate
+from lnbench.core.commands import override
+from lnbench.core.config_folders import config_dir
 from lnbench.core.errors import FAILED, INTERRUPTED, REFUSED, DataError, JobFailed, plainly
 from lnbench.core.packages import require_tuning
 from lnbench.core.schema import ConfigError, did_you_mean
@@ -136,7 +138,6 @@ def arranged(arguments: Sequence[str]) -> list[str]:
     """
     options: list[str] = []
     words: list[str] = []
-    folders = [config_dir()]
     rest = deque(arguments)
     while rest:
         word = rest.popleft()
@@ -150,14 +151,14 @@ def arranged(arguments: Sequence[str]) -> list[str]:
         value = options[-1].removeprefix(f"{word.partition('=')[0]}=")
         if value != word and action.choices and value not in action.choices:
             raise ConfigError(f"{word}: {value!r} is not one of {', '.join(action.choices)}")
-        if action.dest == "config_dir":
-            folders.append(Path(value))
+        if action.dest == "config_dir" and Path(value).is_dir():  # else Hydra says that it is not there
+            words.append(override("config_dir", Path(value)))
     if VERSION in options:
         print(f"lnbench {__version__}")
         sys.exit()
     if not HELP.isdisjoint(options):
         return options
-    return [*options, *understood(words, [folder for folder in folders if folder.is_dir()])]
+    return [*options, *understood(words, [config_dir()])]
 
 
 def _takes_next(action: Action, rest: Sequence[str]) -> bool:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from math import inf
 
-from lnbench.arguments import add_plugins, number_between, whole_number
+from lnbench.arguments import add_own, number_between, of_own, whole_number
 from lnbench.cli import show
 from lnbench.config.overrides import DELETION, OVERRIDE
 from lnbench.core.errors import FAILED, INTERRUPTED, REFUSED, DataError, plainly
@@ -117,11 +117,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--plan", action="store_true", help="show the next runs and how many are likely needed; run nothing"
     )
-    add_plugins(parser)
+    add_own(parser)
     options = parser.parse_intermixed_args()
     words = [*options.words, *filter(_is_override, options.tasks)]  # overrides may follow the tasks
     options.tasks = [task for task in options.tasks if not _is_override(task)]
     options.overrides = [word for word in words if _is_override(word)]
+    options.overrides += of_own(options)
     options.claims = [word for word in words if not _is_override(word)]
     if not options.claims:
         parser.error("there is no CLAIM, such as 'ln better than bitfit'")

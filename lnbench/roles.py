@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lnbench.backbone.config import ModelConfig
-from lnbench.config.compose import compose_config, config_dir, to_plain
+from lnbench.config.compose import compose_config, to_plain
+from lnbench.core.config_folders import config_dir
 from lnbench.core.packages import require_tuning
 from lnbench.core.schema import ConfigError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
-from lnbench.arguments import add_plugins
+from lnbench.arguments import add_own
 from lnbench.core.errors import plainly
 from lnbench.core.packages import require_tuning
 from lnbench.core.schema import ConfigError
@@ -136,7 +136,7 @@ def _options() -> argparse.Namespace:
         "--out", type=Path, required=True, metavar="FILE", help=f"file to write; {SUFFIX} may be left out"
     )
     add_filter(parser)
-    add_plugins(parser)
+    add_own(parser)
     return parser.parse_args()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from math import inf
 from pathlib import Path
 
-from lnbench.arguments import add_plugins, number_between, whole_number
+from lnbench.arguments import add_own, number_between, whole_number
 from lnbench.config.run import RunConfig
 from lnbench.core.errors import FAILED, INTERRUPTED, REFUSED, DataError, plainly
 from lnbench.core.escape import printable
@@ -161,7 +161,7 @@ def _options() -> argparse.Namespace:
         "--steps", type=whole_number(LEAST_STEPS), metavar="K", help=f"replay the first K steps, {LEAST_STEPS} at least"
     )
     parser.add_argument("--out", type=Path, default=Path("replays"), help="folder of the replays (default: replays)")
-    add_plugins(parser)
+    add_own(parser)
     options = parser.parse_intermixed_args()
     wrong = [word for word in options.places if "=" not in word]
     if wrong:

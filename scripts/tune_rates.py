@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from statistics import fmean
 
-from lnbench.config.compose import config_dir
 from lnbench.core.atomic_files import write_atomically
+from lnbench.core.config_folders import config_dir
 from scripts.rates.choice import Trial, best_factors, mean_shares, shipped_rate, write_rate, written
 from scripts.rates.trials import Budget, add_options, at_factor, attempt, together
 

@@ -142,7 +142,7 @@ def test_an_override_that_is_no_text_is_refused(mistake: object) -> None:
 
 
 def test_a_method_of_ones_own(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (python,), (yaml,) = blocks("python"), blocks("yaml")
+    python, (yaml,) = blocks("python")[0], blocks("yaml")
     (tmp_path / "my conf, 1" / "method").mkdir(parents=True)
     (tmp_path / "my conf, 1" / "method" / "linear_adapter.yaml").write_text(yaml)
     (tmp_path / "api_adapter.py").write_text(python)

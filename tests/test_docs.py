@@ -3,16 +3,17 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lnbench.backbone.backbone import role_table
+from lnbench.backbone.backbone import role_table, views
 from lnbench.backbone.tables import TABLES
-from lnbench.config.compose import config_dir
+from lnbench.core.config_folders import config_dir
 from lnbench.records.files import CARD, RECORD
 from tests import runs
 from tests.commands import Commands
-from tests.tiny import CONFIGS, HIDDEN, LAYERS, is_possible
+from tests.tiny import CONFIGS, HIDDEN, LAYERS, is_possible, tiny, tune
 
 DOCS = Path(__file__).parent.parent / "docs"
 METHODS = (DOCS / "methods.md").read_text()
@@ -37,7 +38,7 @@ def test_a_method_of_ones_own_is_added_as_written(
     commands: Commands,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    (python,), (yaml,), (command,) = blocks("python"), blocks("yaml"), blocks("")
+    python, (yaml,), command = blocks("python")[0], blocks("yaml"), blocks("")[0]
     (tmp_path / "my_conf" / "method").mkdir(parents=True)
     (tmp_path / "linear_adapter.py").write_text(python)
     (tmp_path / "my_conf" / "method" / "linear_adapter.yaml").write_text(yaml)
@@ -51,6 +52,26 @@ def test_a_method_of_ones_own_is_added_as_written(
     (record,) = (tmp_path / "runs").rglob(RECORD)
     trained = json.loads(record.read_text())["parameters"]["by_part"]
     assert trained == {"linear_adapter": LAYERS * HIDDEN * HIDDEN, "ln": LAYERS * 4 * HIDDEN}
+
+
+@pytest.mark.parametrize("architecture", ["bert", "gpt2", "llama", "t5"])
+def test_the_example_that_trains_what_is_there(architecture: str) -> None:
+    names: dict[str, Any] = {}
+    exec(blocks("python")[1], names)
+    model = tiny(architecture)
+    trained = tune(model, {"attention_gains": names["AttentionGains"](layers="all")})["attention_gains"]
+    assert trained
+    assert all(name.endswith("weight") and model.get_parameter(name).ndim == 1 for name in trained)
+
+
+def test_the_table_of_roles_is_true() -> None:
+    """Each name in the table of what a backbone finds is one that it has."""
+    table = METHODS.partition("finds the parts of a model by role")[2].partition("\n\n##")[0]
+    calls = re.findall(r"`backbone(\.[^`]+)`", table)
+    (backbone,) = views(tiny("bert"))
+    assert len(calls) == 8
+    for call in calls:
+        assert eval(f"backbone{call}", {"backbone": backbone, "layer": 0}) is not None, call
 
 
 def rows_of_models() -> dict[str, dict[str, str]]:

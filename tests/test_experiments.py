@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from lnbench.config.compose import config_dir
+from lnbench.core.config_folders import config_dir
 from lnbench.runs.missing import runs_of_sweep
 
 FOLDER = config_dir() / "experiment"

@@ -34,7 +34,7 @@ from lnbench.backbone.attention import adapt_attention
 from lnbench.backbone.backbone import views
 from lnbench.backbone.dropout import make_dropout_cheap
 from lnbench.backbone.tuned_model import TunedModel
-from lnbench.config.compose import config_dir
+from lnbench.core.config_folders import config_dir
 from lnbench.core.registry import KIND
 from lnbench.methods.base import METHODS, SEPARATOR, Method
 from lnbench.methods.parts.attach import attach

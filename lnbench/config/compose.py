@@ -26,6 +26,7 @@ from yaml import YAMLError
 from lnbench.config.defaults import SCHEMAS, completed
 from lnbench.config.overrides import SUMS, choices, groups, several, understood
 from lnbench.core.commands import quoted
+from lnbench.core.config_folders import config_dir
 from lnbench.core.schema import ConfigError, did_you_mean
 from lnbench.methods.base import SEPARATOR, canonical_name
 
@@ -55,13 +56,6 @@ SWEEP_DIR = "hydra.sweep.dir"
 ROOT = "config"
 """Name of the configuration whose defaults list starts every composition."""
 _ONE_HYDRA = threading.RLock()
-
-
-def config_dir() -> Path:
-    """The folder of the shipped configurations: in the package when installed, beside it in a checkout."""
-    package = Path(__file__).parents[1]
-    installed = package / "conf"
-    return installed if installed.is_dir() else package.parent / "conf"
 
 
 class FileConfigSource(file_config_source.FileConfigSource):

@@ -4,6 +4,7 @@ An override with one possible meaning is accepted, and gets the quotes that Hydr
 meanings is refused, and the message shows how to type it in a shell.
 """
 
+import contextlib
 import functools
 import re
 import shlex
@@ -49,6 +50,8 @@ WHOLE = {
 GROUP = "method"
 SUMS = (GROUP, "logger")
 """Configuration groups from which a run may choose several files, joined by `+`."""
+CONFIG_DIR, SEARCH_PATH = "config_dir", "hydra.searchpath"
+"""The setting that names a folder of the user's own configurations, and the one by which Hydra searches it."""
 USES = {"runs_dir"}
 """Settings that Hydra itself reads, and that need a folder's full name."""
 
@@ -56,7 +59,8 @@ USES = {"runs_dir"}
 def understood(words: Sequence[str], folders: Sequence[Path]) -> list[str]:
     """Overrides in the form that Hydra's grammar accepts.
 
-    A single `+` before a setting or a group that already exists does no harm.
+    A single `+` before a setting or a group that already exists does no harm. Hydra also searches the folder that
+    `config_dir` names.
 
     Args:
         words: the overrides, as the shell passes them.
@@ -65,8 +69,13 @@ def understood(words: Sequence[str], folders: Sequence[Path]) -> list[str]:
     Raises:
         ConfigError: a word is not an override, cannot be understood, or is a sweep without values.
     """
-    searched = [*folders, *(folder for word in words for folder in _search_path(word))]
-    return [_understood(word, searched) for word in words]
+    typed = [folder for word in words for folder in _search_path(word)]
+    own = [folder for word in words for folder in _config_dir(word)][-1:]
+    done = [_understood(word, [*folders, *own, *typed]) for word in words]
+    if not own:
+        return done
+    path = commands.override(SEARCH_PATH, [str(folder.absolute()) for folder in (*own, *typed)])
+    return [*(word for word in done if not word.startswith(f"{SEARCH_PATH}=")), path]
 
 
 def as_typed(key: str, text: str) -> str:
@@ -135,10 +144,29 @@ def _parsed(word: str) -> Override:
 
 
 def _search_path(word: str) -> list[Path]:
-    if not word.startswith("hydra.searchpath="):
+    if not word.startswith(f"{SEARCH_PATH}="):
         return []
     value = _parsed(word).value()
     return [Path(str(folder).removeprefix("file://")) for folder in value] if isinstance(value, list) else []
+
+
+def _config_dir(word: str) -> list[Path]:
+    """The folder that an override adds to those of configurations; none if it is of another setting, or null.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
+    key, _, typed = word.partition("=")
+    if key.lstrip("+") != CONFIG_DIR:
+        return []
+    value: object = typed
+    with contextlib.suppress(HydraException):
+        value = _parsed(word).value()
+    if value is None:
+        return []
+    if not isinstance(value, str) or not Path(value).expanduser().is_dir():
+        raise ConfigError(f"{CONFIG_DIR} = {typed!r}: there is no such folder")
+    return [Path(value).expanduser()]
 
 
 def _in_quotes(word: str, error: HydraException) -> str:

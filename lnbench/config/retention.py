@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from lnbench.core.config_folders import config_dir
 from lnbench.core.errors import DataError
 from lnbench.core.schema import ConfigError, Free, Place, Schema, did_you_mean
 from lnbench.tasks.base import TASKS, Task
@@ -182,8 +183,6 @@ def _words(value: Any) -> Any:
 def _shipped() -> dict[str, dict[str, Any]]:
     """The settings of the shipped tasks that have a data set, by name."""
     from omegaconf import OmegaConf
-
-    from lnbench.config.compose import config_dir  # compose reads the schemas, this one included
 
     found: dict[str, dict[str, Any]] = {}
     for file in sorted((config_dir() / "task").glob("*.yaml")):

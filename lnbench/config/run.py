@@ -1,7 +1,9 @@
 """The configuration of one run, typed and checked."""
 
+import sys
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny
@@ -10,6 +12,8 @@ from lnbench.backbone.config import ModelConfig
 from lnbench.backbone.source import check_revision, content_of_model
 from lnbench.config.retention import RetentionConfig
 from lnbench.config.trainer import TrainerConfig
+from lnbench.core.config_folders import use_config_dir
+from lnbench.core.digests import content_digest
 from lnbench.core.names import require_name
 from lnbench.core.registry import KIND, Registry, allow_modules, kind_of
 from lnbench.core.schema import ConfigError, Free, Later, Place, Schema, outside_identity, parse
@@ -89,6 +93,13 @@ class Settings(Schema):
     """Folder with one subfolder per data set, which is read instead of the hub."""
     plugins: Free[tuple[str, ...]] = ()
     """Modules outside lnbench whose methods and tasks the configuration may name."""
+    config_dir: Annotated[Free[Place | None], Field(exclude_if=lambda folder: folder is None)] = None
+    """Folder laid out like `conf/`, with further methods, tasks and models to choose from. Without one, the saved
+    configuration has no such entry."""
+    code: dict[str, str] = Field(default_factory=dict, exclude_if=lambda code: not code)
+    """SHA-256 of the file with the class of each part (`method.NAME`) and of the task (`task`), for classes that are
+    not lnbench's own. It is found out and not typed; without such classes, the saved configuration has no such entry.
+    """
     rerun: Free[bool] = False
     """Run again even if a finished record of the same run exists."""
     retry_failed: Free[bool] = False
@@ -127,7 +138,7 @@ def validate(raw: Mapping[str, Any]) -> RunConfig:
     """Types, checks and completes a composed configuration, before torch or any model is loaded.
 
     Missing settings are read from the data, and the content of model and data is identified. The
-    modules in `plugins` are imported.
+    modules in `plugins` are imported, and this process knows the choices of `config_dir`.
 
     Args:
         raw: plain values, as `OmegaConf.to_container` gives them.
@@ -138,12 +149,15 @@ def validate(raw: Mapping[str, Any]) -> RunConfig:
     """
     allow_modules(_plugins(raw))
     config = validate_saved(raw)
+    if config.config_dir:
+        use_config_dir(config.config_dir)
     model, task = config.model, config.task.resolved(config.data_root)
     if model.content is None:
         check_revision(model)
         model = model.model_copy(update={"content": content_of_model(model)})
     retention = config.retention.resolved(config.data_root)
-    config = config.model_copy(update={"model": model, "task": task, "retention": retention})
+    update = {"model": model, "task": task, "retention": retention, "code": code_of(config)}
+    config = config.model_copy(update=update)
     require_name("task.name", config.task.name)
     require_name("model.name", config.model.name)
     if config.search:
@@ -188,6 +202,14 @@ def identity_of_saved(raw: Mapping[str, Any]) -> dict[str, Any]:
     parts = {name: _identity_in(METHODS, nodes[name], f"method.{name}") for name in nodes}
     checked = parse(Settings, settings)
     return _whole_identity(checked.identity(), parts, _identity_in(TASKS, task, "task"), checked.search)
+
+
+def code_of(config: RunConfig) -> dict[str, str]:
+    """`Settings.code` of a configuration, from the files as they are now. A class typed into a notebook has no file."""
+    classes = {**{f"method.{name}": type(part) for name, part in config.method.items()}, "task": type(config.task)}
+    outside = {name: cls.__module__ for name, cls in classes.items() if cls.__module__.partition(".")[0] != "lnbench"}
+    files = {name: getattr(sys.modules[module], "__file__", None) for name, module in outside.items()}
+    return {name: content_digest(Path(file)) for name, file in files.items() if file}
 
 
 def trial(config: RunConfig, value: float | str, place: int = 0) -> RunConfig:

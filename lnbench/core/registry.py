@@ -99,6 +99,10 @@ class Registry(Generic[K]):
         file = address.removeprefix(f"{self.package}.").partition(".")[0]
         return self.renamed.get(file, file)
 
+    def ships(self, kind: str) -> bool:
+        """Whether lnbench itself has the class of a kind."""
+        return kind in self._files
+
     def find(self, kind: object, path: str) -> type[K]:
         """The class of a kind.
 

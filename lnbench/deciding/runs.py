@@ -21,11 +21,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from lnbench.__main__ import tune
 from lnbench.cli import Command
-from lnbench.config.compose import ROOT, config_dir, explain, register, to_plain, without_hydra
+from lnbench.config.compose import ROOT, explain, register, to_plain, without_hydra
 from lnbench.config.overrides import several, understood
 from lnbench.config.retention import WAYS
 from lnbench.config.run import RunConfig, validate
 from lnbench.core.commands import override
+from lnbench.core.config_folders import config_dir
 from lnbench.core.packages import require_tuning
 from lnbench.core.schema import ConfigError
 from lnbench.records.commands import changes_of_method

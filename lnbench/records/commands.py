@@ -10,13 +10,14 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from lnbench.backbone.config import ModelConfig
-from lnbench.config.compose import config_dir
 from lnbench.config.retention import RetentionConfig
 from lnbench.config.run import SearchConfig
 from lnbench.config.trainer import TrainerConfig
 from lnbench.core.commands import command, override
-from lnbench.core.registry import KIND
+from lnbench.core.config_folders import config_dir, file_of, own_config_dirs
+from lnbench.core.registry import KIND, allowed_modules
 from lnbench.core.schema import ConfigError, Schema, parse
+from lnbench.methods.base import SEPARATOR
 from lnbench.records.record import Record
 from lnbench.records.setting import leaves
 from lnbench.tasks.base import TASKS
@@ -69,12 +70,12 @@ def missing_runs(
     for record in tasks.values():
         choice, *own = _group(record, "task")
         together[tuple(own)].append(choice)
-    settings = changes_of_method(changed)
-    seed, shared = override("seed", *seeds), _shared(next(iter(tasks.values())), runs_dir)
+    settings, like = changes_of_method(changed), next(iter(tasks.values()))
+    seed, shared = override("seed", *seeds), _shared(like, runs_dir)
     return [
         MissingRuns(
             method=method,
-            rest=(*settings, override("task", *choices), seed, *shared, *own),
+            rest=(*settings, override("task", *choices), seed, *shared, *own, *_outside(method, choices, like)),
             several=len(choices) > 1 or len(seeds) > 1,
         )
         for own, choices in together.items()
@@ -114,9 +115,27 @@ def _shared(like: Record, runs_dir: Path) -> list[str]:
     if root := like.config.get("data_root"):
         overrides.append(override("data_root", root))
     overrides += _changes_of_retention(like.config.get("retention") or {})
-    if plugins := like.config.get("plugins"):
-        overrides.append(override("plugins", plugins))
     return overrides
+
+
+def _outside(method: str, tasks: Sequence[str], like: Record) -> list[str]:
+    """The overrides that let a command choose a method, tasks and a model that lnbench does not ship.
+
+    They name what a run like it used, and what the user has given to this process.
+    """
+    files = [file_of("method", part) for part in method.split(SEPARATOR)]
+    chosen = [("model", _group(like, "model")[0]), *(("task", task) for task in tasks)]
+    files += [file for group, name in chosen if (file := file_of(group, name))]
+    kind = TASKS.kind_in(like.config.get("task") or {})
+    if all(file and file.is_relative_to(config_dir()) for file in files) and (kind is None or TASKS.ships(kind)):
+        return []
+    plugins = dict.fromkeys((*(like.config.get("plugins") or ()), *allowed_modules()))
+    folders = [like.config.get("config_dir"), *own_config_dirs()]
+    folder = next((Path(folder) for folder in folders if folder), None)
+    return [
+        *([override("plugins", [*plugins])] if plugins else []),
+        *([override("config_dir", folder)] if folder else []),
+    ]
 
 
 def _changes_of_retention(settings: Mapping[str, Any]) -> list[str]:
@@ -179,16 +198,20 @@ def _nearest(group: str, settings: Mapping[str, Any]) -> str | None:
         takes_files = [file.stem for file in files if _read(group, file.stem).get("path") == MANDATORY]
         return next((stem for stem in takes_files if _read(group, stem)[KIND] == TASKS.kind_in(settings)), None)
     name = BASES.get(group, str(settings.get("name")))
-    if (config_dir() / group / f"{name}.yaml").is_file():
+    if file_of(group, name):
         return name
     return USUAL_MODEL if group == "model" else None
 
 
-@cache
 def _read(group: str, name: str) -> dict[str, Any]:
-    """The settings of a shipped choice; empty for a choice that is not shipped."""
-    file = config_dir() / group / f"{name}.yaml"
-    content = OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else {}
+    """The settings of a choice in its file; empty for a choice without a known file."""
+    file = file_of(group, name)
+    return _read_file(file) if file else {}
+
+
+@cache
+def _read_file(file: Path) -> dict[str, Any]:
+    content = OmegaConf.to_container(OmegaConf.load(file))
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}
 

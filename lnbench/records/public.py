@@ -24,6 +24,7 @@ def public(record: Record) -> Record:
         ConfigError: another setting names a place of this machine.
     """
     config = {**record.config, "runs_dir": "runs", "cache_dir": None, "data_root": None}
+    config.pop("config_dir", None)
     config["logger"] = dict.fromkeys(config.get("logger") or {})
     config["task"] = {name: _last(value) if name in FILES else value for name, value in config["task"].items()}
     if "retention" in config:

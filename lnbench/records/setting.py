@@ -177,7 +177,7 @@ def _told(config: bytes, modules: tuple[str, ...]) -> dict[str, str]:
     return {
         name: value if isinstance(value, str) else json.dumps(value)
         for name, value in leaves(identity_of({**marshal.loads(config), "seed": 0}))
-        if not name.startswith("method.") and name not in APART
+        if not name.startswith(("method.", "code.")) and name not in APART
     }
 
 

@@ -1,15 +1,19 @@
 """Names of methods with their changed settings, such as `ln[terms=bias]`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
-from lnbench.config.compose import config_dir
+from lnbench.core.config_folders import file_of
 from lnbench.core.registry import ADDRESS, KIND
 from lnbench.methods.base import METHODS, SEPARATOR, canonical_name
+from lnbench.records.record import Record
 
+SIGNS = 8
+"""Number of digits of a digest that are shown."""
 RATE = "lr"
 KINDS = (KIND, ADDRESS)
 """Keys that name the class of a part, now and in version 0.1.0."""
@@ -27,8 +31,30 @@ def variant_of(method: str, parts: Any) -> str:
     return SEPARATOR.join(_part(name, parts[name]) for name in sorted(parts))
 
 
+def with_code(records: Sequence[Record]) -> list[str]:
+    """For each record, `variant_of` its method. Other code of a user's own method than the latest is named, too."""
+    latest: dict[str, str] = {}
+    for record in sorted(records, key=lambda one: one.finished_at):
+        latest |= _code(record)
+    return [_with_code(record, latest) for record in records]
+
+
+def _with_code(record: Record, latest: Mapping[str, str]) -> str:
+    parts = record.config.get("method")
+    older = {part: code[:SIGNS] for part, code in _code(record).items() if latest[part] != code}
+    if older and isinstance(parts, Mapping):
+        parts = {part: {**own, "code": older[part]} if part in older else own for part, own in parts.items()}
+    return variant_of(record.method, parts)
+
+
+def _code(record: Record) -> dict[str, str]:
+    """Digests of the code of a run's own parts, by part."""
+    code = record.config.get("code") or {}
+    return {part: code[name] for part in record.method.split(SEPARATOR) if (name := f"method.{part}") in code}
+
+
 def changes(part: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a part that differ from the shipped ones; all settings if the part is not shipped."""
+    """The settings of a part that differ from those of its file; all settings if the file is not known."""
     usual = shipped(part)
     return {
         key: settings[key]
@@ -59,12 +85,14 @@ def all_changes(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {f"{part}.{key}": value for part, own in parts.items() for key, value in changes(part, own).items()}
 
 
-@cache
 def shipped(part: str) -> Mapping[str, Any]:
-    """The settings of a part in `conf/method/`; empty if the part is not shipped."""
-    file = config_dir() / "method" / f"{part}.yaml"
-    if not file.is_file():
-        return {}
+    """The settings of a part in `conf/method/`, or in a folder of the user's; empty if neither has the part."""
+    file = file_of("method", part)
+    return _in_file(part, file) if file else {}
+
+
+@cache
+def _in_file(part: str, file: Path) -> Mapping[str, Any]:
     raw = OmegaConf.to_container(OmegaConf.load(file))
     assert isinstance(raw, dict)
     values = {str(key): value for key, value in raw.items()}

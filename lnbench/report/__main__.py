@@ -5,7 +5,7 @@ import gc
 import sys
 from pathlib import Path
 
-from lnbench.arguments import add_plugins
+from lnbench.arguments import add_own
 from lnbench.core.errors import plainly
 from lnbench.core.schema import ConfigError
 from lnbench.records.listing import check_place, holds_runs
@@ -104,7 +104,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="folder to write to (default: report in the first RUNS_DIR)")
     parser.add_argument("--claims", type=Path, help="folder of further claims")
     add_filter(parser)
-    add_plugins(parser)
+    add_own(parser)
     parser.add_argument("--images", action="store_true", help="also write plots/; this needs Chrome and takes longest")
     parser.add_argument(
         "--wandb",

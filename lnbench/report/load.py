@@ -13,7 +13,7 @@ from lnbench.core.words import number_of
 from lnbench.records.listing import FoundRun, find_runs
 from lnbench.records.record import Record
 from lnbench.records.setting import check_settings, key_of, rates, settings
-from lnbench.records.variant import variant_of
+from lnbench.records.variant import variant_of, with_code
 from lnbench.tasks.scores.metric import metric_of
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
     runs = pd.DataFrame(
         [values_of(record, other) for record, other in zip(records, others, strict=True)], columns=COLUMNS
     )
+    runs["variant"] = with_code(records)
     runs["num_layers"] = runs.groupby("model")["num_layers"].transform("max")
     return runs
 
@@ -220,6 +221,7 @@ def _problem(record: Record, run_id: str) -> str:
     try:
         check_settings(record)
         values_of(record)
+        with_code([record])
     except Exception as error:  # such as from a text in place of a number, or a list in place of a group
         return f"its record cannot be understood ({type(error).__name__}: {error})"
     return ""

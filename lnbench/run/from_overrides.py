@@ -92,8 +92,4 @@ def _words(overrides: Sequence[str], plugins: Sequence[str], config_dir: str | P
         if not isinstance(word, str):
             raise ConfigError(f"{word!r}: is no override; each is a text of its own, such as 'method=ln', 'seed=1'")
     words = [*overrides, override("plugins", plugins)] if plugins else [*overrides]
-    if config_dir is None:
-        return words
-    if not Path(config_dir).is_dir():
-        raise ConfigError(f"config_dir = {str(config_dir)!r}: there is no such folder")
-    return [*words, override("hydra.searchpath", [str(Path(config_dir).absolute())])]
+    return words if config_dir is None else [*words, override("config_dir", Path(config_dir))]

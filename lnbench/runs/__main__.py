@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from lnbench.arguments import add_plugins
+from lnbench.arguments import add_own, of_own
 from lnbench.core.errors import DataError
 from lnbench.core.escape import printable
 from lnbench.core.schema import ConfigError
@@ -65,7 +65,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     parser.add_argument("--all", action="store_true", help="with --delete: every run but those of a newer lnbench")
     parser.add_argument("--yes", action="store_true", help="with --delete: do not ask")
-    add_plugins(parser)
+    add_own(parser)
     options = parser.parse_intermixed_args()
     options.filters = [word for word in options.words if FILTER.fullmatch(word)]
     folders = [word for word in options.words if word not in options.filters]
@@ -107,7 +107,7 @@ def _do(options: argparse.Namespace) -> bool:
 def _missing(options: argparse.Namespace) -> None:
     from lnbench.runs.missing import print_missing, runs_of_sweep, show_missing
 
-    jobs = runs_of_sweep(options.missing, options.runs_dir)
+    jobs = runs_of_sweep([*options.missing, *of_own(options)], options.runs_dir)
     (print_missing if options.json else show_missing)(jobs)
 
 

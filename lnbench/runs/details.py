@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.text import Text
 
-from lnbench.config.compose import compose_config, config_dir, to_plain
+from lnbench.config.compose import compose_config, to_plain
 from lnbench.config.run import validate
+from lnbench.core.config_folders import file_of
 from lnbench.core.errors import DataError
 from lnbench.core.escape import printable
 from lnbench.core.schema import ConfigError
@@ -115,5 +116,5 @@ def _choices(config: dict[str, Any]) -> list[str]:
     return [
         f"{group}={name}"
         for group, name in names.items()
-        if all((config_dir() / group / f"{part}.yaml").is_file() for part in name.split(SEPARATOR))
+        if all(file_of(group, part) for part in name.split(SEPARATOR))
     ]

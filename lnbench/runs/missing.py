@@ -13,10 +13,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.lnbench import QuickSweeper
-from lnbench.config.compose import ROOT, config_dir, explain, hydra_of_ones_own, to_plain, without_hydra
+from lnbench.config.compose import ROOT, explain, hydra_of_ones_own, to_plain, without_hydra
 from lnbench.config.overrides import NO_JOBS, understood
 from lnbench.config.run import RunConfig, validate
 from lnbench.core.commands import command, override
+from lnbench.core.config_folders import config_dir
 from lnbench.core.escape import printable
 from lnbench.core.schema import ConfigError
 from lnbench.records.identity import Address, address_of, title

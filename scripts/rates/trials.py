@@ -8,8 +8,9 @@ from typing import Self
 
 from omegaconf import OmegaConf
 
-from lnbench.config.compose import compose_config, config_dir, to_plain
+from lnbench.config.compose import compose_config, to_plain
 from lnbench.config.run import RunConfig, validate
+from lnbench.core.config_folders import config_dir
 from lnbench.methods.base import SEPARATOR
 from lnbench.records.failure import RunFailed
 from lnbench.records.record import Record

@@ -8,8 +8,9 @@ import torch
 from lnbench.__main__ import main
 from lnbench.backbone.loading import LANGUAGE_MODELS, load_config, require_kind, require_pooling
 from lnbench.backbone.tuned_model import count_parameters, inputs_of
-from lnbench.config.compose import compose_config, config_dir, to_plain
+from lnbench.config.compose import compose_config, to_plain
 from lnbench.config.run import validate
+from lnbench.core.config_folders import config_dir
 from lnbench.core.errors import REFUSED
 from lnbench.core.schema import ConfigError
 from lnbench.tasks.parts.heads import Head

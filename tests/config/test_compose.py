@@ -15,9 +15,11 @@ from hydra.test_utils.config_source_common_tests import ConfigSourceTestSuite
 from omegaconf import DictConfig, OmegaConf
 
 from lnbench.config import compose as subject
-from lnbench.config.compose import FileConfigSource, compose_config, config_dir, to_plain
+from lnbench.config.compose import FileConfigSource, compose_config, to_plain
 from lnbench.config.defaults import FOUND_OUT, SCHEMAS
 from lnbench.config.run import validate
+from lnbench.core import config_folders
+from lnbench.core.config_folders import config_dir
 from lnbench.core.schema import ConfigError, Schema, schemas_in
 from lnbench.methods.base import METHODS
 from lnbench.tasks.base import TASKS
@@ -158,7 +160,7 @@ def test_completion_continues_a_sum(source: FileConfigSource, monkeypatch: pytes
 
 
 def test_an_installed_package_brings_its_own_configurations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subject, "__file__", str(tmp_path / "lnbench" / "config" / "compose.py"))
+    monkeypatch.setattr(config_folders, "__file__", str(tmp_path / "lnbench" / "core" / "config_folders.py"))
     assert config_dir() == tmp_path / "conf"
     (tmp_path / "lnbench" / "conf").mkdir(parents=True)
     assert config_dir() == tmp_path / "lnbench" / "conf"

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from lnbench.config.compose import config_dir
 from lnbench.config.run import validate, validate_saved
 from lnbench.core import registry
+from lnbench.core.config_folders import config_dir
 from lnbench.core.registry import allow_modules, kind_of
 from lnbench.core.schema import ConfigError
 from lnbench.methods.base import METHODS

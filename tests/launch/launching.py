@@ -14,7 +14,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode, TaskFunction
 
 from hydra_plugins.lnbench import GpuLauncher, RayLauncher
-from lnbench.config.compose import config_dir, register
+from lnbench.config.compose import register
+from lnbench.core.config_folders import config_dir
 from tests.launch import jobs
 
 GPU_SETTINGS = {

@@ -6,7 +6,7 @@ import pytest
 from hydra.test_utils.launcher_common_tests import BatchedSweeperTestSuite, IntegrationTestSuite, LauncherTestSuite
 
 import lnbench
-from lnbench.config.compose import config_dir
+from lnbench.core.config_folders import config_dir
 
 OVERRIDES = [f"hydra.searchpath=[file://{config_dir()}]", "hydra.launcher.preload=[]"]
 CHDIR = "hydra.job.chdir=true"

@@ -17,8 +17,9 @@ from hydra.test_utils.launcher_common_tests import LauncherTestSuite
 from omegaconf import OmegaConf
 
 import lnbench
-from lnbench.config.compose import ROOT, compose_config, config_dir, to_plain
+from lnbench.config.compose import ROOT, compose_config, to_plain
 from lnbench.config.run import validate
+from lnbench.core.config_folders import config_dir
 from lnbench.core.errors import JobFailed
 from lnbench.core.schema import ConfigError
 from lnbench.launch.job import Sweep, error_of

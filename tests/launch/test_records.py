@@ -13,9 +13,10 @@ from hydra.core.utils import JobStatus
 from hydra.types import HydraContext, RunMode
 
 import lnbench
-from lnbench.config.compose import ROOT, compose_config, config_dir, register, to_plain
+from lnbench.config.compose import ROOT, compose_config, register, to_plain
 from lnbench.config.run import RunConfig, validate
 from lnbench.core.atomic_files import write_atomically
+from lnbench.core.config_folders import config_dir
 from lnbench.core.errors import JobFailed
 from lnbench.core.sealed import file_digest
 from lnbench.launch.job import Job, Sweep

@@ -14,7 +14,8 @@ from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from lnbench.config.compose import ROOT, config_dir, register
+from lnbench.config.compose import ROOT, register
+from lnbench.core.config_folders import config_dir
 from tests.launch.jobs import work
 
 SEEDS = ",".join(map(str, range(50)))

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from lnbench import predict
-from lnbench.config.compose import config_dir
+from lnbench.core.config_folders import config_dir
 from lnbench.run import messages
 from lnbench.tasks.base import TASKS
 from lnbench.training.loggers.wandb_log import place_of

@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from lnbench.config.compose import compose_config, config_dir, to_plain
+from lnbench.config.compose import compose_config, to_plain
 from lnbench.config.run import validate
+from lnbench.core.config_folders import config_dir
 from lnbench.records.files import RECORD
 from lnbench.training.device import computes_bf16
 from scripts import compare_probe, tune_rates
