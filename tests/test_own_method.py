@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import lnbench
 from lnbench.config.compose import compose_config, to_plain
 from lnbench.config.run import validate
+from lnbench.core.errors import REFUSED
 from lnbench.core.schema import ConfigError
 from lnbench.records.commands import command_lines, missing_runs
 from lnbench.records.identity import run_id
@@ -135,6 +137,7 @@ def test_changed_code_is_another_run(
         file.write("\n# another line\n")
     with pytest.warns(UserWarning, match=r"the code of method\.mine has changed since the run"):
         lnbench.load(first.folder)
+    time.sleep(1)  # records tell the time in seconds
     second = lnbench.run(*run)
     assert second.id != first.id
     table = frame(load_runs(Path("runs")).records).set_index("id")["variant"]
@@ -149,6 +152,13 @@ def test_a_published_run_names_no_folder_of_its_machine(commands: Commands, word
     done = commands.submit("runs", "--out", "results/mine", *own)
     assert done.code == 0, done.err
     assert all("config_dir" not in record.config for record in load_runs(Path("results")).records)
+
+    (place,) = [word.partition("=")[2] for word in words if word.startswith("data_root=")]
+    with Path(f"{own[-1]}.py").open("a") as file:
+        file.write("\n# another line\n")
+    done = commands.verify("results", "--sample", "1", "--out", "again", f"data_root={place}", *own)
+    assert done.code == REFUSED
+    assert "method.mine: its code has the content" in done.err
 
 
 def test_a_folder_that_is_not_there(words: list[str], module: str) -> None:

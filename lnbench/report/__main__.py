@@ -79,7 +79,7 @@ def _report(loaded: Loaded, options: argparse.Namespace) -> None:
     folder = options.out or loaded.runs_dir / "report"
     console = Console(highlight=False)
     write_report(loaded, claims, folder, console, images=options.images)
-    for line in other_circumstances(loaded, options.runs_dirs):
+    for line in other_circumstances(loaded):
         console.print(Text(line, "yellow"), soft_wrap=True)
     if options.wandb:
         from lnbench.report.dashboard.publish import publish

@@ -1,7 +1,7 @@
 """Finds differences between the runs of several folders that are not settings: versions and hardware."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from lnbench.records.record import Record
@@ -11,22 +11,16 @@ IGNORED = ("lnbench",)
 """Packages whose version cannot change a number within one protocol."""
 
 
-def other_circumstances(loaded: Loaded, places: Sequence[Path]) -> Iterator[str]:
-    """One line for each version, and one for the hardware, that is not the same in all folders.
-
-    Args:
-        loaded: runs of all folders.
-        places: the folders. There is nothing to compare in one.
-    """
-    found: dict[str, dict[Path, set[str]]] = defaultdict(lambda: {place: set() for place in places})
-    for record in loaded.records:
-        place = next(place for place in places if loaded.folders[record.id].is_relative_to(place))
-        for name, value in _circumstances(record):
-            found[name][place].add(value)
+def other_circumstances(loaded: Loaded) -> Iterator[str]:
+    """One line for each version, and one for the hardware, that is not the same in all folders of runs."""
+    found: dict[str, dict[Path, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for place, records in loaded.by_place().items():
+        for record in records:
+            for name, value in _circumstances(record):
+                found[name][place].add(value)
     for name, values in found.items():
-        here = {place: value for place, value in values.items() if value}
-        if len(here) > 1 and len({frozenset(value) for value in here.values()}) > 1:
-            told = "; ".join(f"{place}: {', '.join(sorted(value))}" for place, value in here.items())
+        if len({frozenset(value) for value in values.values()}) > 1:
+            told = "; ".join(f"{place}: {', '.join(sorted(value))}" for place, value in values.items())
             yield f"{name} differs, so {_effect(name)}: {told}"
 
 

@@ -26,6 +26,7 @@ class Loaded:
 
     Attributes:
         runs_dir: folder of the runs; the first one of several.
+        others: the other ones.
         records: records of the finished runs, without the trials of searches.
         folders: folder of each of these runs, by id.
         trials: records of the trials of searches, which never saw the test split.
@@ -38,6 +39,15 @@ class Loaded:
     folders: dict[str, Path]
     trials: list[Record]
     problems: list[FoundRun]
+    others: tuple[Path, ...] = ()
+
+    def by_place(self) -> dict[Path, list[Record]]:
+        """The records of the finished runs in each folder of runs."""
+        places: dict[Path, list[Record]] = {place: [] for place in (self.runs_dir, *self.others)}
+        for record in self.records:
+            folder = self.folders[record.id]
+            places[next((one for one in places if folder.is_relative_to(one)), self.runs_dir)].append(record)
+        return places
 
 
 def load_runs(runs_dir: Path, *others: Path) -> Loaded:
@@ -47,7 +57,7 @@ def load_runs(runs_dir: Path, *others: Path) -> Loaded:
         runs_dir: folder of runs, or packed file.
         others: further ones, such as the published results. A run that is in several is read from the first.
     """
-    loaded = Loaded(runs_dir, [], {}, [], [])
+    loaded = Loaded(runs_dir, [], {}, [], [], others)
     known: set[str] = set()
     shared: dict[bytes, Any] = {}
     for place in (runs_dir, *others):

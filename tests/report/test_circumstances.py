@@ -38,7 +38,7 @@ def test_other_versions_and_hardware_are_told(tmp_path: Path, change: dict[str, 
     own, results = tmp_path / "runs", tmp_path / "results"
     save(finished("ln", **change), runs_dir=own)
     publish(results, finished("bitfit"))
-    lines = list(other_circumstances(load_runs(own, results), [own, results]))
+    lines = list(other_circumstances(load_runs(own, results)))
     assert lines == [line.format(own, results) for line in told]
 
 
@@ -69,3 +69,22 @@ def test_missing_cells_are_commands_that_write_to_ones_own_runs(tmp_path: Path, 
 def test_every_place_must_be_there(tmp_path: Path, commands: Commands) -> None:
     save(finished("ln"), runs_dir=tmp_path)
     assert "nowhere: is not a folder" in str(commands.report(tmp_path, tmp_path / "nowhere").code)
+
+
+def test_missing_seeds_of_a_task_are_commands_too(tmp_path: Path, commands: Commands) -> None:
+    own, results = tmp_path / "runs", tmp_path / "results"
+    save(finished("prefix", "rte", seed=1), runs_dir=own)
+    publish(results, *(finished("ln", "rte", seed=seed) for seed in range(5)))
+    commands.report(own, results)
+    lines = (own / "report" / "tables" / "scores-minilm.md").read_text().splitlines()
+    (command,) = [line for line in lines if line.startswith("python")]
+    assert {"method=prefix", "task=rte", "seed=0,2"} <= set(command.split()), "the first three seeds suffice"
+
+
+def test_the_page_counts_the_runs_of_each_folder(tmp_path: Path, commands: Commands) -> None:
+    own, results = tmp_path / "runs", tmp_path / "results"
+    save(finished("prefix"), runs_dir=own)
+    publish(results, finished("ln"), finished("bitfit"))
+    commands.report(own, results)
+    page = (own / "report" / "index.html").read_text()
+    assert f"3 finished runs of minilm in <code>{own}</code> (1), <code>{results}</code> (2)." in page

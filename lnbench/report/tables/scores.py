@@ -12,6 +12,7 @@ from lnbench.records.baseline import footnote, marked
 from lnbench.records.commands import MissingRuns, command_lines
 from lnbench.records.variant import all_changes
 from lnbench.report.claims.missing import missing_cells
+from lnbench.report.claims.nested import LEAST_SEEDS
 from lnbench.report.claims.ranks import Ranks, ranks_of
 from lnbench.report.tables.paper import Figures
 from lnbench.report.tables.table import (
@@ -191,12 +192,21 @@ def _numbers(row: Row, tasks: dict[str, pd.DataFrame]) -> Iterator[dict[str, obj
 
 
 def _missing(row: Row, tasks: dict[str, pd.DataFrame], loaded: Loaded, runs: pd.DataFrame) -> list[MissingRuns]:
-    """The runs that would fill the row's empty cells, with the seeds and learning rates of its other runs."""
-    empty = set(tasks) - {task for task, found in row.by_task.items() if found["score"].notna().any()}
-    if not empty:
+    """The runs that would fill the row's empty cells, with the seeds and learning rates of its other runs.
+
+    A cell that is not empty lacks those of the first three seeds that other methods have on the task.
+    """
+    done = {task: set(found.dropna(subset=["score"])["seed"]) for task, found in row.by_task.items()}
+    seeds = {int(seed) for seed in row.runs["seed"].unique()}
+    cells = {
+        (task, int(seed))
+        for task, found in tasks.items()
+        for seed in (sorted(set(found["seed"]))[:LEAST_SEEDS] if done.get(task) else seeds)
+        if seed not in done.get(task, ())
+    }
+    if not cells:
         return []
     record = next(record for record in loaded.records if record.id == row.runs["id"].iloc[0])
-    cells = {(task, int(seed)) for task in empty for seed in row.runs["seed"].unique()}
     return missing_cells(record.method, all_changes(record.config.get("method") or {}), cells, loaded, runs)
 
 

@@ -56,6 +56,7 @@ Missing runs:
 
 ```
 python -m lnbench -m method=bitfit task=cb seed=0,1 model=minilm runs_dir=runs
+python -m lnbench method=ln task=cb seed=1 model=minilm runs_dir=runs
 ```
 """  # noqa: E501
 LATEX = r"""% needs \usepackage{booktabs}
@@ -95,6 +96,7 @@ average: samsum.
 Bold: best of the column; underlined or in italics: second best.
 Missing runs:
   python -m lnbench -m method=bitfit task=cb seed=0,1 model=minilm runs_dir=runs
+  python -m lnbench method=ln task=cb seed=1 model=minilm runs_dir=runs
 """
 
 
