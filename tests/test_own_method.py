@@ -79,8 +79,11 @@ def test_every_printed_command_finds_the_method(commands: Commands, words: list[
     assert run_id(validate(to_plain(compose_config(*words_of(again)[3:])))) == found.id
 
     said = commands.report("runs", *own).out
-    (missing,) = re.findall(r"^.*python -m lnbench .*method=ln .*", said, re.MULTILINE) or [""]
-    assert "plugins" not in missing, "a shipped method needs no plugin"
+    assert "Is mine better than ln with tiny? No claim is about it." in said
+    (question,) = re.findall(r"python -m (lnbench.decide .*)", said)
+    done = commands.decide(*words_of(question)[1:], "--plan")
+    assert done.code == 0, done.err
+    assert "mine better than ln" in done.out
 
     left = commands.runs("--missing", *words, "seed=0,1", *own, "--json")
     assert left.code == 0, left.err

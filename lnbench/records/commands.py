@@ -13,7 +13,7 @@ from lnbench.backbone.config import ModelConfig
 from lnbench.config.retention import RetentionConfig
 from lnbench.config.run import SearchConfig
 from lnbench.config.trainer import TrainerConfig
-from lnbench.core.commands import command, override
+from lnbench.core.commands import allowing, command, override, tool
 from lnbench.core.config_folders import config_dir, file_of, own_config_dirs
 from lnbench.core.registry import KIND, allowed_modules
 from lnbench.core.schema import ConfigError, Schema, parse
@@ -66,20 +66,54 @@ def missing_runs(
         seeds: seeds of the runs.
         runs_dir: folder of the runs.
     """
-    together: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for record in tasks.values():
-        choice, *own = _group(record, "task")
-        together[tuple(own)].append(choice)
+    together = _together(tasks.values())
     settings, like = changes_of_method(changed), next(iter(tasks.values()))
     seed, shared = override("seed", *seeds), _shared(like, runs_dir)
     return [
         MissingRuns(
             method=method,
-            rest=(*settings, override("task", *choices), seed, *shared, *own, *_outside(method, choices, like)),
+            rest=(
+                *settings,
+                override("task", *choices),
+                seed,
+                *shared,
+                *own,
+                *_naming(method, choices, like),
+            ),
             several=len(choices) > 1 or len(seeds) > 1,
         )
         for own, choices in together.items()
     ]
+
+
+def deciding(method: str, tasks: Mapping[str, Record], runs_dir: Path) -> tuple[str, str] | None:
+    """What decides whether a method of the user's own is better: the method to compare it with, and the command.
+
+    None for a method of lnbench's own. The other method is the sum without the user's parts, or LN-tuning.
+
+    Args:
+        method: parts joined by `+`.
+        tasks: a run for each task, which gives the settings, as in `missing_runs`.
+        runs_dir: folder of the runs.
+    """
+    shipped = [part for part in method.split(SEPARATOR) if _is_shipped("method", part)]
+    if len(shipped) == len(method.split(SEPARATOR)):
+        return None
+    other, like = SEPARATOR.join(shipped) or "ln", next(iter(tasks.values()))
+    own, choices = max(_together(tasks.values()).items(), key=lambda one: len(one[1]))
+    plugins, folder = _outside(method, choices, like)
+    options = [*allowing(plugins), *(["--config-dir", str(folder)] if folder else [])]
+    words = [f"{method} better than {other}", "--tasks", *choices, *_shared(like, runs_dir), *own]
+    return other, tool("lnbench.decide", *words, *options)
+
+
+def _together(records: Iterable[Record]) -> dict[tuple[str, ...], list[str]]:
+    """The tasks of some runs, by the overrides that give each its settings."""
+    together: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for record in records:
+        choice, *own = _group(record, "task")
+        together[tuple(own)].append(choice)
+    return dict(together)
 
 
 def changes_of_method(changed: Mapping[str, Any]) -> list[str]:
@@ -118,24 +152,32 @@ def _shared(like: Record, runs_dir: Path) -> list[str]:
     return overrides
 
 
-def _outside(method: str, tasks: Sequence[str], like: Record) -> list[str]:
-    """The overrides that let a command choose a method, tasks and a model that lnbench does not ship.
-
-    They name what a run like it used, and what the user has given to this process.
-    """
-    files = [file_of("method", part) for part in method.split(SEPARATOR)]
-    chosen = [("model", _group(like, "model")[0]), *(("task", task) for task in tasks)]
-    files += [file for group, name in chosen if (file := file_of(group, name))]
-    kind = TASKS.kind_in(like.config.get("task") or {})
-    if all(file and file.is_relative_to(config_dir()) for file in files) and (kind is None or TASKS.ships(kind)):
-        return []
-    plugins = dict.fromkeys((*(like.config.get("plugins") or ()), *allowed_modules()))
-    folders = [like.config.get("config_dir"), *own_config_dirs()]
-    folder = next((Path(folder) for folder in folders if folder), None)
+def _naming(method: str, tasks: Sequence[str], like: Record) -> list[str]:
+    plugins, folder = _outside(method, tasks, like)
     return [
-        *([override("plugins", [*plugins])] if plugins else []),
+        *([override("plugins", plugins)] if plugins else []),
         *([override("config_dir", folder)] if folder else []),
     ]
+
+
+def _outside(method: str, tasks: Sequence[str], like: Record) -> tuple[list[str], Path | None]:
+    """The modules and the folder that a command needs to choose a method, tasks and a model that are not shipped.
+
+    They are those that a run like it used, and that the user has given to this process.
+    """
+    model, kind = _group(like, "model")[0], TASKS.kind_in(like.config.get("task") or {})
+    chosen = [("model", model), *(("task", task) for task in tasks)]
+    shipped = [_is_shipped("method", part) for part in method.split(SEPARATOR)]
+    shipped += [_is_shipped(group, name) for group, name in chosen if file_of(group, name)]
+    if all(shipped) and (kind is None or TASKS.ships(kind)):
+        return [], None
+    plugins = dict.fromkeys((*(like.config.get("plugins") or ()), *allowed_modules()))
+    folders = [like.config.get("config_dir"), *own_config_dirs()]
+    return [*plugins], next((Path(folder) for folder in folders if folder), None)
+
+
+def _is_shipped(group: str, name: str) -> bool:
+    return (config_dir() / group / f"{name}.yaml").is_file()
 
 
 def _changes_of_retention(settings: Mapping[str, Any]) -> list[str]:

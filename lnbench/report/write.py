@@ -1,12 +1,16 @@
 """Writes a report, and prints its most important results."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
 from lnbench.core.atomic_files import write_atomically
+from lnbench.records.commands import deciding
 from lnbench.records.listing import FoundRun
 from lnbench.report.claims import judgement, paths
 from lnbench.report.claims.claims import Claim
@@ -14,6 +18,9 @@ from lnbench.report.claims.verdicts import judge
 from lnbench.report.load import Loaded, frame, told
 from lnbench.report.tables import formats
 from lnbench.report.tables.tables import tables
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SHOWN = ("scores-", "interquartile-")
 """Prefixes of the names of tables that are printed."""
@@ -48,10 +55,24 @@ def write_report(loaded: Loaded, claims: Sequence[Claim], folder: Path, console:
     plots = make_plots(loaded, runs)
     write_page(loaded, runs, made, verdicts, plots, folder / "index.html")
     judgement.show(console, verdicts)
+    _show_questions(console, claims, loaded, runs)
     _show_problems(console, loaded.problems)
     if images and (note := write_plots(plots, folder / "plots")):
         console.print(Text(note, "yellow"))
     console.print(f"written to {folder}", soft_wrap=True, markup=False)
+
+
+def _show_questions(console: Console, claims: Sequence[Claim], loaded: Loaded, runs: pd.DataFrame) -> None:
+    """Prints what decides about methods of the user's own that no claim names."""
+    named = {side.method for claim in claims for one in claim.comparisons for side in (one.left, *one.right)}
+    by_id = {record.id: record for record in loaded.records}
+    for (model, method), found in runs[~runs["method"].isin(named)].groupby(["model", "method"]):
+        tasks = {by_id[one].task: by_id[one] for one in found["id"]}
+        if question := deciding(str(method), tasks, loaded.runs_dir):
+            other, command = question
+            told = f"Is {method} better than {other} with {model}? No claim is about it. This command decides:"
+            console.print(Text(told, "bold"), soft_wrap=True)
+            console.print(Text(f"  {command}"), soft_wrap=True)
 
 
 def _show_problems(console: Console, problems: Sequence[FoundRun]) -> None:
