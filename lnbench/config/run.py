@@ -205,11 +205,14 @@ def identity_of_saved(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def code_of(config: RunConfig) -> dict[str, str]:
-    """`Settings.code` of a configuration, from the files as they are now. A class typed into a notebook has no file."""
+    """`Settings.code` of a configuration, from the files as they are now.
+
+    A class that was typed into a notebook, or comes from an archive, has no file.
+    """
     classes = {**{f"method.{name}": type(part) for name, part in config.method.items()}, "task": type(config.task)}
     outside = {name: cls.__module__ for name, cls in classes.items() if cls.__module__.partition(".")[0] != "lnbench"}
-    files = {name: getattr(sys.modules[module], "__file__", None) for name, module in outside.items()}
-    return {name: content_digest(Path(file)) for name, file in files.items() if file}
+    files = {name: Path(getattr(sys.modules[module], "__file__", None) or "") for name, module in outside.items()}
+    return {name: content_digest(file) for name, file in files.items() if file.is_file()}
 
 
 def trial(config: RunConfig, value: float | str, place: int = 0) -> RunConfig:
