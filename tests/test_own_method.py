@@ -103,11 +103,17 @@ def test_commands_for_other_methods_leave_the_module_out(commands: Commands, wor
     assert not {"plugins", "config_dir"} & {word.partition("=")[0] for word in shlex.split(theirs)}
 
 
-def test_the_file_in_ones_folder_says_what_is_usual(commands: Commands, words: list[str], own: list[str]) -> None:
+def test_the_file_in_ones_folder_says_what_is_usual(
+    commands: Commands, words: list[str], own: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     commands.lnbench("--config-dir", "my conf", *words)
     commands.lnbench("--config-dir", "my conf", *words, "method.mine.colour=blue")
-    loaded = load_runs(Path("runs"))
-    assert set(frame(loaded.records)["variant"]) == {"mine", "mine[colour=blue]"}
+    assert set(frame(load_runs(Path("runs")).records)["variant"]) == {"mine", "mine[colour=blue]"}
+    assert re.findall(r"mine\S*", commands.runs("runs", *own).out) == ["mine", "mine[colour=blue]"]
+    monkeypatch.setattr("lnbench.core.config_folders._own", {})
+    assert "mine[colour=red," in commands.runs("runs").out, "what is remembered is not from another folder"
+    (listed,) = re.findall(r"mine\S*", commands.runs("runs", "method.mine.colour=red", *own).out)
+    assert listed == "mine"
     claim = Path("claims/mine.yaml")
     claim.parent.mkdir()
     claim.write_text(

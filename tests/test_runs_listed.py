@@ -11,6 +11,7 @@ from lnbench.records.identity import run_dir
 from lnbench.records.listing import FoundRun, look_at
 from lnbench.records.record import read_record, write_record
 from lnbench.runs.listed import FOLDER, list_runs
+from tests.commands import Commands
 from tests.conftest import Configure
 from tests.records.many import begin, finish
 
@@ -101,3 +102,14 @@ def test_without_a_cache_to_write_the_list_is_the_same(
     config = configure("method=ln")
     finish(config)
     assert [run.row.state for run in list_runs(config.runs_dir)] == ["finished"]
+
+
+def test_published_runs_are_named_by_what_differs(commands: Commands) -> None:
+    """By the changed settings of the method, and by the learning rate where a search tried several."""
+    results = Path(__file__).parents[1] / "results"
+    lines = commands.runs(results, "method=ln", "task=stsb", "model=minilm", "seed=0,1").out.splitlines()
+    assert " lr " in lines[0]
+    assert any(" ln[terms=bias] " in line and " 0.003 (trial) " in line for line in lines)
+    assert any(" ln[terms=bias] " in line and " searched " in line for line in lines)
+    places = [place for place, line in enumerate(lines) if " ln[terms=bias] " in line]
+    assert places == list(range(places[0], places[0] + len(places))), "runs of one method stand together"

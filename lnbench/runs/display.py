@@ -24,9 +24,7 @@ from lnbench.runs.listed import Listed
 from lnbench.runs.row import RunRow
 from lnbench.tasks.scores.metric import FORGETTING, metric_of
 
-COLUMNS = ("id", "state", "method", "task", "model", "seed", "score", "forgetting", "when", "seconds")
-OPTIONAL = "forgetting"
-"""The column that is shown only where some run has it."""
+COLUMNS = ("id", "state", "method", "task", "model", "seed", "lr", "score", "forgetting", "when", "seconds")
 NUMBERS = ("seed", "score", "forgetting", "seconds")
 STATE = COLUMNS.index("state")
 GAP = 2
@@ -54,7 +52,7 @@ def new_console() -> Console:
 
 def show_runs(runs: Sequence[Listed]) -> None:
     """Prints a table with one run a line, the reasons why some cannot be read, and the number of runs in each state."""
-    console, rows = new_console(), [run.row for run in runs]
+    console, rows = new_console(), sorted((run.row for run in runs), key=_place)
     if rows:
         _print_table(console, rows)
     for row in rows:
@@ -63,6 +61,11 @@ def show_runs(runs: Sequence[Listed]) -> None:
     if poor := [row.baseline for row in rows if row.no_better and row.baseline]:
         console.print(printable(footnote(poor)), soft_wrap=True)
     console.print(totals(row.state for row in rows))
+
+
+def _place(row: RunRow) -> tuple[str, str, str, float, bool]:
+    """Where a run stands in a list: beside those that differ in the seed only."""
+    return row.task, row.model, row.variant or row.method, math.inf if row.seed is None else row.seed, row.trial
 
 
 def show_failures(runs: Sequence[Listed]) -> None:
@@ -112,11 +115,16 @@ def to_json(value: Any) -> str:
 
 
 def _print_table(console: Console, rows: Sequence[RunRow]) -> None:
-    """Prints columns of equal width. Where the lines are too long for the terminal, long cells are folded.
+    """Prints columns of equal width: forgetting if a run has it, and learning rates if runs are alike without them.
+
+    Where the lines are too long for the terminal, long cells are folded.
 
     rich's own tables take a millisecond a row.
     """
-    columns = [column for column in COLUMNS if column != OPTIONAL or any(row.forgetting is not None for row in rows)]
+    left_out = {"forgetting"} if all(row.forgetting is None for row in rows) else set()
+    alike = Counter((row.variant, row.task, row.model, row.seed) for row in rows if row.variant)
+    left_out |= set() if any(count > 1 for count in alike.values()) else {"lr"}
+    columns = [column for column in COLUMNS if column not in left_out]
     cells = [[_cell(row, column) for column in columns] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
     while sum(widths) + GAP * (len(widths) - 1) > console.width and max(widths) > NARROW:
@@ -151,12 +159,16 @@ def _folded(cell: str, width: int) -> list[str]:
 
 def _cell(row: RunRow, column: str) -> str:
     value = getattr(row, column)
+    if column == "method":
+        return printable(row.variant or row.method)
+    if column == "lr":
+        return printable(f"{row.lr} (trial)" if row.trial else row.lr)
     if value is None:
         return ""
     if column == "score" and row.metric:
         metric = metric_of(row.metric)
         return printable(marked(f"{metric.title} {metric.written(value)}", bool(row.no_better)))
-    if column == OPTIONAL:
+    if column == "forgetting":
         return FORGETTING.difference(value)
     if column == "when":
         value = value[:16].replace("T", " ")

@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from lnbench.core.config_folders import config_dir, own_config_dirs
+from lnbench.core.registry import allowed_modules
 from lnbench.records.listing import FoundRun, look_at, run_folders
 from lnbench.records.remembered import Memory, stamp_of
 from lnbench.runs.row import RunRow, row_of
@@ -30,7 +32,7 @@ class Listed:
 
 def list_runs(runs_dir: Path) -> list[Listed]:
     """Every run below a folder, sorted by task, model, method and id. Unreadable files are reported, never raised."""
-    memory = Memory(runs_dir, FOLDER, NAMES)
+    memory = Memory(runs_dir, FOLDER, [NAMES, allowed_modules(), *_usual_settings()])
     runs: list[Listed] = []
     for folder in run_folders(runs_dir):
         stamp = stamp_of(folder)
@@ -41,6 +43,12 @@ def list_runs(runs_dir: Path) -> list[Listed]:
         runs.append(Listed(row, folder, runs_dir))
     memory.save()
     return runs
+
+
+def _usual_settings() -> list[tuple[str, int, int]]:
+    """Name, time and size of each file with the usual settings of a method, by which runs are named."""
+    files = [file for folder in (config_dir(), *own_config_dirs()) for file in sorted(folder.glob("method/*.yaml"))]
+    return [(str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files]
 
 
 def _values(row: RunRow) -> list[Any]:

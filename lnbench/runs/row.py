@@ -7,6 +7,9 @@ from typing import Any
 
 from lnbench.records.files import CONFIG
 from lnbench.records.listing import FoundRun, State
+from lnbench.records.record import Record
+from lnbench.records.setting import rates
+from lnbench.records.variant import variant_of
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,9 @@ class RunRow:
         id, state, folder: identity, state and folder of the run.
         method, task, model, seed: the run's choices, or the names in the folder's path if a damaged file lacks them;
             the seed is then None.
+        variant: method of a finished run with its changed settings.
+        lr: learning rates of a finished run: a number, one for each part, or `searched`.
+        trial: whether a finished run was never tested, as the trials of a search.
         metric, score: metric and validation score that selected a finished run's checkpoint.
         forgetting: rise of the loss on a general text in nats a token, if a finished run measured it.
         no_better: splits on which a finished run is no better than the baseline.
@@ -32,6 +38,9 @@ class RunRow:
     task: str
     model: str
     seed: int | None
+    variant: str
+    lr: str
+    trial: bool
     metric: str | None
     score: float | None
     forgetting: float | None
@@ -48,6 +57,8 @@ def row_of(run: FoundRun) -> RunRow:
     """The row of one run."""
     task, model, method, run_id = run.folder.parts[-4:]
     record, failure = run.record, run.failure
+    variant, lr = _settings(record) if record else ("", "")
+    trial = record is not None and "test" not in record.metrics
     seed = record.seed if record else run.config.get("seed")
     return RunRow(
         id=run_id,
@@ -56,6 +67,9 @@ def row_of(run: FoundRun) -> RunRow:
         task=record.task if record else name_in(run.config, "task") or task,
         model=record.model if record else name_in(run.config, "model") or model,
         seed=seed if isinstance(seed, int) else None,
+        variant=variant,
+        lr=lr,
+        trial=trial,
         metric=record.selection.metric if record else None,
         score=record.score if record else None,
         forgetting=record.retention.forgetting if record and record.retention else None,
@@ -67,6 +81,14 @@ def row_of(run: FoundRun) -> RunRow:
         message=failure.message if failure else run.problem or None,
         folder=str(run.folder),
     )
+
+
+def _settings(record: Record) -> tuple[str, str]:
+    """The variant and the learning rates of a run."""
+    try:
+        return variant_of(record.method, record.config.get("method")), rates(record)
+    except Exception:  # the settings of a record may come from anyone
+        return record.method, ""
 
 
 def name_in(config: dict[str, Any], group: str) -> str:
