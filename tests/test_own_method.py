@@ -173,6 +173,8 @@ def test_a_published_run_names_no_folder_of_its_machine(commands: Commands, word
 def test_a_folder_that_is_not_there(words: list[str], module: str) -> None:
     with pytest.raises(ConfigError, match=r"^config_dir = 'nowhere': there is no such folder"):
         compose_config(*words, "config_dir=nowhere")
+    with pytest.raises(ConfigError, match=r"^method = 'mime': does not exist; did you mean 'mine'"):
+        compose_config('config_dir="my conf"', "method=ln+mime")
     assert compose_config("config_dir=null")["config_dir"] is None
     other = Path("other/model")
     other.mkdir(parents=True)

@@ -26,7 +26,7 @@ from yaml import YAMLError
 from lnbench.config.defaults import SCHEMAS, completed
 from lnbench.config.overrides import SUMS, choices, groups, several, understood
 from lnbench.core.commands import quoted
-from lnbench.core.config_folders import config_dir
+from lnbench.core.config_folders import config_dir, config_dirs
 from lnbench.core.schema import ConfigError, did_you_mean
 from lnbench.methods.base import SEPARATOR, canonical_name
 
@@ -224,7 +224,7 @@ def explain(error: Exception) -> str:
     if other := OTHER.match(str(error)):
         return f"~{other['key']}={other[3]}: its value is {other['value']}; type ~{other['key']} to take it away"
     if unchosen := UNCHOSEN.match(str(error)):
-        names = choices(unchosen["group"], [config_dir()])
+        names = choices(unchosen["group"], config_dirs())
         return (
             f"~{unchosen[1]}{unchosen[2] or ''}: takes a choice away that was not made; leave it out, or type "
             f"{unchosen['group']}=NAME: {', '.join(names)}"
@@ -239,7 +239,7 @@ def explain(error: Exception) -> str:
         return _explain_value(error)
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
         owner, _, name = str(cause.full_key).rpartition(".")
-        if owner in SUMS and name in choices(owner, [config_dir()]):
+        if owner in SUMS and name in choices(owner, config_dirs()):
             chosen = canonical_name([*map(str, cause.parent_node), name])
             return f"{cause.full_key}: is not chosen; add it with {owner}={chosen}"
         if not len(cause.parent_node):
@@ -268,7 +268,7 @@ def _elsewhere(parent: Container, key: str, word: str) -> str:
     start = f"{owner}." if owner else ""
     offers = [quoted(f"{start}{place}.{word.removeprefix(start)}") for place in _places(below, name)]
     if not owner:
-        offers += [f"{group}={name}" for group in groups([config_dir()]) if name in choices(group, [config_dir()])]
+        offers += [f"{group}={name}" for group in groups(config_dirs()) if name in choices(group, config_dirs())]
     return f"did you mean {' or '.join(offers)}? " if offers else ""
 
 
@@ -300,7 +300,7 @@ def _explain_value(error: OmegaConfBaseException) -> str:
 def _explain_none(owner: str) -> str:
     """Why a group such as `search` has no settings, because it is null or a plain value."""
     group = owner.partition(".")[0]
-    offered = choices(group, [config_dir()])
+    offered = choices(group, config_dirs())
     last = owner.rpartition(".")[2]
     if owner == group and offered:
         return f"{owner} has no settings here; choose with {group}=NAME: {', '.join(offered)}"
@@ -310,8 +310,8 @@ def _explain_none(owner: str) -> str:
 def _explain_missing(file: str, options: Sequence[str]) -> str:
     if "/" not in file:
         return f"--config-name {file}: there is no such file in the folders of configurations"
-    group = next((name for name in groups([config_dir()]) if file.startswith(f"{name}/")), file.rpartition("/")[0])
-    name, known = file.removeprefix(f"{group}/"), options or choices(group, [config_dir()])
+    group = next((name for name in groups(config_dirs()) if file.startswith(f"{name}/")), file.rpartition("/")[0])
+    name, known = file.removeprefix(f"{group}/"), options or choices(group, config_dirs())
     own = f"; {OWN[group]}" if group in OWN else ""
     return f"{group} = {name!r}: does not exist; {did_you_mean(name, known)}available: {', '.join(known)}{own}"
 
@@ -323,7 +323,7 @@ def _first_line(error: Exception) -> str:
 
 def _groups(key: str | None) -> list[str]:
     """Names of the configuration groups if `key` lies at the root, as they do. Else empty."""
-    return [] if "." in str(key) else groups([config_dir()])
+    return [] if "." in str(key) else groups(config_dirs())
 
 
 def _is_sum(config_path: str) -> bool:

@@ -29,6 +29,7 @@ from hydra.errors import HydraException
 
 from lnbench.config.run import RunConfig
 from lnbench.core import commands
+from lnbench.core.config_folders import use_config_dir
 from lnbench.core.schema import ConfigError, did_you_mean
 from lnbench.methods.base import SEPARATOR
 
@@ -153,6 +154,8 @@ def _search_path(word: str) -> list[Path]:
 def _config_dir(word: str) -> list[Path]:
     """The folder that an override adds to those of configurations; none if it is of another setting, or null.
 
+    This process then knows the folder's choices, also for its messages.
+
     Raises:
         ConfigError: there is no such folder.
     """
@@ -166,7 +169,9 @@ def _config_dir(word: str) -> list[Path]:
         return []
     if not isinstance(value, str) or not Path(value).expanduser().is_dir():
         raise ConfigError(f"{CONFIG_DIR} = {typed!r}: there is no such folder")
-    return [Path(value).expanduser()]
+    folder = Path(value).expanduser()
+    use_config_dir(folder)
+    return [folder]
 
 
 def _in_quotes(word: str, error: HydraException) -> str:

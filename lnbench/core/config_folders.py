@@ -22,7 +22,12 @@ def own_config_dirs() -> list[Path]:
     return [*_own]
 
 
+def config_dirs() -> list[Path]:
+    """All known folders of configurations."""
+    return [config_dir(), *_own]
+
+
 def file_of(group: str, name: str) -> Path | None:
     """The file of a choice in a configuration group. None if no known folder has it."""
-    files = [folder / group / f"{name}.yaml" for folder in (config_dir(), *_own)]
+    files = [folder / group / f"{name}.yaml" for folder in config_dirs()]
     return next((file for file in files if file.is_file()), None)

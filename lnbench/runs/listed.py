@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from lnbench.core.config_folders import config_dir, own_config_dirs
+from lnbench.core.config_folders import config_dirs
 from lnbench.core.registry import allowed_modules
 from lnbench.records.listing import FoundRun, look_at, run_folders
 from lnbench.records.remembered import Memory, stamp_of
@@ -47,7 +47,7 @@ def list_runs(runs_dir: Path) -> list[Listed]:
 
 def _usual_settings() -> list[tuple[str, int, int]]:
     """Name, time and size of each file with the usual settings of a method, by which runs are named."""
-    files = [file for folder in (config_dir(), *own_config_dirs()) for file in sorted(folder.glob("method/*.yaml"))]
+    files = [file for folder in config_dirs() for file in sorted(folder.glob("method/*.yaml"))]
     return [(str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files]
 
 
