@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# One would think: a 95 % interval of macro recall, macro precision or F1 covers the true score in about 95 of 100 tests.
-# What is so:      the default intervals of macro recall and precision are too narrow: in the case below they cover it in
-#                  87 tests. Those of macro F1 are too wide, for a good classifier three times, and then cover it always;
-#                  for perfect predictions the interval goes from 0.935 to 1.065. The package's own bootstrap agrees with
-#                  the closed form.
+# One would think: a 95 % interval of macro recall, macro precision or F1 covers the true score in some 95 of 100 tests.
+# What is so:      the default intervals of macro recall and precision are too narrow: in the case below they cover it
+#                  in 87 tests. Those of macro F1 are too wide, for a good classifier three times, and cover it always;
+#                  for perfect predictions the interval goes from 0.935 to 1.065. The package's own bootstrap agrees
+#                  with the closed form.
 # Versions:        confidenceinterval 1.0.5, scikit-learn 1.9.1, numpy 2.4.6.
 # Source:          confidenceinterval/takahashi_methods.py: the covariance of the cells, diag(p) - p pT, is computed as
 #                  np.diag(p) - p * p.transpose() with p flat, which is an elementwise product, not the outer one. For
@@ -79,7 +79,7 @@ counts = np.bincount(labels)
 recalls = metrics.recall_score(labels, predictions, average=None)
 formula = round(2 * 1.959964 * float(np.sqrt((recalls * (1 - recalls) / counts).sum())) / 3, 3)
 perfect = ci.f1_score(labels, labels, average="macro")
-print(f"confidenceinterval {version('confidenceinterval')}, {tests} tests of {rows} rows; expected coverage 0.95, ratio 1:")
+print(f"confidenceinterval {version('confidenceinterval')}, {tests} tests of {rows} rows; expected 0.95 and 1, seen:")
 for (name, score), (coverage, ratio) in seen.items():
     print(f"  {name} classifier, macro {score}: coverage {coverage}, standard error {ratio} of the real one")
 print(f"width for macro recall of one test: {widths}; the sum of binomial variances gives {formula}")
