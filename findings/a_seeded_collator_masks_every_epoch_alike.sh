@@ -53,7 +53,7 @@ ways = {
     "seed, 2 persistent workers": predicted(0, 2, persistent=True),
     "no seed, 2 workers": predicted(None, 2),
 }
-print(f"transformers {transformers.__version__}, {epochs} epochs; expected {1 - 0.85**epochs:.2f} of the places masked; seen:")
+print(f"transformers {transformers.__version__}, {epochs} epochs; expected share of places: {1 - 0.85**epochs:.2f}")
 for name, (share, same) in ways.items():
     print(f"  {name}: {share} of the places masked, {same} of {epochs} epochs with the masks of the first")
 for name, (share, same) in ways.items():

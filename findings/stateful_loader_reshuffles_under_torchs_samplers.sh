@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # One would think: a StatefulDataLoader goes on with the epoch that it was saved in, with torch's own samplers too; at
 #                  least with one that has a seeded generator.
-# What is so:      only shuffle=True does. With sampler= a RandomSampler, SubsetRandomSampler or WeightedRandomSampler it
-#                  draws a new order, skips as many rows of that as were seen, and goes on: rows are missed, others are
-#                  seen twice. A generator of one's own does not help: a new process starts it from its seed, so
-#                  epoch two goes on, and epoch three runs, in orders that an earlier epoch had.
+# What is so:      only shuffle=True does. With sampler= a RandomSampler, SubsetRandomSampler or WeightedRandomSampler
+#                  it draws a new order, skips as many rows of that as were seen, and goes on: rows are missed, others
+#                  are seen twice. A generator of one's own does not help: a new process starts it from its seed, so
+#                  epoch two goes on in the order of epoch one, and epoch three has that of epoch two.
 # Versions:        torchdata 0.11.0, torch 2.13.0.
 # Source:          torchdata/stateful_dataloader/sampler.py: shuffle=True makes a RandomSampler of torchdata, whose
 #                  iterator saves the generator's state. torch's samplers have no state to save, so
@@ -73,8 +73,9 @@ def resumed(way, workers):
 seen = {(way, workers): resumed(way, workers) for way in ways for workers in (0, 2)}
 print(f"torchdata {version('torchdata')}, torch {torch.__version__}; each row should be seen once an epoch")
 for (way, workers), (same, missed, next_same, repeated) in seen.items():
-    print(f"  {way}, {workers} workers: the rest of epoch two is {'the same' if same else 'another'}, {missed} of 120", end="")
-    print(f" rows missed; epoch three is {'the same' if next_same else 'epoch two over again' if repeated else 'other'}")
+    rest = "the same" if same else "another"
+    following = "the same" if next_same else "epoch two over again" if repeated else "another"
+    print(f"  {way}, {workers} workers: rest of epoch two {rest}, {missed} rows missed; epoch three {following}")
 for (way, _), (same, missed, next_same, repeated) in seen.items():
     stands = same and next_same and not missed if way == "shuffle=True" else not same and missed > 10 and repeated
     if not stands:

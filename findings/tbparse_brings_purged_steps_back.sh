@@ -5,8 +5,8 @@
 #                  Steps that the resumed run did not reach again come last, so the last row, and the best value, can be
 #                  of the dropped try. A pivot has lists of two values in the steps of both.
 # Versions:        tbparse 0.0.9, tensorboard 2.21.0, torch 2.13.0.
-# Source:          tbparse/summary_reader.py: each event file gets an EventAccumulator of its own, so the session's start
-#                  in the second file cannot purge what is in the first.
+# Source:          tbparse/summary_reader.py: each event file gets an EventAccumulator of its own, so the start of the
+#                  session in the second file cannot purge what is in the first.
 # Why it matters:  tables for papers are read with tbparse. A run goes back to an old checkpoint mostly because the try
 #                  went wrong: it is this try's numbers that come back.
 set -euo pipefail

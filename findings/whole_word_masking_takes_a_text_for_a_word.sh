@@ -5,8 +5,8 @@
 #                  [MASK]. With those of BERT, RoBERTa, XLM-R and ALBERT words are right in English; a text without
 #                  spaces, as in Chinese, is one word for BERT too. Nothing is said.
 # Versions:        transformers 5.23.0, tokenizers 0.23.3, torch 2.13.0. The tokenizers' classes are the library's, with
-#                  a vocabulary of single letters; ModernBERT's is put together from its parts: a
-#                  byte-level BPE, and a template that adds [CLS] and [SEP] and trims no offsets.
+#                  a vocabulary of single letters; ModernBERT's is put together from its parts: a byte-level BPE, and
+#                  a template that adds [CLS] and [SEP] and trims no offsets.
 # Source:          DataCollatorForLanguageModeling._calc_word_ids_and_prob_mask in
 #                  transformers/data/data_collator.py: a word begins where a token's offset is not the end of the one
 #                  before. Offsets that include the space before a word leave no such gap.
@@ -69,9 +69,9 @@ bert = BertTokenizer(vocab={token: number for number, token in enumerate(bert_to
 tokenizers = {
     "BERT": bert,
     "RoBERTa": RobertaTokenizer(vocab=byte_level("<s>", "<pad>", "</s>", "<unk>", "<mask>"), merges=[]),
-    "XLM-R": XLMRobertaTokenizer(vocab=pieces("<s>", "<pad>", "</s>", "<unk>") + [("<mask>", 0.0)]),
+    "XLM-R": XLMRobertaTokenizer(vocab=[*pieces("<s>", "<pad>", "</s>", "<unk>"), ("<mask>", 0.0)]),
     "ALBERT": AlbertTokenizer(vocab=pieces("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")),
-    "DeBERTa-v3": DebertaV2Tokenizer(vocab=pieces("[PAD]", "[CLS]", "[SEP]", "[UNK]") + [("[MASK]", 0.0)]),
+    "DeBERTa-v3": DebertaV2Tokenizer(vocab=[*pieces("[PAD]", "[CLS]", "[SEP]", "[UNK]"), ("[MASK]", 0.0)]),
     "ModernBERT": modernbert(),
 }
 
@@ -106,8 +106,7 @@ right = all(
     for name in ("BERT", "RoBERTa", "XLM-R", "ALBERT")
 )
 one = all(
-    sum(seen[name][:2]) == 1000 and 800 < seen[name][0] < 900
-    for name in ("DeBERTa-v3", "ModernBERT", "BERT, Chinese")
+    sum(seen[name][:2]) == 1000 and 800 < seen[name][0] < 900 for name in ("DeBERTa-v3", "ModernBERT", "BERT, Chinese")
 )
 if not (right and one):
     sys.exit("changed: the words of other tokenizers are told apart")
