@@ -6,6 +6,7 @@ import functools
 import gzip
 import hashlib
 import logging
+import os
 import re
 import time
 import zlib
@@ -34,7 +35,8 @@ def content_digest(path: Path) -> str:
     """
     about = path.stat()
     if about.st_size < REMEMBERED_BYTES:
-        return _digest(path)
+        settled = time.time() - max(about.st_mtime, about.st_ctime) > SETTLED_SECONDS
+        return _digest_in_state(path, _state(about)) if settled else _digest(path)
     known = hashlib.sha256(repr([str(path.resolve()), about.st_size, about.st_mtime_ns]).encode()).hexdigest()
     memory = cache_root() / "digests" / known
     with contextlib.suppress(OSError, ValueError):
@@ -97,6 +99,17 @@ def hub_answers() -> bool:
     except Exception:  # any error of the HTTP client of the hub's library
         return False
     return True
+
+
+@functools.lru_cache(maxsize=1024)
+def _digest_in_state(path: Path, state: tuple[int, ...]) -> str:
+    """The digest of a file in one state. This process reads it once."""
+    return _digest(path)
+
+
+def _state(about: os.stat_result) -> tuple[int, ...]:
+    """Values that change whenever a file changes."""
+    return (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
 
 
 def _digest(path: Path) -> str:

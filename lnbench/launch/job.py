@@ -1,10 +1,11 @@
 """One job of a sweep, independent of the place where it runs."""
 
 import pickle
+import re
 import signal
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lnbench.config.overrides import NO_JOBS
 from lnbench.core.errors import FAILED, INTERRUPTED, JobFailed
@@ -21,6 +22,10 @@ from lnbench.core.schema import ConfigError
 
 KILLED, STOPPED, NOT_STARTED = "killed", "stopped", "not started"
 """Causes of failure of a job without a result. Its process died, it was asked to stop, or it never started."""
+
+SEED, NAME_OF_SEED = re.compile(r"seed=(0|[1-9]\d*)", re.ASCII), re.compile(r"[+~]*seed\b.*", re.ASCII | re.DOTALL)
+REMEMBERED = 256
+"""Number of composed configurations that a sweep keeps, of 20 kB each."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,8 @@ class Sweep:
     config: DictConfig
     singletons: Any
     """Hydra's global state in the launcher's process."""
+    _composed: dict[tuple[str, ...], bytes] = field(default_factory=dict, repr=False, compare=False)
+    """Pickled configurations, by the overrides without the value of the seed."""
 
     @classmethod
     def begin(cls, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> "Sweep":
@@ -72,13 +79,37 @@ class Sweep:
         """Folder of the jobs' log files, with their stdout and stderr."""
         return Path(self.config.hydra.sweep.dir) / "logs"
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_composed": {}}
+
     def compose(self, job: Job) -> DictConfig:
-        """Composes the configuration of a job, including Hydra's own part."""
-        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(job.overrides))
+        """Composes the configuration of a job, including Hydra's own part.
+
+        Hydra takes long. It composes one of the jobs that differ in the seed only, and the others are made from that.
+        """
+        key = self._without_seed(job.overrides)
+        kept = self._composed.get(key) if key else None
+        config: DictConfig = pickle.loads(kept) if kept else self._load(job.overrides)
+        if kept:
+            _set_seed(config, job.overrides)
+        elif key:
+            if len(self._composed) >= REMEMBERED:
+                self._composed.pop(next(iter(self._composed)))
+            self._composed[key] = pickle.dumps(config)
         with open_dict(config):
             config.hydra.job.num = job.num
             config.hydra.job.id = f"{config.hydra.job.name}_{job.num}"
         return config
+
+    def _load(self, overrides: Sequence[str]) -> DictConfig:
+        return self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+
+    def _without_seed(self, overrides: Sequence[str]) -> tuple[str, ...] | None:
+        """The overrides without the value of the seed. None if there is no seed, or more to it than a number."""
+        named = [override for override in overrides if NAME_OF_SEED.fullmatch(override)]
+        if len(named) != 1 or not SEED.fullmatch(named[0]) or not isinstance(self.config.get("seed"), int):
+            return None
+        return tuple("seed" if override is named[0] else override for override in overrides)
 
     def enter(self) -> None:
         """Gives Hydra in a job's process the state that it has in the launcher's."""
@@ -95,6 +126,19 @@ class Sweep:
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",
         )
+
+
+def _set_seed(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Gives a composed configuration the seed of other overrides that differ in it only."""
+    seed = next(int(match[1]) for override in overrides if (match := SEED.fullmatch(override)))
+    typed: Any = OmegaConf.to_container(config.hydra)  # with ${...} as it was typed
+    own = typed["job"]["config"]["override_dirname"]
+    old, new = (f"seed{own['kv_sep']}{number}" for number in (config.seed, seed))
+    names = [new if name == old else name for name in typed["job"]["override_dirname"].split(own["item_sep"])]
+    task = [f"seed={seed}" if SEED.fullmatch(one) else one for one in typed["overrides"]["task"]]
+    with open_dict(config):
+        config.hydra.overrides.task, config.hydra.job.override_dirname = task, own["item_sep"].join(names)
+        config.seed = seed
 
 
 @dataclass(frozen=True)

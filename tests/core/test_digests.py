@@ -117,3 +117,28 @@ def test_online_the_hub_says_what_a_branch_is(hub: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(HfApi, "repo_info", repo_info)
     assert hub_commit("a/b", "dataset", None) == COMMIT
     assert hub_commit("a/b", "model", "v2") == OTHER
+
+
+def test_a_small_file_is_read_once_by_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digests, "REMEMBERED_BYTES", 2**24)
+    monkeypatch.setattr(digests, "SETTLED_SECONDS", -60)
+    file = write(tmp_path / "a", b"one")
+    first, reads, read = content_digest(file), list[Path](), digests._digest
+
+    def counted(path: Path) -> str:
+        reads.append(path)
+        return read(path)
+
+    monkeypatch.setattr(digests, "_digest", counted)
+    assert content_digest(file) == first
+    assert not reads
+    write(file, b"two")  # of the same size
+    assert content_digest(file) != first
+    assert reads == [file]
+
+
+def test_a_file_that_has_just_changed_is_read_each_time(tmp_path: Path) -> None:
+    file = write(tmp_path / "a", b"one")
+    digests._digest_in_state.cache_clear()
+    content_digest(file)
+    assert digests._digest_in_state.cache_info().currsize == 0

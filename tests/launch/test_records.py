@@ -1,19 +1,25 @@
 """Jobs that are runs of lnbench: finished ones need no process, and the death of one is recorded."""
 
+import contextlib
 import json
+import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import cloudpickle
 import pytest
 from hydra import initialize_config_dir
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import JobStatus
+from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 import lnbench
-from lnbench.config.compose import ROOT, compose_config, register, to_plain
+from lnbench.config.compose import ROOT, compose_config, register, to_plain, without_hydra
 from lnbench.config.run import RunConfig, validate
 from lnbench.core.atomic_files import write_atomically
 from lnbench.core.config_folders import config_dir
@@ -129,3 +135,51 @@ def test_nothing_heavy_starts_when_all_is_finished(tmp_path: Path) -> None:
     program = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60)
     assert (program.returncode, program.stderr) == (0, "")
     assert program.stdout.startswith("1/2 skipped, finished before: seed=0 -> 0.7500\n")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("seed={}", "method=ln", "task=sst2"),
+        ("method=ln+prefix", "search=lr", "seed={}", "runs_dir=runs/${seed}"),
+        ("hydra.job.config.override_dirname.kv_sep=-", "method=ln", "seed={}"),
+        ("hydra.job.config.override_dirname.exclude_keys=[seed]", "trainer.lr=0.1", "seed={}"),
+    ],
+)
+def test_jobs_that_differ_in_the_seed_are_composed_once(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch, overrides: tuple[str, ...]
+) -> None:
+    loader = sweep.hydra_context.config_loader
+    typed = [tuple(word.replace("{}", seed) for word in overrides) for seed in ("3", "12", "0")]
+    jobs = [Job(num, words, "") for num, words in enumerate(typed)]
+    loaded: list[DictConfig] = []
+    load = loader.load_sweep_config
+
+    def counted(master: DictConfig, words: list[str]) -> DictConfig:
+        loaded.append(load(master, words))
+        return loaded[-1]
+
+    monkeypatch.setattr(loader, "load_sweep_config", counted)
+    composed = [sweep.compose(one) for one in jobs]
+    assert len(loaded) == 1
+    for one, config in zip(jobs, composed, strict=True):
+        expected = load(sweep.config, list(one.overrides))
+        with open_dict(expected):
+            expected.hydra.job.num, expected.hydra.job.id = one.num, f"lnbench_{one.num}"
+        assert OmegaConf.to_container(config) == OmegaConf.to_container(expected)
+        assert to_plain(without_hydra(config)) == to_plain(without_hydra(expected))
+    assert not pickle.loads(cloudpickle.dumps(replace(sweep, task_function=len)))._composed
+
+
+@pytest.mark.parametrize("seed", ["seed=01", "+seed=3", "seed='3'", "seed=${oc.env:NONE,3}"])
+def test_a_seed_that_is_no_plain_number_is_left_to_hydra(sweep: Sweep, seed: str) -> None:
+    with contextlib.suppress(HydraException):
+        sweep.compose(Job(0, ("method=ln", seed), ""))
+    assert not sweep._composed
+
+
+def test_the_configurations_that_a_sweep_keeps_are_limited(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lnbench.launch.job.REMEMBERED", 2)
+    for method in ("ln", "bitfit", "full"):
+        sweep.compose(Job(0, (f"method={method}", "seed=0"), ""))
+    assert [key[0] for key in sweep._composed] == ["method=bitfit", "method=full"]
