@@ -155,6 +155,7 @@ def plot(seen: Seen, file: Path) -> None:
     figure.add_trace(go.Scatter(x=looks[:, 2], y=looks[:, 4], mode="markers", marker={"size": 3}), row=3, col=1)
     for row, title in enumerate(("seconds a run", "launcher, MiB", "descriptors"), 1):
         figure.update_yaxes(title=title, rangemode="tozero", row=row, col=1)
+    figure.update_yaxes(type="log", row=1, col=1)  # the first run after a kill takes long
     figure.update_xaxes(title="finished runs", row=3, col=1)
     figure.update_layout(showlegend=False, width=800, height=700, template="simple_white")
     figure.write_image(file)

@@ -11,9 +11,8 @@ from lnbench.core.config_folders import file_of
 from lnbench.core.registry import ADDRESS, KIND
 from lnbench.methods.base import METHODS, SEPARATOR, canonical_name
 from lnbench.records.record import Record
+from lnbench.records.setting import SIGNS
 
-SIGNS = 8
-"""Number of digits of a digest that are shown."""
 RATE = "lr"
 KINDS = (KIND, ADDRESS)
 """Keys that name the class of a part, now and in version 0.1.0."""
