@@ -1,8 +1,10 @@
 """A method of the user's own, in a folder outside lnbench: from the first run to the report."""
 
+import importlib
 import json
 import re
 import shlex
+import sys
 import time
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from lnbench.config.compose import compose_config, to_plain
 from lnbench.config.run import validate
 from lnbench.core.errors import REFUSED
 from lnbench.core.schema import ConfigError
+from lnbench.records import variant
 from lnbench.records.commands import command_lines, missing_runs
 from lnbench.records.identity import run_id
 from lnbench.records.listing import find_runs
@@ -53,6 +56,12 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     Path("my conf/method").mkdir(parents=True)
     Path("my conf/method/mine.yaml").write_text(YAML)
     return name
+
+
+def change(module: str, code: str) -> None:
+    """Writes other code into a module, and imports it as a new process would."""
+    Path(f"{module}.py").write_text(code)
+    importlib.reload(sys.modules[module])
 
 
 @pytest.fixture
@@ -132,9 +141,7 @@ def test_decide_plans_runs_of_the_method(commands: Commands, words: list[str], o
     assert "mine" in done.out
 
 
-def test_changed_code_is_another_run(
-    words: list[str], module: str, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
-) -> None:
+def test_changed_code_is_another_run(words: list[str], module: str, recwarn: pytest.WarningsRecorder) -> None:
     run = [*words, 'config_dir="my conf"']
     first = lnbench.run(*run)
     assert set(first.config["code"]) == {"method.mine"}
@@ -142,17 +149,29 @@ def test_changed_code_is_another_run(
     lnbench.load(first.folder)
     assert not recwarn
 
-    with Path(f"{module}.py").open("a") as file:
-        file.write("\n# another line\n")
+    change(module, f"{METHOD}\n# another line\n")
     with pytest.warns(UserWarning, match=r"the code of method\.mine has changed since the run"):
         lnbench.load(first.folder)
     time.sleep(1)  # records tell the time in seconds
     second = lnbench.run(*run)
     assert second.id != first.id
     table = frame(load_runs(Path("runs")).records).set_index("id")["variant"]
-    assert table[second.id] == "mine", "claims are about the latest code"
+    assert table[second.id] == "mine", "claims are about the code as it is now"
     assert table[first.id] == f"mine[code={first.config['code']['method.mine'][:8]}]"
     assert lnbench.run(*run, "method=ln", "plugins=[]").config.get("code") is None
+
+
+def test_a_folder_without_its_module_names_the_methods(
+    commands: Commands, words: list[str], own: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands.lnbench("--config-dir", "my conf", *words)
+    commands.lnbench("--config-dir", "my conf", *words, "method.mine.colour=blue")
+    monkeypatch.setattr("lnbench.core.registry._allowed", {})
+    variant._in_file.cache_clear()
+    loaded = load_runs(Path("runs"))
+    assert not loaded.problems
+    assert set(frame(loaded.records)["variant"]) == {"mine", "mine[colour=blue]"}
+    assert re.findall(r"mine\S*", commands.runs("runs", *own[:2]).out) == ["mine", "mine[colour=blue]"]
 
 
 def test_a_published_run_names_no_folder_of_its_machine(commands: Commands, words: list[str], own: list[str]) -> None:
@@ -163,8 +182,7 @@ def test_a_published_run_names_no_folder_of_its_machine(commands: Commands, word
     assert all("config_dir" not in record.config for record in load_runs(Path("results")).records)
 
     (place,) = [word.partition("=")[2] for word in words if word.startswith("data_root=")]
-    with Path(f"{own[-1]}.py").open("a") as file:
-        file.write("\n# another line\n")
+    change(own[-1], f"{METHOD}\n# another line\n")
     done = commands.verify("results", "--sample", "1", "--out", "again", f"data_root={place}", *own)
     assert done.code == REFUSED
     assert "method.mine: its code has the content" in done.err

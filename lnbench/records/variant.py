@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from lnbench.core.config_folders import file_of
-from lnbench.core.registry import ADDRESS, KIND
+from lnbench.core.registry import ADDRESS, KIND, allowed_modules
 from lnbench.methods.base import METHODS, SEPARATOR, canonical_name
 from lnbench.records.record import Record
 
@@ -88,15 +88,19 @@ def all_changes(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def shipped(part: str) -> Mapping[str, Any]:
     """The settings of a part in `conf/method/`, or in a folder of the user's; empty if neither has the part."""
     file = file_of("method", part)
-    return _in_file(part, file) if file else {}
+    return _in_file(part, file, allowed_modules()) if file else {}
 
 
 @cache
-def _in_file(part: str, file: Path) -> Mapping[str, Any]:
+def _in_file(part: str, file: Path, modules: tuple[str, ...]) -> Mapping[str, Any]:
+    """The settings in a file, as far as it has them if its class is in none of the allowed modules."""
+    del modules
     raw = OmegaConf.to_container(OmegaConf.load(file))
     assert isinstance(raw, dict)
     values = {str(key): value for key, value in raw.items()}
-    return _normal(part, values) if KIND in values else {}
+    if KIND not in values:
+        return {}
+    return _normal(part, values) if METHODS.known(values[KIND]) else values
 
 
 def _normal(part: str, values: Mapping[str, Any]) -> dict[str, Any]:
