@@ -161,6 +161,20 @@ def test_changed_code_is_another_run(words: list[str], module: str, recwarn: pyt
     assert lnbench.run(*run, "method=ln", "plugins=[]").config.get("code") is None
 
 
+def test_changed_code_of_a_task_is_another_setting(words: list[str], module: str) -> None:
+    task = "from lnbench.tasks.sequence_classification import SequenceClassification\n\n"
+    task += "class Task(SequenceClassification):\n    kind = 'own_task'\n"
+    Path(f"{module}.py").write_text(METHOD + task)
+    run = [*words, 'config_dir="my conf"', "method=ln", "task.kind=own_task"]
+    first = lnbench.run(*run)
+    change(module, f"{METHOD}{task}\n# another line\n")
+    second = lnbench.run(*run)
+    table = frame(load_runs(Path("runs")).records).set_index("id")["setting"]
+    assert [table[one.id] for one in (first, second)] == [
+        f"code.task={one.config['code']['task'][:8]}" for one in (first, second)
+    ]
+
+
 def test_a_folder_without_its_module_names_the_methods(
     commands: Commands, words: list[str], own: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
