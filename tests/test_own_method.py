@@ -161,6 +161,19 @@ def test_changed_code_is_another_run(words: list[str], module: str, recwarn: pyt
     assert lnbench.run(*run, "method=ln", "plugins=[]").config.get("code") is None
 
 
+def test_code_of_a_base_class_counts(words: list[str], module: str) -> None:
+    run = [*words, 'config_dir="my conf"']
+    base = f"{module}_base"
+    Path(f"{base}.py").write_text(METHOD)
+    Path(f"{module}.py").write_text(f"from {base} import Mine as Base\nclass Mine(Base):\n    kind = 'mine'\n")
+    first = lnbench.run(*run)
+    change(base, f"{METHOD}\n# another line\n")
+    importlib.reload(sys.modules[module])
+    second = lnbench.run(*run)
+    assert first.config["code"].keys() == second.config["code"].keys() == {"method.mine"}
+    assert first.id != second.id
+
+
 def test_changed_code_of_a_task_is_another_setting(words: list[str], module: str) -> None:
     task = "from lnbench.tasks.sequence_classification import SequenceClassification\n\n"
     task += "class Task(SequenceClassification):\n    kind = 'own_task'\n"

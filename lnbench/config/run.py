@@ -13,13 +13,15 @@ from lnbench.backbone.source import check_revision, content_of_model
 from lnbench.config.retention import RetentionConfig
 from lnbench.config.trainer import TrainerConfig
 from lnbench.core.config_folders import use_config_dir
-from lnbench.core.digests import content_digest
+from lnbench.core.digests import content_digest, joint_digest
 from lnbench.core.names import require_name
 from lnbench.core.registry import KIND, Registry, allow_modules, kind_of
 from lnbench.core.schema import ConfigError, Free, Later, Place, Schema, outside_identity, parse
 from lnbench.methods.base import METHODS, SEPARATOR, Method, canonical_name
 from lnbench.tasks.base import TASKS, Task
 
+NOT_OWN = {"lnbench", "pydantic", *sys.stdlib_module_names}
+"""Packages whose classes are the same for all users."""
 MODEL_PLACE = ("source", "revision", "gguf_file")
 """Settings that say where a model is stored."""
 
@@ -98,8 +100,8 @@ class Settings(Schema):
     configuration has no such entry."""
     code: dict[str, str] = Field(default_factory=dict, exclude_if=lambda code: not code)
     """SHA-256 of the file with the class of each part (`method.NAME`) and of the task (`task`), for classes that are
-    not lnbench's own. It is found out and not typed; without such classes, the saved configuration has no such entry.
-    """
+    not lnbench's own. The files with their base classes count, too. It is found out and not typed; without such
+    classes, the saved configuration has no such entry."""
     rerun: Free[bool] = False
     """Run again even if a finished record of the same run exists."""
     retry_failed: Free[bool] = False
@@ -209,10 +211,20 @@ def code_of(config: RunConfig) -> dict[str, str]:
 
     A class that was typed into a notebook, or comes from an archive, has no file.
     """
-    classes = {**{f"method.{name}": type(part) for name, part in config.method.items()}, "task": type(config.task)}
-    outside = {name: cls.__module__ for name, cls in classes.items() if cls.__module__.partition(".")[0] != "lnbench"}
-    files = {name: Path(getattr(sys.modules[module], "__file__", None) or "") for name, module in outside.items()}
-    return {name: content_digest(file) for name, file in files.items() if file.is_file()}
+    return {name: code for name, cls in _classes(config).items() if (code := code_of_class(cls))}
+
+
+def code_of_class(cls: type) -> str | None:
+    """SHA-256 of the file with a class, and of the files with its base classes outside lnbench.
+
+    None for a class of lnbench's own, and for one without a file.
+    """
+    modules = [one.__module__ for one in cls.__mro__ if one.__module__.partition(".")[0] not in NOT_OWN]
+    if not modules or modules[0] != cls.__module__:
+        return None
+    files = {name: Path(getattr(sys.modules[name], "__file__", None) or "") for name in modules}
+    digests = {name: content_digest(file) for name, file in files.items() if file.is_file()}
+    return joint_digest(digests) if len(digests) > 1 else next(iter(digests.values()), None)
 
 
 def trial(config: RunConfig, value: float | str, place: int = 0) -> RunConfig:
@@ -260,6 +272,10 @@ def set_value(config: dict[str, Any], name: str, value: Any) -> None:
     if not isinstance(node, dict) or last not in node:
         raise ConfigError(f"search.parameter = {name!r}: is no setting of this run, such as trainer.lr_factor")
     node[last] = value
+
+
+def _classes(config: RunConfig) -> dict[str, type]:
+    return {**{f"method.{name}": type(part) for name, part in config.method.items()}, "task": type(config.task)}
 
 
 def _identity(part: Method | Task) -> dict[str, Any]:
