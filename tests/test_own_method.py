@@ -174,6 +174,17 @@ def test_code_of_a_base_class_counts(words: list[str], module: str) -> None:
     assert first.id != second.id
 
 
+def test_the_code_that_was_imported_counts(words: list[str], module: str) -> None:
+    """A file that is edited during a long search, or in a notebook, does not change the code that runs."""
+    run = [*words, 'config_dir="my conf"']
+    first = lnbench.run(*run)
+    Path(f"{module}.py").write_text(f"{METHOD}\n# another line\n")
+    with pytest.warns(UserWarning, match=r"method\.mine: the file with its class has changed since Python imported it"):
+        assert lnbench.run(*run).id == first.id
+    importlib.reload(sys.modules[module])
+    assert lnbench.run(*run).id != first.id
+
+
 def test_changed_code_of_a_task_is_another_setting(words: list[str], module: str) -> None:
     task = "from lnbench.tasks.sequence_classification import SequenceClassification\n\n"
     task += "class Task(SequenceClassification):\n    kind = 'own_task'\n"

@@ -1,8 +1,9 @@
 """The configuration of one run, typed and checked."""
 
+import functools
 import sys
+import warnings
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -114,7 +115,7 @@ class RunConfig(Settings):
     method: dict[str, SerializeAsAny[Method]]
     task: SerializeAsAny[Task]
 
-    @cached_property
+    @functools.cached_property
     def method_name(self) -> str:
         """Canonical name of the sum, with its parts in alphabetical order."""
         return canonical_name(self.method)
@@ -160,6 +161,7 @@ def validate(raw: Mapping[str, Any]) -> RunConfig:
     retention = config.retention.resolved(config.data_root)
     update = {"model": model, "task": task, "retention": retention, "code": code_of(config)}
     config = config.model_copy(update=update)
+    _warn_of_changes(config)
     require_name("task.name", config.task.name)
     require_name("model.name", config.model.name)
     if config.search:
@@ -207,18 +209,24 @@ def identity_of_saved(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def code_of(config: RunConfig) -> dict[str, str]:
-    """`Settings.code` of a configuration, from the files as they are now.
+    """`Settings.code` of a configuration, for the classes as this process has imported them.
 
     A class that was typed into a notebook, or comes from an archive, has no file.
     """
     return {name: code for name, cls in _classes(config).items() if (code := code_of_class(cls))}
 
 
+@functools.cache
 def code_of_class(cls: type) -> str | None:
     """SHA-256 of the file with a class, and of the files with its base classes outside lnbench.
 
-    None for a class of lnbench's own, and for one without a file.
+    It is remembered, because Python keeps running the code that it has imported, also after the file has changed.
     """
+    return _code_in_files(cls)
+
+
+def _code_in_files(cls: type) -> str | None:
+    """`code_of_class` of the files as they are now. None for a class of lnbench's own, and for one without a file."""
     modules = [one.__module__ for one in cls.__mro__ if one.__module__.partition(".")[0] not in NOT_OWN]
     if not modules or modules[0] != cls.__module__:
         return None
@@ -276,6 +284,16 @@ def set_value(config: dict[str, Any], name: str, value: Any) -> None:
 
 def _classes(config: RunConfig) -> dict[str, type]:
     return {**{f"method.{name}": type(part) for name, part in config.method.items()}, "task": type(config.task)}
+
+
+def _warn_of_changes(config: RunConfig) -> None:
+    for name, cls in _classes(config).items():
+        if code_of_class(cls) != _code_in_files(cls):
+            warnings.warn(
+                f"{name}: the file with its class has changed since Python imported it. This run is one of the "
+                f"imported code; for the changed code, start Python again, or reload the module {cls.__module__}",
+                stacklevel=3,
+            )
 
 
 def _identity(part: Method | Task) -> dict[str, Any]:
