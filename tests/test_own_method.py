@@ -161,6 +161,24 @@ def test_changed_code_is_another_run(words: list[str], module: str, recwarn: pyt
     assert lnbench.run(*run, "method=ln", "plugins=[]").config.get("code") is None
 
 
+def test_code_that_is_changed_back_has_the_plain_name_again(
+    words: list[str], module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = [*words, 'config_dir="my conf"']
+    first = lnbench.run(*run)
+    change(module, f"{METHOD}\n# another line\n")
+    time.sleep(1)  # records tell the time in seconds
+    second = lnbench.run(*run)
+    change(module, METHOD)
+    assert lnbench.run(*run).id == first.id
+    records = load_runs(Path("runs")).records
+    table = frame(records).set_index("id")["variant"]
+    assert table[first.id] == "mine"
+    assert table[second.id] == f"mine[code={second.config['code']['method.mine'][:8]}]"
+    monkeypatch.setattr("lnbench.core.registry._allowed", {})
+    assert frame(records).set_index("id")["variant"][second.id] == "mine", "the latest, if the class is not known"
+
+
 def test_code_of_a_base_class_counts(words: list[str], module: str) -> None:
     run = [*words, 'config_dir="my conf"']
     base = f"{module}_base"
