@@ -255,3 +255,16 @@ def test_a_folder_that_is_not_there(words: list[str], module: str) -> None:
     (other / "tiny.yaml").write_text("name: tiny\nsource: x\npooling: mean\n")
     both = compose_config("hydra.searchpath=[other]", "model=tiny", 'config_dir="my conf"', "method=mine+ln", words[-1])
     assert (both["model"]["name"], set(both["method"])) == ("tiny", {"ln", "mine"})
+
+
+def test_a_package_on_the_search_path(words: list[str]) -> None:
+    other = Path("own_package/model")
+    other.mkdir(parents=True)
+    (other.parent / "__init__.py").touch()
+    (other / "tiny.yaml").write_text("name: tiny\nsource: x\npooling: mean\n")
+    path = "hydra.searchpath=[pkg://own_package]"
+    assert compose_config(path, "model=tiny")["model"]["name"] == "tiny"
+    both = compose_config(path, "model=tiny", 'config_dir="my conf"', "method=mine+ln", words[-1])
+    assert (both["model"]["name"], set(both["method"])) == ("tiny", {"ln", "mine"})
+    with pytest.raises(ConfigError, match=r"^hydra\.searchpath = 'nowhere': there is no such folder"):
+        compose_config("hydra.searchpath=[nowhere]")
