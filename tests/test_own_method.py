@@ -268,3 +268,14 @@ def test_a_package_on_the_search_path(words: list[str]) -> None:
     assert (both["model"]["name"], set(both["method"])) == ("tiny", {"ln", "mine"})
     with pytest.raises(ConfigError, match=r"^hydra\.searchpath = 'nowhere': there is no such folder"):
         compose_config("hydra.searchpath=[nowhere]")
+
+
+def test_missing_runs_are_those_of_the_code_as_it_is_now(
+    commands: Commands, words: list[str], module: str, own: list[str]
+) -> None:
+    run = [*words, 'config_dir="my conf"']
+    lnbench.run(*run)
+    change(module, f"{METHOD}\n# another line\n")
+    for seed in (0, 1):
+        lnbench.run(*run, f"seed={seed}")
+    assert "Missing runs" not in commands.report("runs", *own).out
