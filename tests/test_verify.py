@@ -86,6 +86,16 @@ def test_a_run_is_equal_to_the_last_bit_in_a_folder_of_its_own(
     assert record.stat().st_mtime_ns == written, "a finished replay is not repeated"
 
 
+def test_a_model_in_the_current_folder_has_another_place(
+    published: Path, commands: Commands, sources: dict[str, Path], data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The published record has the last name of the model's folder, and the adapter file the whole."""
+    monkeypatch.chdir(sources["bert"].parent)
+    places = [f"data_root={data_root}", f"model.source={sources['bert'].name}"]
+    done = commands.verify(published, *places, "--out", published.parent / "again")
+    assert done.out.splitlines()[-1] == "1 of 1 runs replayed: 1 equal to the last bit", done.out
+
+
 FOUND_AT_ONCE: dict[str, tuple[Falsify, str]] = {
     "a score": (set_in("record", "metrics", "test", "accuracy", value=0.9375), "test/accuracy = 0.9375 recorded, and"),
     "an answer": (lambda line: line["numbers"]["answer"].__setitem__(3, 1 - line["numbers"]["answer"][3]), "test/"),

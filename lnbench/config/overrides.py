@@ -70,12 +70,16 @@ def understood(words: Sequence[str], folders: Sequence[Path]) -> list[str]:
     Raises:
         ConfigError: a word is not an override, cannot be understood, or is a sweep without values.
     """
-    typed = [folder for word in words for folder in _search_path(word)]
+    typed = [place for word in words for place in _search_path(word)]
     own = [folder for word in words for folder in _config_dir(word)][-1:]
-    done = [_understood(word, [*folders, *own, *typed]) for word in words]
+    done = [
+        _understood(word, [*folders, *own, *(place for place in typed if isinstance(place, Path))]) for word in words
+    ]
     if not own:
         return done
-    path = commands.override(SEARCH_PATH, [str(folder.absolute()) for folder in (*own, *typed)])
+    path = commands.override(
+        SEARCH_PATH, [str(place.absolute()) if isinstance(place, Path) else place for place in (*own, *typed)]
+    )
     return [*(word for word in done if not word.startswith(f"{SEARCH_PATH}=")), path]
 
 
@@ -144,11 +148,22 @@ def _parsed(word: str) -> Override:
     return OverridesParser.create().parse_override(word)
 
 
-def _search_path(word: str) -> list[Path]:
+def _search_path(word: str) -> list[Path | str]:
+    """What an override adds to the folders of configurations: folders, and packages such as `pkg://mine.conf`.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
     if not word.startswith(f"{SEARCH_PATH}="):
         return []
     value = _parsed(word).value()
-    return [Path(str(folder).removeprefix("file://")) for folder in value] if isinstance(value, list) else []
+    if not isinstance(value, list):
+        return []
+    places = [Path(text.removeprefix("file://")) if "pkg://" not in text else text for text in map(str, value)]
+    for place in places:
+        if isinstance(place, Path) and not place.is_dir():
+            raise ConfigError(f"{SEARCH_PATH} = {str(place)!r}: there is no such folder")
+    return places
 
 
 def _config_dir(word: str) -> list[Path]:

@@ -1,8 +1,9 @@
 """The configuration of one run, typed and checked."""
 
+import functools
 import sys
+import warnings
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,13 +14,15 @@ from lnbench.backbone.source import check_revision, content_of_model
 from lnbench.config.retention import RetentionConfig
 from lnbench.config.trainer import TrainerConfig
 from lnbench.core.config_folders import use_config_dir
-from lnbench.core.digests import content_digest
+from lnbench.core.digests import content_digest, joint_digest
 from lnbench.core.names import require_name
 from lnbench.core.registry import KIND, Registry, allow_modules, kind_of
 from lnbench.core.schema import ConfigError, Free, Later, Place, Schema, outside_identity, parse
 from lnbench.methods.base import METHODS, SEPARATOR, Method, canonical_name
 from lnbench.tasks.base import TASKS, Task
 
+NOT_OWN = {"lnbench", "pydantic", *sys.stdlib_module_names}
+"""Packages whose classes are the same for all users."""
 MODEL_PLACE = ("source", "revision", "gguf_file")
 """Settings that say where a model is stored."""
 
@@ -98,8 +101,8 @@ class Settings(Schema):
     configuration has no such entry."""
     code: dict[str, str] = Field(default_factory=dict, exclude_if=lambda code: not code)
     """SHA-256 of the file with the class of each part (`method.NAME`) and of the task (`task`), for classes that are
-    not lnbench's own. It is found out and not typed; without such classes, the saved configuration has no such entry.
-    """
+    not lnbench's own. The files with their base classes count, too. It is found out and not typed; without such
+    classes, the saved configuration has no such entry."""
     rerun: Free[bool] = False
     """Run again even if a finished record of the same run exists."""
     retry_failed: Free[bool] = False
@@ -112,7 +115,7 @@ class RunConfig(Settings):
     method: dict[str, SerializeAsAny[Method]]
     task: SerializeAsAny[Task]
 
-    @cached_property
+    @functools.cached_property
     def method_name(self) -> str:
         """Canonical name of the sum, with its parts in alphabetical order."""
         return canonical_name(self.method)
@@ -158,6 +161,7 @@ def validate(raw: Mapping[str, Any]) -> RunConfig:
     retention = config.retention.resolved(config.data_root)
     update = {"model": model, "task": task, "retention": retention, "code": code_of(config)}
     config = config.model_copy(update=update)
+    _warn_of_changes(config)
     require_name("task.name", config.task.name)
     require_name("model.name", config.model.name)
     if config.search:
@@ -205,14 +209,30 @@ def identity_of_saved(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def code_of(config: RunConfig) -> dict[str, str]:
-    """`Settings.code` of a configuration, from the files as they are now.
+    """`Settings.code` of a configuration, for the classes as this process has imported them.
 
     A class that was typed into a notebook, or comes from an archive, has no file.
     """
-    classes = {**{f"method.{name}": type(part) for name, part in config.method.items()}, "task": type(config.task)}
-    outside = {name: cls.__module__ for name, cls in classes.items() if cls.__module__.partition(".")[0] != "lnbench"}
-    files = {name: Path(getattr(sys.modules[module], "__file__", None) or "") for name, module in outside.items()}
-    return {name: content_digest(file) for name, file in files.items() if file.is_file()}
+    return {name: code for name, cls in _classes(config).items() if (code := code_of_class(cls))}
+
+
+@functools.cache
+def code_of_class(cls: type) -> str | None:
+    """SHA-256 of the file with a class, and of the files with its base classes outside lnbench.
+
+    It is remembered, because Python keeps running the code that it has imported, also after the file has changed.
+    """
+    return _code_in_files(cls)
+
+
+def _code_in_files(cls: type) -> str | None:
+    """`code_of_class` of the files as they are now. None for a class of lnbench's own, and for one without a file."""
+    modules = [one.__module__ for one in cls.__mro__ if one.__module__.partition(".")[0] not in NOT_OWN]
+    if not modules or modules[0] != cls.__module__:
+        return None
+    files = {name: Path(getattr(sys.modules[name], "__file__", None) or "") for name in modules}
+    digests = {name: content_digest(file) for name, file in files.items() if file.is_file()}
+    return joint_digest(digests) if len(digests) > 1 else next(iter(digests.values()), None)
 
 
 def trial(config: RunConfig, value: float | str, place: int = 0) -> RunConfig:
@@ -260,6 +280,20 @@ def set_value(config: dict[str, Any], name: str, value: Any) -> None:
     if not isinstance(node, dict) or last not in node:
         raise ConfigError(f"search.parameter = {name!r}: is no setting of this run, such as trainer.lr_factor")
     node[last] = value
+
+
+def _classes(config: RunConfig) -> dict[str, type]:
+    return {**{f"method.{name}": type(part) for name, part in config.method.items()}, "task": type(config.task)}
+
+
+def _warn_of_changes(config: RunConfig) -> None:
+    for name, cls in _classes(config).items():
+        if code_of_class(cls) != _code_in_files(cls):
+            warnings.warn(
+                f"{name}: the file with its class has changed since Python imported it. This run is one of the "
+                f"imported code; for the changed code, start Python again, or reload the module {cls.__module__}",
+                stacklevel=3,
+            )
 
 
 def _identity(part: Method | Task) -> dict[str, Any]:

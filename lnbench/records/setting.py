@@ -23,6 +23,8 @@ CONTENT = re.compile(r"(task|model|retention)\.content\b")
 """Settings that hold digests of the data, the model or the general text."""
 SPLITS = "task.splits."
 """Begin of the names of settings that all tasks share."""
+CODE = "code.task"
+"""Digest of the code of a user's own task."""
 DIGEST = re.compile(r"\b[0-9a-f]{40,64}\b")
 SIGNS = 8
 """Number of digits of a digest that are shown."""
@@ -59,7 +61,7 @@ def _settings(records: Sequence[Record]) -> list[str]:
     return [
         ", ".join(
             dict.fromkeys(
-                told.get((_scope(record, name), name, value), f"{name}={value}")
+                told.get((_scope(record, name), name, value), f"{name}={value[:SIGNS] if name == CODE else value}")
                 for name, value in sorted(one.items())
                 if (_scope(record, name), name) in varied
             )
@@ -147,7 +149,7 @@ def _varied(records: Sequence[Record], flat: Sequence[Mapping[str, str]]) -> set
 
 
 def _scope(record: Record, name: str) -> str:
-    return f"task {record.task}" if name.startswith("task.") else f"model {record.model}"
+    return f"task {record.task}" if name.startswith("task.") or name == CODE else f"model {record.model}"
 
 
 def _flat(record: Record) -> dict[str, str]:
@@ -177,7 +179,7 @@ def _told(config: bytes, modules: tuple[str, ...]) -> dict[str, str]:
     return {
         name: value if isinstance(value, str) else json.dumps(value)
         for name, value in leaves(identity_of({**marshal.loads(config), "seed": 0}))
-        if not name.startswith(("method.", "code.")) and name not in APART
+        if not name.startswith(("method.", "code.method.")) and name not in APART
     }
 
 

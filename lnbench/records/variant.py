@@ -7,8 +7,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from lnbench.config.run import code_of_class
 from lnbench.core.config_folders import file_of
-from lnbench.core.registry import ADDRESS, KIND
+from lnbench.core.registry import ADDRESS, KIND, allowed_modules
 from lnbench.methods.base import METHODS, SEPARATOR, canonical_name
 from lnbench.records.record import Record
 from lnbench.records.setting import SIGNS
@@ -31,16 +32,28 @@ def variant_of(method: str, parts: Any) -> str:
 
 
 def with_code(records: Sequence[Record]) -> list[str]:
-    """For each record, `variant_of` its method. Other code of a user's own method than the latest is named, too."""
-    latest: dict[str, str] = {}
+    """For each record, `variant_of` its method. Other code of a user's own method than the usual one is named, too.
+
+    The usual code of a part is that of its class, if the class is known here and there are runs of its code. Else it is
+    that of the latest run.
+    """
+    usual: dict[str, str] = {}
+    kinds: dict[str, object] = {}
+    found: set[tuple[str, str]] = set()
     for record in sorted(records, key=lambda one: one.finished_at):
-        latest |= _code(record)
-    return [_with_code(record, latest) for record in records]
+        code = _code(record)
+        usual |= code
+        kinds |= {part: METHODS.kind_in(record.config["method"][part]) for part in code}
+        found.update(code.items())
+    classes = {part: cls for part, kind in kinds.items() if (cls := METHODS.known(kind))}
+    now = {part: own for part, cls in classes.items() if (own := code_of_class(cls)) and (part, own) in found}
+    usual |= now
+    return [_with_code(record, usual) for record in records]
 
 
-def _with_code(record: Record, latest: Mapping[str, str]) -> str:
+def _with_code(record: Record, usual: Mapping[str, str]) -> str:
     parts = record.config.get("method")
-    older = {part: code[:SIGNS] for part, code in _code(record).items() if latest[part] != code}
+    older = {part: code[:SIGNS] for part, code in _code(record).items() if usual[part] != code}
     if older and isinstance(parts, Mapping):
         parts = {part: {**own, "code": older[part]} if part in older else own for part, own in parts.items()}
     return variant_of(record.method, parts)
@@ -87,15 +100,19 @@ def all_changes(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def shipped(part: str) -> Mapping[str, Any]:
     """The settings of a part in `conf/method/`, or in a folder of the user's; empty if neither has the part."""
     file = file_of("method", part)
-    return _in_file(part, file) if file else {}
+    return _in_file(part, file, allowed_modules()) if file else {}
 
 
 @cache
-def _in_file(part: str, file: Path) -> Mapping[str, Any]:
+def _in_file(part: str, file: Path, modules: tuple[str, ...]) -> Mapping[str, Any]:
+    """The settings in a file, as far as it has them if its class is in none of the allowed modules."""
+    del modules
     raw = OmegaConf.to_container(OmegaConf.load(file))
     assert isinstance(raw, dict)
     values = {str(key): value for key, value in raw.items()}
-    return _normal(part, values) if KIND in values else {}
+    if KIND not in values:
+        return {}
+    return _normal(part, values) if METHODS.known(values[KIND]) else values
 
 
 def _normal(part: str, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -117,7 +117,9 @@ def replay(run: PackedRun, config: RunConfig) -> Replay:
         replayed = pack_run(record, run_dir(config))
     except (ConfigError, DataError, RunFailed, RunBusy, RecordError) as error:
         return Replay("failed", [], [str(error)])
-    same_place = record.config["model"]["source"] == run.record.config["model"]["source"]
+    source = record.config["model"]["source"]
+    # of the place of a folder, a public record has only the last name
+    same_place = source == run.record.config["model"]["source"] and not Path(source).is_dir()
     other, details = unlike(run.record, replayed.record), differences(run, replayed, same_place)
     return Replay(_outcome(details, other, is_near(run, replayed)), other, details)
 

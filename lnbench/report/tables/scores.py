@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lnbench.records.baseline import footnote, marked
 from lnbench.records.commands import MissingRuns, command_lines
-from lnbench.records.variant import all_changes
+from lnbench.records.variant import all_changes, variant_of
 from lnbench.report.claims.missing import missing_cells
 from lnbench.report.claims.nested import LEAST_SEEDS
 from lnbench.report.claims.ranks import Ranks, ranks_of
@@ -194,7 +194,8 @@ def _numbers(row: Row, tasks: dict[str, pd.DataFrame]) -> Iterator[dict[str, obj
 def _missing(row: Row, tasks: dict[str, pd.DataFrame], loaded: Loaded, runs: pd.DataFrame) -> list[MissingRuns]:
     """The runs that would fill the row's empty cells, with the seeds and learning rates of its other runs.
 
-    A cell that is not empty lacks those of the first three seeds that other methods have on the task.
+    A cell that is not empty lacks those of the first three seeds that other methods have on the task. Runs of code that
+    is no more have no command.
     """
     done = {task: set(found.dropna(subset=["score"])["seed"]) for task, found in row.by_task.items()}
     seeds = {int(seed) for seed in row.runs["seed"].unique()}
@@ -207,6 +208,8 @@ def _missing(row: Row, tasks: dict[str, pd.DataFrame], loaded: Loaded, runs: pd.
     if not cells:
         return []
     record = next(record for record in loaded.records if record.id == row.runs["id"].iloc[0])
+    if row.variant != variant_of(record.method, record.config.get("method")):
+        return []
     return missing_cells(record.method, all_changes(record.config.get("method") or {}), cells, loaded, runs)
 
 
