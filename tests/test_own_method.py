@@ -115,8 +115,9 @@ def test_commands_for_other_methods_leave_the_module_out(commands: Commands, wor
 def test_the_file_in_ones_folder_says_what_is_usual(
     commands: Commands, words: list[str], own: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commands.lnbench("--config-dir", "my conf", *words)
     commands.lnbench("--config-dir", "my conf", *words, "method.mine.colour=blue")
+    assert "Is mine better" not in commands.report("runs", *own).out, "only a changed one was run"
+    commands.lnbench("--config-dir", "my conf", *words)
     assert set(frame(load_runs(Path("runs")).records)["variant"]) == {"mine", "mine[colour=blue]"}
     assert re.findall(r"mine\S*", commands.runs("runs", *own).out) == ["mine", "mine[colour=blue]"]
     monkeypatch.setattr("lnbench.core.config_folders._own", {})

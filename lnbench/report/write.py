@@ -12,6 +12,7 @@ from rich.text import Text
 from lnbench.core.atomic_files import write_atomically
 from lnbench.records.commands import deciding
 from lnbench.records.listing import FoundRun
+from lnbench.records.variant import all_changes
 from lnbench.report.claims import judgement, paths
 from lnbench.report.claims.claims import Claim
 from lnbench.report.claims.verdicts import judge
@@ -63,12 +64,13 @@ def write_report(loaded: Loaded, claims: Sequence[Claim], folder: Path, console:
 
 
 def _show_questions(console: Console, claims: Sequence[Claim], loaded: Loaded, runs: pd.DataFrame) -> None:
-    """Prints what decides about methods of the user's own that no claim names."""
+    """Prints what decides about methods of the user's own that no claim names, if they were run as they usually are."""
     named = {side.method for claim in claims for one in claim.comparisons for side in (one.left, *one.right)}
     by_id = {record.id: record for record in loaded.records}
     for (model, method), found in runs[~runs["method"].isin(named)].groupby(["model", "method"]):
-        tasks = {by_id[one].task: by_id[one] for one in found["id"]}
-        if question := deciding(str(method), tasks, loaded.runs_dir):
+        usual = [by_id[one] for one in found["id"] if not all_changes(by_id[one].config.get("method") or {})]
+        tasks = {record.task: record for record in usual}
+        if tasks and (question := deciding(str(method), tasks, loaded.runs_dir)):
             other, command = question
             told = f"Is {method} better than {other} with {model}? No claim is about it. This command decides:"
             console.print(Text(told, "bold"), soft_wrap=True)
