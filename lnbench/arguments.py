@@ -5,7 +5,7 @@ from collections.abc import Callable
 from math import inf, nan
 from pathlib import Path
 
-from lnbench.core.commands import override
+from lnbench.core.commands import knowing
 from lnbench.core.config_folders import use_config_dir
 from lnbench.core.registry import allow_modules
 from lnbench.core.schema import ConfigError
@@ -48,10 +48,7 @@ def add_own(parser: argparse.ArgumentParser) -> None:
 
 def of_own(options: argparse.Namespace) -> list[str]:
     """The overrides that give runs what `--plugin` and `--config-dir` gave to this command."""
-    return [
-        *([override("plugins", options.plugin)] if options.plugin else []),
-        *([override("config_dir", options.config_dir)] if options.config_dir else []),
-    ]
+    return knowing(options.plugin or (), options.config_dir)
 
 
 def whole_number(least: int) -> Callable[[str], int]:

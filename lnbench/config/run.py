@@ -216,6 +216,11 @@ def code_of(config: RunConfig) -> dict[str, str]:
     return {name: code for name, cls in _classes(config).items() if (code := code_of_class(cls))}
 
 
+def changed_code(config: RunConfig) -> dict[str, str]:
+    """The entries of `code_of` that differ from what a saved configuration recorded."""
+    return {name: code for name, code in code_of(config).items() if config.code.get(name, code) != code}
+
+
 @functools.cache
 def code_of_class(cls: type) -> str | None:
     """SHA-256 of the file with a class, and of the files with its base classes outside lnbench.

@@ -62,6 +62,19 @@ def allowing(plugins: Sequence[str]) -> list[str]:
     return [word for name in plugins for word in ("--plugin", name)]
 
 
+def knowing(plugins: Sequence[str], config_dir: str | Path | None) -> list[str]:
+    """The overrides that let a run choose methods and tasks outside lnbench.
+
+    Args:
+        plugins: modules with their classes.
+        config_dir: folder with their configurations.
+    """
+    return [
+        *([override("plugins", plugins)] if plugins else []),
+        *([override("config_dir", Path(config_dir))] if config_dir is not None else []),
+    ]
+
+
 def quoted(word: str) -> str:
     """A word as it is typed in a shell.
 

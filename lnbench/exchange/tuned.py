@@ -18,7 +18,7 @@ from lnbench.backbone.quantization import are_equal
 from lnbench.backbone.source import is_repository
 from lnbench.backbone.tuned_model import TunedModel
 from lnbench.backbone.vocabulary import embedded_tokens, unembedded
-from lnbench.config.run import RunConfig, code_of, validate_saved
+from lnbench.config.run import RunConfig, changed_code, validate_saved
 from lnbench.core.errors import DataError
 from lnbench.core.schema import ConfigError
 from lnbench.core.sealed import read_json
@@ -152,7 +152,7 @@ def load(
     folder = _folder(run_dir, revision)
     require_known(folder)
     config = _read_config(folder)
-    if changed := [name for name, code in code_of(config).items() if config.code.get(name, code) != code]:
+    if changed := changed_code(config):
         warnings.warn(f"{folder}: the code of {' and '.join(changed)} has changed since the run", stacklevel=2)
     precision = precision or _trained_in(folder, config)
     if precision == "bf16" and not any(map(computes_bf16, ("cpu", "cuda"))):

@@ -13,7 +13,7 @@ from lnbench.backbone.config import ModelConfig
 from lnbench.config.retention import RetentionConfig
 from lnbench.config.run import SearchConfig
 from lnbench.config.trainer import TrainerConfig
-from lnbench.core.commands import allowing, command, override, tool
+from lnbench.core.commands import allowing, command, knowing, override, tool
 from lnbench.core.config_folders import config_dir, file_of, own_config_dirs
 from lnbench.core.registry import KIND, allowed_modules
 from lnbench.core.schema import ConfigError, Schema, parse
@@ -78,7 +78,7 @@ def missing_runs(
                 seed,
                 *shared,
                 *own,
-                *_naming(method, choices, like),
+                *knowing(*_outside(method, choices, like)),
             ),
             several=len(choices) > 1 or len(seeds) > 1,
         )
@@ -150,14 +150,6 @@ def _shared(like: Record, runs_dir: Path) -> list[str]:
         overrides.append(override("data_root", root))
     overrides += _changes_of_retention(like.config.get("retention") or {})
     return overrides
-
-
-def _naming(method: str, tasks: Sequence[str], like: Record) -> list[str]:
-    plugins, folder = _outside(method, tasks, like)
-    return [
-        *([override("plugins", plugins)] if plugins else []),
-        *([override("config_dir", folder)] if folder else []),
-    ]
 
 
 def _outside(method: str, tasks: Sequence[str], like: Record) -> tuple[list[str], Path | None]:

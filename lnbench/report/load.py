@@ -13,7 +13,7 @@ from lnbench.core.words import number_of
 from lnbench.records.listing import FoundRun, find_runs
 from lnbench.records.record import Record
 from lnbench.records.setting import check_settings, key_of, rates, settings
-from lnbench.records.variant import variant_of, with_code
+from lnbench.records.variant import with_code
 from lnbench.tasks.scores.metric import metric_of
 
 if TYPE_CHECKING:
@@ -109,9 +109,8 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
 
     others = settings(records)
     runs = pd.DataFrame(
-        [values_of(record, other) for record, other in zip(records, others, strict=True)], columns=COLUMNS
+        [values_of(*row) for row in zip(records, others, with_code(records), strict=True)], columns=COLUMNS
     )
-    runs["variant"] = with_code(records)
     runs["num_layers"] = runs.groupby("model")["num_layers"].transform("max")
     return runs
 
@@ -176,10 +175,10 @@ COLUMNS = [
 ]
 
 
-def values_of(record: Record, setting: str = "") -> dict[str, Any]:
-    """The values of a run in `frame`, but for the number of layers that other runs show."""
+def values_of(record: Record, setting: str = "", variant: str = "") -> dict[str, Any]:
+    """The values of a run in `frame`, but for what other runs decide: the setting, the variant and the layers."""
     own = {
-        "variant": variant_of(record.method, record.config.get("method")),
+        "variant": variant,
         "setting": setting,
         "lr": rates(record),
         "metric": record.selection.metric,

@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from lnbench.config.compose import compose_config, sweep_of, to_plain
 from lnbench.config.run import validate
-from lnbench.core.commands import override
+from lnbench.core.commands import knowing
 from lnbench.core.schema import ConfigError
 from lnbench.records.record import Record
 
@@ -91,5 +91,4 @@ def _words(overrides: Sequence[str], plugins: Sequence[str], config_dir: str | P
     for word in overrides:
         if not isinstance(word, str):
             raise ConfigError(f"{word!r}: is no override; each is a text of its own, such as 'method=ln', 'seed=1'")
-    words = [*overrides, override("plugins", plugins)] if plugins else [*overrides]
-    return words if config_dir is None else [*words, override("config_dir", Path(config_dir))]
+    return [*overrides, *knowing(plugins, config_dir)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lnbench.backbone.source import content_of_model
-from lnbench.config.run import RunConfig, code_of, set_value, validate_saved
+from lnbench.config.run import RunConfig, changed_code, set_value, validate_saved
 from lnbench.core.errors import DataError
 from lnbench.core.schema import ConfigError
 from lnbench.records.failure import RunFailed
@@ -97,9 +97,8 @@ def wrong_content(config: RunConfig) -> list[str]:
     if asked.is_on and (text := asked.found_content(config.data_root)) != asked.content:
         found = f"has the content {text}" if text else "is not found"
         lines.append(f"retention: the general text {asked.path or asked.data} {found}; recorded: {asked.content}")
-    for name, code in code_of(config).items():
-        if (recorded := config.code.get(name, code)) != code:
-            lines.append(f"{name}: its code has the content {code}; recorded: {recorded}")
+    for name, code in changed_code(config).items():
+        lines.append(f"{name}: its code has the content {code}; recorded: {config.code[name]}")
     return lines
 
 
