@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -214,8 +214,8 @@ class Task(Schema):
         """
         raise NotImplementedError
 
-    def score(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-        """The metrics by name, from predictions with references, as `predictions` returns them."""
+    def score(self, predictions: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+        """The metrics by name, from predictions with references, as `predictions` or `trivial` returns them."""
         raise NotImplementedError
 
     def numbers(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
@@ -257,9 +257,12 @@ class Task(Schema):
         """Metrics that `score` leaves out on this machine, each with what it needs."""
         return {}
 
-    def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> list[dict[str, Any]]:
-        """Predictions of the input-free baseline, learned from `train`. Empty if there is no such baseline."""
-        return []
+    def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> Iterable[Mapping[str, Any]] | None:
+        """What `score` needs of the input-free baseline's predictions. The baseline is learned from `train`.
+
+        None if there is no such baseline.
+        """
+        return None
 
     def readable(self, prediction: Mapping[str, Any]) -> str:
         """One prediction as one line for a person."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -230,12 +230,13 @@ class ConditionalGeneration(Task):
             for row, texts, output in zip(rows, references, outputs, strict=True)
         ]
 
-    def score(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    def score(self, predictions: Iterable[Mapping[str, Any]]) -> dict[str, float]:
         """The loss, and the metrics of generated texts that this machine can compute."""
-        loss = self.score_numbers(self.numbers(predictions))
-        if GENERATED not in predictions[0]:
+        rows = list(predictions)
+        loss = self.score_numbers(self.numbers(rows))
+        if GENERATED not in rows[0]:
             return loss
-        texts, references = ([row[key] for row in predictions] for key in (GENERATED, REFERENCES))
+        texts, references = ([row[key] for row in rows] for key in (GENERATED, REFERENCES))
         return {**loss, **score(self.metrics, texts, references, self.lowercase)}
 
     def numbers(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

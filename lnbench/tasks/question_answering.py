@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -174,7 +174,7 @@ class ExtractiveQA(Task):
         references = {"references": row[ANSWERS]["text"]} if ANSWERS in row else {}
         return {INPUT: asked, "answer": ranked[0][0] if ranked else "", "n_best": best[:SHOWN], **references}
 
-    def score(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    def score(self, predictions: Iterable[Mapping[str, Any]]) -> dict[str, float]:
         """Exact match and F1 against the best matching reference, averaged over the questions."""
         return self.score_numbers(self._agreement(predictions))
 
@@ -194,7 +194,7 @@ class ExtractiveQA(Task):
         """Those of all metrics."""
         return np.array(numbers[metric], np.float64) if metric in ("exact_match", "f1") else None
 
-    def _agreement(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    def _agreement(self, predictions: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
         """The metrics of each answer."""
         pairs = [(row["answer"], self._counted(row["references"])) for row in predictions]
         return {"exact_match": [exact_match(*pair) for pair in pairs], "f1": [f1(*pair) for pair in pairs]}
@@ -203,10 +203,10 @@ class ExtractiveQA(Task):
         """The references that count. SQuAD 2.0's scorer, unlike 1.1's, leaves out references without any word."""
         return references if self.null_threshold is None else [text for text in references if words_of(text)]
 
-    def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> list[dict[str, Any]]:
-        """No answer, for every question. Empty if every question has an answer."""
+    def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> list[dict[str, Any]] | None:
+        """No answer, for every question. None if every question has an answer."""
         if self.null_threshold is None:
-            return []
+            return None
         return [{"answer": "", "references": some["text"]} for some in split[ANSWERS]]
 
     def readable(self, prediction: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import model_validator
 
 from lnbench.core.errors import DataError
+from lnbench.tasks.data.large import converted
 from lnbench.tasks.parts.checks import each, require
 from lnbench.tasks.parts.sentences import SentenceTask
 from lnbench.tasks.scores import resamples
@@ -69,7 +70,7 @@ class Regression(SentenceTask):
     def _range_in(self, frame: pd.DataFrame, where: str) -> tuple[float, float]:
         values = self._rows(frame, where)[self.label]
         require(values, each(values, lambda value: math.isfinite(_number(value))), where, "a finite number")
-        numbers = values.map(_number)
+        numbers = converted(values, lambda some: some.map(_number), np.float64)
         low = float(numbers.min()) if self.low is None else self.low
         high = float(numbers.max()) if self.high is None else self.high
         if low >= high:
@@ -91,7 +92,7 @@ class Regression(SentenceTask):
         low, high = self._bounds
         allowed = f"a number from {low:g} to {high:g}, which are task.low and task.high"
         require(values, each(values, lambda value: low <= _number(value) <= high), where, allowed)
-        return values.map(float).astype("float64")
+        return converted(values, lambda some: some.map(float), np.float64)
 
     def _targets(self, answers: pd.Series) -> NDArray[Any]:
         low, high = self._bounds
@@ -134,11 +135,12 @@ class Regression(SentenceTask):
         rows = zip(self._inputs(frame), numbers, strict=True)
         return self._with_references([{**row_input, "label": number} for row_input, number in rows], frame)
 
-    def score(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    def score(self, predictions: Iterable[Mapping[str, Any]]) -> dict[str, float]:
         """Pearson's and Spearman's correlation, and the root of the mean squared error."""
         from scipy.stats import rankdata
 
-        said, true = (np.array([row[key] for row in predictions], np.float64) for key in ("label", "reference"))
+        pairs = ((row["label"], row["reference"]) for row in predictions)
+        said, true = np.fromiter(pairs, np.dtype((np.float64, 2))).T.copy()
         return {
             "pearson": _correlation(said, true),
             "spearman": _correlation(rankdata(said), rankdata(true)),
@@ -164,10 +166,10 @@ class Regression(SentenceTask):
         known = {"pearson": resamples.pearson, "spearman": resamples.spearman, "rmse": resamples.rmse}.get(metric)
         return known(said, true, counts) if known and np.isfinite(said).all() else None
 
-    def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> list[dict[str, Any]]:
+    def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> Iterator[dict[str, Any]]:
         """Always the mean of `train`."""
         mean = float(train[self.label].mean())
-        return self._with_references([{"label": mean} for _ in range(len(split))], split)
+        return ({"label": mean, "reference": number} for number in split[self.label])
 
     def readable(self, prediction: Mapping[str, Any]) -> str:
         """The number and the text."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -11,6 +12,7 @@ import numpy as np
 from pydantic import field_validator
 
 from lnbench.core.errors import DataError
+from lnbench.tasks.data.large import converted, pieces
 from lnbench.tasks.parts.checks import each, require
 from lnbench.tasks.parts.labels import by_number, is_label, is_number, label_name, label_names, rewritten
 from lnbench.tasks.parts.sentences import SentenceTask
@@ -66,14 +68,14 @@ class SequenceClassification(SentenceTask):
     def _labels_in(self, frame: pd.DataFrame, where: str) -> list[str]:
         values = self._rows(frame, where)[self.label]
         require(values, each(values, is_label), where, "a label: a text, a number, true or false")
-        names = label_names(values)
-        labels = sorted(set(names), key=Decimal if all(map(is_number, names)) else None)
+        names = {name for part in pieces(values) for name in label_names(part)}
+        labels = sorted(names, key=Decimal if all(map(is_number, names)) else None)
         if len(labels) < 2:
             raise DataError(f"{where}: column {self.label!r} holds nothing but {labels[0]!r}; there must be two labels")
-        if len(labels) > max(2, len(names) // 2):
+        if len(labels) > max(2, len(values) // 2):
             raise DataError(
-                f"{where}: column {self.label!r} has {len(labels)} different values in {len(names)} rows, too many for "
-                f"labels; name another column in task.label, or for numbers choose task=csv_regression"
+                f"{where}: column {self.label!r} has {len(labels)} different values in {len(values)} rows, too many "
+                f"for labels; name another column in task.label, or for numbers choose task=csv_regression"
             )
         return labels
 
@@ -84,11 +86,11 @@ class SequenceClassification(SentenceTask):
         if not any(map(is_number, places)):
             places |= {str(place): place for place in range(len(self.labels))}
             allowed += f", or a number from {by_number(self.labels)}"
-        found = label_names(values).map(places)
-        require(values, found.notna(), where, allowed)
-        if found.nunique() < 2:
+        found = converted(values, lambda some: [places.get(name, -1) for name in label_names(some)], np.int64)
+        require(values, found >= 0, where, allowed)
+        if found.min() == found.max():
             raise DataError(f"{where}: column {self.label!r} has fewer than two of the labels {', '.join(self.labels)}")
-        return found.astype("int64")
+        return found
 
     def remarks(self, frame: pd.DataFrame) -> list[str]:
         """The remarks on texts, and how many labels are not written in their normal form."""
@@ -144,16 +146,18 @@ class SequenceClassification(SentenceTask):
             places = np.sort(np.argsort(-shares, kind="stable")[:SHOWN]).tolist()
         return {self.labels[place]: float(shares[place]) for place in places}
 
-    def score(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    def score(self, predictions: Iterable[Mapping[str, Any]]) -> dict[str, float]:
         """Accuracy, macro F1 and Matthews' correlation coefficient."""
         from sklearn.metrics import accuracy_score, f1_score
 
         place = {name: number for number, name in enumerate(self.labels)}
-        said, true = (np.array([place[row[key]] for row in predictions]) for key in ("label", "reference"))
+        pairs = Counter((row["reference"], row["label"]) for row in predictions)
+        true, said = np.array([[place[name] for name in pair] for pair in pairs]).T
+        rows = np.array([*pairs.values()], np.float64)
         return {
-            "accuracy": float(accuracy_score(true, said)),
-            "macro_f1": float(f1_score(true, said, average="macro", zero_division=0)),
-            "mcc": _correlation(true, said, len(self.labels)),
+            "accuracy": float(accuracy_score(true, said, sample_weight=rows)),
+            "macro_f1": float(f1_score(true, said, average="macro", zero_division=0, sample_weight=rows)),
+            "mcc": _correlation(true, said, rows, len(self.labels)),
         }
 
     def numbers(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
@@ -184,11 +188,10 @@ class SequenceClassification(SentenceTask):
         known = {"macro_f1": resamples.macro_f1, "mcc": resamples.mcc}.get(metric)
         return known(said, true, len(self.labels), counts) if known else None
 
-    def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> list[dict[str, Any]]:
+    def trivial(self, train: pd.DataFrame, split: pd.DataFrame) -> Iterator[dict[str, Any]]:
         """The majority baseline, which always predicts the most frequent label of `train`."""
-        label = self.labels[train[self.label].mode()[0]]
-        row = {name: {"label": label, "reference": name} for name in self.labels}  # one object for all rows of a label
-        return [row[self.labels[answer]] for answer in split[self.label].tolist()]
+        label = self.labels[self._counts(train).argmax()]
+        return ({"label": label, "reference": self.labels[answer]} for answer in split[self.label])
 
     def readable(self, prediction: Mapping[str, Any]) -> str:
         """The label, the probabilities from the highest down, and the text."""
@@ -202,16 +205,28 @@ class SequenceClassification(SentenceTask):
 
     def balance(self, frame: pd.DataFrame, examples: Examples) -> dict[str, int]:
         """Number of rows with each label."""
-        counts = frame[self.label].value_counts()
-        return {name: int(counts.get(place, 0)) for place, name in enumerate(self.labels)}
+        return dict(zip(self.labels, self._counts(frame).tolist(), strict=True))
+
+    def _counts(self, frame: pd.DataFrame) -> NDArray[np.int64]:
+        """(C,) number of rows with each label."""
+        counts = np.zeros(len(self.labels), np.int64)
+        for part in pieces(frame[self.label]):
+            counts += np.bincount(part, minlength=len(counts))
+        return counts
 
 
-def _correlation(true: NDArray[Any], said: NDArray[Any], labels: int) -> float:
-    """Matthews' correlation coefficient of N labels, and 0 by convention if either side is constant.
+def _correlation(true: NDArray[Any], said: NDArray[Any], counts: NDArray[np.float64], labels: int) -> float:
+    """Matthews' correlation coefficient, and 0 by convention if either side is constant.
 
     The formula of Gorodkin (2004), computed from counts by label, with no table of labels by labels.
+
+    Args:
+        true: (N,) places of labels.
+        said: (N,) the places predicted for them.
+        counts: (N,) how often each pair of places occurs.
+        labels: number of labels.
     """
-    trues, saids = (np.bincount(places, minlength=labels).astype(np.float64) for places in (true, said))
-    rows, right = float(len(true)), float((true == said).sum())
+    trues, saids = (np.bincount(places, counts, labels) for places in (true, said))
+    rows, right = float(counts.sum()), float(counts[true == said].sum())
     spread = (rows**2 - saids @ saids) * (rows**2 - trues @ trues)
     return float((right * rows - trues @ saids) / np.sqrt(spread)) if spread else 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import eq
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
@@ -174,11 +174,11 @@ class TokenClassification(Task):
             found[places[token]] = self.labels[int(tags[token])]
         return found
 
-    def score(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    def score(self, predictions: Iterable[Mapping[str, Any]]) -> dict[str, float]:
         """F1, precision and recall of entities over all rows together, and the accuracy of tags."""
         from seqeval.metrics.sequence_labeling import accuracy_score, precision_recall_fscore_support
 
-        said, true = ([row[key] for row in predictions] for key in ("tags", "reference"))
+        said, true = map(list, zip(*((row["tags"], row["reference"]) for row in predictions), strict=True))
         precision, recall, f1, _ = precision_recall_fscore_support(true, said, average="micro", zero_division=0)
         return {
             "f1": float(f1),

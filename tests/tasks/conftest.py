@@ -8,8 +8,6 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from lnbench.tasks.data import files, large, read
-from lnbench.tasks.data import split as splitting
-from lnbench.tasks.tokens import encode
 from tests.tasks.builders import Rows, new_tokenizer
 
 Writer = Callable[..., Path]
@@ -19,11 +17,11 @@ Writer = Callable[..., Path]
 def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Data sets are taken for small ones, as they are, and for large ones."""
     if request.param == "in pieces":
-        for module in (files, large, read, splitting):
+        for module in (files, large, read):
             monkeypatch.setattr(module, "ROWS", 2)
         monkeypatch.setattr(files, "LARGE", 0)
         monkeypatch.setattr(large, "MANY", 3)
-        monkeypatch.setattr(encode, "IN_MEMORY", 8)
+        monkeypatch.setattr(large, "IN_MEMORY", 8)
 
 
 @pytest.fixture

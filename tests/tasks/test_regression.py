@@ -116,7 +116,7 @@ def test_a_number_that_is_not_finite_leaves_no_correlation(broken: float) -> Non
 
 def test_the_trivial_answer_is_the_mean_of_the_training_split() -> None:
     task = new_task()
-    predictions = task.trivial(clean(1, 3), clean(0, 5))
+    predictions = list(task.trivial(clean(1, 3), clean(0, 5)))
     assert [row["label"] for row in predictions] == [2.0, 2.0]
     assert task.score(predictions)["rmse"] == pytest.approx(math.sqrt((4 + 9) / 2))
 

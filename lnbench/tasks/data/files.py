@@ -22,7 +22,7 @@ import pandas as pd
 from lnbench.core.errors import DataError
 from lnbench.tasks.data import conll
 from lnbench.tasks.data.content import SUFFIXES
-from lnbench.tasks.data.large import ROWS, UnlikeError, numbered, on_disk
+from lnbench.tasks.data.large import ROWS, UnlikeError, on_disk
 
 log = logging.getLogger(__name__)
 
@@ -109,12 +109,12 @@ def _in_pieces(path: Path, suffix: str, encoding: str) -> pd.DataFrame | None:
     """The rows of a file, read in pieces. None if it must be read as a whole, also to explain what is wrong with it."""
     try:
         if suffix == ".parquet":
-            return numbered(on_disk(_parquet_pieces(path)))
+            return on_disk(_parquet_pieces(path))
         if suffix in (".csv", ".tsv"):
-            return numbered(on_disk(_csv_pieces(path, encoding, tabs=suffix == ".tsv")))
+            return on_disk(_csv_pieces(path, encoding, tabs=suffix == ".tsv"))
         if suffix in (".json", ".jsonl"):
             with _opened(path, encoding) as text:
-                return numbered(on_disk(_json_pieces(text)))
+                return on_disk(_json_pieces(text))
     except _ERRORS as error:
         log.debug("%s is read as a whole (%s)", path, error)
     return None

@@ -1,22 +1,28 @@
-"""Frames of many rows. Their texts are in a file of no name, which the system maps into memory and may drop from it."""
+"""Frames and arrays of many rows, in files of no name. The system maps these into memory, and may drop their pages."""
 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 from lnbench.core.cache import scratch_file
+from lnbench.core.errors import DataError
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 ROWS = 10_000
 """Number of rows that are worked on at a time."""
 MANY = 100_000
-"""Number of rows above which the texts of chosen rows are in a file."""
+"""Number of rows above which chosen rows are in a file."""
+IN_MEMORY = 2**20
+"""Bytes of a growing array from which they are in a file."""
 
 
 Values = TypeVar("Values", "pd.DataFrame", "pd.Series")
@@ -35,6 +41,88 @@ def pieces(values: Values) -> Iterator[Values]:
         yield values.iloc[start : start + ROWS]
 
 
+class Growing:
+    """An array of one dimension that grows at its end. If it is large, it is in a file of no name."""
+
+    def __init__(self, kind: type[np.generic]) -> None:
+        self._bytes = bytearray()
+        self._kind = kind
+        self._file: IO[bytes] | None = None
+
+    def add(self, values: NDArray[Any]) -> None:
+        """Appends values.
+
+        Raises:
+            DataError: there is no room for them.
+        """
+        self._bytes += values.astype(self._kind, copy=False).tobytes()
+        if len(self._bytes) >= IN_MEMORY:
+            self._move()
+
+    def array(self) -> NDArray[Any]:
+        """All values. It cannot grow any more.
+
+        Raises:
+            DataError: there is no room for them.
+        """
+        if self._file is None:
+            return np.frombuffer(self._bytes, self._kind)
+        with self._file:
+            self._move()
+            return np.memmap(self._file, self._kind, "r+")
+
+    def _move(self) -> None:
+        """Moves the bytes in memory to the end of the file."""
+        try:
+            if self._file is None:
+                self._file = scratch_file()
+                weakref.finalize(self, self._file.close)
+            self._file.write(self._bytes)
+            self._file.flush()
+        except OSError as error:
+            raise DataError(
+                f"data cannot be written ({error.strerror}); make room, or let $LNBENCH_CACHE name a folder with room"
+            ) from error
+        self._bytes.clear()
+
+
+def grown(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
+    """The values of all parts, one after another, in a file if they are many. There must be a part."""
+    parts = iter(parts)
+    first = next(parts)
+    whole = Growing(first.dtype.type)
+    for part in chain([first], parts):
+        whole.add(part)
+    return whole.array()
+
+
+def slices(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """The values, `ROWS` entries at a time, and at least one slice."""
+    for start in range(0, max(1, len(values)), ROWS):
+        yield values[start : start + ROWS]
+
+
+def in_order(values: NDArray[Any]) -> NDArray[Any]:
+    """The values in ascending order, in a file if they are many."""
+    copy = grown(slices(values))
+    copy.sort()
+    return copy
+
+
+def converted(values: pd.Series, change: Callable[[pd.Series], ArrayLike], kind: type[np.generic]) -> pd.Series:
+    """The column with a number or a bool for each value, in a file if they are many.
+
+    Args:
+        values: N values.
+        change: gives the numbers of some values.
+        kind: type of the numbers.
+    """
+    import pandas as pd
+
+    numbers = grown(np.asarray(change(part), kind) for part in pieces(values))
+    return pd.Series(numbers, values.index, name=values.name, copy=False)
+
+
 def chosen(frame: pd.DataFrame, wanted: NDArray[np.bool_]) -> pd.DataFrame:
     """The rows that are wanted.
 
@@ -44,22 +132,35 @@ def chosen(frame: pd.DataFrame, wanted: NDArray[np.bool_]) -> pd.DataFrame:
     """
     if len(frame) <= MANY:
         return frame[wanted]
-    starts = range(0, len(frame), ROWS)
+    import pandas as pd
+
+    numbers = Growing(np.int64)
+
+    def parts() -> Iterator[pd.DataFrame]:
+        for start, part in zip(range(0, len(frame), ROWS), pieces(frame), strict=True):
+            kept = part[wanted[start : start + ROWS]]
+            numbers.add(kept.index.to_numpy())
+            yield kept
+
     try:
-        return on_disk(part[wanted[start : start + ROWS]] for start, part in zip(starts, pieces(frame), strict=True))
+        return on_disk(parts()).set_axis(pd.Index(numbers.array(), copy=False))
     except OSError:  # no place for the file
         return frame[wanted]
 
 
-def numbered(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame, with its rows numbered from 0."""
-    import pandas as pd
-
-    return frame.set_axis(pd.RangeIndex(len(frame)))
+def at(frame: pd.DataFrame, places: list[int]) -> pd.DataFrame:
+    """The rows at some places, which are in ascending order."""
+    if len(places) <= MANY:
+        return frame.iloc[places]
+    wanted = np.zeros(len(frame), bool)
+    wanted[places] = True
+    return chosen(frame, wanted)
 
 
 def on_disk(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """The rows of all parts, one after another, with the columns of texts in a file and all others in memory.
+    """The rows of all parts, one after another and numbered from 0.
+
+    Texts, numbers and bools are in files. Columns of other types are in memory.
 
     Args:
         parts: frames. No column name occurs twice in one.
@@ -75,22 +176,34 @@ def on_disk(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
     if (first := next(parts, None)) is None:
         raise UnlikeError("it has no rows")
     texts = [place for place, kind in enumerate(first.dtypes) if isinstance(kind, pd.StringDtype)]
+    numbers = {place: Growing(kind.type) for place, kind in enumerate(first.dtypes) if _is_number(kind)}
     schema = pa.schema([(str(place), pa.large_string()) for place in texts])
-    others = []
+    others, rows = [], 0
     with scratch_file() as file:
         with pa.ipc.new_file(file, schema) as writer:
             for part in _alike(first, parts):
                 columns = [pa.array(part.iloc[:, place].array, pa.large_string()) for place in texts]
                 writer.write_table(pa.table(columns, schema=schema))
-                others.append(part.drop(columns=part.columns[texts]).copy())  # a view would keep the texts
+                for place, column in numbers.items():
+                    column.add(part.iloc[:, place].to_numpy())
+                rows += len(part)
+                if rest := part.columns.delete([*texts, *numbers]).tolist():
+                    others.append(part[rest].copy())  # a view would keep the texts
         file.flush()
         table = pa.ipc.open_file(pa.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))).read_all()
-    rest = pd.concat(others)
-    found = {name: rest[name] for name in rest}
-    for place in texts:
-        column = first.dtypes.iloc[place].__from_arrow__(table.column(str(place)))
-        found[first.columns[place]] = pd.Series(column, rest.index, copy=False)
-    return pd.DataFrame(found, rest.index, copy=False)[list(first.columns)].set_axis(first.columns, axis=1)
+    found: dict[Any, Any] = dict(pd.concat(others, ignore_index=True).items()) if others else {}
+    for place, (name, kind) in enumerate(first.dtypes.items()):
+        if place in numbers:
+            found[name] = numbers[place].array()
+        elif place in texts:
+            found[name] = kind.__from_arrow__(table.column(str(place)))
+    whole = pd.DataFrame({name: found[name] for name in first.columns}, pd.RangeIndex(rows), copy=False)
+    return whole.set_axis(first.columns, axis=1)
+
+
+def _is_number(kind: object) -> bool:
+    """Whether a column's type is one of numpy's numbers or bools."""
+    return isinstance(kind, np.dtype) and kind.kind in "biuf"
 
 
 def _alike(first: pd.DataFrame, others: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,10 +19,10 @@ from lnbench.core.registry import kind_of
 from lnbench.tasks.base import Task
 from lnbench.tasks.data import notes, token_cache
 from lnbench.tasks.data.content import FIELDS
-from lnbench.tasks.data.large import pieces
+from lnbench.tasks.data.large import Growing, at, pieces
 from lnbench.tasks.data.read import ReadSplit, read_roles
 from lnbench.tasks.data.source import ROLES
-from lnbench.tasks.data.split import SWAPPED, assign, cut, hashed, overlap, sample, swapped, together
+from lnbench.tasks.data.split import LEFT_OUT, SWAPPED, assign, cut, hashed, members, overlap, sample, swapped, together
 from lnbench.tasks.parts.checks import each, is_empty, require, require_columns
 from lnbench.tasks.parts.labels import label_names
 from lnbench.tasks.tokens.encode import pad_id, tokenizer_identity
@@ -36,8 +37,6 @@ CACHE_FORMAT = 2
 """Version of the cached tokens. It rises when tokenisation changes, so that no older cache file is used."""
 PIECE = 1_000
 """Number of values that become JSON text at a time."""
-DROPPED = "dropped"
-"""Takes the place of a role for training rows that are left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,23 +152,23 @@ def _rows(task: Task, data_root: Path | None) -> _Rows:
 
 def _keys(
     task: Task, train: ReadSplit, given: Mapping[str, pd.DataFrame]
-) -> tuple[dict[str, NDArray[np.int64]], list[str], int]:
+) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.uint8], int]:
     """The hashes of the keys of all rows, by role, the role that each row of `train` draws, and how many groups draw.
 
-    The number is 0 without `group_by`. Only then is more than a piece of the keys in memory.
+    The number is 0 without `group_by`. Only with it is more than a piece of the keys in memory.
     """
     shares, seed = task.splits.cuts(given), task.splits.seed
     columns = _groups(task, train, given["train"])
     groups = together([task.group_keys(given["train"]), *columns]) if columns else []
-    roles = assign(groups, shares, seed)
-    hashes: dict[str, list[NDArray[np.int64]]] = {role: [] for role in given}
+    roles, hashes = Growing(np.uint8), {role: Growing(np.int64) for role in given}
+    roles.add(assign(groups, shares, seed))
     for role, frame in given.items():
         for part in pieces(frame):
             keys = task.group_keys(part)
-            hashes[role].append(hashed(keys))
+            hashes[role].add(hashed(keys))
             if role == "train" and not columns:
-                roles += assign(keys, shares, seed)
-    return {role: np.concatenate(parts) for role, parts in hashes.items()}, roles, len(set(groups))
+                roles.add(assign(keys, shares, seed))
+    return {role: some.array() for role, some in hashes.items()}, roles.array(), len(set(groups))
 
 
 def _groups(task: Task, part: ReadSplit, train: pd.DataFrame) -> list[list[str]]:
@@ -202,8 +201,11 @@ def _shared_texts(task: Task, parts: Mapping[str, pd.DataFrame]) -> dict[str, in
 
 def _hashed_texts(task: Task, frame: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
     """By column, the hashes of the texts to compare between splits."""
-    parts = [{name: hashed(keys) for name, keys in task.text_keys(part).items()} for part in pieces(frame)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    hashes: defaultdict[str, Growing] = defaultdict(lambda: Growing(np.int64))
+    for part in pieces(frame):
+        for name, keys in task.text_keys(part).items():
+            hashes[name].add(hashed(keys))
+    return {name: some.array() for name, some in hashes.items()}
 
 
 def _shared_groups(task: Task, read: Mapping[str, ReadSplit], parts: Mapping[str, pd.DataFrame]) -> dict[str, int]:
@@ -225,16 +227,15 @@ def _shared_groups(task: Task, read: Mapping[str, ReadSplit], parts: Mapping[str
 
 def _baseline(task: Task, train: pd.DataFrame, split: pd.DataFrame) -> dict[str, float]:
     trivial = task.trivial(train, split)
-    return task.score(trivial) if trivial else {}
+    return task.score(trivial) if trivial is not None else {}
 
 
 def _split(
-    task: Task, given: Mapping[str, pd.DataFrame], roles: Sequence[str], groups: int, leaks: NDArray[np.bool_]
+    task: Task, given: Mapping[str, pd.DataFrame], roles: NDArray[np.uint8], groups: int, leaks: NDArray[np.bool_]
 ) -> dict[str, pd.DataFrame]:
     """Cuts the missing roles off the training split, and drops the training rows that leak."""
-    roles = [DROPPED if leak else role for leak, role in zip(leaks, roles, strict=True)]
     others = {role: frame for role, frame in given.items() if role != "train"}
-    frames = {**others, **cut(given["train"], roles)}
+    frames = {**others, **cut(given["train"], np.where(leaks, np.uint8(LEFT_OUT), roles))}
     for role in ROLES:
         if role not in frames:
             raise DataError(f"{task.name}: no row is left for {role}; {_why_nothing(task, role, groups, leaks)}")
@@ -261,7 +262,7 @@ def _why_nothing(task: Task, role: str, groups: int, leaks: NDArray[np.bool_]) -
 def _leaks(task: Task, keys: Mapping[str, NDArray[np.int64]]) -> NDArray[np.bool_]:
     """For each training row, whether it is left out because the test split has its text."""
     tested = keys.get("test") if task.splits.drop_overlap else None
-    return np.isin(keys["train"], tested) if tested is not None else np.zeros(len(keys["train"]), bool)
+    return members(keys["train"], tested) if tested is not None else np.zeros(len(keys["train"]), bool)
 
 
 def _sampled(task: Task, frames: Mapping[str, pd.DataFrame], seed: int) -> dict[str, pd.DataFrame]:
@@ -269,7 +270,7 @@ def _sampled(task: Task, frames: Mapping[str, pd.DataFrame], seed: int) -> dict[
     limits, splits = task.splits.limits(), task.splits
     seeds = {"train": f"{splits.seed} of run {seed}"} if splits.resample else {}
     return {
-        role: frame.iloc[sample(task.group_keys(frame), limits[role], seeds.get(role, splits.seed))]
+        role: at(frame, sample(frame, task.group_keys, limits[role], seeds.get(role, splits.seed)))
         if role in limits
         else frame
         for role, frame in frames.items()

@@ -13,7 +13,7 @@ import pandas as pd
 from lnbench.core.errors import DataError
 from lnbench.tasks.data.content import SUFFIXES, changed_file, local_file, package_folder
 from lnbench.tasks.data.files import read_file
-from lnbench.tasks.data.large import ROWS, UnlikeError, numbered, on_disk
+from lnbench.tasks.data.large import ROWS, UnlikeError, on_disk
 from lnbench.tasks.data.source import ROLES, HubDataset, PackageFile, Source
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _read_hub(hub: HubDataset, split: str, way_out: str) -> pd.DataFrame:
         ) from error
     if len(rows) > ROWS:
         with contextlib.suppress(OSError, UnlikeError):
-            return numbered(on_disk(rows.to_pandas(ROWS, batched=True)))
+            return on_disk(rows.to_pandas(ROWS, batched=True))
     frame: pd.DataFrame = rows.to_pandas()
     return frame
 

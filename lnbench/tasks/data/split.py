@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lnbench.tasks.data.large import ROWS, chosen
+from lnbench.tasks.data.large import Values, chosen, grown, in_order, pieces, slices
+from lnbench.tasks.data.source import ROLES
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
 
+LEFT_OUT = len(ROLES)
+"""Takes the place of a role for rows that are left out."""
 SWAPPED = ":swapped"
 """Suffix in the name of an overlap, after two roles, for pairs with their texts swapped."""
 
@@ -26,7 +29,7 @@ def normalise(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-def assign(keys: Iterable[str], shares: Mapping[str, float], seed: int) -> list[str]:
+def assign(keys: Iterable[str], shares: Mapping[str, float], seed: int) -> NDArray[np.uint8]:
     """Draws a role for each row from the hash of its key. Each role gets its share of the keys, and train the rest.
 
     The role of a row depends only on its key, the seed and the shares. So rows with equal keys get the same role,
@@ -36,8 +39,11 @@ def assign(keys: Iterable[str], shares: Mapping[str, float], seed: int) -> list[
         keys: one key per row.
         shares: role to the expected share of the distinct keys; their sum is below 1.
         seed: another seed draws other roles.
+
+    Returns:
+        (N,) the place of each row's role in `ROLES`.
     """
-    return [_draw(key, shares, seed) for key in keys]
+    return np.fromiter((ROLES.index(_draw(key, shares, seed)) for key in keys), np.uint8)
 
 
 def together(columns: Sequence[Sequence[str]]) -> list[str]:
@@ -67,26 +73,43 @@ def together(columns: Sequence[Sequence[str]]) -> list[str]:
     return [find(key) for key in first]
 
 
-def sample(keys: Sequence[str], size: int, seed: int | str) -> list[int]:
+def sample(rows: Values, keys_of: Callable[[Values], Iterable[str]], size: int, seed: int | str) -> list[int]:
     """Draws rows by the hashes of their keys.
 
     Whether a row is drawn depends on its key, the seed, and how many rows before it have the same key. So samples do
     not depend on the order of rows with different keys, and a smaller sample is part of a larger one.
 
     Args:
-        keys: one key per row.
+        rows: N rows.
+        keys_of: gives the key of each of some rows.
         size: number of rows to draw; all if there are fewer.
         seed: another seed draws other rows.
 
     Returns:
         The places of the drawn rows, in ascending order.
     """
+    if size >= len(rows):
+        return list(range(len(rows)))
+    points = grown(_points(rows, keys_of, seed))
+    last = in_order(points)[size - 1]
+    below: list[int] = np.flatnonzero(points < last).tolist()
+    level: list[int] = np.flatnonzero(points == last).tolist()
+    return sorted([*below, *level[: size - len(below)]])
+
+
+def _points(rows: Values, keys_of: Callable[[Values], Iterable[str]], seed: int | str) -> Iterator[NDArray[np.float64]]:
+    """A number in [0, 1) for each row, a piece at a time. Only keys that are repeated are in memory."""
+    hashes = grown(hashed(keys_of(part)) for part in pieces(rows))
+    ordered = in_order(hashes)
+    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     seen: Counter[str] = Counter()
-    points: list[float] = []
-    for key in keys:
-        points.append(_point(f"sample {seed}\n{seen[key]}\n{key}"))
-        seen[key] += 1
-    return sorted(sorted(range(len(keys)), key=points.__getitem__)[:size])
+    for part, some in zip(pieces(rows), slices(hashes), strict=True):
+        points = []
+        for key, is_repeated in zip(keys_of(part), np.isin(some, repeated).tolist(), strict=True):
+            points.append(_point(f"sample {seed}\n{seen[key]}\n{key}"))
+            if is_repeated:
+                seen[key] += 1
+        yield np.array(points, np.float64)
 
 
 def _point(text: str) -> float:
@@ -103,12 +126,14 @@ def _draw(key: str, shares: Mapping[str, float], seed: int) -> str:
     return "train"
 
 
-def cut(frame: pd.DataFrame, roles: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """The rows of each role, in their order in `frame`."""
-    return {
-        role: chosen(frame, np.fromiter((drawn == role for drawn in roles), bool, len(roles)))
-        for role in sorted(set(roles))
-    }
+def cut(frame: pd.DataFrame, roles: NDArray[np.uint8]) -> dict[str, pd.DataFrame]:
+    """The rows of each role that has some, in their order in `frame`.
+
+    Args:
+        frame: N rows.
+        roles: (N,) the place of each row's role in `ROLES`, or `LEFT_OUT`.
+    """
+    return {role: chosen(frame, roles == place) for place, role in enumerate(ROLES) if (roles == place).any()}
 
 
 def hashed(keys: Iterable[Hashable]) -> NDArray[np.int64]:
@@ -116,8 +141,11 @@ def hashed(keys: Iterable[Hashable]) -> NDArray[np.int64]:
     return np.fromiter(map(hash, keys), np.int64)
 
 
-def overlap(keys: Mapping[str, Sequence[str] | NDArray[np.int64]]) -> dict[str, int]:
+def overlap(keys: Mapping[str, NDArray[np.int64]]) -> dict[str, int]:
     """For each two roles, the number of rows of the later one with a key that the earlier one has too.
+
+    Args:
+        keys: by role, the hash of each row's key.
 
     Returns:
         Numbers of rows by names such as `"train/test"`.
@@ -125,17 +153,22 @@ def overlap(keys: Mapping[str, Sequence[str] | NDArray[np.int64]]) -> dict[str, 
     return {f"{first}/{second}": _shared(keys[first], keys[second]) for first, second in combinations(keys, 2)}
 
 
-def _shared(first: Sequence[Any] | NDArray[Any], second: Sequence[Any] | NDArray[Any]) -> int:
+def _shared(first: NDArray[np.integer], second: NDArray[np.integer]) -> int:
     """The number of entries of `second` that are in `first` too."""
-    wanted, counts = np.unique(np.asarray(second), return_counts=True)
-    if not len(wanted):
-        return 0
-    found = np.zeros(len(wanted), bool)
-    for start in range(0, len(first), ROWS):
-        some = np.asarray(first[start : start + ROWS])
-        places = np.minimum(np.searchsorted(wanted, some), len(wanted) - 1)
-        found[places[wanted[places] == some]] = True
-    return int(counts[found].sum())
+    return int(np.count_nonzero(members(second, first)))
+
+
+def members(values: NDArray[np.integer], known: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """(N,) whether each of the values is one of those that are known."""
+    if not len(known):
+        return np.zeros(len(values), bool)
+    ordered = in_order(known)
+    return grown(ordered[_places(ordered, some)] == some for some in slices(values))
+
+
+def _places(ordered: NDArray[np.integer], some: NDArray[np.integer]) -> NDArray[np.intp]:
+    """(N,) the only places in `ordered` where the values may be."""
+    return np.minimum(np.searchsorted(ordered, some), len(ordered) - 1)
 
 
 def swapped(pairs: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]) -> dict[str, int]:
@@ -149,13 +182,15 @@ def swapped(pairs: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]) ->
     Returns:
         Numbers of rows by names such as `"train/test"`.
     """
-    different = {role: (first[first != second], second[first != second]) for role, (first, second) in pairs.items()}
     return {
-        f"{one}/{other}": _shared(_joint(*different[one][::-1]), _joint(*different[other]))
+        f"{one}/{other}": _shared(_joint(*pairs[one][::-1]), _joint(*pairs[other]))
         for one, other in combinations(pairs, 2)
     }
 
 
 def _joint(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """(N,) one hash of each pair of hashes, in which their order counts."""
-    return first.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + second.astype(np.uint64)
+    """One hash of each pair of different hashes, in which their order counts."""
+    return grown(
+        one[one != other].astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + other[one != other].astype(np.uint64)
+        for one, other in zip(slices(first), slices(second), strict=True)
+    )

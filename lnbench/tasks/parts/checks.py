@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lnbench.core.commands import quoted
 from lnbench.core.errors import DataError
 from lnbench.core.schema import did_you_mean
-from lnbench.tasks.data.large import pieces
+from lnbench.tasks.data.large import converted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,9 +54,7 @@ def require(values: pd.Series, fine: Iterable[bool], where: str, allowed: str) -
 
 def each(values: pd.Series, test: Callable[[Any], bool]) -> pd.Series:
     """Whether each value passes a test, as bools."""
-    import pandas as pd
-
-    return pd.concat([part.map(test).astype(bool) for part in pieces(values)])
+    return converted(values, lambda part: part.map(test), np.bool_)
 
 
 def is_text(value: object) -> bool:
@@ -97,8 +97,8 @@ def two_texts(what: str, example: Sequence[str]) -> str:
 
 
 def replace(frame: pd.DataFrame, columns: Mapping[str, pd.Series]) -> pd.DataFrame:
-    """A copy of the frame with other values in some columns. The columns may have any names."""
-    copy = frame.copy()
+    """The frame with other values in some columns. The columns may have any names."""
+    copy = frame.copy(deep=False)
     for name, values in columns.items():
         copy[name] = values
     return copy

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from lnbench.core.errors import DataError
 from lnbench.core.words import number_of
 from lnbench.tasks.base import INPUT, Task
-from lnbench.tasks.data.large import chosen
+from lnbench.tasks.data.large import chosen, grown, pieces
 from lnbench.tasks.data.split import normalise
 from lnbench.tasks.parts.checks import (
     SKIP_EMPTY,
@@ -23,7 +23,7 @@ from lnbench.tasks.parts.checks import (
     require_texts,
     two_texts,
 )
-from lnbench.tasks.parts.labels import label_name, label_names
+from lnbench.tasks.parts.labels import label_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +90,8 @@ class SentenceTask(Task):
         if not self.skip_empty:
             return []
         kept = self._labelled(frame)
-        without = int(np.any([each(kept[column], is_empty) for column in self.texts], axis=0).sum())
+        parts = (np.any([each(part[column], is_empty) for column in self.texts], axis=0) for part in pieces(kept))
+        without = sum(int(part.sum()) for part in parts)
         return [f"left out: {number_of(without, 'row')} without a text, as task.skip_empty says"] * bool(without)
 
     def _rows(self, frame: pd.DataFrame, where: str) -> pd.DataFrame:
@@ -109,7 +110,8 @@ class SentenceTask(Task):
         kept = frame[self.columns()]
         if not self.skip:
             return kept
-        skipped = label_names(kept[self.label]).isin([label_name(value) for value in self.skip]).to_numpy()
+        marks = {label_name(value) for value in self.skip}
+        skipped = each(kept[self.label], lambda value: label_name(value) in marks).to_numpy()
         return chosen(kept, ~skipped) if skipped.any() else kept
 
     def _answers(self, values: pd.Series, where: str) -> pd.Series:
@@ -143,7 +145,8 @@ class SentenceTask(Task):
 
         texts = [frame[column].array for column in self.texts]
         answers = frame[self.label] if self.label in frame else pd.Series(0, index=frame.index)
-        return tokenise(tokenizer, *texts, labels=self._targets(answers), max_length=self.max_length)
+        labels = grown(map(self._targets, pieces(answers)))
+        return tokenise(tokenizer, *texts, labels=labels, max_length=self.max_length)
 
     def unlabelled(self, texts: Sequence[str | Sequence[str]]) -> pd.DataFrame:
         """One row per text or pair."""

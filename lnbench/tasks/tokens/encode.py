@@ -6,13 +6,13 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lnbench.backbone.vocabulary import start_of
-from lnbench.core.cache import scratch_file
 from lnbench.core.errors import DataError
+from lnbench.tasks.data.large import Growing
 from lnbench.tasks.tokens.examples import IGNORED, Examples
 
 if TYPE_CHECKING:
@@ -26,51 +26,15 @@ CHUNK = 1000
 """Number of texts tokenised at a time. The tokenizer's own results take far more memory than the arrays made from
 them."""
 
-IN_MEMORY = 2**22
-"""Bytes of a growing array from which they are in a file."""
-
-
-class Growing:
-    """An array that grows at its end, in a file of no name if it is large."""
-
-    def __init__(self, kind: type[np.generic]) -> None:
-        self._bytes = bytearray()
-        self._kind = kind
-        self._file: IO[bytes] | None = None
-
-    def add(self, values: NDArray[Any]) -> None:
-        """Appends values."""
-        self._bytes += values.astype(self._kind, copy=False).tobytes()
-        if len(self._bytes) >= IN_MEMORY:
-            self._file = self._file or scratch_file()
-            self._move(self._file)
-
-    def array(self) -> NDArray[Any]:
-        """All values. It cannot grow any more."""
-        if self._file is None:
-            return np.frombuffer(self._bytes, self._kind)
-        with self._file:
-            self._move(self._file)
-            return np.memmap(self._file, self._kind, "c")
-
-    def _move(self, file: IO[bytes]) -> None:
-        """Moves the bytes in memory to the end of the file."""
-        try:
-            file.write(self._bytes)
-            file.flush()
-        except OSError as error:
-            raise DataError(
-                f"tokens cannot be written ({error.strerror}); make room, or let $LNBENCH_CACHE name a folder with room"
-            ) from error
-        self._bytes.clear()
-
 
 class _Rows:
     """Tokenised rows: their tokens one after another, and the length of each and what it lost."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
         self._tokenizer, self._max_length = tokenizer, max_length
-        self.tokens, self._lengths, self.cut = Growing(np.int32), Growing(np.int64), Growing(np.int64)
+        self.tokens, self._ends, self.cut = Growing(np.int32), Growing(np.int64), Growing(np.int64)
+        self._ends.add(np.zeros(1, np.int64))
+        self._last = 0
 
     def add(self, columns: list[list[str]], rows: list[list[int]]) -> None:
         """Appends rows. Every row must have a token."""
@@ -81,12 +45,14 @@ class _Rows:
                 f"choose a model whose tokenizer has tokens for it"
             )
         self.tokens.add(_flat(rows, np.int32))
-        self._lengths.add(lengths)
+        ends = self._last + lengths.cumsum()
+        self._ends.add(ends)
+        self._last = int(ends[-1]) if len(ends) else self._last
         self.cut.add(_cut_off(self._tokenizer, columns, rows, self._max_length))
 
     def offsets(self) -> NDArray[np.int64]:
         """(N + 1,) boundaries of the rows."""
-        return np.concatenate([[0], self._lengths.array().cumsum()])
+        return self._ends.array()
 
 
 def tokenise(

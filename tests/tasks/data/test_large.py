@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import tracemalloc
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lnbench.core.errors import DataError
-from lnbench.tasks.data import files, large, read, split
+from lnbench.tasks.data import files, large, load, read
 from lnbench.tasks.data.files import read_file
-from lnbench.tasks.data.load import load_data
 from lnbench.tasks.data.source import HubDataset, Source
+from lnbench.tasks.sequence_classification import SequenceClassification
 from lnbench.tasks.tokens import encode
 from scripts.bench_reading import Peak, memory
 from tests.forking import Forking
@@ -134,11 +135,11 @@ def test_without_room_for_texts_they_are_in_memory(tmp_path: Path, monkeypatch: 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_without_room_for_tokens_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encode, "IN_MEMORY", 8)
-    tokens = encode.Growing(np.int32)
+    monkeypatch.setattr(large, "IN_MEMORY", 8)
+    tokens = large.Growing(np.int32)
     with Path("/dev/full").open("wb", buffering=0) as full:
-        monkeypatch.setattr(encode, "scratch_file", lambda: full)
-        with pytest.raises(DataError, match=r"tokens cannot be written \(No space left on device\); make room"):
+        monkeypatch.setattr(large, "scratch_file", lambda: full)
+        with pytest.raises(DataError, match=r"data cannot be written \(No space left on device\); make room"):
             tokens.add(np.zeros(9))
 
 
@@ -164,10 +165,10 @@ def _measured(work: Callable[[Any], object], argument: object) -> int:
 
 def _load(folder: Path) -> None:
     os.environ["LNBENCH_CACHE"] = str(folder)
-    for module in (files, large, split):
+    for module in (files, large):
         module.ROWS = 1_000  # type: ignore[attr-defined]
     large.MANY = 1_000
-    load_data(new_task(splits={"test_fraction": 0.2}), new_tokenizer(), folder, folder / "cache")
+    load.load_data(new_task(splits={"test_fraction": 0.2}), new_tokenizer(), folder, folder / "cache")
 
 
 def _write(folder: Path, suffix: str, rows: int) -> Path:
@@ -191,9 +192,53 @@ def test_memory_does_not_grow_with_the_texts(tmp_path: Path, suffix: str) -> Non
     assert many - few < 20_000 * LENGTH / 2
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"splits": {"test_fraction": 0.2}},
+        {"splits": {"test": "test", "train_limit": 900, "drop_overlap": True}},
+        {"splits": {"test_fraction": 0.2}, "pair": "other", "skip": [1], "skip_empty": True, "labels": ["0", "2"]},
+    ],
+    ids=["cut", "limited", "pairs"],
+)
+def test_memory_does_not_grow_with_the_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    """Not even an integer of 32 bits is in memory for each row, at any time."""
+    monkeypatch.setattr(files, "LARGE", 0)
+    for module in (files, large):
+        monkeypatch.setattr(module, "ROWS", 500)
+    for module, name in ((large, "MANY"), (large, "IN_MEMORY"), (load, "PIECE"), (encode, "CHUNK")):
+        monkeypatch.setattr(module, name, 100)
+    task = new_task(**{"labels": ["0", "1", "2"], **changes})
+    peaks: list[int] = []
+    for rows in (4_000, 4_000, 11_000):  # the first imports what the others use
+        folder = tmp_path / str(len(peaks)) / "films"
+        folder.mkdir(parents=True)
+        for split, start in (("train", 0), ("test", rows)):
+            numbers = np.arange(start, start + (rows if split == "train" else 600))
+            texts = (
+                pd.Series(numbers % (rows - 5)).astype(str).str.ljust(100, "x")
+            )  # more than the parser reads at once
+            frame = pd.DataFrame({"text": texts, "other": texts.str[::-1], "label": numbers % 3})
+            frame.to_csv(folder / f"{split}.csv", index=False)
+        peaks.append(_traced(task, folder.parent))
+    assert peaks[2] - peaks[1] < 7_000 * 4
+
+
+def _traced(task: SequenceClassification, root: Path) -> int:
+    """The bytes of Python and numpy at the peak, while a task's data is loaded."""
+    tracemalloc.start()
+    data = load.load_data(task, new_tokenizer(), root, root / "cache")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(data.train) > 0
+    return peak
+
+
 def _tokens(folder: Path) -> None:
     os.environ["LNBENCH_CACHE"] = str(folder)
-    tokens = encode.Growing(np.int32)
+    tokens = large.Growing(np.int32)
     for _ in range(100):
         tokens.add(np.ones(2**18, np.int32))
     assert tokens.array().sum() == 100 * 2**18

@@ -1,14 +1,28 @@
 import random
 from collections import Counter
+from collections.abc import Iterator
+from hashlib import sha256
 
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lnbench.tasks.data.split import assign, cut, normalise, overlap, sample, together
+from lnbench.tasks.data import large, split
+from lnbench.tasks.data.source import ROLES
+from lnbench.tasks.data.split import cut, hashed, normalise, overlap, swapped, together
 
 SHARES = {"validation": 0.2, "test": 0.3}
+
+
+def assign(keys: list[str], shares: dict[str, float], seed: int) -> list[str]:
+    return [ROLES[place] for place in split.assign(keys, shares, seed)]
+
+
+def sample(keys: list[str], size: int, seed: int) -> list[int]:
+    return split.sample(pd.Series(keys, dtype=object), list, size, seed)
+
+
 KEYS = st.lists(st.text(max_size=4), max_size=40)
 
 
@@ -23,7 +37,7 @@ def test_rows_with_equal_keys_get_the_same_role_whatever_their_order(keys: list[
 @given(KEYS)
 def test_a_cut_is_a_partition_in_order(keys: list[str]) -> None:
     frame = pd.DataFrame({"key": keys}, index=range(len(keys)))
-    parts = cut(frame, assign(keys, SHARES, 0))
+    parts = cut(frame, split.assign(keys, SHARES, 0))
     assert sorted(row for part in parts.values() for row in part.index) == list(range(len(keys)))
     assert all(part.index.is_monotonic_increasing for part in parts.values())
 
@@ -53,9 +67,49 @@ def test_normalise_folds_case_and_white_space() -> None:
 
 
 def test_overlap_counts_rows_of_the_later_split() -> None:
-    keys = {"train": ["a", "b", "b"], "validation": ["b", "c"], "test": ["b", "a", "b", "d"]}
-    assert overlap(keys) == {"train/validation": 1, "train/test": 3, "validation/test": 2}
-    assert overlap({"train": ["a", "a"]}) == {}
+    keys = {"train": ["a", "b", "b"], "validation": ["b", "c"], "test": ["b", "a", "b", "d"], "more": []}
+    found = overlap({role: hashed(some) for role, some in keys.items()})
+    assert found.pop("train/validation") == 1
+    assert found.pop("train/test") == 3
+    assert found.pop("validation/test") == 2
+    assert set(found.values()) == {0}
+    assert overlap({"train": hashed(["a", "a"])}) == {}
+
+
+@pytest.fixture
+def small() -> Iterator[None]:
+    """A piece has two rows, and every array is in a file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(large, "ROWS", 2)
+        patch.setattr(large, "IN_MEMORY", 8)
+        yield
+
+
+PAIRS = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abc")), max_size=9)
+
+
+@pytest.mark.usefixtures("small")
+@given(PAIRS, PAIRS)
+def test_pieces_in_files_count_the_same_rows(first: list[tuple[str, str]], second: list[tuple[str, str]]) -> None:
+    pairs = {"train": first, "test": second}
+    assert overlap({role: hashed(some) for role, some in pairs.items()}) == {
+        "train/test": sum(pair in first for pair in second)
+    }
+    columns = {role: tuple(hashed([pair[place] for pair in some]) for place in (0, 1)) for role, some in pairs.items()}
+    assert swapped(columns) == {  # type: ignore[arg-type]
+        "train/test": sum(a != b and (b, a) in first for a, b in second)
+    }
+
+
+@pytest.mark.usefixtures("small")
+@given(st.lists(st.sampled_from("abcdef"), max_size=20), st.integers(0, 5), st.integers(1, 9))
+def test_a_sample_has_the_rows_with_the_least_hashes(keys: list[str], seed: int, size: int) -> None:
+    """Another draw would silently change every published sample."""
+    points = [
+        sha256(f"sample {seed}\n{keys[:place].count(key)}\n{key}".encode()).hexdigest()[:12]
+        for place, key in enumerate(keys)
+    ]
+    assert sample(keys, size, seed) == sorted(sorted(range(len(keys)), key=points.__getitem__)[:size])
 
 
 @given(KEYS, st.integers(0, 5), st.integers(1, 9))
