@@ -97,6 +97,11 @@ def test_every_printed_command_finds_the_method(commands: Commands, words: list[
     left = commands.runs("--missing", *words, "seed=0,1", *own, "--json")
     assert left.code == 0, left.err
     (row,) = map(json.loads, left.out.splitlines())
+    for elsewhere in (
+        ["--missing", *own, *words, "--json", "seed=0,1"],
+        [*words, "--missing", "seed=0,1", "--json", *own],
+    ):
+        assert json.loads(commands.runs(*elsewhere).out)["id"] == row["id"]
     second = validate(to_plain(compose_config(*words_of(row["command"])[3:])))
     assert (run_id(second), second.seed, second.config_dir) == (row["id"], 1, Path("my conf"))
 

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -30,6 +31,8 @@ examples:
   python -m lnbench.runs --delete state=failed,interrupted   deletes runs, after asking
 """
 DEFAULT = Path("runs")
+OVERRIDE = re.compile(r"[~+A-Za-z_].*=.*|~.*", re.DOTALL)
+"""What describes a sweep with `--missing`, and is no folder."""
 
 
 def main() -> None:
@@ -67,13 +70,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--yes", action="store_true", help="with --delete: do not ask")
     add_own(parser)
     options = parser.parse_intermixed_args()
-    options.filters = [word for word in options.words if FILTER.fullmatch(word)]
+    form = FILTER if options.missing is None else OVERRIDE
+    options.filters = [word for word in options.words if form.fullmatch(word)]
     folders = [word for word in options.words if word not in options.filters]
     if len(folders) > 1:
         parser.error(f"more than one folder: {', '.join(folders)}")
     options.runs_dir = Path(folders[0]) if folders else None
-    if options.missing is not None and options.filters:
-        parser.error("--missing takes no KEY=VALUE before it; the words after it describe the sweep")
     if options.delete and not (options.filters or options.all):
         parser.error("--delete needs a KEY=VALUE that says which runs, or --all")
     return options
@@ -107,7 +109,7 @@ def _do(options: argparse.Namespace) -> bool:
 def _missing(options: argparse.Namespace) -> None:
     from lnbench.runs.missing import print_missing, runs_of_sweep, show_missing
 
-    jobs = runs_of_sweep([*options.missing, *of_own(options)], options.runs_dir)
+    jobs = runs_of_sweep([*options.filters, *options.missing, *of_own(options)], options.runs_dir)
     (print_missing if options.json else show_missing)(jobs)
 
 
