@@ -135,12 +135,12 @@ class RetentionConfig(Schema):
 
     def _joined(self, frame: pd.DataFrame) -> str:
         """The rows of the column as one text. Empty rows are left out."""
-        from lnbench.tasks.parts.checks import each, is_empty, is_text, require, require_columns
+        from lnbench.tasks.parts.checks import each, is_filled, is_text, require, require_columns
 
         assert self.column is not None
         require_columns(frame, [self.column], self._where)
         values = frame[self.column].map(_words)
-        values = values[~each(values, is_empty)]
+        values = values[each(values, is_filled)]
         require(values, each(values, is_text), self._where, "a text, or a list of words")
         return APART.join(values)
 

@@ -273,10 +273,10 @@ class Task(Schema):
         cut = examples.extras.get("cut", np.zeros(0))
         if not cut.any():
             return []
-        rows, tokens = np.count_nonzero(cut), cut[cut > 0]
+        rows = np.count_nonzero(cut)
         return [
             f"task.{self.lengths[0]} = {self.longest_row} cuts off {rows:,} of {number_of(len(examples), 'row')}: "
-            f"{number_of(round(tokens.mean()), 'token')} on average, {tokens.max():,} at most"
+            f"{number_of(round(cut.sum() / rows), 'token')} on average, {cut.max():,} at most"
         ]
 
     def balance(self, frame: pd.DataFrame, examples: Examples) -> dict[str, int]:

@@ -16,7 +16,7 @@ from lnbench.core.words import number_of
 from lnbench.tasks.base import INPUT, Task
 from lnbench.tasks.data.split import normalise
 from lnbench.tasks.parts.beam_search import BeamSearch
-from lnbench.tasks.parts.checks import SKIP_EMPTY, each, is_empty, is_text, require, require_columns
+from lnbench.tasks.parts.checks import SKIP_EMPTY, each, is_empty, is_filled, is_text, require, require_columns
 from lnbench.tasks.scores.metric import METRICS
 from lnbench.tasks.scores.references import linear, reference_lists
 from lnbench.tasks.scores.resamples import ratio
@@ -127,10 +127,10 @@ class ConditionalGeneration(Task):
         columns = self._columns_in(frame)
         require_columns(frame, columns, where)
         if self.skip_empty:
-            frame = frame[~each(frame[self.input].map(linear), is_empty)]
+            frame = frame[each(frame[self.input].map(linear), is_filled)]
         sources = frame[self.input].map(linear)
         kind = "a text that is not empty, or a list of facts"
-        require(frame[self.input], ~each(sources, is_empty), where, f"{kind}{SKIP_EMPTY}")
+        require(frame[self.input], each(sources, is_filled), where, f"{kind}{SKIP_EMPTY}")
         require(frame[self.input], each(sources, is_text), where, kind)
         others = [column for column in self.reference_columns if column in columns]
         targets = reference_lists(frame, self.target, self.references, others)

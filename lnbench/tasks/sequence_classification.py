@@ -87,7 +87,7 @@ class SequenceClassification(SentenceTask):
             places |= {str(place): place for place in range(len(self.labels))}
             allowed += f", or a number from {by_number(self.labels)}"
         found = converted(values, lambda some: [places.get(name, -1) for name in label_names(some)], np.int64)
-        require(values, found >= 0, where, allowed)
+        require(values, converted(found, lambda some: some >= 0, np.bool_), where, allowed)
         if found.min() == found.max():
             raise DataError(f"{where}: column {self.label!r} has fewer than two of the labels {', '.join(self.labels)}")
         return found

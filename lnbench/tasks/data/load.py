@@ -19,11 +19,11 @@ from lnbench.core.registry import kind_of
 from lnbench.tasks.base import Task
 from lnbench.tasks.data import notes, token_cache
 from lnbench.tasks.data.content import FIELDS
-from lnbench.tasks.data.large import Growing, at, pieces
+from lnbench.tasks.data.large import Growing, at, grown, pieces, slices
 from lnbench.tasks.data.read import ReadSplit, read_roles
 from lnbench.tasks.data.source import ROLES
 from lnbench.tasks.data.split import LEFT_OUT, SWAPPED, assign, cut, hashed, members, overlap, sample, swapped, together
-from lnbench.tasks.parts.checks import each, is_empty, require, require_columns
+from lnbench.tasks.parts.checks import each, is_filled, require, require_columns
 from lnbench.tasks.parts.labels import label_names
 from lnbench.tasks.tokens.encode import pad_id, tokenizer_identity
 from lnbench.tasks.tokens.examples import Examples
@@ -180,7 +180,7 @@ def _groups(task: Task, part: ReadSplit, train: pd.DataFrame) -> list[list[str]]
     require_columns(part.frame, task.splits.group_by, part.where)
     columns = [part.frame[name].loc[train.index] for name in task.splits.group_by]
     for values in columns:
-        require(values, ~each(values, is_empty), part.where, "a value, for task.splits.group_by names this column")
+        require(values, each(values, is_filled), part.where, "a value, for task.splits.group_by names this column")
     return [label_names(values).tolist() for values in columns]
 
 
@@ -220,7 +220,7 @@ def _shared_groups(task: Task, read: Mapping[str, ReadSplit], parts: Mapping[str
             source = read.get(role, read["train"]).frame
             if column in source:
                 known = source[column].loc[frame.index]
-                values[role] = hashed(label_names(known[~each(known, is_empty)]))
+                values[role] = hashed(label_names(known[each(known, is_filled)]))
         shared |= {f"{roles} {column}": rows for roles, rows in overlap(values).items()}
     return shared
 
@@ -235,7 +235,9 @@ def _split(
 ) -> dict[str, pd.DataFrame]:
     """Cuts the missing roles off the training split, and drops the training rows that leak."""
     others = {role: frame for role, frame in given.items() if role != "train"}
-    frames = {**others, **cut(given["train"], np.where(leaks, np.uint8(LEFT_OUT), roles))}
+    both = zip(slices(roles), slices(leaks), strict=True)
+    kept = (np.where(leaking, np.uint8(LEFT_OUT), some) for some, leaking in both)
+    frames = {**others, **cut(given["train"], grown(kept))}
     for role in ROLES:
         if role not in frames:
             raise DataError(f"{task.name}: no row is left for {role}; {_why_nothing(task, role, groups, leaks)}")

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -88,13 +88,25 @@ def sample(rows: Values, keys_of: Callable[[Values], Iterable[str]], size: int, 
     Returns:
         The places of the drawn rows, in ascending order.
     """
-    if size >= len(rows):
-        return list(range(len(rows)))
-    points = grown(_points(rows, keys_of, seed))
+    return _least(grown(_points(rows, keys_of, seed)), size) if size < len(rows) else list(range(len(rows)))
+
+
+def _least(points: NDArray[np.float64], size: int) -> list[int]:
+    """The places of the least numbers, in ascending order. Of equal ones, the first count."""
     last = in_order(points)[size - 1]
-    below: list[int] = np.flatnonzero(points < last).tolist()
-    level: list[int] = np.flatnonzero(points == last).tolist()
+    below = _where(points, lambda some: some < last)
+    level = _where(points, lambda some: some == last)
     return sorted([*below, *level[: size - len(below)]])
+
+
+def _where(values: NDArray[Any], test: Callable[[NDArray[Any]], NDArray[np.bool_]]) -> list[int]:
+    """The places of the values that pass a test."""
+    places: list[int] = []
+    start = 0
+    for some in slices(values):
+        places += (start + np.flatnonzero(test(some))).tolist()
+        start += len(some)
+    return places
 
 
 def _points(rows: Values, keys_of: Callable[[Values], Iterable[str]], seed: int | str) -> Iterator[NDArray[np.float64]]:
@@ -133,7 +145,8 @@ def cut(frame: pd.DataFrame, roles: NDArray[np.uint8]) -> dict[str, pd.DataFrame
         frame: N rows.
         roles: (N,) the place of each row's role in `ROLES`, or `LEFT_OUT`.
     """
-    return {role: chosen(frame, roles == place) for place, role in enumerate(ROLES) if (roles == place).any()}
+    wanted = {role: grown(np.equal(some, place) for some in slices(roles)) for place, role in enumerate(ROLES)}
+    return {role: chosen(frame, rows) for role, rows in wanted.items() if rows.any()}
 
 
 def hashed(keys: Iterable[Hashable]) -> NDArray[np.int64]:

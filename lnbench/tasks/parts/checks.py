@@ -69,6 +69,11 @@ def is_empty(value: object) -> bool:
     return value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and math.isnan(value))
 
 
+def is_filled(value: object) -> bool:
+    """Whether a value is neither missing nor a text of only white space."""
+    return not is_empty(value)
+
+
 def require_texts(values: pd.Series, where: str, kind: str = "a text", remedy: str = "") -> None:
     """Refuses a column if one of its values is not a text, or is empty.
 
@@ -81,7 +86,7 @@ def require_texts(values: pd.Series, where: str, kind: str = "a text", remedy: s
     Raises:
         DataError: with the first such value and its row.
     """
-    require(values, ~each(values, is_empty), where, f"{kind} that is not empty{remedy}")
+    require(values, each(values, is_filled), where, f"{kind} that is not empty{remedy}")
     require(values, each(values, is_text), where, kind)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lnbench.core.words import number_of
-from lnbench.tasks.parts.checks import is_empty
+from lnbench.tasks.parts.checks import is_filled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,7 @@ def label_name(value: Any) -> str:
 
 def is_label(value: Any) -> bool:
     """Whether a value can be a label. That is a text, a number or a truth value, neither empty nor missing."""
-    return isinstance(value, str | Number | np.bool_) and not is_empty(value)
+    return isinstance(value, str | Number | np.bool_) and is_filled(value)
 
 
 def is_number(name: str) -> bool:

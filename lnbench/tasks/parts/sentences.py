@@ -17,6 +17,7 @@ from lnbench.tasks.parts.checks import (
     SKIP_EMPTY,
     each,
     is_empty,
+    is_filled,
     is_text,
     replace,
     require_columns,
@@ -100,7 +101,7 @@ class SentenceTask(Task):
         kept = self._labelled(frame)
         if self.skip_empty:
             for column in self.texts:
-                kept = chosen(kept, ~each(kept[column], is_empty).to_numpy())
+                kept = chosen(kept, each(kept[column], is_filled).to_numpy())
         if kept.empty:
             raise DataError(f"{where}: has no rows")
         return kept
@@ -110,9 +111,9 @@ class SentenceTask(Task):
         kept = frame[self.columns()]
         if not self.skip:
             return kept
-        marks = {label_name(value) for value in self.skip}
-        skipped = each(kept[self.label], lambda value: label_name(value) in marks).to_numpy()
-        return chosen(kept, ~skipped) if skipped.any() else kept
+        skipped = {label_name(value) for value in self.skip}
+        wanted = each(kept[self.label], lambda value: label_name(value) not in skipped).to_numpy()
+        return kept if wanted.all() else chosen(kept, wanted)
 
     def _answers(self, values: pd.Series, where: str) -> pd.Series:
         """The label column's values, checked."""
