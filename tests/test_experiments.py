@@ -11,7 +11,7 @@ from lnbench.runs.missing import runs_of_sweep
 FOLDER = config_dir() / "experiment"
 EXPERIMENTS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 PAPER = {"main_nlu", "main_nlg", "unified", "ablation_terms", "ablation_norms", "ablation_layers", "efficiency"}
-BEYOND = {"frontier", "mini_frontier", "hparams_search", "mini_claims", "mini_retention", "small", "smoke"}
+BEYOND = {"frontier", "mini_base", "mini_frontier", "hparams_search", "mini_claims", "mini_retention", "small", "smoke"}
 
 
 def swept(name: str) -> dict[str, str]:

@@ -37,6 +37,19 @@ def test_the_readme_tells_its_numbers() -> None:
         assert f"| ✔ | {comparison.replace('`', '')} in F1 and accuracy | {difference} points |" in text
 
 
+def test_the_readme_tells_the_scores_of_the_document() -> None:
+    text = (ROOT / DOCUMENT).read_text().replace("\\", "")
+    _, claims = text.split("\n## mini_claims\n")
+    scores = claims[: claims.index("### Interquartile means")]
+    parameters = claims[claims.index("### Parameters: ") : claims.index("### Score against trained parameters")]
+    rows = re.findall(r"^\| `(.*)` \| ([\d,]+) \| (.* ± .*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert rows
+    for method, trained, score in rows:
+        [row] = [line.replace("*", "") for line in scores.splitlines() if line.startswith(f"| {method} |")]
+        assert f" | {score} (" in row, method
+        assert f"\n| {method} | {trained} |" in parameters
+
+
 def test_it_has_every_claim_table_and_command_and_no_folder_of_this_machine(tmp_path: Path) -> None:
     publish(tmp_path, "mini_main_nlu", made_up())
     publish(tmp_path, "mini_efficiency", made_up(seeds=(0,), tasks=("rte",)))
