@@ -1,5 +1,6 @@
 """Finds out what AdapterHub's `adapters` (1.0 to 1.3) has saved, and which method of lnbench computes the same."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,12 @@ def find(folder: Path, about: dict[str, Any]) -> Found:
     return Found(method, base, partial(_adapt, chosen, adapter, about), partial(_fill_head, folder))
 
 
-def _adapt(chosen: dict[str, Reader], adapter: Adapter, about: dict[str, Any], backbone: Backbone) -> dict[str, Part]:
+def _adapt(
+    chosen: dict[str, Reader], adapter: Adapter, about: dict[str, Any], backbones: Sequence[Backbone]
+) -> dict[str, Part]:
+    if len(backbones) > 1:
+        raise ConfigError("AdapterHub's adapters are not taken for encoder-decoders")
+    [backbone] = backbones
     if (kind := about.get("model_type")) != backbone.config.model_type:
         raise ConfigError(
             f"the adapter is for the architecture {kind!r}, and the model is {backbone.config.model_type!r}"

@@ -15,7 +15,7 @@ from lnbench.core.schema import ConfigError
 from lnbench.exchange.adapterhub_format import Adapter, Reader, check_compared, check_settings
 from lnbench.exchange.adapterhub_networks import bottleneck_readers, compacter_readers
 from lnbench.exchange.importing import Part, Tensors
-from lnbench.exchange.places import Place, listed, names_of, reach_of, targets
+from lnbench.exchange.places import Block, Place, listed, names_of, reach_of, targets
 
 LETTERS: dict[str, Map] = {"q": "query", "k": "key", "v": "value"}
 
@@ -105,7 +105,7 @@ def _pieces(
     backbone: Backbone, tuned: Mapping[str, Tensors], config: Mapping[str, Any]
 ) -> Iterator[tuple[Place, int, int]]:
     """The tuned maps, each with its place among the tuned maps of its layer and their number."""
-    for place in targets(backbone, tuned):
+    for place in targets([backbone], tuned):
         roles = [place.role] if place.map.rows is None else _fused(config)
         if place.role in roles:
             yield place, roles.index(place.role), len(roles)
@@ -120,7 +120,7 @@ def _sizes(backbone: Backbone, place: Place, config: Mapping[str, Any]) -> list[
     """The numbers of outputs of the tuned maps of a layer."""
     if place.map.rows is None:
         return [place.map.out_features]
-    return [backbone.linear_maps(role, place.block)[0].out_features for role in _fused(config)]
+    return [backbone.linear_maps(role, place.block.number)[0].out_features for role in _fused(config)]
 
 
 def _prefix(config: Mapping[str, Any]) -> dict[str, Reader]:
@@ -150,7 +150,7 @@ def _read_prefix(config: Mapping[str, Any], adapter: Adapter, backbone: Backbone
         for place, block in enumerate(blocks)
         for index, name in enumerate(("key", "value"))
     }
-    return Part({"length": length, "mlp_size": None, "layers": listed(blocks)}, values)
+    return Part({"length": length, "mlp_size": None, "layers": listed(Block(None, block) for block in blocks)}, values)
 
 
 def _reft(config: Mapping[str, Any]) -> dict[str, Reader]:
@@ -174,7 +174,10 @@ def _read_reft(config: Mapping[str, Any], adapter: Adapter, backbone: Backbone) 
             values[f"{names[module]}.loreft.weight"] = own["learned_source.weight"]
             values[f"{names[module]}.loreft.bias"] = own["learned_source.bias"]
             blocks.append(block)
-    return Part({"rank": config["r"], "first": first, "last": last, "layers": listed(blocks)}, values)
+    return Part(
+        {"rank": config["r"], "first": first, "last": last, "layers": listed(Block(None, block) for block in blocks)},
+        values,
+    )
 
 
 def _projection(unit: Tensors) -> Tensor:

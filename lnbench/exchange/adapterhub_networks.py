@@ -13,7 +13,7 @@ from lnbench.backbone.tables import Sublayer
 from lnbench.core.schema import ConfigError
 from lnbench.exchange.adapterhub_format import Adapter, Reader, check_compared, check_settings
 from lnbench.exchange.importing import Part, Tensors
-from lnbench.exchange.places import listed, names_of
+from lnbench.exchange.places import Block, listed, names_of
 
 ACTIVATIONS = {"gelu": "gelu", "relu": "relu", "silu": "silu", "swish": "silu"}
 SETTINGS: dict[Sublayer, str] = {"mha": "mh_adapter", "ffn": "output_adapter"}
@@ -87,7 +87,7 @@ def _common(networks: Networks, config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "bottleneck": max(len(network["down.bias"]) for network in networks.values()),
         "activation": _activation(config),
-        "layers": listed(block for block, _ in networks),
+        "layers": listed(Block(None, block) for block, _ in networks),
     }
 
 
@@ -171,7 +171,7 @@ def _read_compacter(
             values[f"{host}.{place}.s"] = network[f"{end}.W_right"].squeeze(1)
             values[f"{host}.{place}.bias"] = network[f"{end}.b"]
     size = len(next(iter(networks.values()))["down.b"])
-    return Part({**settings, "bottleneck": size, "layers": listed(block for block, _ in networks)}, values)
+    return Part({**settings, "bottleneck": size, "layers": listed(Block(None, block) for block, _ in networks)}, values)
 
 
 def _activation(config: Mapping[str, Any]) -> str:

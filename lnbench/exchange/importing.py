@@ -46,8 +46,9 @@ class Found(NamedTuple):
     method: str
     """Name of the method in lnbench, which may be a sum."""
     base: Base
-    adapt: Callable[[Backbone], dict[str, Part]]
-    """The parts of the method, by name. Raises ConfigError if the adapter has something that the method lacks."""
+    adapt: Callable[[Sequence[Backbone]], dict[str, Part]]
+    """The parts of the method, by name, for a model; an encoder-decoder is two backbones. Raises ConfigError if the
+    adapter has something that the method lacks."""
     fill_head: Callable[[TunedModel, RunConfig], None]
     """Gives a model the adapter's task head. Raises ConfigError if the adapter has none that fits."""
 
@@ -69,10 +70,7 @@ def import_found(found: Found, adapter: Path, folder: Path, overrides: Sequence[
     if not any_base:
         _check_base(found.base, config)
     try:
-        backbones = views(load_pretrained(config))
-        if len(backbones) > 1:
-            raise ConfigError("adapters are not taken for encoder-decoders")
-        adapted = found.adapt(backbones[0])
+        adapted = found.adapt(views(load_pretrained(config)))
         for name, part in adapted.items():
             raw["method"][name] |= part.settings
         config = validate(raw)

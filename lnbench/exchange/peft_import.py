@@ -68,8 +68,8 @@ def _find(folder: Path, about: Any) -> Found:
     return Found(kind.method, base, partial(_adapt, theirs, kind), partial(_fill_head, theirs, folder / HEAD_FILE))
 
 
-def _adapt(theirs: Adapter, kind: Kind, backbone: Backbone) -> dict[str, Part]:
-    return {kind.method: kind.read(theirs, backbone)}
+def _adapt(theirs: Adapter, kind: Kind, backbones: Sequence[Backbone]) -> dict[str, Part]:
+    return {kind.method: kind.read(theirs, backbones)}
 
 
 def _read(folder: Path, about: Any) -> Adapter:

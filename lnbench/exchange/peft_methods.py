@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, get_args
 
@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from lnbench.backbone.backbone import INNER, SUBLAYERS, Backbone
-from lnbench.backbone.tables import Map
+from lnbench.backbone.tables import Map, Sublayer
 from lnbench.core.schema import ConfigError
 from lnbench.exchange.importing import Part, Tensors
 from lnbench.exchange.peft_format import LN
-from lnbench.exchange.places import check_roles, listed, names_of, places_of, reach_of, targets
+from lnbench.exchange.places import Block, blocks_of, check_roles, listed, names_of, places_of, reach_of, targets
 from lnbench.methods.beft import Bias
 from lnbench.methods.parts.random_projections import RandomProjections
 from lnbench.methods.parts.weight_updates import MAPS
@@ -34,13 +34,13 @@ class Adapter:
     tensors: Tensors
     """Tensors that were not taken yet, by name in the model that peft wrapped."""
 
-    def take(self, ending: str, backbone: Backbone) -> Tensors:
-        """The tensors whose names have an ending, by layer of the backbone. Peft may have wrapped a larger model.
+    def take(self, ending: str, backbones: Sequence[Backbone]) -> Tensors:
+        """The tensors whose names have an ending, by layer of the model. Peft may have wrapped a larger model.
 
         Raises:
-            ConfigError: the backbone has no such layer.
+            ConfigError: the model has no such layer.
         """
-        layers, taken = dict(backbone.model.named_modules()), {}
+        layers, taken = dict(backbones[0].model.named_modules()), {}
         for name in [name for name in self.tensors if name.endswith(ending)]:
             layer = name.removesuffix(ending)
             layer = layer if layer in layers else layer.partition(".")[2]
@@ -50,45 +50,50 @@ class Adapter:
         return taken
 
 
-def read_ln(adapter: Adapter, backbone: Backbone) -> Part:
+def read_ln(adapter: Adapter, backbones: Sequence[Backbone]) -> Part:
     """Gains and biases of norms. Norms that the adapter leaves out keep their pretrained values.
 
     Raises:
         ConfigError: a norm is missing, or has no role.
     """
-    leaves = {leaf: adapter.take(f".{LN}.{leaf}", backbone) for leaf in ("weight", "bias")}
+    leaves = {leaf: adapter.take(f".{LN}.{leaf}", backbones) for leaf in ("weight", "bias")}
     values = {f"{layer}.{leaf}": tensor for leaf, taken in leaves.items() for layer, tensor in taken.items()}
-    tuned, names = set().union(*leaves.values()), names_of(backbone)
-    places = {
-        names[norm]: (block, sublayer)
-        for block in range(backbone.num_layers)
-        for sublayer in SUBLAYERS
-        for norm in backbone.norms_after(sublayer, block, "sublayer")
-    }
-    inner = {
-        names[norm]: block
-        for block in range(backbone.num_layers)
-        for one in INNER
-        for norm in backbone.inner_norms(one, block)
-    }
-    embedding, final = (names[norm] if norm else None for norm in (backbone.embedding_norm(), backbone.final_norm()))
-    around = {embedding, *(names[norm] for norm, _ in backbone.other_norms())}
-    check_roles(tuned - set(places) - set(inner) - around - {final})
+    tuned, names = set().union(*leaves.values()), names_of(backbones[0])
+    places: dict[str, tuple[Block, Sublayer]] = {}
+    inner: dict[str, Block] = {}
+    around: dict[str, Block] = {}
+    final: dict[str, Block] = {}
+    for backbone in backbones:
+        first, *_ = blocks = blocks_of(backbone)
+        for block in blocks:
+            for sublayer in SUBLAYERS:
+                for part in backbone.parts_of(sublayer):
+                    found = backbone.norms_after(part, block.number, "sublayer")
+                    places |= {names[norm]: (block, sublayer) for norm in found}
+            inner |= {names[norm]: block for one in INNER for norm in backbone.inner_norms(one, block.number)}
+        outside = (backbone.embedding_norm(), *(norm for norm, _ in backbone.other_norms()))
+        around |= {names[norm]: first for norm in outside if norm}
+        final |= {names[norm]: first for norm in (backbone.final_norm(),) if norm}
+    check_roles(tuned - {*places, *inner, *around, *final})
     inside = [places[name] for name in tuned & set(places)]
     owners = {sublayer for _, sublayer in inside} or {"mha"}
-    chosen = SUBLAYERS if backbone.shares_norms else [sublayer for sublayer in SUBLAYERS if sublayer in owners]
+    shared = any(backbone.shares_norms for backbone in backbones)
+    chosen = SUBLAYERS if shared else [sublayer for sublayer in SUBLAYERS if sublayer in owners]
+    reached = [block for block, _ in inside] + [inner[name] for name in tuned & set(inner)]
+    sides = {block.side for block in reached}
+    outer = [block for some in (around, final) for name, block in some.items() if name in tuned]
     settings = {
         "terms": ["gain", "bias"],
         "norms": [*chosen, *(["inner"] if tuned & set(inner) else [])],
-        "layers": listed([block for block, _ in inside] + [inner[name] for name in tuned & set(inner)]) or "1",
+        "layers": listed(reached + [first for first in outer if first.side not in sides]) or "1",
         "norm_reading": "sublayer",
-        "embedding_norm": bool(around & tuned),
-        "final_norm": final in tuned,
+        "embedding_norm": bool(tuned & set(around)),
+        "final_norm": bool(tuned & set(final)),
     }
     return Part(settings, values)
 
 
-def read_lora(adapter: Adapter, backbone: Backbone) -> Part:
+def read_lora(adapter: Adapter, backbones: Sequence[Backbone]) -> Part:
     """A and B of linear maps, and the lengths of DoRA.
 
     Unequal ranks are filled up with zeros, and unequal scales are multiplied into B.
@@ -96,9 +101,9 @@ def read_lora(adapter: Adapter, backbone: Backbone) -> Part:
     Raises:
         ConfigError: a layer is missing, or has no role.
     """
-    a, b = (adapter.take(f".lora_{matrix}.weight", backbone) for matrix in ("A", "B"))
-    lengths = adapter.take(".lora_magnitude_vector", backbone)
-    places = targets(backbone, a)
+    a, b = (adapter.take(f".lora_{matrix}.weight", backbones) for matrix in ("A", "B"))
+    lengths = adapter.take(".lora_magnitude_vector", backbones)
+    places = targets(backbones, a)
     rank = max(map(len, a.values()))
     scales = {layer: _scale(adapter.about, layer, len(matrix)) for layer, matrix in a.items()}
     scale = max(scales.values())
@@ -123,14 +128,14 @@ def read_lora(adapter: Adapter, backbone: Backbone) -> Part:
     return Part(settings, values)
 
 
-def read_ia3(adapter: Adapter, backbone: Backbone) -> Part:
+def read_ia3(adapter: Adapter, backbones: Sequence[Backbone]) -> Part:
     """Factors of keys, values and inner activations.
 
     Raises:
         ConfigError: a layer is missing, or something else is rescaled.
     """
-    factors = adapter.take(".ia3_l", backbone)
-    places = [place for place in places_of(backbone, RESCALED) if place.layer in factors]
+    factors = adapter.take(".ia3_l", backbones)
+    places = [place for place in places_of(backbones, RESCALED) if place.layer in factors]
     values: Tensors = {}
     rest = {layer: column.clone() for layer, column in factors.items()}
     for place in places:
@@ -145,14 +150,14 @@ def read_ia3(adapter: Adapter, backbone: Backbone) -> Part:
     return Part({"layers": listed(place.block for place in places)}, values)
 
 
-def read_beft(adapter: Adapter, backbone: Backbone) -> Part:
+def read_beft(adapter: Adapter, backbones: Sequence[Backbone]) -> Part:
     """Biases of queries, keys or values.
 
     Raises:
         ConfigError: a layer is missing, or more than one kind of bias is changed.
     """
-    biases = {layer: bias.flatten() for layer, bias in adapter.take(".beft_bias", backbone).items()}
-    places = [place for place in places_of(backbone, get_args(Bias)) if place.layer in biases]
+    biases = {layer: bias.flatten() for layer, bias in adapter.take(".beft_bias", backbones).items()}
+    places = [place for place in places_of(backbones, get_args(Bias)) if place.layer in biases]
     check_roles(set(biases) - {place.layer for place in places})
     own = {place: biases[place.layer][slice(None) if place.map.rows is None else place.map.rows] for place in places}
     changed = {place: bias for place, bias in own.items() if place.map.rows is None or bias.any()}
@@ -163,37 +168,37 @@ def read_beft(adapter: Adapter, backbone: Backbone) -> Part:
     return Part({"bias": kinds[0], "layers": listed(place.block for place in changed)}, values)
 
 
-def read_oft(adapter: Adapter, backbone: Backbone) -> Part:
+def read_oft(adapter: Adapter, backbones: Sequence[Backbone]) -> Part:
     """Rotations. If a layer holds several maps, all of them get its rotation.
 
     Raises:
         ConfigError: a layer is missing or has no role, or the blocks differ in size.
     """
-    rotations = adapter.take(".oft_R.weight", backbone)
+    rotations = adapter.take(".oft_R.weight", backbones)
     sizes = {math.isqrt(2 * skew.shape[1]) + 1 for skew in rotations.values()}
     if len(sizes) > 1:
         raise ConfigError(f"its blocks have the sizes {', '.join(map(str, sorted(sizes)))}; lnbench takes one size")
-    places = targets(backbone, rotations)
+    places = targets(backbones, rotations)
     values = {f"{place.layer}.oft_{place.role}.skew": rotations[place.layer] for place in places}
     return Part({**reach_of(places), "block_size": sizes.pop()}, values)
 
 
-def read_vera(adapter: Adapter, backbone: Backbone) -> Part:
+def read_vera(adapter: Adapter, backbones: Sequence[Backbone]) -> Part:
     """The vectors b and d.
 
     Raises:
         ConfigError: a layer is missing, has no role or holds several maps, or the projections are not those that
             lnbench draws from the adapter's seed.
     """
-    b, d = (adapter.take(f".vera_lambda_{vector}", backbone) for vector in "bd")
-    places = targets(backbone, b)
+    b, d = (adapter.take(f".vera_lambda_{vector}", backbones) for vector in "bd")
+    places = targets(backbones, b)
     if shared := sorted({place.layer for place in places if place.map.rows is not None}):
         raise ConfigError(
             f"it has one b for a whole layer of several maps ({', '.join(shared)}); lnbench has one a map"
         )
     reach, rank, seed = reach_of(places), len(next(iter(d.values()))), adapter.about["projection_prng_key"]
     roles = [role for target in reach["targets"] for role in MAPS[target]]
-    inputs, reached = (max(p.map.in_features for p in some) for some in (places, places_of(backbone, roles)))
+    inputs, reached = (max(p.map.in_features for p in some) for some in (places, places_of(backbones, roles)))
     if inputs != reached:
         raise ConfigError(
             "it leaves out linear maps of the feed-forward network, with which other projections are drawn"
@@ -222,7 +227,7 @@ class Kind(NamedTuple):
 
     method: str
     """Name of the method in lnbench."""
-    read: Callable[[Adapter, Backbone], Part]
+    read: Callable[[Adapter, Sequence[Backbone]], Part]
 
 
 KINDS = {

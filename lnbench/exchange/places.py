@@ -1,36 +1,48 @@
 """Finds the linear maps of a backbone that an adapter changes."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from torch import nn
 
 from lnbench.backbone.backbone import Backbone, LinearMap
-from lnbench.backbone.tables import Map
+from lnbench.backbone.tables import Map, Side
 from lnbench.core.schema import ConfigError
 from lnbench.methods.parts.weight_updates import MAPS
+
+
+class Block(NamedTuple):
+    """A block of a model."""
+
+    side: Side | None
+    """Side of an encoder-decoder; None in other models."""
+    number: int
+    """Number of the block on its side, counted from 0."""
 
 
 class Place(NamedTuple):
     """A linear map of a block."""
 
-    block: int
-    """Number of the block, counted from 0."""
+    block: Block
     role: Map
     layer: str
-    """Name of its layer in the backbone."""
+    """Name of its layer in the model."""
     map: LinearMap
 
 
-def targets(backbone: Backbone, tuned: Iterable[str]) -> list[Place]:
+def targets(backbones: Sequence[Backbone], tuned: Iterable[str]) -> list[Place]:
     """The linear maps of layers that an adapter changes.
+
+    Args:
+        backbones: the model; an encoder-decoder has two.
+        tuned: names of layers.
 
     Raises:
         ConfigError: a layer has no role.
     """
     changed = set(tuned)
     roles = (role for some in MAPS.values() for role in some)
-    found = [place for place in places_of(backbone, roles) if place.layer in changed]
+    found = [place for place in places_of(backbones, roles) if place.layer in changed]
     check_roles(changed - {place.layer for place in found})
     return found
 
@@ -46,22 +58,31 @@ def reach_of(chosen: Iterable[Place]) -> dict[str, Any]:
 
 
 def names_of(backbone: Backbone) -> dict[nn.Module, str]:
-    """The name of each module of the backbone."""
+    """The name of each module of the model. The two backbones of an encoder-decoder have one model."""
     return {module: name for name, module in backbone.model.named_modules()}
 
 
-def places_of(backbone: Backbone, roles: Iterable[Map]) -> Iterator[Place]:
+def places_of(backbones: Sequence[Backbone], roles: Iterable[Map]) -> Iterator[Place]:
     """All linear maps of some roles."""
-    names = names_of(backbone)
+    names = names_of(backbones[0])
     for role in roles:
-        for block in range(backbone.num_layers):
-            for linear_map in backbone.linear_maps(role, block):
-                yield Place(block, role, names[linear_map.layer], linear_map)
+        for backbone in backbones:
+            for block in blocks_of(backbone):
+                for linear_map in backbone.linear_maps(role, block.number):
+                    yield Place(block, role, names[linear_map.layer], linear_map)
 
 
-def listed(blocks: Iterable[int]) -> str:
-    """Blocks, counted from 0, as a method's setting `layers`."""
-    return ",".join(str(block + 1) for block in sorted(set(blocks)))
+def blocks_of(backbone: Backbone) -> list[Block]:
+    """All blocks, in order."""
+    return [Block(backbone.side, number) for number in range(backbone.num_layers)]
+
+
+def listed(blocks: Iterable[Block]) -> str:
+    """Blocks as a method's setting `layers`, such as `1,3` or `encoder:1,2,decoder:1`."""
+    numbers: dict[Side | None, list[str]] = {}
+    for side, number in sorted(set(blocks), key=lambda block: (block.side == "decoder", block.number)):
+        numbers.setdefault(side, []).append(str(number + 1))
+    return ",".join(f"{side}:" * bool(side) + ",".join(of_side) for side, of_side in numbers.items())
 
 
 def check_roles(unknown: set[str]) -> None:

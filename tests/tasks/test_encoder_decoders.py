@@ -8,7 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from peft import PeftModelForSeq2SeqLM
+from peft import (
+    BeftConfig,
+    IA3Config,
+    LNTuningConfig,
+    LoraConfig,
+    OFTConfig,
+    PeftModelForSeq2SeqLM,
+    VeraConfig,
+    get_peft_model,
+)
 from tokenizers import processors
 from torch import Tensor
 from transformers import AutoModelForSeq2SeqLM, GenerationConfig, PreTrainedTokenizerFast
@@ -44,6 +53,7 @@ PAD, CLS, SEP = (WORDS.index(token) for token in ("[PAD]", "[CLS]", "[SEP]"))
 STARTS = {"t5": PAD, "bart": SEP}
 ARCHITECTURES = sorted(STARTS)
 SUM = "ln+mha_adapter+prefix"
+SHORT = ["task.max_source_length=16", "task.max_target_length=16", "task.search.max_new_tokens=16"]
 on_both = pytest.mark.parametrize("architecture", ARCHITECTURES)
 
 
@@ -290,10 +300,45 @@ def test_others_load_what_is_exported(configure: Any, architecture: str, tmp_pat
     plain = AutoModelForSeq2SeqLM.from_pretrained(config.model.source)
     adapted = PeftModelForSeq2SeqLM.from_pretrained(plain, tmp_path / "peft")
     torch.testing.assert_close(adapted(**inputs).logits, model(**inputs), rtol=0, atol=1e-4)
-    with pytest.raises(
-        ConfigError, match="peft: does not fit minilm and e2e_nlg: adapters are not taken for encoder-decoders"
-    ):
-        import_peft(tmp_path / "peft", tmp_path / "back", [f"model.source={config.model.source}", "task=e2e_nlg"], True)
+    override = f"model.source={config.model.source}"
+    import_peft(tmp_path / "peft", tmp_path / "back", [override, "model=t5_small", "task=e2e_nlg", *SHORT], True)
+    back = lnbench.load(tmp_path / "back").model
+    torch.testing.assert_close(back(**inputs), model(**inputs), rtol=0, atol=1e-5)
+
+
+ADAPTERS = {
+    "norms": (LNTuningConfig, {}, {"t5": ["layer_norm"], "bart": ["self_attn_layer_norm", "encoder_attn_layer_norm"]}),
+    "outer norms": (LNTuningConfig, {}, {"t5": ["decoder.final_layer_norm"], "bart": ["decoder.layernorm_embedding"]}),
+    "lora": (LoraConfig, {"r": 3}, {"t5": ["q", "v", "wo"], "bart": ["q_proj", "v_proj", "fc2"]}),
+    "lora across": (LoraConfig, {"r": 3}, {"t5": ["EncDecAttention.k"], "bart": ["encoder_attn.k_proj"]}),
+    "dora": (LoraConfig, {"r": 3, "use_dora": True}, {"t5": ["o", "wi"], "bart": ["out_proj", "fc1"]}),
+    "ia3": (IA3Config, {}, {"t5": ["k", "v", "wo"], "bart": ["k_proj", "v_proj", "fc2"]}),
+    "beft": (BeftConfig, {}, {"t5": ["v"], "bart": ["v_proj"]}),
+    "oft": (OFTConfig, {"oft_block_size": 4, "use_cayley_neumann": False}, {"t5": ["q", "wi"], "bart": ["q_proj"]}),
+    "vera": (VeraConfig, {"r": 5}, {"t5": ["q", "v"], "bart": ["q_proj", "v_proj"]}),
+}
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+@pytest.mark.filterwarnings("ignore:Detected that the base layer has no bias term:UserWarning")
+@pytest.mark.filterwarnings("ignore:Unsupported layer type:UserWarning")
+@pytest.mark.parametrize("name", ADAPTERS)
+@on_both
+def test_adapters_of_peft_are_read(folders: dict[str, Path], architecture: str, name: str, tmp_path: Path) -> None:
+    kind, settings, targets = ADAPTERS[name]
+    source, target = str(folders[architecture]), targets[architecture]
+    more = {"feedforward_modules": [target[-1]]} if kind is IA3Config else {}
+    config = kind(target_modules=target, task_type="SEQ_2_SEQ_LM", **settings, **more)
+    config.base_model_name_or_path = source
+    theirs = get_peft_model(AutoModelForSeq2SeqLM.from_pretrained(source), config).eval()
+    shake(theirs, scale=0.3)
+    theirs.save_pretrained(str(tmp_path / "peft"))
+    import_peft(
+        tmp_path / "peft", tmp_path / "run", [f"model.source={source}", "model=t5_small", "task=e2e_nlg", *SHORT]
+    )
+    inputs = inputs_of(examples_of(architecture, *PAIRS).batch(np.arange(3)))
+    ours = lnbench.load(tmp_path / "run").model
+    torch.testing.assert_close(ours(**inputs), theirs(**inputs).logits, rtol=0, atol=1e-4)
 
 
 def test_several_devices_are_refused(configure: Any) -> None:
