@@ -164,6 +164,21 @@ def test_many_columns_of_numbers_need_few_open_files(monkeypatch: pytest.MonkeyP
     assert opened.call_count == 1 + len(kinds)
 
 
+def test_a_limit_above_the_number_of_rows_draws_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing would list the places of all rows, and copy the rows."""
+    drawn = Mock(side_effect=large.at)
+    monkeypatch.setattr(load, "at", drawn)
+    (tmp_path / "films").mkdir()
+    for split in ("train", "validation", "test"):
+        rows = [json.dumps({"text": f"{split} {number}", "label": number % 2}) + "\n" for number in range(4)]
+        (tmp_path / "films" / f"{split}.jsonl").write_text("".join(rows))
+    limits = {"train_limit": 4, "validation_limit": 5, "test_limit": 3}
+    task = new_task(splits={"validation": "validation", "test": "test", **limits})
+    sizes = load.load_data(task, new_tokenizer(), tmp_path, tmp_path / "cache").sizes
+    assert sizes == {"train": 4, "validation": 4, "test": 3}
+    assert drawn.call_count == 1
+
+
 def growth(work: Callable[[Any], object], argument: object) -> int:
     """The bytes of memory at the peak of some work, over those at its start, in a process of its own."""
     with Forking().Pool(1) as pool:
