@@ -1,6 +1,7 @@
 """The cache folder, for files that are made once and used by many runs."""
 
 import contextlib
+import functools
 import logging
 import os
 import tempfile
@@ -32,8 +33,14 @@ def scratch_file() -> IO[bytes]:
         folder.mkdir(parents=True, exist_ok=True)
         return tempfile.TemporaryFile(dir=folder)
     except OSError as error:
-        log.warning("%s cannot be written (%s): using the system's folder for temporary files", folder, error)
+        _warn_once(folder, str(error.strerror))
         return tempfile.TemporaryFile()
+
+
+@functools.cache
+def _warn_once(folder: Path, reason: str) -> None:
+    """Says that the folder cannot be used. Data of many rows needs many files, for which one warning is enough."""
+    log.warning("%s cannot be written (%s): using the system's folder for temporary files", folder, reason)
 
 
 @contextlib.contextmanager

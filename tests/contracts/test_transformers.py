@@ -189,6 +189,15 @@ def without_positions(*args: Any, position_ids: Tensor | None = None, **keywords
     return FORWARD(*args, **keywords)
 
 
+def obeyed(self: PreTrainedModel, name: str) -> None:
+    function, vectors = AttentionInterface()[name], torch.zeros(1, 1, 1, 4)
+
+    def call(module: nn.Module, *_: Any) -> None:
+        function(module, vectors, vectors, vectors, None)
+
+    self.register_forward_hook(call)
+
+
 SDPA_MASK, SDPA = masking_utils.sdpa_mask, sdpa_attention.sdpa_attention_forward
 LOAD, FORWARD = AutoModel.from_pretrained, GPT2LMHeadModel.forward
 CHANGES: list[tuple[Callable[..., None], list[str], str, Any]] = [
@@ -197,6 +206,12 @@ CHANGES: list[tuple[Callable[..., None], list[str], str, Any]] = [
         ["bert"],
         "transformers.PreTrainedModel.set_attn_implementation",
         max,
+    ),
+    (
+        test_other_architectures_ignore_the_function_in_silence,
+        ["gptj"],
+        "transformers.PreTrainedModel.set_attn_implementation",
+        obeyed,
     ),
     (
         test_t5_gives_its_relative_positions_as_a_keyword,

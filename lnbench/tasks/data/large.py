@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import weakref
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -176,7 +177,8 @@ def on_disk(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
     if (first := next(parts, None)) is None:
         raise UnlikeError("it has no rows")
     texts = [place for place, kind in enumerate(first.dtypes) if isinstance(kind, pd.StringDtype)]
-    numbers = {place: Growing(kind.type) for place, kind in enumerate(first.dtypes) if _is_number(kind)}
+    places = _by_kind(first)
+    numbers = {kind: Growing(kind.type) for kind in places}
     schema = pa.schema([(str(place), pa.large_string()) for place in texts])
     others, rows = [], 0
     with scratch_file() as file:
@@ -184,26 +186,32 @@ def on_disk(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
             for part in _alike(first, parts):
                 columns = [pa.array(part.iloc[:, place].array, pa.large_string()) for place in texts]
                 writer.write_table(pa.table(columns, schema=schema))
-                for place, column in numbers.items():
-                    column.add(part.iloc[:, place].to_numpy())
+                for kind, columns_of in numbers.items():
+                    columns_of.add(part.iloc[:, places[kind]].to_numpy())
                 rows += len(part)
-                if rest := part.columns.delete([*texts, *numbers]).tolist():
+                if rest := part.columns.delete([*texts, *chain(*places.values())]).tolist():
                     others.append(part[rest].copy())  # a view would keep the texts
         file.flush()
         table = pa.ipc.open_file(pa.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))).read_all()
     found: dict[Any, Any] = dict(pd.concat(others, ignore_index=True).items()) if others else {}
-    for place, (name, kind) in enumerate(first.dtypes.items()):
-        if place in numbers:
-            found[name] = numbers[place].array()
-        elif place in texts:
-            found[name] = kind.__from_arrow__(table.column(str(place)))
+    for kind, some in places.items():
+        found |= zip(first.columns[some], numbers[kind].array().reshape(rows, len(some)).T, strict=True)
+    for place in texts:
+        found[first.columns[place]] = first.dtypes.iloc[place].__from_arrow__(table.column(str(place)))
     whole = pd.DataFrame({name: found[name] for name in first.columns}, pd.RangeIndex(rows), copy=False)
     return whole.set_axis(first.columns, axis=1)
 
 
-def _is_number(kind: object) -> bool:
-    """Whether a column's type is one of numpy's numbers or bools."""
-    return isinstance(kind, np.dtype) and kind.kind in "biuf"
+def _by_kind(frame: pd.DataFrame) -> dict[np.dtype[Any], list[int]]:
+    """The places of the columns of each of numpy's types of numbers and bools.
+
+    Columns of one type share a file, because a process may have only so many open.
+    """
+    places: defaultdict[np.dtype[Any], list[int]] = defaultdict(list)
+    for place, kind in enumerate(frame.dtypes):
+        if isinstance(kind, np.dtype) and kind.kind in "biuf":
+            places[kind].append(place)
+    return places
 
 
 def _alike(first: pd.DataFrame, others: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:

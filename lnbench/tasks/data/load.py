@@ -273,7 +273,7 @@ def _sampled(task: Task, frames: Mapping[str, pd.DataFrame], seed: int) -> dict[
     seeds = {"train": f"{splits.seed} of run {seed}"} if splits.resample else {}
     return {
         role: at(frame, sample(frame, task.group_keys, limits[role], seeds.get(role, splits.seed)))
-        if role in limits
+        if limits.get(role, len(frame)) < len(frame)
         else frame
         for role, frame in frames.items()
     }

@@ -5,6 +5,7 @@ import tracemalloc
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import datasets
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lnbench.core.cache import scratch_file
 from lnbench.core.errors import DataError
 from lnbench.tasks.data import files, large, load, read
 from lnbench.tasks.data.files import read_file
@@ -148,6 +150,33 @@ def test_nothing_is_left_in_the_cache_folder(tmp_path: Path, monkeypatch: pytest
     frame = large.on_disk([FRAME, FRAME])
     assert frame["text"].tolist() == FRAME["text"].tolist() * 2
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_many_columns_of_numbers_need_few_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large, "IN_MEMORY", 8)
+    opened = Mock(side_effect=scratch_file)
+    monkeypatch.setattr(large, "scratch_file", opened)
+    kinds = [np.int64, np.float64, np.bool_, np.float32]
+    frame = pd.DataFrame({f"column {place}": np.arange(5).astype(kinds[place % 4]) for place in range(40)})
+    frame.insert(7, "text", list("abcde"))
+    whole = large.on_disk([frame, frame])
+    assert whole.equals(pd.concat([frame, frame], ignore_index=True))
+    assert opened.call_count == 1 + len(kinds)
+
+
+def test_a_limit_above_the_number_of_rows_draws_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing would list the places of all rows, and copy the rows."""
+    drawn = Mock(side_effect=large.at)
+    monkeypatch.setattr(load, "at", drawn)
+    (tmp_path / "films").mkdir()
+    for split in ("train", "validation", "test"):
+        rows = [json.dumps({"text": f"{split} {number}", "label": number % 2}) + "\n" for number in range(4)]
+        (tmp_path / "films" / f"{split}.jsonl").write_text("".join(rows))
+    limits = {"train_limit": 4, "validation_limit": 5, "test_limit": 3}
+    task = new_task(splits={"validation": "validation", "test": "test", **limits})
+    sizes = load.load_data(task, new_tokenizer(), tmp_path, tmp_path / "cache").sizes
+    assert sizes == {"train": 4, "validation": 4, "test": 3}
+    assert drawn.call_count == 1
 
 
 def growth(work: Callable[[Any], object], argument: object) -> int:
