@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One would think: the "power" that pingouin's ttest(paired=True) puts beside the p-value is that of the paired test.
 # What is so:      on 20 data sets that differ much more than two models do, it is 0.05 to 0.11 while the test finds the
-#                  gain of 0.01 in 19 of 20 repetitions and more. It hardly moves with the p-value.
+#                  gain of 0.01 in 19 of 20 repetitions and more.
 # Versions:        pingouin 0.7.0.
 # Source:          ttest in pingouin/parametric.py gives power_ttest(contrast="paired") the effect size d of
 #                  compute_effsize, which divides by the spread of the scores (over data sets). The power of a paired
