@@ -2,16 +2,19 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lnbench.core.schema import ConfigError
+from lnbench.deciding.question import read_questions
 from lnbench.deciding.recorded import decided
 from lnbench.records.packed import SUFFIX, PackedRun, write_packed
 from lnbench.records.record import Record
 from lnbench.report.claims.claims import read_claims
-from scripts.reproduction import DOCUMENT, RESULTS, document
+from lnbench.report.load import load_runs
+from scripts.reproduction import DOCUMENT, LEVEL, RESULTS, document
 from tests.report.builders import finished, loaded
 from tests.report.whole import made_up
 
@@ -31,7 +34,7 @@ def test_the_published_document_is_made_from_the_published_results_alone() -> No
 
 def test_the_readme_tells_its_numbers() -> None:
     text = (ROOT / DOCUMENT).read_text().replace("\\", "")
-    rows = re.findall(r"^\| (.* better than .*) \| (.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| ([^|]* better than [^|]*) \| ([^|]*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert rows
     for comparison, difference in rows:
         assert f"| ✔ | {comparison.replace('`', '')} in F1 and accuracy | {difference} points |" in text
@@ -48,6 +51,27 @@ def test_the_readme_tells_the_scores_of_the_document() -> None:
         [row] = [line.replace("*", "") for line in scores.splitlines() if line.startswith(f"| {method} |")]
         assert f" | {score} (" in row, method
         assert f"\n| {method} | {trained} |" in parameters
+
+
+def test_the_readme_tells_what_is_decided_of_other_methods() -> None:
+    text = (ROOT / "README.md").read_text()
+    pattern = r"^\| ([^|]* better than [^|]*) \| ([^|]*) \| (.*) \[(.*), (.*)\] \|$"
+    rows = [[cell.replace("`", "") for cell in row] for row in re.findall(pattern, text, re.MULTILINE)]
+    command = re.search(r"^(python -m lnbench\.decide 'lora_all .*?)--tasks (.*) --seeds-max (\d+)", text, re.M | re.S)
+    assert command
+    questions = re.findall(r"'(.*?)'", command[1])
+    tasks, most_seeds = command[2].split(), int(command[3])
+    runs = load_runs(ROOT / RESULTS / f"mini_claims{SUFFIX}")
+    runs = replace(runs, records=[record for record in runs.records if record.task in tasks])
+    verdicts = decided(read_questions(questions), runs, LEVEL, most_seeds)
+    seen = {}
+    for question, verdict in zip(questions, verdicts, strict=True):
+        [finding] = verdict.findings
+        assert finding.difference
+        assert finding.interval
+        outcome = "open" if finding.outcome == "not decided" else finding.outcome
+        seen[question] = [outcome, *(f"{100 * value:+.2f}" for value in (finding.difference.mean, *finding.interval))]
+    assert {question: rest for question, *rest in rows} == seen
 
 
 def test_it_has_every_claim_table_and_command_and_no_folder_of_this_machine(tmp_path: Path) -> None:
