@@ -13,8 +13,9 @@ from lnbench.deciding.recorded import decided
 from lnbench.records.packed import SUFFIX, PackedRun, write_packed
 from lnbench.records.record import Record
 from lnbench.report.claims.claims import read_claims
+from lnbench.report.claims.verdicts import LEVEL
 from lnbench.report.load import load_runs
-from scripts.reproduction import DOCUMENT, LEVEL, RESULTS, document
+from scripts.reproduction import DOCUMENT, RESULTS, document
 from tests.report.builders import finished, loaded
 from tests.report.whole import made_up
 
