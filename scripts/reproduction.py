@@ -19,6 +19,7 @@ from lnbench.core.escape import markdown
 from lnbench.core.names import plain_name
 from lnbench.core.schema import ConfigError
 from lnbench.core.words import number_of
+from lnbench.deciding.question import read_questions
 from lnbench.deciding.recorded import decided
 from lnbench.records.commands import changes_of_method
 from lnbench.records.packed import SUFFIX
@@ -59,11 +60,51 @@ together are right with a probability of 95%. This command writes everything bel
 python -m scripts.reproduction --images
 ```
 """
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Comparisons beyond the paper's claims, to which `python -m lnbench.decide` added seeds.
+
+    Attributes:
+        questions: comparisons, as on the command line.
+        tasks: tasks on which they are decided.
+        most_seeds: largest number of seeds of a task that was planned.
+    """
+
+    questions: tuple[str, ...]
+    tasks: tuple[str, ...]
+    most_seeds: int
+
+
+FURTHER = {
+    "mini_claims": Asked(
+        (
+            "lora_all better than ln",
+            "houlsby better than ln",
+            "ssf better than ln",
+            "compacter better than ln",
+            "svft better than ln",
+            "hadamard better than ln",
+            "houlsby better than ln+mha_adapter+prefix",
+            "lora_all better than ln+mha_adapter+prefix",
+            "ssf better than ln+mha_adapter+prefix",
+        ),
+        ("conll2004", "sick", "sst2"),
+        16,
+    ),
+}
+"""What else was asked, by experiment."""
 TIMED = "The runs had the machine to themselves."
 UNTIMED = "The runs shared the machine with other programs, so their times mean nothing."
 OFTEN = (
     "The data of this experiment were looked at after 3, 4, 5 and more seeds, at most {seeds}. The intervals and "
     "verdicts allow for that: they are those of `python -m lnbench.decide`, see [statistics](statistics.md)."
+)
+BEYOND = (
+    "They were chosen when three seeds of each method had been seen. All verdicts of this table together are right "
+    "with a probability of 95%, apart from those of the paper's claims. The columns are explained under "
+    "[In full](#in-full)."
 )
 
 
@@ -76,12 +117,14 @@ class Experiment:
         loaded: runs.
         runs: their table.
         verdicts: verdicts on the claims about scores, or about costs if the runs were timed.
+        further: verdicts on the comparisons of `FURTHER`.
     """
 
     name: str
     loaded: Loaded
     runs: pd.DataFrame
     verdicts: tuple[Verdict, ...]
+    further: tuple[Verdict, ...] = ()
 
 
 def main() -> None:
@@ -141,7 +184,15 @@ def _experiment(file: Path, results: Path) -> Experiment:
         verdicts = decided(claims, loaded, LEVEL, LOOKED_AT_OFTEN[name])
     else:
         verdicts = judge(claims, loaded, runs)
-    return Experiment(name, loaded, runs, tuple(verdicts))
+    return Experiment(name, loaded, runs, tuple(verdicts), tuple(_further(name, loaded)))
+
+
+def _further(name: str, loaded: Loaded) -> list[Verdict]:
+    if name not in FURTHER:
+        return []
+    asked = FURTHER[name]
+    records = [record for record in loaded.records if record.task in asked.tasks]
+    return decided(read_questions(asked.questions), replace(loaded, records=records), LEVEL, asked.most_seeds)
 
 
 def _is_timed(claim: Claim) -> bool:
@@ -154,6 +205,7 @@ def _section(experiment: Experiment, pictures: str) -> str:
     claims = judgement.to_markdown(judged).replace("\n## ", "\n### ").replace("# Claims", "## In full", 1)
     parts = [
         *([_summary(judged)] if judged else []),
+        *([_beyond(experiment)] if experiment.further else []),
         *(formats.to_markdown(table) for table in _tables(experiment)),
         *(_figure(plot, f"{pictures}/{experiment.name}") for plot in _shown(experiment)),
         *([claims] if judged else []),
@@ -281,6 +333,23 @@ def _summary(verdicts: Sequence[Verdict]) -> str:
     for outcome in judgement.OF_CLAIMS:
         lines += _listed(outcome, [_line(one) for one in verdicts if one.outcome == outcome])
     return "\n".join(lines)
+
+
+def _beyond(experiment: Experiment) -> str:
+    lines = ["## Further comparisons", "", markdown_row(judgement.HEADINGS)]
+    lines += [markdown_rule(len(judgement.HEADINGS), left=2)]
+    findings = [finding for verdict in experiment.further for finding in verdict.findings]
+    lines += [markdown_row(judgement.cells(finding)) for finding in findings]
+    lines += ["", BEYOND, "", "```", _asking(FURTHER[experiment.name], experiment.name), "```", ""]
+    return "\n".join(lines)
+
+
+def _asking(asked: Asked, experiment: str) -> str:
+    questions = " ".join(f"'{question}'" for question in asked.questions)
+    return (
+        f"python -m lnbench.decide {questions} --tasks {' '.join(asked.tasks)} --seeds-max {asked.most_seeds} "
+        f"experiment={experiment} data_root=path/to/data"
+    )
 
 
 def _line(verdict: Verdict) -> str:

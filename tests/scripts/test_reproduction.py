@@ -2,20 +2,19 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lnbench.core.schema import ConfigError
-from lnbench.deciding.question import read_questions
 from lnbench.deciding.recorded import decided
 from lnbench.records.packed import SUFFIX, PackedRun, write_packed
 from lnbench.records.record import Record
 from lnbench.report.claims.claims import read_claims
+from lnbench.report.claims.judgement import SIGNS
+from lnbench.report.claims.looks import levels
 from lnbench.report.claims.verdicts import LEVEL
-from lnbench.report.load import load_runs
-from scripts.reproduction import DOCUMENT, RESULTS, document
+from scripts.reproduction import DOCUMENT, FURTHER, RESULTS, document, experiments
 from tests.report.builders import finished, loaded
 from tests.report.whole import made_up
 
@@ -55,24 +54,22 @@ def test_the_readme_tells_the_scores_of_the_document() -> None:
 
 
 def test_the_readme_tells_what_is_decided_of_other_methods() -> None:
-    text = (ROOT / "README.md").read_text()
-    pattern = r"^\| ([^|]* better than [^|]*) \| ([^|]*) \| (.*) \[(.*), (.*)\] \|$"
-    rows = [[cell.replace("`", "") for cell in row] for row in re.findall(pattern, text, re.MULTILINE)]
-    command = re.search(r"^(python -m lnbench\.decide 'lora_all .*?)--tasks (.*) --seeds-max (\d+)", text, re.M | re.S)
-    assert command
-    questions = re.findall(r"'(.*?)'", command[1])
-    tasks, most_seeds = command[2].split(), int(command[3])
-    runs = load_runs(ROOT / RESULTS / f"mini_claims{SUFFIX}")
-    runs = replace(runs, records=[record for record in runs.records if record.task in tasks])
-    verdicts = decided(read_questions(questions), runs, LEVEL, most_seeds)
-    seen = {}
-    for question, verdict in zip(questions, verdicts, strict=True):
-        [finding] = verdict.findings
-        assert finding.difference
-        assert finding.interval
-        outcome = "open" if finding.outcome == "not decided" else finding.outcome
-        seen[question] = [outcome, *(f"{100 * value:+.2f}" for value in (finding.difference.mean, *finding.interval))]
-    assert {question: rest for question, *rest in rows} == seen
+    text = (ROOT / DOCUMENT).read_text().replace("\\", "")
+    pattern = r"^\| ([^|]* better than [^|]*) \| ([^|]*) \| ([^|]*) \|$"
+    rows = re.findall(pattern, (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert len(rows) == len(FURTHER["mini_claims"].questions)
+    for comparison, outcome, difference in rows:
+        sign = SIGNS["not decided" if outcome == "open" else outcome]
+        assert f"| {sign} | {comparison.replace('`', '')} | {difference} points |" in text
+
+
+def test_further_comparisons_share_one_error_level() -> None:
+    asked = FURTHER["mini_claims"]
+    [experiment] = [one for one in experiments(ROOT / RESULTS) if one.name == "mini_claims"]
+    findings = [finding for verdict in experiment.further for finding in verdict.findings]
+    allowed = levels(LEVEL, len(asked.questions), asked.most_seeds)
+    assert len(findings) == len(asked.questions)
+    assert {finding.level for finding in findings} <= set(allowed)
 
 
 def test_it_has_every_claim_table_and_command_and_no_folder_of_this_machine(tmp_path: Path) -> None:
