@@ -93,6 +93,9 @@ FURTHER = {
         ("conll2004", "sick", "sst2"),
         16,
     ),
+    "mini_retention": Asked(
+        ("ln better than full in forgetting", "ln better than prefix in forgetting"), ("e2e_nlg",), 16
+    ),
 }
 """What else was asked, by experiment."""
 TIMED = "The runs had the machine to themselves."

@@ -53,14 +53,18 @@ def test_the_readme_tells_the_scores_of_the_document() -> None:
         assert f"\n| {method} | {trained} |" in parameters
 
 
-def test_the_readme_tells_what_is_decided_of_other_methods() -> None:
+@pytest.mark.parametrize(
+    ("file", "experiment", "unit"),
+    [("README.md", "mini_claims", "points"), ("docs/tasks.md", "mini_retention", "nats")],
+)
+def test_the_docs_tell_what_else_is_decided(file: str, experiment: str, unit: str) -> None:
     text = (ROOT / DOCUMENT).read_text().replace("\\", "")
     pattern = r"^\| ([^|]* better than [^|]*) \| ([^|]*) \| ([^|]*) \|$"
-    rows = re.findall(pattern, (ROOT / "README.md").read_text(), re.MULTILINE)
-    assert len(rows) == len(FURTHER["mini_claims"].questions)
+    rows = re.findall(pattern, (ROOT / file).read_text(), re.MULTILINE)
+    assert len(rows) == len(FURTHER[experiment].questions)
     for comparison, outcome, difference in rows:
         sign = SIGNS["not decided" if outcome == "open" else outcome]
-        assert f"| {sign} | {comparison.replace('`', '')} | {difference} points |" in text
+        assert f"| {sign} | {comparison.replace('`', '')} | {difference} {unit} |" in text
 
 
 def test_further_comparisons_share_one_error_level() -> None:
