@@ -6,6 +6,7 @@ python -m scripts.reproduction --images   # its plots, too, with a Chrome
 
 import argparse
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -64,10 +65,10 @@ python -m scripts.reproduction --images
 
 @dataclass(frozen=True)
 class Asked:
-    """Comparisons beyond the paper's claims, to which `python -m lnbench.decide` added seeds.
+    """What `python -m lnbench.decide` was asked.
 
     Attributes:
-        questions: comparisons, as on the command line.
+        questions: claims or comparisons, as on the command line.
         tasks: tasks on which they are decided.
         most_seeds: largest number of seeds of a task that was planned.
     """
@@ -97,7 +98,7 @@ FURTHER = {
         ("ln better than full in forgetting", "ln better than prefix in forgetting"), ("e2e_nlg",), 16
     ),
 }
-"""What else was asked, by experiment."""
+"""Comparisons beyond the paper's claims to which seeds were added, by experiment."""
 TIMED = "The runs had the machine to themselves."
 UNTIMED = "The runs shared the machine with other programs, so their times mean nothing."
 OFTEN = (
@@ -127,7 +128,7 @@ class Experiment:
     loaded: Loaded
     runs: pd.DataFrame
     verdicts: tuple[Verdict, ...]
-    further: tuple[Verdict, ...] = ()
+    further: tuple[Verdict, ...]
 
 
 def main() -> None:
@@ -274,13 +275,10 @@ def _commands(experiment: Experiment) -> Iterator[str]:
         first = set.intersection(*(seeds for cells in _seeds(records).values() for seeds in cells.values()))
     for words in _sweeps([record for record in records if record.seed in first]):
         yield prefix + command([f"experiment={experiment.name}", *words, "data_root=path/to/data"], several=True)
-    if any(record.seed not in first for record in records):
-        claims = " ".join(claim.id for claim in read_claims() if not _is_timed(claim))
-        tasks = " ".join(sorted({record.task for record in records}))
-        yield (
-            f"{prefix}python -m lnbench.decide {claims} --tasks {tasks} --seeds-max {often} "
-            f"experiment={experiment.name} data_root=path/to/data"
-        )
+    if often and any(record.seed not in first for record in records):
+        claims = tuple(claim.id for claim in read_claims() if not _is_timed(claim))
+        tasks = tuple(sorted({record.task for record in records}))
+        yield prefix + _asking(Asked(claims, tasks, often), experiment.name)
 
 
 def _seeds(records: Sequence[Record]) -> dict[tuple[tuple[str, ...], str], dict[str, set[int]]]:
@@ -348,10 +346,10 @@ def _beyond(experiment: Experiment) -> str:
 
 
 def _asking(asked: Asked, experiment: str) -> str:
-    questions = " ".join(f"'{question}'" for question in asked.questions)
+    """The command of `lnbench.decide` that asks."""
     return (
-        f"python -m lnbench.decide {questions} --tasks {' '.join(asked.tasks)} --seeds-max {asked.most_seeds} "
-        f"experiment={experiment} data_root=path/to/data"
+        f"python -m lnbench.decide {shlex.join(asked.questions)} --tasks {' '.join(asked.tasks)} "
+        f"--seeds-max {asked.most_seeds} experiment={experiment} data_root=path/to/data"
     )
 
 
