@@ -18,6 +18,7 @@ from lnbench.exchange.heads import plain_linear
 from lnbench.exchange.peft_import import import_peft
 from tests import runs
 from tests.exchange.made_models import IDS, base
+from tests.tiny import tiny_generator
 
 FOLDER = Path(__file__).parent / "adapterhub_adapters" / "1.3.0"
 ADAPTERS = sorted(folder.name for folder in FOLDER.iterdir() if folder.is_dir())
@@ -156,6 +157,14 @@ def test_what_does_not_fit_is_named(
     change(copy / file, **changes)
     with pytest.raises(ConfigError, match=re.escape(told)):
         import_peft(copy, tmp_path / "run", overrides(sources, FOLDER / "lora"), True)
+
+
+def test_no_adapter_is_taken_for_an_encoder_decoder(tmp_path: Path) -> None:
+    source = runs.save_model("t5", tmp_path / "model", tiny_generator("t5"))
+    lengths = ["task.max_source_length=16", "task.max_target_length=16", "task.search.max_new_tokens=16"]
+    choices = ["model=t5_small", f"model.source={source}", "task=e2e_nlg", *lengths]
+    with pytest.raises(ConfigError, match="AdapterHub's adapters are not taken for encoder-decoders"):
+        import_peft(FOLDER / "lora", tmp_path / "run", choices, True)
 
 
 def test_an_adapter_of_another_model_is_refused(copy: Path, sources: dict[str, Path], tmp_path: Path) -> None:
