@@ -21,6 +21,8 @@ from tests.tasks.builders import new_tokenizer
 from tests.tiny import tiny
 
 FILLERS = ["a", "b", "c", "d", "e", "film"]
+SHORT_TEXTS = ["task.max_source_length=16", "task.max_target_length=16", "task.search.max_new_tokens=16"]
+"""Overrides for generation with a tiny model, which has few positions."""
 SHORT = [
     "trainer.batch_size=8",
     "trainer.eval_batch_size=16",

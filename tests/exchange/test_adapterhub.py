@@ -161,8 +161,7 @@ def test_what_does_not_fit_is_named(
 
 def test_no_adapter_is_taken_for_an_encoder_decoder(tmp_path: Path) -> None:
     source = runs.save_model("t5", tmp_path / "model", tiny_generator("t5"))
-    lengths = ["task.max_source_length=16", "task.max_target_length=16", "task.search.max_new_tokens=16"]
-    choices = ["model=t5_small", f"model.source={source}", "task=e2e_nlg", *lengths]
+    choices = ["model=t5_small", f"model.source={source}", "task=e2e_nlg", *runs.SHORT_TEXTS]
     with pytest.raises(ConfigError, match="AdapterHub's adapters are not taken for encoder-decoders"):
         import_peft(FOLDER / "lora", tmp_path / "run", choices, True)
 

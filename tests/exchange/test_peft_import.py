@@ -147,8 +147,9 @@ def test_a_generator_of_peft(architecture: str, tmp_path: Path) -> None:
     adapter, source = tmp_path / "adapter", runs.save_model(architecture, tmp_path / "model")
     tiny_generator(architecture).save_pretrained(source)
     model = theirs(AutoModelForCausalLM, source, lora(architecture, task_type="CAUSAL_LM"), adapter)
-    lengths = ["task.max_source_length=16", "task.max_target_length=16", "task.search.max_new_tokens=16"]
-    import_peft(adapter, tmp_path / "run", [f"model.source={source}", "task=e2e_nlg", "model.pooling=last", *lengths])
+    import_peft(
+        adapter, tmp_path / "run", [f"model.source={source}", "task=e2e_nlg", "model.pooling=last", *runs.SHORT_TEXTS]
+    )
     ours = lnbench.load(tmp_path / "run")
     real = batch()["attention_mask"].bool()
     torch.testing.assert_close(

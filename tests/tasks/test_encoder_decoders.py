@@ -53,7 +53,6 @@ PAD, CLS, SEP = (WORDS.index(token) for token in ("[PAD]", "[CLS]", "[SEP]"))
 STARTS = {"t5": PAD, "bart": SEP}
 ARCHITECTURES = sorted(STARTS)
 SUM = "ln+mha_adapter+prefix"
-SHORT = ["task.max_source_length=16", "task.max_target_length=16", "task.search.max_new_tokens=16"]
 on_both = pytest.mark.parametrize("architecture", ARCHITECTURES)
 
 
@@ -301,7 +300,9 @@ def test_others_load_what_is_exported(configure: Any, architecture: str, tmp_pat
     adapted = PeftModelForSeq2SeqLM.from_pretrained(plain, tmp_path / "peft")
     torch.testing.assert_close(adapted(**inputs).logits, model(**inputs), rtol=0, atol=1e-4)
     override = f"model.source={config.model.source}"
-    import_peft(tmp_path / "peft", tmp_path / "back", [override, "model=t5_small", "task=e2e_nlg", *SHORT], True)
+    import_peft(
+        tmp_path / "peft", tmp_path / "back", [override, "model=t5_small", "task=e2e_nlg", *runs.SHORT_TEXTS], True
+    )
     back = lnbench.load(tmp_path / "back").model
     torch.testing.assert_close(back(**inputs), model(**inputs), rtol=0, atol=1e-5)
 
@@ -334,7 +335,9 @@ def test_adapters_of_peft_are_read(folders: dict[str, Path], architecture: str, 
     shake(theirs, scale=0.3)
     theirs.save_pretrained(str(tmp_path / "peft"))
     import_peft(
-        tmp_path / "peft", tmp_path / "run", [f"model.source={source}", "model=t5_small", "task=e2e_nlg", *SHORT]
+        tmp_path / "peft",
+        tmp_path / "run",
+        [f"model.source={source}", "model=t5_small", "task=e2e_nlg", *runs.SHORT_TEXTS],
     )
     inputs = inputs_of(examples_of(architecture, *PAIRS).batch(np.arange(3)))
     ours = lnbench.load(tmp_path / "run").model
